@@ -1,1 +1,19 @@
-//! (being written)
+//! The words of CloudAI: ids, resources, job specs parsed once into valid ones, reasons for an ending, time, and every limit.
+//!
+//! Comes in: nothing. Goes out: plain data types that every other crate shares. This crate deliberately knows no state, no
+//! protocol, no clock and no randomness: time and ids arrive as arguments.
+
+pub mod config;
+pub mod ids;
+pub mod limits;
+pub mod reason;
+pub mod resources;
+pub mod spec;
+pub mod time;
+
+pub use config::{ClusterConfig, ScorePolicy};
+pub use ids::{AttemptId, JobId, NamespaceId, NodeId, ParseIdError, RequestId, TaskId, WorkerId};
+pub use reason::{EndReason, ReasonKind};
+pub use resources::Resources;
+pub use spec::{Fault, JobSpec, OnDisconnect, SpecError, ValidJobSpec};
+pub use time::{Millis, Timestamp};

@@ -1,0 +1,103 @@
+//! Every limit of CloudAI (invariant I10): queues, batches, retries, message sizes, time-outs. One name, one place, one reason.
+
+use crate::time::Millis;
+
+// ---- What a user may submit -------------------------------------------------------------------------------------------
+
+/// Tasks of one job.
+pub const ARRAY_TASKS_MAX: u32 = 1_000_000;
+/// One encoded job spec: the log carries it, so it must stay far below one log entry.
+pub const SPEC_BYTES_MAX: usize = 256 << 10;
+/// A spec file that the command line reads at all.
+pub const SPEC_FILE_BYTES_MAX: usize = 1 << 20;
+pub const NAME_BYTES_MAX: usize = 63;
+pub const IMAGE_BYTES_MAX: usize = 512;
+pub const COMMAND_WORDS_MAX: usize = 4096;
+pub const ENV_VARS_MAX: usize = 1024;
+pub const LABELS_MAX: usize = 64;
+pub const LABEL_BYTES_MAX: usize = 128;
+pub const MOUNTS_MAX: usize = 32;
+pub const PRIORITY_MAX: i32 = 1000;
+pub const ATTEMPTS_MAX: u32 = 100;
+pub const TIMEOUT_MAX: Millis = Millis::from_secs(30 * 24 * 3600);
+pub const REQUEST_ID_BYTES_MAX: usize = 128;
+pub const REASON_DETAIL_BYTES_MAX: usize = 1024;
+
+// ---- Retries and retention --------------------------------------------------------------------------------------------
+
+/// Infrastructure losses of one task before it is dead: nothing retries for ever.
+pub const LOSSES_MAX: u32 = 5;
+/// Wait before a failed attempt is tried again: doubled per attempt, up to the cap.
+pub const RETRY_BACKOFF_FIRST: Millis = Millis(1_000);
+pub const RETRY_BACKOFF_MAX: Millis = Millis::from_secs(300);
+/// How long a request id is remembered (I6).
+pub const REQUEST_RETENTION: Millis = Millis::from_secs(24 * 3600);
+/// Request ids that one logged command expires.
+pub const EXPIRE_BATCH_MAX: usize = 1_000;
+
+// ---- Namespaces, workers, masters -------------------------------------------------------------------------------------
+
+pub const NAMESPACES_MAX: usize = 10_000;
+pub const WORKERS_MAX: usize = 100_000;
+pub const MASTERS_MAX: usize = 9;
+/// Attempts of one worker at a time.
+pub const WORKER_ATTEMPTS_MAX: usize = 10_000;
+
+// ---- The log ----------------------------------------------------------------------------------------------------------
+
+/// Commands that share one log entry, and their bytes.
+pub const PROPOSAL_COMMANDS_MAX: usize = 4_096;
+pub const PROPOSAL_BYTES_MAX: usize = 1 << 20;
+/// Commands that wait for the proposer; one more is refused as "too busy".
+pub const PROPOSER_QUEUE_MAX: usize = 65_536;
+/// How long the proposer waits for callers that were just answered.
+pub const PROPOSER_GATHER: Millis = Millis(1);
+/// Log entries in flight.
+pub const PROPOSER_WINDOW: usize = 2;
+/// A write whose outcome is not known by then is reported as unknown.
+pub const WRITE_TIMEOUT: Millis = Millis(10_000);
+
+// ---- Messages ---------------------------------------------------------------------------------------------------------
+
+/// Largest message on the control and dispatch services.
+pub const GRPC_MESSAGE_BYTES_MAX: usize = 4 << 20;
+/// Largest message between masters: above one entry plus its frame.
+pub const RAFT_MESSAGE_BYTES_MAX: usize = 64 << 20;
+/// Unanswered calls on one submit stream.
+pub const STREAM_CALLS_MAX: usize = 1_024;
+/// Rows in one page of a list, and the default.
+pub const PAGE_ROWS_MAX: usize = 10_000;
+pub const PAGE_ROWS_DEFAULT: usize = 100;
+/// Placements in one scheduling pass.
+pub const PLACEMENTS_MAX: usize = 16_384;
+/// Reports in one message of a worker.
+pub const REPORTS_MAX: usize = 4_096;
+
+// ---- Liveness ---------------------------------------------------------------------------------------------------------
+
+/// A worker that is not heard of for this long is lost.
+pub const LEASE: Millis = Millis(12_000);
+/// Heartbeat period that the leader tells: at most this.
+pub const HEARTBEAT_PERIOD_MAX: Millis = Millis(3_000);
+/// A renewal counts only while the leader's own quorum acknowledgement is at most this old.
+pub const QUORUM_ACK_AGE_MAX: Millis = Millis(1_000);
+/// `on_disconnect: stop`: SIGTERM and SIGKILL, counted from the last acknowledged renewal.
+pub const STOP_TERM_AFTER: Millis = Millis(6_000);
+pub const STOP_KILL_AFTER: Millis = Millis(8_000);
+
+// ---- Workers ----------------------------------------------------------------------------------------------------------
+
+/// Between SIGTERM and SIGKILL.
+pub const STOP_GRACE: Millis = Millis(10_000);
+/// One attempt's log on the worker.
+pub const LOG_BYTES_MAX: u64 = 16 << 20;
+/// Logs of ended attempts that a worker keeps, oldest removed first.
+pub const LOGS_TOTAL_BYTES_MAX: u64 = 4 << 30;
+/// One piece of a log on its stream.
+pub const LOG_CHUNK_BYTES_MAX: usize = 64 << 10;
+
+// ---- Clients ----------------------------------------------------------------------------------------------------------
+
+/// A client retries through other masters this long before it gives up.
+pub const CLIENT_RETRY: Millis = Millis(30_000);
+pub const CONNECT_TIMEOUT: Millis = Millis(2_000);

@@ -1,0 +1,246 @@
+//! A job's spec: what a user asks to run. Comes in: a [`JobSpec`] from a file, flags or the wire. Goes out: a
+//! [`ValidJobSpec`], which has one constructor; inner code never checks again.
+//!
+//! The struct carries its protobuf tags: it is persisted once per job, in the log and in a row. Tags only grow.
+
+use std::collections::BTreeMap;
+
+use crate::limits;
+use crate::resources::Resources;
+
+/// What a worker does with a running task when it cannot reach the masters.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, prost::Enumeration)]
+#[repr(i32)]
+pub enum OnDisconnect {
+    /// Keep working; a late result is fenced if the task was replaced.
+    Continue = 0,
+    /// Stop before the lease ends, so that two attempts never overlap.
+    Stop = 1,
+}
+
+/// A host path made visible read-only inside the container; the worker's operator must have allowed it.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, prost::Message)]
+pub struct Mount {
+    /// Absolute path on the worker.
+    #[prost(string, tag = "1")]
+    pub source: String,
+    /// Absolute path inside the container.
+    #[prost(string, tag = "2")]
+    pub target: String,
+}
+
+/// One immutable spec, stored once, for `count` identical tasks.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct JobSpec {
+    /// For people; need not be unique. Letters, digits, `.`, `_`, `-`.
+    #[prost(string, tag = "1")]
+    pub name: String,
+    #[prost(string, tag = "2")]
+    pub image: String,
+    /// The command and its arguments; empty: the image's own.
+    #[prost(string, repeated, tag = "3")]
+    pub command: Vec<String>,
+    #[prost(btree_map = "string, string", tag = "4")]
+    pub env: BTreeMap<String, String>,
+    /// What each task holds while it runs.
+    #[prost(message, required, tag = "5")]
+    pub resources: Resources,
+    /// Labels that the worker must have with exactly this value.
+    #[prost(btree_map = "string, string", tag = "6")]
+    pub require: BTreeMap<String, String>,
+    /// Higher first; then the order of submission.
+    #[prost(sint32, tag = "7")]
+    pub priority: i32,
+    /// Number of tasks; indexes are `0..count`.
+    #[prost(uint32, tag = "8")]
+    pub count: u32,
+    /// Attempts that the user pays for, infrastructure losses apart. 1: no second try.
+    #[prost(uint32, tag = "9")]
+    pub max_attempts: u32,
+    /// Run time of one attempt in milliseconds; 0: no limit.
+    #[prost(uint64, tag = "10")]
+    pub timeout_ms: u64,
+    #[prost(enumeration = "OnDisconnect", tag = "11")]
+    pub on_disconnect: i32,
+    #[prost(message, repeated, tag = "12")]
+    pub mounts: Vec<Mount>,
+}
+
+/// What is wrong with one field. `field` is its path in a spec file.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{field}: {problem}")]
+pub struct Fault {
+    pub field: &'static str,
+    pub problem: String,
+}
+
+/// All that is wrong with a spec.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("the job spec is not valid: {}", faults.iter().map(Fault::to_string).collect::<Vec<_>>().join("; "))]
+pub struct SpecError {
+    pub faults: Vec<Fault>,
+}
+
+/// A spec that passed every check.
+#[derive(Clone, PartialEq, Debug)]
+pub struct ValidJobSpec(JobSpec);
+
+impl ValidJobSpec {
+    /// The only way in. Fills `count` and `max_attempts` with 1 where they are 0, and names a job after its image.
+    pub fn parse(mut spec: JobSpec) -> Result<Self, SpecError> {
+        if spec.count == 0 {
+            spec.count = 1;
+        }
+        if spec.max_attempts == 0 {
+            spec.max_attempts = 1;
+        }
+        if spec.name.is_empty() {
+            spec.name = name_from_image(&spec.image);
+        }
+        let mut faults = vec![];
+        check(&spec, &mut |field, problem| faults.push(Fault { field, problem }));
+        if faults.is_empty() { Ok(ValidJobSpec(spec)) } else { Err(SpecError { faults }) }
+    }
+
+    pub fn get(&self) -> &JobSpec {
+        &self.0
+    }
+    pub fn into_inner(self) -> JobSpec {
+        self.0
+    }
+}
+
+/// `registry:5000/team/data-processing:1` → `data-processing`.
+fn name_from_image(image: &str) -> String {
+    let last = image.rsplit('/').next().unwrap_or(image);
+    let base = last.split(['@', ':']).next().unwrap_or(last);
+    let name: String = base.chars().filter(|c| is_name_char(*c)).take(limits::NAME_BYTES_MAX).collect();
+    if name.is_empty() { "job".to_owned() } else { name }
+}
+
+fn is_name_char(c: char) -> bool {
+    c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-')
+}
+
+/// A name of a job, worker, master or namespace: it becomes part of file names, keys and certificates.
+pub fn check_name(name: &str) -> Result<(), String> {
+    if name.is_empty() || name.len() > limits::NAME_BYTES_MAX {
+        return Err(format!("has {} characters; 1 to {} are allowed", name.len(), limits::NAME_BYTES_MAX));
+    }
+    if let Some(c) = name.chars().find(|c| !is_name_char(*c)) {
+        return Err(format!("contains {c:?}; letters, digits, '.', '_' and '-' are allowed"));
+    }
+    if !name.starts_with(|c: char| c.is_ascii_alphanumeric()) {
+        return Err("must begin with a letter or a digit".to_owned());
+    }
+    Ok(())
+}
+
+/// Labels of a worker or requirements of a job.
+pub fn check_labels(labels: &BTreeMap<String, String>) -> Result<(), String> {
+    if labels.len() > limits::LABELS_MAX {
+        return Err(format!("has {} entries; {} are allowed", labels.len(), limits::LABELS_MAX));
+    }
+    for (k, v) in labels {
+        if k.is_empty() || k.len() > limits::LABEL_BYTES_MAX || v.len() > limits::LABEL_BYTES_MAX {
+            return Err(format!("'{k}' or its value is empty or over {} bytes", limits::LABEL_BYTES_MAX));
+        }
+        if !k.bytes().chain(v.bytes()).all(|b| b.is_ascii_graphic() && b != b'=' && b != b',') {
+            return Err(format!("'{k}' or its value has a character that is not allowed (spaces, '=', ',')"));
+        }
+    }
+    Ok(())
+}
+
+fn check(spec: &JobSpec, fault: &mut impl FnMut(&'static str, String)) {
+    if let Err(problem) = check_name(&spec.name) {
+        fault("name", problem);
+    }
+    if spec.image.is_empty() {
+        fault("image", "is missing; name the image to run".into());
+    } else if spec.image.len() > limits::IMAGE_BYTES_MAX
+        || spec.image.starts_with('-')
+        || !spec.image.bytes().all(|b| b.is_ascii_graphic())
+    {
+        fault("image", format!("is no image name (at most {} printable characters)", limits::IMAGE_BYTES_MAX));
+    }
+    if spec.command.len() > limits::COMMAND_WORDS_MAX {
+        fault("command", format!("has {} words; {} are allowed", spec.command.len(), limits::COMMAND_WORDS_MAX));
+    }
+    if spec.command.iter().any(|w| w.contains('\0')) {
+        fault("command", "contains a NUL character".into());
+    }
+    if spec.env.len() > limits::ENV_VARS_MAX {
+        fault("env", format!("has {} variables; {} are allowed", spec.env.len(), limits::ENV_VARS_MAX));
+    }
+    if let Some(k) = spec.env.iter().find(|(k, v)| k.is_empty() || k.contains(['=', '\0']) || v.contains('\0')) {
+        fault("env", format!("'{}' is no variable name, or its value holds a NUL character", k.0));
+    }
+    if let Err(problem) = check_labels(&spec.require) {
+        fault("require", problem);
+    }
+    if spec.priority.unsigned_abs() > limits::PRIORITY_MAX.unsigned_abs() {
+        fault("priority", format!("is {}; -{max} to {max} are allowed", spec.priority, max = limits::PRIORITY_MAX));
+    }
+    if spec.count > limits::ARRAY_TASKS_MAX {
+        fault("array", format!("has {} tasks; {} are allowed", spec.count, limits::ARRAY_TASKS_MAX));
+    }
+    if spec.max_attempts > limits::ATTEMPTS_MAX {
+        fault("max_attempts", format!("is {}; {} are allowed", spec.max_attempts, limits::ATTEMPTS_MAX));
+    }
+    if spec.timeout_ms > limits::TIMEOUT_MAX.0 {
+        fault("timeout", format!("is over {} days", limits::TIMEOUT_MAX.0 / 86_400_000));
+    }
+    if OnDisconnect::try_from(spec.on_disconnect).is_err() {
+        fault("on_disconnect", "is neither continue nor stop".into());
+    }
+    if spec.mounts.len() > limits::MOUNTS_MAX {
+        fault("mounts", format!("has {} entries; {} are allowed", spec.mounts.len(), limits::MOUNTS_MAX));
+    }
+    for m in &spec.mounts {
+        let clean = |p: &str| {
+            p.starts_with('/') && !p.split('/').any(|s| s == "..") && !p.contains([':', '\0', ',']) && p.len() <= 4096
+        };
+        if !clean(&m.source) || !clean(&m.target) || m.target == "/" {
+            fault("mounts", format!("'{}:{}' is no pair of absolute paths without '..'", m.source, m.target));
+        }
+    }
+    let bytes = prost::Message::encoded_len(spec);
+    if bytes > limits::SPEC_BYTES_MAX {
+        fault("spec", format!("is {bytes} bytes; {} are allowed", limits::SPEC_BYTES_MAX));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn faults(spec: JobSpec) -> Vec<&'static str> {
+        ValidJobSpec::parse(spec).err().map_or(vec![], |e| e.faults.iter().map(|f| f.field).collect())
+    }
+
+    #[test]
+    fn defaults_are_one_task_one_attempt_and_the_images_name() {
+        let spec = JobSpec { image: "reg:5000/team/data-processing:1".into(), ..Default::default() };
+        let valid = ValidJobSpec::parse(spec).expect("valid");
+        assert_eq!((valid.get().count, valid.get().max_attempts), (1, 1));
+        assert_eq!(valid.get().name, "data-processing");
+    }
+
+    #[test]
+    fn each_field_has_its_fault() {
+        let ok = JobSpec { image: "busybox".into(), ..Default::default() };
+        assert_eq!(faults(JobSpec::default()), ["image"]);
+        assert_eq!(faults(JobSpec { name: "a b".into(), ..ok.clone() }), ["name"]);
+        assert_eq!(faults(JobSpec { count: 1_000_001, ..ok.clone() }), ["array"]);
+        assert_eq!(faults(JobSpec { max_attempts: 101, ..ok.clone() }), ["max_attempts"]);
+        assert_eq!(faults(JobSpec { priority: i32::MIN, ..ok.clone() }), ["priority"]);
+        assert_eq!(faults(JobSpec { timeout_ms: u64::MAX, ..ok.clone() }), ["timeout"]);
+        assert_eq!(faults(JobSpec { on_disconnect: 9, ..ok.clone() }), ["on_disconnect"]);
+        assert_eq!(faults(JobSpec { command: vec!["x".repeat(300 << 10)], ..ok.clone() }), ["spec"]);
+        let mounts = vec![Mount { source: "/a/../etc".into(), target: "/in".into() }];
+        assert_eq!(faults(JobSpec { mounts, ..ok.clone() }), ["mounts"]);
+        let require = BTreeMap::from([("zone".to_owned(), "a b".to_owned())]);
+        assert_eq!(faults(JobSpec { require, ..ok }), ["require"]);
+    }
+}
