@@ -1,0 +1,304 @@
+//! What the log carries. Comes in: requests that a leader accepted, stamped with its time. Goes out: protobuf, for ever:
+//! tags only grow, and a golden file of each version stays decodable. A new kind or meaning is proposed only after a logged
+//! [`RaiseVersion`]; a master that meets a kind it does not know stops, and never skips it.
+
+use std::collections::BTreeMap;
+
+use cloudai_types::{ClusterConfig, EndReason, JobSpec, Resources};
+
+/// The newest format that this build understands.
+pub const VERSION: u32 = 1;
+
+/// One log entry's payload: every command that waited when the entry was made.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct Proposal {
+    #[prost(uint32, tag = "1")]
+    pub version: u32,
+    /// The leader's clock, milliseconds since the epoch. `apply` lets replicated time only move forward.
+    #[prost(uint64, tag = "2")]
+    pub at_ms: u64,
+    #[prost(message, repeated, tag = "3")]
+    pub commands: Vec<Command>,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct Command {
+    /// Who asked: a certificate's `role/name`, or `leader` for the leader's own loops.
+    #[prost(string, tag = "1")]
+    pub actor: String,
+    /// W3C trace parent of the request, or empty.
+    #[prost(string, tag = "2")]
+    pub trace_parent: String,
+    #[prost(
+        oneof = "Kind",
+        tags = "10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27"
+    )]
+    pub kind: Option<Kind>,
+}
+
+impl Command {
+    pub fn new(actor: impl Into<String>, kind: Kind) -> Self {
+        Command { actor: actor.into(), trace_parent: String::new(), kind: Some(kind) }
+    }
+}
+
+#[derive(Clone, PartialEq, prost::Oneof)]
+pub enum Kind {
+    #[prost(message, tag = "10")]
+    SubmitJob(SubmitJob),
+    #[prost(message, tag = "11")]
+    CancelJob(CancelJob),
+    #[prost(message, tag = "12")]
+    PlaceTasks(PlaceTasks),
+    #[prost(message, tag = "13")]
+    ReportAttempts(ReportAttempts),
+    #[prost(message, tag = "14")]
+    RegisterWorker(RegisterWorker),
+    #[prost(message, tag = "15")]
+    LoseWorker(LoseWorker),
+    #[prost(message, tag = "16")]
+    Authorize(Authorize),
+    #[prost(message, tag = "17")]
+    RedeemToken(RedeemToken),
+    #[prost(message, tag = "18")]
+    Revoke(Revoke),
+    #[prost(message, tag = "19")]
+    SetDrain(SetDrain),
+    #[prost(message, tag = "20")]
+    RegisterMaster(RegisterMaster),
+    #[prost(message, tag = "21")]
+    ForgetMaster(ForgetMaster),
+    #[prost(message, tag = "22")]
+    SetConfig(SetConfig),
+    #[prost(message, tag = "23")]
+    ExpireRequests(ExpireRequests),
+    /// Moves replicated time forward, so that waiting retries become ready.
+    #[prost(message, tag = "24")]
+    AdvanceClock(AdvanceClock),
+    #[prost(message, tag = "25")]
+    RaiseVersion(RaiseVersion),
+    /// A restore or quorum recovery starts a new incarnation: every older fence is void.
+    #[prost(message, tag = "26")]
+    StartIncarnation(StartIncarnation),
+    /// Names the cluster, once, as its first command.
+    #[prost(message, tag = "27")]
+    FoundCluster(FoundCluster),
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct SubmitJob {
+    #[prost(string, tag = "1")]
+    pub namespace: String,
+    /// The client's request id; empty: none, the submit is not idempotent.
+    #[prost(string, tag = "2")]
+    pub request_id: String,
+    /// XXH3-128 of the namespace and the encoded spec: the same id with another body is refused.
+    #[prost(bytes = "vec", tag = "3")]
+    pub request_hash: Vec<u8>,
+    /// Valid: the leader parsed it. `apply` still treats it as any bytes from the log.
+    #[prost(message, required, tag = "4")]
+    pub spec: JobSpec,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct CancelJob {
+    #[prost(uint64, tag = "1")]
+    pub job: u64,
+}
+
+/// Placements, grouped by job and worker so that an array costs a few bytes per task.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct PlaceTasks {
+    #[prost(message, repeated, tag = "1")]
+    pub groups: Vec<PlaceGroup>,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct PlaceGroup {
+    #[prost(uint64, tag = "1")]
+    pub job: u64,
+    #[prost(uint32, tag = "2")]
+    pub worker: u32,
+    #[prost(uint32, repeated, tag = "3")]
+    pub indexes: Vec<u32>,
+}
+
+/// How far an attempt has come. The numbers are persisted and are the rank: an attempt only moves to a higher one (I2).
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, prost::Enumeration)]
+#[repr(i32)]
+pub enum AttemptState {
+    Assigned = 0,
+    Preparing = 1,
+    Running = 2,
+    Stopping = 3,
+    Storing = 4,
+    Exited = 5,
+    Lost = 6,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct ReportAttempts {
+    #[prost(uint32, tag = "1")]
+    pub worker: u32,
+    #[prost(uint64, tag = "2")]
+    pub session: u64,
+    #[prost(message, repeated, tag = "3")]
+    pub reports: Vec<AttemptReport>,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct AttemptReport {
+    #[prost(uint64, tag = "1")]
+    pub job: u64,
+    #[prost(uint32, tag = "2")]
+    pub index: u32,
+    #[prost(uint32, tag = "3")]
+    pub number: u32,
+    #[prost(enumeration = "AttemptState", tag = "4")]
+    pub state: i32,
+    /// Present when the state is `Exited`.
+    #[prost(message, optional, tag = "5")]
+    pub reason: Option<EndReason>,
+    /// Worker's clock, for people.
+    #[prost(uint64, tag = "6")]
+    pub started_ms: u64,
+    #[prost(uint64, tag = "7")]
+    pub ended_ms: u64,
+}
+
+/// A worker's session begins: the worker is ready, with this capacity. Its live attempts stay its own.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct RegisterWorker {
+    #[prost(uint32, tag = "1")]
+    pub worker: u32,
+    #[prost(message, required, tag = "2")]
+    pub capacity: Resources,
+    /// What the worker says of itself; labels given at authorisation win.
+    #[prost(btree_map = "string, string", tag = "3")]
+    pub labels: BTreeMap<String, String>,
+    #[prost(string, tag = "4")]
+    pub software: String,
+}
+
+/// Its lease ran out in the leader's memory. Only if `session` is still its session.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct LoseWorker {
+    #[prost(uint32, tag = "1")]
+    pub worker: u32,
+    #[prost(uint64, tag = "2")]
+    pub session: u64,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, prost::Enumeration)]
+#[repr(i32)]
+pub enum MemberRole {
+    Worker = 0,
+    Master = 1,
+}
+
+/// An operator lets a name join, with a one-time token. Again for the same name: a new token, the old one void.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct Authorize {
+    #[prost(enumeration = "MemberRole", tag = "1")]
+    pub role: i32,
+    #[prost(string, tag = "2")]
+    pub name: String,
+    /// SHA-256 of the token's secret.
+    #[prost(bytes = "vec", tag = "3")]
+    pub secret_hash: Vec<u8>,
+    #[prost(btree_map = "string, string", tag = "4")]
+    pub labels: BTreeMap<String, String>,
+}
+
+/// Committed before the certificate leaves; may be repeated with the same CSR key only.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct RedeemToken {
+    #[prost(enumeration = "MemberRole", tag = "1")]
+    pub role: i32,
+    #[prost(string, tag = "2")]
+    pub name: String,
+    #[prost(bytes = "vec", tag = "3")]
+    pub secret_hash: Vec<u8>,
+    /// SHA-256 of the CSR's public key.
+    #[prost(bytes = "vec", tag = "4")]
+    pub key_hash: Vec<u8>,
+}
+
+/// The name's certificates are refused from now on; a worker's attempts are lost at once.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct Revoke {
+    #[prost(enumeration = "MemberRole", tag = "1")]
+    pub role: i32,
+    #[prost(string, tag = "2")]
+    pub name: String,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct SetDrain {
+    #[prost(string, tag = "1")]
+    pub name: String,
+    #[prost(bool, tag = "2")]
+    pub draining: bool,
+}
+
+/// A master tells its node id, its disk's own random id and its addresses, at every start. The first disk of a node id
+/// wins for ever: a wiped disk has another id and is refused.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct RegisterMaster {
+    #[prost(uint64, tag = "1")]
+    pub node: u64,
+    #[prost(string, tag = "2")]
+    pub name: String,
+    #[prost(string, tag = "3")]
+    pub disk: String,
+    #[prost(string, tag = "4")]
+    pub raft_addr: String,
+    #[prost(string, tag = "5")]
+    pub grpc_addr: String,
+    #[prost(string, tag = "6")]
+    pub http_addr: String,
+    /// The newest command format that it understands.
+    #[prost(uint32, tag = "7")]
+    pub version: u32,
+}
+
+/// A removed master: its node id is poisoned and never reused.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct ForgetMaster {
+    #[prost(uint64, tag = "1")]
+    pub node: u64,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct SetConfig {
+    #[prost(message, required, tag = "1")]
+    pub config: ClusterConfig,
+}
+
+/// Request ids that the leader found past their retention; `apply` checks each again.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct ExpireRequests {
+    #[prost(bytes = "vec", repeated, tag = "1")]
+    pub keys: Vec<Vec<u8>>,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct AdvanceClock {}
+
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct RaiseVersion {
+    #[prost(uint32, tag = "1")]
+    pub version: u32,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct StartIncarnation {}
+
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct FoundCluster {
+    #[prost(string, tag = "1")]
+    pub cluster: String,
+    /// Node ids up to this one are the founders'; the next joiner gets the one after.
+    #[prost(uint64, tag = "2")]
+    pub founders: u64,
+}

@@ -1,0 +1,61 @@
+//! What `apply` answers to each command. A refusal is a reply: nothing changed, and it says why.
+
+use cloudai_types::{JobId, NodeId, WorkerId};
+
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Reply {
+    /// `duplicate`: the request id was known, nothing changed.
+    Submitted { job: JobId, duplicate: bool },
+    /// Attempts that must be stopped before the job is `Cancelled`; zero: it has ended.
+    CancelRequested { job: JobId, stopping: u32 },
+    Placed { accepted: u32, refused: u32 },
+    Reported { accepted: u32, stale: u32 },
+    WorkerRegistered { worker: WorkerId, session: u64 },
+    /// How many attempts were lost with it.
+    WorkerLost { attempts: u32 },
+    Authorized { worker: Option<WorkerId>, node: Option<NodeId> },
+    TokenRedeemed { worker: Option<WorkerId>, node: Option<NodeId> },
+    MasterRegistered,
+    Expired { requests: u32 },
+    /// Changed as asked, nothing to add.
+    Done,
+    Refused(Refusal),
+}
+
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum Refusal {
+    #[error("the request id '{0}' was used with another request within 24 hours")]
+    RequestIdReused(String),
+    #[error("the spec is not valid: {0}")]
+    InvalidSpec(String),
+    #[error("the namespace is not valid: {0}")]
+    InvalidNamespace(String),
+    #[error("there are {0} namespaces already, the most that are allowed")]
+    TooManyNamespaces(usize),
+    #[error("no job {0} is alive")]
+    NoSuchJob(JobId),
+    #[error("no worker is named '{0}'")]
+    NoSuchWorker(String),
+    #[error("no member '{0}' was authorised")]
+    NotAuthorized(String),
+    #[error("'{0}' was revoked")]
+    Revoked(String),
+    #[error("the token is not valid: wrong secret, or replaced by a newer token")]
+    WrongToken,
+    #[error("the token was already used with another key")]
+    TokenUsed,
+    #[error("the session is not the worker's current one")]
+    StaleSession,
+    #[error("node id {0} belongs to another disk: it was wiped or copied, and an id is never reused")]
+    WrongDisk(NodeId),
+    #[error("node id {0} was removed from the cluster and is never reused")]
+    NodeRemoved(NodeId),
+    #[error("the cluster has a name already")]
+    AlreadyFounded,
+    #[error("there are {0} already, the most that are allowed")]
+    TooMany(usize),
+    #[error("the name is not valid: {0}")]
+    InvalidName(String),
+    #[error("the value is not valid: {0}")]
+    InvalidValue(String),
+}

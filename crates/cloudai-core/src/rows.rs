@@ -1,0 +1,384 @@
+//! Rows: the durable form of the state. Comes in: point reads. Goes out: writes with protobuf values. Who stores them, and how,
+//! is not known here.
+//!
+//! A key begins with its family (one byte, added by the store). Numbers in keys are big-endian, so that a scan is in order.
+//! Tenants: every job's row begins with its namespace.
+
+use std::collections::BTreeMap;
+
+use cloudai_types::{AttemptId, ClusterConfig, EndReason, JobId, JobSpec, NamespaceId, Resources, TaskId, WorkerId};
+
+use crate::command::AttemptState;
+
+/// Key families. The numbers are persisted: append only.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+#[repr(u8)]
+pub enum Family {
+    /// One row: [`ClusterRow`].
+    Cluster = 1,
+    /// namespace id → [`NamespaceRow`].
+    Namespace = 2,
+    /// namespace, job → [`JobSpecRow`]. Written once.
+    JobSpec = 3,
+    /// namespace, job → [`JobRow`]: counts and state, rewritten per log entry that changes them.
+    Job = 4,
+    /// job → namespace (4 bytes): exactly the jobs in hot state, so that a start reads no history.
+    Alive = 5,
+    /// namespace, job, index → [`TaskRow`]: ended attempts; written when an attempt ends.
+    Task = 6,
+    /// namespace, job, index → [`WaitingRow`]: a queued index that deviates from its fresh siblings.
+    Waiting = 7,
+    /// namespace, job, index → [`AttemptRow`]: the live attempt.
+    Attempt = 8,
+    /// worker id → [`WorkerRow`].
+    Worker = 9,
+    /// request id (text bytes) → [`RequestRow`].
+    Request = 10,
+    /// role byte, name → [`MemberRow`]: who may join, tokens, revocations.
+    Member = 11,
+    /// node id → [`MasterRow`].
+    Master = 12,
+}
+
+impl Family {
+    pub const ALL: [Family; 12] = [
+        Family::Cluster,
+        Family::Namespace,
+        Family::JobSpec,
+        Family::Job,
+        Family::Alive,
+        Family::Task,
+        Family::Waiting,
+        Family::Attempt,
+        Family::Worker,
+        Family::Request,
+        Family::Member,
+        Family::Master,
+    ];
+}
+
+/// Point reads of rows as of the previous log index plus the writes of this entry so far. An implementation that cannot read
+/// (a broken disk) remembers the error and stops the node before the entry's result is used; to `apply` the row is absent.
+pub trait Rows {
+    fn get(&self, family: Family, key: &[u8]) -> Option<Vec<u8>>;
+}
+
+/// Ordered scans, used once, when a node starts.
+pub trait RowScan {
+    /// Calls `each(key, value)` for every row of the family in key order.
+    fn scan(&self, family: Family, each: &mut dyn FnMut(&[u8], &[u8])) -> std::io::Result<()>;
+}
+
+/// One change of a row. `value: None` deletes.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Write {
+    pub family: Family,
+    pub key: Vec<u8>,
+    pub value: Option<Vec<u8>>,
+}
+
+pub fn job_key(ns: NamespaceId, job: JobId) -> [u8; 12] {
+    let mut k = [0; 12];
+    k[..4].copy_from_slice(&ns.0.to_be_bytes());
+    k[4..].copy_from_slice(&job.0.to_be_bytes());
+    k
+}
+
+pub fn task_key(ns: NamespaceId, task: TaskId) -> [u8; 16] {
+    let mut k = [0; 16];
+    k[..12].copy_from_slice(&job_key(ns, task.job));
+    k[12..].copy_from_slice(&task.index.to_be_bytes());
+    k
+}
+
+/// `None` for a key that is no task's.
+pub fn task_of_key(key: &[u8]) -> Option<(NamespaceId, TaskId)> {
+    let key: &[u8; 16] = key.try_into().ok()?;
+    let ns = u32::from_be_bytes(key[..4].try_into().ok()?);
+    let job = u64::from_be_bytes(key[4..12].try_into().ok()?);
+    let index = u32::from_be_bytes(key[12..].try_into().ok()?);
+    Some((NamespaceId(ns), TaskId { job: JobId(job), index }))
+}
+
+pub fn member_key(role: crate::command::MemberRole, name: &str) -> Vec<u8> {
+    let mut k = vec![role as i32 as u8];
+    k.extend_from_slice(name.as_bytes());
+    k
+}
+
+pub fn worker_key(worker: WorkerId) -> [u8; 4] {
+    worker.0.to_be_bytes()
+}
+
+/// The singleton's key.
+pub const CLUSTER_KEY: &[u8] = b"";
+
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct ClusterRow {
+    #[prost(string, tag = "1")]
+    pub cluster: String,
+    /// Counts restores and recoveries; the first part of every fence.
+    #[prost(uint64, tag = "2")]
+    pub incarnation: u64,
+    /// Replicated time, milliseconds since the epoch; only moves forward.
+    #[prost(uint64, tag = "3")]
+    pub clock_ms: u64,
+    #[prost(uint64, tag = "4")]
+    pub next_job: u64,
+    #[prost(uint32, tag = "5")]
+    pub next_worker: u32,
+    #[prost(uint64, tag = "6")]
+    pub next_node: u64,
+    #[prost(uint32, tag = "7")]
+    pub next_namespace: u32,
+    #[prost(uint32, tag = "8")]
+    pub version: u32,
+    #[prost(message, required, tag = "9")]
+    pub config: ClusterConfig,
+    /// Chained XXH3 over every entry's writes (I8).
+    #[prost(fixed64, tag = "10")]
+    pub digest: u64,
+    #[prost(uint64, tag = "11")]
+    pub next_session: u64,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct NamespaceRow {
+    #[prost(string, tag = "1")]
+    pub name: String,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct JobSpecRow {
+    #[prost(message, required, tag = "1")]
+    pub spec: JobSpec,
+    #[prost(uint64, tag = "2")]
+    pub submitted_ms: u64,
+    #[prost(string, tag = "3")]
+    pub actor: String,
+    #[prost(string, tag = "4")]
+    pub request_id: String,
+}
+
+/// Tasks of a job by state. They always sum up to the job's `count`.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, prost::Message)]
+pub struct Counts {
+    #[prost(uint32, tag = "1")]
+    pub queued: u32,
+    #[prost(uint32, tag = "2")]
+    pub active: u32,
+    #[prost(uint32, tag = "3")]
+    pub succeeded: u32,
+    #[prost(uint32, tag = "4")]
+    pub failed: u32,
+    #[prost(uint32, tag = "5")]
+    pub cancelled: u32,
+    #[prost(uint32, tag = "6")]
+    pub dead: u32,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, prost::Enumeration)]
+#[repr(i32)]
+pub enum JobState {
+    /// No task has started.
+    Queued = 0,
+    /// Some task is active, or some have ended and others wait.
+    Running = 1,
+    Succeeded = 2,
+    /// Every task ended, and at least one failed or is dead.
+    Failed = 3,
+    Cancelled = 4,
+}
+
+impl JobState {
+    pub fn is_ended(self) -> bool {
+        matches!(self, JobState::Succeeded | JobState::Failed | JobState::Cancelled)
+    }
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct JobRow {
+    #[prost(enumeration = "JobState", tag = "1")]
+    pub state: i32,
+    #[prost(message, required, tag = "2")]
+    pub counts: Counts,
+    /// Indexes from here on are fresh: never placed. After a cancel: indexes from here on without a task row were cancelled.
+    #[prost(uint32, tag = "3")]
+    pub next_fresh: u32,
+    #[prost(bool, tag = "4")]
+    pub cancel_requested: bool,
+    /// Replicated time of the first assignment; 0: none yet.
+    #[prost(uint64, tag = "5")]
+    pub started_ms: u64,
+    #[prost(uint64, tag = "6")]
+    pub ended_ms: u64,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, prost::Enumeration)]
+#[repr(i32)]
+pub enum TaskState {
+    Blocked = 0,
+    Queued = 1,
+    Active = 2,
+    Succeeded = 3,
+    Failed = 4,
+    Cancelled = 5,
+    Dead = 6,
+}
+
+/// The ended attempts of a task, and its state when it has ended (`Queued` while it waits for another try).
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct TaskRow {
+    #[prost(enumeration = "TaskState", tag = "1")]
+    pub state: i32,
+    #[prost(message, repeated, tag = "2")]
+    pub attempts: Vec<EndedAttempt>,
+    #[prost(uint64, tag = "3")]
+    pub ended_ms: u64,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct EndedAttempt {
+    #[prost(uint32, tag = "1")]
+    pub number: u32,
+    #[prost(uint32, tag = "2")]
+    pub worker: u32,
+    /// `Exited` or `Lost`.
+    #[prost(enumeration = "AttemptState", tag = "3")]
+    pub state: i32,
+    #[prost(message, required, tag = "4")]
+    pub reason: EndReason,
+    #[prost(uint64, tag = "5")]
+    pub assigned_ms: u64,
+    #[prost(uint64, tag = "6")]
+    pub started_ms: u64,
+    #[prost(uint64, tag = "7")]
+    pub ended_ms: u64,
+}
+
+/// A queued index with a past: at most 64 bytes in memory.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct WaitingRow {
+    /// The number that the next attempt gets.
+    #[prost(uint32, tag = "1")]
+    pub next_number: u32,
+    /// Attempts of the user's budget used so far.
+    #[prost(uint32, tag = "2")]
+    pub attempts_used: u32,
+    #[prost(uint32, tag = "3")]
+    pub losses: u32,
+    /// Ready when replicated time reaches this.
+    #[prost(uint64, tag = "4")]
+    pub not_before_ms: u64,
+    /// A worker that just failed it, avoided while another fits; 0: none.
+    #[prost(uint32, tag = "5")]
+    pub avoid_worker: u32,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct AttemptRow {
+    #[prost(uint32, tag = "1")]
+    pub number: u32,
+    #[prost(uint32, tag = "2")]
+    pub worker: u32,
+    #[prost(enumeration = "AttemptState", tag = "3")]
+    pub state: i32,
+    /// Log index of the assignment: the second part of its fence.
+    #[prost(uint64, tag = "4")]
+    pub assigned_index: u64,
+    #[prost(uint64, tag = "5")]
+    pub assigned_ms: u64,
+    #[prost(uint64, tag = "6")]
+    pub started_ms: u64,
+    #[prost(uint32, tag = "7")]
+    pub attempts_used: u32,
+    #[prost(uint32, tag = "8")]
+    pub losses: u32,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, prost::Enumeration)]
+#[repr(i32)]
+pub enum WorkerState {
+    /// Authorised, never seen.
+    Authorized = 0,
+    Ready = 1,
+    Lost = 2,
+    Revoked = 3,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct WorkerRow {
+    #[prost(string, tag = "1")]
+    pub name: String,
+    #[prost(enumeration = "WorkerState", tag = "2")]
+    pub state: i32,
+    #[prost(bool, tag = "3")]
+    pub draining: bool,
+    #[prost(message, required, tag = "4")]
+    pub capacity: Resources,
+    /// The worker's own labels under those of its authorisation.
+    #[prost(btree_map = "string, string", tag = "5")]
+    pub labels: BTreeMap<String, String>,
+    /// Grows with each registration; reports of an older one are stale.
+    #[prost(uint64, tag = "6")]
+    pub session: u64,
+    #[prost(uint64, tag = "7")]
+    pub registered_ms: u64,
+    #[prost(string, tag = "8")]
+    pub software: String,
+    /// Given at authorisation.
+    #[prost(btree_map = "string, string", tag = "9")]
+    pub assigned_labels: BTreeMap<String, String>,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct RequestRow {
+    #[prost(bytes = "vec", tag = "1")]
+    pub hash: Vec<u8>,
+    #[prost(uint64, tag = "2")]
+    pub job: u64,
+    #[prost(uint64, tag = "3")]
+    pub expires_ms: u64,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct MemberRow {
+    #[prost(bytes = "vec", tag = "1")]
+    pub secret_hash: Vec<u8>,
+    /// Set at redemption: only this key may repeat it.
+    #[prost(bytes = "vec", tag = "2")]
+    pub key_hash: Vec<u8>,
+    #[prost(bool, tag = "3")]
+    pub revoked: bool,
+    /// The worker's id, for a worker.
+    #[prost(uint32, tag = "4")]
+    pub worker: u32,
+    /// The node id, for a master.
+    #[prost(uint64, tag = "5")]
+    pub node: u64,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct MasterRow {
+    #[prost(string, tag = "1")]
+    pub name: String,
+    #[prost(string, tag = "2")]
+    pub disk: String,
+    #[prost(string, tag = "3")]
+    pub raft_addr: String,
+    #[prost(string, tag = "4")]
+    pub grpc_addr: String,
+    #[prost(string, tag = "5")]
+    pub http_addr: String,
+    #[prost(uint32, tag = "6")]
+    pub version: u32,
+    /// Never reused.
+    #[prost(bool, tag = "7")]
+    pub removed: bool,
+}
+
+impl AttemptRow {
+    pub fn id(&self, task: TaskId) -> AttemptId {
+        AttemptId { task, number: self.number }
+    }
+}
