@@ -72,6 +72,10 @@ pub const PAGE_ROWS_DEFAULT: usize = 100;
 pub const PLACEMENTS_MAX: usize = 16_384;
 /// Reports in one message of a worker.
 pub const REPORTS_MAX: usize = 4_096;
+/// Report messages of a worker that wait for their acknowledgement; what comes up in the meantime makes the next one.
+pub const REPORTS_WINDOW: usize = 2;
+/// Job specs that both ends of a worker's session remember, in order of sending; an older one is sent again.
+pub const SESSION_SPECS_MAX: usize = 256;
 
 // ---- Liveness ---------------------------------------------------------------------------------------------------------
 
@@ -101,3 +105,66 @@ pub const LOG_CHUNK_BYTES_MAX: usize = 64 << 10;
 /// A client retries through other masters this long before it gives up.
 pub const CLIENT_RETRY: Millis = Millis(30_000);
 pub const CONNECT_TIMEOUT: Millis = Millis(2_000);
+
+// ---- Raft and its stores ----------------------------------------------------------------------------------------------
+
+/// One read of the log for replication, and so one append message (or one entry, if that is larger).
+pub const LOG_READ_BYTES_MAX: usize = 1 << 20;
+/// One read of the log for apply.
+pub const APPLY_READ_BYTES_MAX: usize = 4 << 20;
+/// Entries and payload bytes that are applied before their changes are written in one batch.
+pub const APPLY_BATCH_ENTRIES_MAX: usize = 4_096;
+pub const APPLY_BATCH_BYTES_MAX: usize = 4 << 20;
+/// The newest part of the log that stays in memory, for replication and apply.
+pub const LOG_TAIL_BYTES_MAX: usize = 64 << 20;
+/// One piece of a checkpoint on its way to another master; the frame around it stays below 1 MiB.
+pub const SNAPSHOT_CHUNK_BYTES_MAX: usize = (1 << 20) - 1024;
+/// Files of one checkpoint.
+pub const SNAPSHOT_FILES_MAX: usize = 100_000;
+/// Checkpoints that a master receives at a time (an old leader's may still be dying away).
+pub const SNAPSHOTS_RECEIVED_MAX: usize = 2;
+/// A learner gets its vote only when it is at most this many entries behind.
+pub const PROMOTE_LAG_MAX: u64 = 1_000;
+/// One membership change or its preparation; after that its outcome is unknown.
+pub const MEMBERSHIP_CHANGE_MAX: Millis = Millis(10_000);
+/// One fsync or one commit that takes longer than this is a hung disk: the master hands over and exits.
+pub const DISK_HANG: Millis = Millis(10_000);
+
+// ---- Certificates and connections -------------------------------------------------------------------------------------
+
+/// How long a leaf certificate is valid; it is renewed when two thirds of that have passed.
+pub const LEAF_VALIDITY: Millis = Millis::from_secs(90 * 24 * 3600);
+/// How long a CA certificate is valid.
+pub const CA_VALIDITY: Millis = Millis::from_secs(10 * 365 * 24 * 3600);
+/// A certificate is valid from this long before it was issued, for peers whose clock is behind.
+pub const CERTIFICATE_BACKDATE: Millis = Millis::from_secs(300);
+/// A certificate request that a master reads at all.
+pub const CSR_BYTES_MAX: usize = 16 << 10;
+/// Host names and addresses in one certificate.
+pub const CERTIFICATE_HOSTS_MAX: usize = 64;
+/// One key, certificate or bundle file.
+pub const PEM_FILE_BYTES_MAX: u64 = 1 << 20;
+/// How often certificate files are looked at for a change.
+pub const CERTIFICATE_POLL: Millis = Millis::from_secs(2);
+/// A TLS handshake that is not done by then is dropped.
+pub const HANDSHAKE_TIMEOUT: Millis = Millis::from_secs(5);
+/// Handshakes of one listener at a time; more wait in the kernel's queue.
+pub const HANDSHAKES_MAX: usize = 256;
+/// Connections of one listener at a time; one more is closed at once.
+pub const CONNECTIONS_MAX: usize = 32_768;
+/// Accepted connections that the server has not taken up yet.
+pub const ACCEPT_QUEUE_MAX: usize = 128;
+/// Wait of the accept loop after the system refused another connection (no file descriptors left).
+pub const ACCEPT_PAUSE: Millis = Millis(250);
+/// Lines about refused connections that one listener logs per second.
+pub const REFUSAL_LINES_PER_SECOND_MAX: u32 = 10;
+
+// ---- HTTP -------------------------------------------------------------------------------------------------------------
+
+pub const HTTP_BODY_BYTES_MAX: usize = 1 << 20;
+/// A request whose headers are not complete by then is dropped.
+pub const HTTP_HEADER_TIMEOUT: Millis = Millis::from_secs(10);
+/// Bytes of the headers of one request.
+pub const HTTP_HEADER_BYTES_MAX: usize = 32 << 10;
+/// Requests in flight on one HTTP/2 connection.
+pub const HTTP_STREAMS_MAX: u32 = 128;
