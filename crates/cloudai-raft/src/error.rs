@@ -112,6 +112,9 @@ pub enum TransferError {
     NotAVoter(NodeId),
     #[error("there is no other voter to lead")]
     NobodyElse,
+    /// Not tried, because it would only have stopped the cluster for a while.
+    #[error("master {target} is not ready to lead: {why}")]
+    NotReady { target: NodeId, why: String },
     /// The target did not take over; `leader` is who leads now, as far as known. Proposals may have been refused meanwhile.
     #[error("master {target} did not take over within {waited:?}")]
     Failed { target: NodeId, leader: Option<Peer>, waited: Duration },

@@ -5,13 +5,22 @@
 //! nor what a task is; no openraft type leaves it.
 
 mod application;
+mod codec;
 mod error;
 mod handle;
 mod leadership;
+mod log_adapter;
 mod log_store;
+mod machine;
 mod member;
+mod membership;
+mod network;
+mod serve;
 mod settings;
+mod snapshot;
+mod snapshot_stream;
 mod transport;
+mod types;
 mod watchdog;
 
 pub use application::{Application, CheckpointJob};
@@ -23,5 +32,15 @@ pub use leadership::{Leadership, Role};
 pub use log_store::{LogBounds, LogEntry, LogPosition, LogStore, MetaKey, OnDurable};
 pub use member::{MasterNode, Member, Members, NodeId, Peer, PeerAddress};
 pub use settings::Settings;
+pub use snapshot::SnapshotDir;
 pub use transport::{CallKind, HandleError, Link, Purpose, Transport, TransportError};
 pub use watchdog::{Hung, HungPart, Watchdog};
+
+/// What a store needs to run openraft's own storage suite over this crate's adapters. Not for anything else.
+#[doc(hidden)]
+pub mod testing {
+    pub use crate::log_adapter::LogAdapter;
+    pub use crate::machine::Machine;
+    pub use crate::snapshot::Snapshots;
+    pub use crate::types::Types;
+}

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 pub type NodeId = u64;
 
 /// What the membership records about one master. Addresses are `host:port`.
-#[derive(Clone, PartialEq, Eq, Default, prost::Message)]
+#[derive(Clone, PartialEq, Eq, prost::Message)]
 pub struct MasterNode {
     /// The name that people use for it, such as `master-1`.
     #[prost(string, tag = "1")]

@@ -45,3 +45,32 @@ impl Settings {
         }
     }
 }
+
+impl Settings {
+    /// openraft's configuration, checked.
+    pub(crate) fn openraft(&self) -> Result<openraft::Config, String> {
+        let ms = |d: Duration| d.as_millis() as u64;
+        let snapshot_ms = ms(self.snapshot_send_max);
+        if self.keep_entries == 0 {
+            return Err("keep_entries must not be 0: a follower behind a fully purged log cannot catch up".into());
+        }
+        let config = openraft::Config {
+            cluster_name: self.cluster.clone(),
+            heartbeat_interval: ms(self.heartbeat),
+            election_timeout_min: ms(self.election_min),
+            election_timeout_max: ms(self.election_max),
+            install_snapshot_timeout: snapshot_ms,
+            snapshot_policy: openraft::SnapshotPolicy::LogsSinceLast(self.snapshot_every_entries),
+            max_in_snapshot_log_to_keep: self.keep_entries,
+            // Above the distance of two snapshots, or a follower would get a second one instead of the log (#613).
+            replication_lag_threshold: self.snapshot_every_entries.saturating_mul(2).max(5_000),
+            purge_batch_size: 1_000.min(self.keep_entries),
+            enable_pre_vote: Some(true),
+            enable_leader_restore: Some(false),
+            quorum_loss_probe_interval: Some(3 * ms(self.election_max)),
+            backoff: "50ms".into(),
+            ..openraft::Config::default()
+        };
+        config.validate().map_err(|e| e.to_string())
+    }
+}

@@ -168,3 +168,10 @@ pub const HTTP_HEADER_TIMEOUT: Millis = Millis::from_secs(10);
 pub const HTTP_HEADER_BYTES_MAX: usize = 32 << 10;
 /// Requests in flight on one HTTP/2 connection.
 pub const HTTP_STREAMS_MAX: u32 = 128;
+
+// ---- Scheduling loop --------------------------------------------------------------------------------------------------
+
+/// Pause after placements that could not be written (a leadership that just ended, a busy log).
+pub const SCHEDULE_RETRY: Millis = Millis(20);
+/// A call that finds no leader waits this long for one before it is refused: an election or a hand-over is no error.
+pub const LEADER_WAIT: Millis = Millis(5_000);

@@ -1,0 +1,401 @@
+//! This crate's protobuf: what it stores (entry bodies, votes, marks) and what masters send each other. Comes in: openraft
+//! values. Goes out: bytes, and back. Fields are only ever added; the golden files in `tests/golden` must decode for ever.
+//! Knows nothing of disks or connections.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::io;
+
+use bytes::Bytes;
+use openraft::EntryPayload;
+use openraft::raft::{
+    AppendEntriesRequest, StreamAppendError, StreamAppendResult, TransferLeaderRequest, VoteRequest, VoteResponse,
+};
+use prost::Message;
+
+use crate::log_store::{LogEntry, LogPosition};
+use crate::member::MasterNode;
+use crate::types::*;
+
+pub fn bad(what: impl fmt::Display) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, what.to_string())
+}
+
+/// Decode one message, naming it in the error.
+pub fn decode<M: Message + Default>(what: &str, raw: Bytes) -> io::Result<M> {
+    M::decode(raw).map_err(|e| bad(format!("{what}: {e}")))
+}
+
+pub fn encode(m: &impl Message) -> Bytes {
+    m.encode_to_vec().into()
+}
+
+// ---- Messages ---------------------------------------------------------------------------------------------------------
+
+#[derive(Clone, Copy, PartialEq, Eq, Message)]
+pub struct Nothing {}
+
+#[derive(Clone, Copy, PartialEq, Eq, Message)]
+pub struct LogIdMsg {
+    #[prost(uint64, tag = "1")]
+    pub term: u64,
+    #[prost(uint64, tag = "2")]
+    pub index: u64,
+}
+
+/// Stored under `MetaKey::Vote`, and part of every question and answer between masters.
+#[derive(Clone, Copy, PartialEq, Eq, Message)]
+pub struct VoteMsg {
+    #[prost(uint64, tag = "1")]
+    pub term: u64,
+    #[prost(uint64, tag = "2")]
+    pub node: u64,
+    /// A majority granted it: it is a leader's vote.
+    #[prost(bool, tag = "3")]
+    pub committed: bool,
+}
+
+#[derive(Clone, PartialEq, Eq, Message)]
+pub struct VoterSet {
+    #[prost(uint64, repeated, tag = "1")]
+    pub ids: Vec<u64>,
+}
+
+#[derive(Clone, PartialEq, Eq, Message)]
+pub struct MemberMsg {
+    #[prost(uint64, tag = "1")]
+    pub id: u64,
+    #[prost(message, optional, tag = "2")]
+    pub node: Option<MasterNode>,
+}
+
+#[derive(Clone, PartialEq, Eq, Message)]
+pub struct MembershipMsg {
+    /// One set, or two while a change is between its two entries.
+    #[prost(message, repeated, tag = "1")]
+    pub voters: Vec<VoterSet>,
+    /// All members, learners too.
+    #[prost(message, repeated, tag = "2")]
+    pub members: Vec<MemberMsg>,
+}
+
+/// What a log store keeps as `LogEntry::body`. Term and index stand beside it.
+#[derive(Clone, PartialEq, Eq, Message)]
+pub struct EntryBody {
+    #[prost(oneof = "BodyKind", tags = "1, 2, 3")]
+    pub kind: Option<BodyKind>,
+}
+
+#[derive(Clone, PartialEq, Eq, prost::Oneof)]
+pub enum BodyKind {
+    /// A new leader's first entry.
+    #[prost(message, tag = "1")]
+    Blank(Nothing),
+    /// The application's.
+    #[prost(bytes = "bytes", tag = "2")]
+    Normal(Bytes),
+    #[prost(message, tag = "3")]
+    Membership(MembershipMsg),
+}
+
+/// What the application stores with its state: how far it has applied, and the membership there.
+#[derive(Clone, PartialEq, Eq, Message)]
+pub struct MarkMsg {
+    #[prost(message, optional, tag = "1")]
+    pub applied: Option<LogIdMsg>,
+    /// The entry that brought `membership`.
+    #[prost(message, optional, tag = "2")]
+    pub membership_at: Option<LogIdMsg>,
+    #[prost(message, optional, tag = "3")]
+    pub membership: Option<MembershipMsg>,
+}
+
+#[derive(Clone, PartialEq, Eq, Message)]
+pub struct WireEntry {
+    #[prost(uint64, tag = "1")]
+    pub term: u64,
+    #[prost(uint64, tag = "2")]
+    pub index: u64,
+    /// An encoded `EntryBody`.
+    #[prost(bytes = "bytes", tag = "3")]
+    pub body: Bytes,
+}
+
+#[derive(Clone, PartialEq, Eq, Message)]
+pub struct AppendMsg {
+    #[prost(message, optional, tag = "1")]
+    pub vote: Option<VoteMsg>,
+    #[prost(message, optional, tag = "2")]
+    pub prev: Option<LogIdMsg>,
+    #[prost(message, repeated, tag = "3")]
+    pub entries: Vec<WireEntry>,
+    #[prost(message, optional, tag = "4")]
+    pub commit: Option<LogIdMsg>,
+}
+
+#[derive(Clone, PartialEq, Eq, Message)]
+pub struct AppendReplyMsg {
+    #[prost(oneof = "AppendResult", tags = "1, 2, 3, 4")]
+    pub result: Option<AppendResult>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, prost::Oneof)]
+pub enum AppendResult {
+    /// The log matches the leader's up to here, and it is on the disk.
+    #[prost(message, tag = "1")]
+    Matched(LogIdMsg),
+    /// The same for an empty log.
+    #[prost(message, tag = "2")]
+    MatchedNothing(Nothing),
+    /// The entry before the first one sent is missing or another one.
+    #[prost(message, tag = "3")]
+    Conflict(LogIdMsg),
+    /// A newer leader or candidate is known.
+    #[prost(message, tag = "4")]
+    HigherVote(VoteMsg),
+}
+
+#[derive(Clone, PartialEq, Eq, Message)]
+pub struct VoteRequestMsg {
+    #[prost(message, optional, tag = "1")]
+    pub vote: Option<VoteMsg>,
+    #[prost(message, optional, tag = "2")]
+    pub last: Option<LogIdMsg>,
+    /// The leader itself asked for this election.
+    #[prost(bool, tag = "3")]
+    pub hand_over: bool,
+}
+
+#[derive(Clone, PartialEq, Eq, Message)]
+pub struct VoteReplyMsg {
+    #[prost(message, optional, tag = "1")]
+    pub vote: Option<VoteMsg>,
+    #[prost(bool, tag = "2")]
+    pub granted: bool,
+    #[prost(message, optional, tag = "3")]
+    pub last: Option<LogIdMsg>,
+}
+
+#[derive(Clone, PartialEq, Eq, Message)]
+pub struct TransferMsg {
+    #[prost(message, optional, tag = "1")]
+    pub from: Option<VoteMsg>,
+    #[prost(uint64, tag = "2")]
+    pub to: u64,
+    #[prost(message, optional, tag = "3")]
+    pub last: Option<LogIdMsg>,
+}
+
+/// One file of a checkpoint.
+#[derive(Clone, PartialEq, Eq, Message)]
+pub struct FileMsg {
+    #[prost(string, tag = "1")]
+    pub name: String,
+    #[prost(uint64, tag = "2")]
+    pub size: u64,
+    /// xxh3 (64 bits) of the whole file.
+    #[prost(fixed64, tag = "3")]
+    pub xxh3: u64,
+}
+
+/// The first frame of a snapshot stream.
+#[derive(Clone, PartialEq, Eq, Message)]
+pub struct SnapshotHead {
+    #[prost(message, optional, tag = "1")]
+    pub vote: Option<VoteMsg>,
+    /// The encoded `MarkMsg` read from inside the checkpoint.
+    #[prost(bytes = "bytes", tag = "2")]
+    pub mark: Bytes,
+    #[prost(message, repeated, tag = "3")]
+    pub files: Vec<FileMsg>,
+}
+
+/// Every further frame: the next piece of a file, in the order of `SnapshotHead::files`.
+#[derive(Clone, PartialEq, Eq, Message)]
+pub struct SnapshotChunk {
+    /// Position of its file in `SnapshotHead::files`.
+    #[prost(uint32, tag = "1")]
+    pub file: u32,
+    #[prost(uint64, tag = "2")]
+    pub offset: u64,
+    /// xxh3 (64 bits) of `data`.
+    #[prost(fixed64, tag = "3")]
+    pub xxh3: u64,
+    #[prost(bytes = "bytes", tag = "4")]
+    pub data: Bytes,
+}
+
+#[derive(Clone, PartialEq, Eq, Message)]
+pub struct SnapshotReplyMsg {
+    #[prost(message, optional, tag = "1")]
+    pub vote: Option<VoteMsg>,
+}
+
+// ---- To and from openraft ---------------------------------------------------------------------------------------------
+
+pub fn log_id(id: &LogId) -> LogIdMsg {
+    LogIdMsg { term: term_of(id), index: id.index }
+}
+
+pub fn log_id_from(m: LogIdMsg) -> LogId {
+    LogId::new_term_index(m.term, m.index)
+}
+
+pub fn position(id: &LogId) -> LogPosition {
+    LogPosition { term: term_of(id), index: id.index }
+}
+
+pub fn position_from(p: LogPosition) -> LogId {
+    LogId::new_term_index(p.term, p.index)
+}
+
+pub fn vote(v: &Vote) -> VoteMsg {
+    VoteMsg { term: v.leader_id.term, node: v.leader_id.voted_for, committed: v.committed }
+}
+
+pub fn vote_from(m: VoteMsg) -> Vote {
+    if m.committed { Vote::new_committed(m.term, m.node) } else { Vote::new(m.term, m.node) }
+}
+
+/// A vote that must be there.
+pub fn need_vote(m: Option<VoteMsg>) -> io::Result<Vote> {
+    m.map(vote_from).ok_or_else(|| bad("the vote is missing"))
+}
+
+pub fn membership(m: &Membership) -> MembershipMsg {
+    MembershipMsg {
+        voters: m.get_joint_config().iter().map(|c| VoterSet { ids: c.iter().copied().collect() }).collect(),
+        members: m.nodes().map(|(id, n)| MemberMsg { id: *id, node: Some(n.clone()) }).collect(),
+    }
+}
+
+pub fn membership_from(m: MembershipMsg) -> io::Result<Membership> {
+    // `Membership::new` refuses the empty one, which a node has until it hears of its cluster.
+    if m.voters.is_empty() {
+        return Ok(Membership::default());
+    }
+    let voters: Vec<BTreeSet<u64>> = m.voters.into_iter().map(|s| s.ids.into_iter().collect()).collect();
+    let nodes: BTreeMap<u64, MasterNode> =
+        m.members.into_iter().map(|m| (m.id, m.node.unwrap_or_default())).collect();
+    Membership::new(voters, nodes).map_err(bad)
+}
+
+pub fn mark(applied: Option<&LogId>, m: &StoredMembership) -> Bytes {
+    encode(&MarkMsg {
+        applied: applied.map(log_id),
+        membership_at: m.log_id().as_ref().map(log_id),
+        membership: Some(membership(m.membership())),
+    })
+}
+
+pub fn mark_from(raw: Bytes) -> io::Result<(Option<LogId>, StoredMembership)> {
+    let m: MarkMsg = decode("mark", raw)?;
+    let members = membership_from(m.membership.unwrap_or_default())?;
+    Ok((m.applied.map(log_id_from), StoredMembership::new(m.membership_at.map(log_id_from), members)))
+}
+
+pub fn body(e: &Entry) -> Bytes {
+    let kind = match &e.payload {
+        EntryPayload::Blank => BodyKind::Blank(Nothing {}),
+        EntryPayload::Normal(p) => BodyKind::Normal(p.0.clone()),
+        EntryPayload::Membership(m) => BodyKind::Membership(membership(m)),
+    };
+    encode(&EntryBody { kind: Some(kind) })
+}
+
+pub fn entry_from(term: u64, index: u64, body: Bytes) -> io::Result<Entry> {
+    let b: EntryBody = decode("entry body", body)?;
+    let payload = match b.kind.ok_or_else(|| bad(format!("entry {index} has no kind that this version knows")))? {
+        BodyKind::Blank(Nothing {}) => EntryPayload::Blank,
+        BodyKind::Normal(p) => EntryPayload::Normal(Payload(p)),
+        BodyKind::Membership(m) => EntryPayload::Membership(membership_from(m)?),
+    };
+    Ok(Entry { log_id: LogId::new_term_index(term, index), payload })
+}
+
+pub fn stored_entry(e: &Entry) -> LogEntry {
+    LogEntry { term: term_of(&e.log_id), index: e.log_id.index, body: body(e) }
+}
+
+pub fn append(r: &AppendEntriesRequest<Types>) -> Bytes {
+    let wire = |e: &Entry| WireEntry { term: term_of(&e.log_id), index: e.log_id.index, body: body(e) };
+    encode(&AppendMsg {
+        vote: Some(vote(&r.vote)),
+        prev: r.prev_log_id.as_ref().map(log_id),
+        entries: r.entries.iter().map(wire).collect(),
+        commit: r.leader_commit.as_ref().map(log_id),
+    })
+}
+
+pub fn append_from(frame: Bytes) -> io::Result<AppendEntriesRequest<Types>> {
+    let m: AppendMsg = decode("append request", frame)?;
+    let entries: Vec<Entry> =
+        m.entries.into_iter().map(|e| entry_from(e.term, e.index, e.body)).collect::<Result<_, _>>()?;
+    Ok(AppendEntriesRequest {
+        vote: need_vote(m.vote)?,
+        prev_log_id: m.prev.map(log_id_from),
+        entries,
+        leader_commit: m.commit.map(log_id_from),
+    })
+}
+
+pub fn append_reply(r: StreamAppendResult<Types>) -> Bytes {
+    let result = match r {
+        Ok(Some(id)) => AppendResult::Matched(log_id(&id)),
+        Ok(None) => AppendResult::MatchedNothing(Nothing {}),
+        Err(StreamAppendError::Conflict(id)) => AppendResult::Conflict(log_id(&id)),
+        Err(StreamAppendError::HigherVote(v)) => AppendResult::HigherVote(vote(&v)),
+    };
+    encode(&AppendReplyMsg { result: Some(result) })
+}
+
+pub fn append_reply_from(frame: Bytes) -> io::Result<StreamAppendResult<Types>> {
+    let m: AppendReplyMsg = decode("append reply", frame)?;
+    Ok(match m.result.ok_or_else(|| bad("append reply: empty"))? {
+        AppendResult::Matched(id) => Ok(Some(log_id_from(id))),
+        AppendResult::MatchedNothing(Nothing {}) => Ok(None),
+        AppendResult::Conflict(id) => Err(StreamAppendError::Conflict(log_id_from(id))),
+        AppendResult::HigherVote(v) => Err(StreamAppendError::HigherVote(vote_from(v))),
+    })
+}
+
+pub fn vote_request(r: &VoteRequest<Types>) -> Bytes {
+    encode(&VoteRequestMsg {
+        vote: Some(vote(&r.vote)),
+        last: r.last_log_id.as_ref().map(log_id),
+        hand_over: r.leadership_transfer,
+    })
+}
+
+pub fn vote_request_from(frame: Bytes) -> io::Result<VoteRequest<Types>> {
+    let m: VoteRequestMsg = decode("vote request", frame)?;
+    let mut r = VoteRequest::new(need_vote(m.vote)?, m.last.map(log_id_from));
+    r.leadership_transfer = m.hand_over;
+    Ok(r)
+}
+
+pub fn vote_reply(r: &VoteResponse<Types>) -> Bytes {
+    encode(&VoteReplyMsg {
+        vote: Some(vote(&r.vote)),
+        granted: r.vote_granted,
+        last: r.last_log_id.as_ref().map(log_id),
+    })
+}
+
+pub fn vote_reply_from(frame: Bytes) -> io::Result<VoteResponse<Types>> {
+    let m: VoteReplyMsg = decode("vote reply", frame)?;
+    Ok(VoteResponse::new(need_vote(m.vote)?, m.last.map(log_id_from), m.granted))
+}
+
+pub fn transfer(r: &TransferLeaderRequest<Types>) -> Bytes {
+    encode(&TransferMsg {
+        from: Some(vote(r.from_leader())),
+        to: *r.to_node_id(),
+        last: r.last_log_id().map(log_id),
+    })
+}
+
+pub fn transfer_from(frame: Bytes) -> io::Result<TransferLeaderRequest<Types>> {
+    let m: TransferMsg = decode("transfer request", frame)?;
+    Ok(TransferLeaderRequest::new(need_vote(m.from)?, m.to, m.last.map(log_id_from)))
+}
