@@ -1,0 +1,10 @@
+#!/usr/bin/env bash
+# Builds the binary `cloudai` and the drivers of the demo and the tests, in the one profile that clippy, tests and demo
+# share. Prints nothing when all of it is fresh.
+# shellcheck source-path=SCRIPTDIR source=lib.sh
+. "$(dirname "$0")/lib.sh"
+cd "$ROOT"
+
+[ -x "$CARGO_TARGET_DIR/debug/cloudai" ] || say "Building CloudAI into $CARGO_TARGET_DIR (the first time takes a while: RocksDB)"
+cargo build --quiet --locked -p cloudai-cli -p chaos-tests ||
+    die "the build failed" "see the compiler's lines above" "repair that, and call make again"

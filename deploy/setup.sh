@@ -1,0 +1,44 @@
+#!/usr/bin/env bash
+# Installs what a build, the demo and the tests need and this machine lacks. Says what it does; changes nothing when
+# everything is there. Needs root only when something is missing.
+# shellcheck source-path=SCRIPTDIR source=lib.sh
+. "$(dirname "$0")/lib.sh"
+
+have cargo || die "there is no 'cargo' in PATH" "CloudAI is built from source with a Rust toolchain (1.95 or newer)" \
+    "install Rust (https://rustup.rs), open a new shell, and call make again"
+
+# need COMMAND-THAT-PROVES-IT PACKAGE...
+missing=()
+need() {
+    local proof=$1
+    shift
+    eval "$proof" >/dev/null 2>&1 || missing+=("$@")
+}
+libclang_is_there() {
+    [ -n "${LIBCLANG_PATH:-}" ] || compgen -G '/usr/lib/llvm-*/lib/libclang*.so*' || compgen -G '/usr/lib*/libclang*.so*'
+}
+need 'have g++' g++                        # RocksDB is C++
+need 'libclang_is_there' libclang-dev      # its Rust binding is generated with libclang ...
+need 'have clang' clang                    # ... which asks clang for the system's header folders
+need 'have ccache' ccache
+need 'have dockerd || engine_answers' docker.io
+need 'have docker' docker.io
+need 'have iptables' iptables              # dockerd makes its bridge with it
+
+if [ ${#missing[@]} -eq 0 ]; then
+    exit 0
+fi
+command="apt-get install -y --no-install-recommends ${missing[*]}"
+have apt-get || die "these packages are missing: ${missing[*]}" "this machine has no apt-get (CloudAI's scripts know Debian 12)" \
+    "install their equivalents with this system's own package manager, and call make again"
+[ "$(id -u)" -eq 0 ] || die "these packages are missing: ${missing[*]}" "installing them needs root" \
+    "run: sudo apt-get update && sudo $command    and call make again"
+
+say "Installing: ${missing[*]}"
+export DEBIAN_FRONTEND=noninteractive
+log=$CACHE/setup.log
+# Without systemd (a container, a small VM) nothing must be started by the packages: engine.sh does that.
+if ! { apt-get update -q && $command; } >"$log" 2>&1; then
+    tail -n 20 "$log" >&2
+    die "the packages could not be installed" "apt-get failed; its whole output is in $log" "repair that, or run: $command"
+fi
