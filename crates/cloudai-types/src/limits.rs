@@ -23,6 +23,15 @@ pub const TIMEOUT_MAX: Millis = Millis::from_secs(30 * 24 * 3600);
 pub const REQUEST_ID_BYTES_MAX: usize = 128;
 pub const REASON_DETAIL_BYTES_MAX: usize = 1024;
 
+/// Live jobs in the whole cluster: hot state holds each of them in memory.
+pub const LIVE_JOBS_MAX: usize = 10_000_000;
+/// A request's hash (XXH3-128 has 16 bytes).
+pub const REQUEST_HASH_BYTES_MAX: usize = 64;
+/// A text that apply gives back or keeps for people: a refusal's detail, an address, a software version.
+pub const TEXT_BYTES_MAX: usize = 1024;
+/// Replicated time never passes the year 9999: a leader with a broken clock makes nothing that cannot be printed.
+pub const REPLICATED_TIME_MAX: Millis = Millis(253_402_300_799_999);
+
 // ---- Retries and retention --------------------------------------------------------------------------------------------
 
 /// Infrastructure losses of one task before it is dead: nothing retries for ever.
