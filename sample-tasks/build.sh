@@ -53,6 +53,8 @@ import() {
     for change in "$@"; do changes+=(--change "$change"); done
     tar -C "$folder" --owner=0 --group=0 --numeric-owner -c . |
         docker import --change "LABEL $LABEL=$content" --change 'ENV PATH=/usr/local/bin:/usr/bin:/bin' "${changes[@]}" - "$image" >/dev/null
+    # The image that had this name before is nameless now; only ours carry the label.
+    docker image prune --force --filter "label=$LABEL" >/dev/null
 }
 
 # prove IMAGE COMMAND…: an image that does not run is not left behind, or the next call would take it for a good one.
