@@ -1,0 +1,42 @@
+//! Compiles every file under /proto/cloudai/v1. Messages that `cloudai-types` defines itself stay its structs: a spec that
+//! comes in by gRPC is the very struct that goes into the log.
+
+use std::path::{Path, PathBuf};
+
+/// What `types.proto` declares and `cloudai-types` owns.
+const OWNED: [(&str, &str); 8] = [
+    (".cloudai.v1.Resources", "::cloudai_types::resources::Resources"),
+    (".cloudai.v1.OnDisconnect", "::cloudai_types::spec::OnDisconnect"),
+    (".cloudai.v1.Mount", "::cloudai_types::spec::Mount"),
+    (".cloudai.v1.JobSpec", "::cloudai_types::spec::JobSpec"),
+    (".cloudai.v1.ReasonKind", "::cloudai_types::reason::ReasonKind"),
+    (".cloudai.v1.EndReason", "::cloudai_types::reason::EndReason"),
+    (".cloudai.v1.ScorePolicy", "::cloudai_types::config::ScorePolicy"),
+    (".cloudai.v1.ClusterConfig", "::cloudai_types::config::ClusterConfig"),
+];
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../proto");
+    let folder = root.join("cloudai/v1");
+    println!("cargo:rerun-if-changed={}", folder.display());
+    println!("cargo:rerun-if-changed=build.rs");
+    let mut files: Vec<PathBuf> = std::fs::read_dir(&folder)?.map(|e| e.map(|e| e.path())).collect::<Result<_, _>>()?;
+    files.retain(|f| f.extension().is_some_and(|e| e == "proto"));
+    files.sort();
+    for f in &files {
+        println!("cargo:rerun-if-changed={}", f.display());
+    }
+
+    let mut builder = tonic_prost_build::configure().bytes(".").btree_map(".").emit_rerun_if_changed(false);
+    for (proto, rust) in OWNED {
+        builder = builder.extern_path(proto, rust);
+    }
+    builder.compile_fds(protox::compile(&files, [&root])?)?;
+
+    // The same types as generated code, for the test that holds both together.
+    let twin = PathBuf::from(std::env::var("OUT_DIR")?).join("twin");
+    std::fs::create_dir_all(&twin)?;
+    let types = protox::compile([folder.join("types.proto")], [&root])?;
+    tonic_prost_build::configure().btree_map(".").out_dir(twin).emit_rerun_if_changed(false).compile_fds(types)?;
+    Ok(())
+}

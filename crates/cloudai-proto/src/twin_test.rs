@@ -1,0 +1,107 @@
+//! `types.proto` and `cloudai-types` say the same thing twice; this holds them together. What one encodes the other decodes
+//! and encodes again to the same bytes, with every field set, so that a tag, type or field in only one of them shows.
+
+use std::fmt::Debug;
+
+use prost::Message;
+use proptest::prelude::*;
+
+use cloudai_types::{ClusterConfig, EndReason, JobSpec, OnDisconnect, ReasonKind, Resources, ScorePolicy, spec::Mount};
+
+#[allow(clippy::all, dead_code)]
+mod twin {
+    include!(concat!(env!("OUT_DIR"), "/twin/cloudai.v1.rs"));
+}
+
+fn through<A: Message + Default + PartialEq + Debug, B: Message + Default + Debug>(a: &A) {
+    let bytes = a.encode_to_vec();
+    let b = B::decode(bytes.as_slice()).expect("the twin decodes it");
+    let again = b.encode_to_vec();
+    assert_eq!(again, bytes, "the twin kept every field: {b:?}");
+    assert_eq!(&A::decode(again.as_slice()).expect("decodes"), a);
+}
+
+fn resources() -> impl Strategy<Value = Resources> {
+    (1u64.., 1u64.., 1u64.., 1u32..).prop_map(|(cpu_milli, memory_bytes, storage_bytes, gpus)| Resources {
+        cpu_milli,
+        memory_bytes,
+        storage_bytes,
+        gpus,
+    })
+}
+
+fn words() -> impl Strategy<Value = std::collections::BTreeMap<String, String>> {
+    prop::collection::btree_map("[a-z]{1,5}", "[a-z]{1,5}", 1..4)
+}
+
+prop_compose! {
+    fn spec()(
+        name in "[a-z]{1,9}", image in "[a-z]{1,9}", command in prop::collection::vec("[a-z]{1,5}", 1..4),
+        env in words(), resources in resources(), require in words(), priority in 1i32..1000, count in 1u32..,
+        max_attempts in 1u32.., timeout_ms in 1u64..
+    ) -> JobSpec {
+        JobSpec {
+            name, image, command, env, resources, require, priority: -priority, count, max_attempts, timeout_ms,
+            on_disconnect: OnDisconnect::Stop as i32,
+            mounts: vec![Mount { source: "/a".into(), target: "/b".into() }],
+        }
+    }
+}
+
+proptest! {
+    #[test]
+    fn specs_are_the_same_bytes_in_both(spec in spec()) {
+        through::<JobSpec, twin::JobSpec>(&spec);
+        // The other direction: the twin has no field that the struct lacks.
+        let t = twin::JobSpec::decode(spec.encode_to_vec().as_slice()).expect("decodes");
+        prop_assert_eq!(t.command, spec.command);
+        prop_assert_eq!(t.priority, spec.priority);
+    }
+
+    #[test]
+    fn reasons_are_the_same_bytes_in_both(code in any::<i32>(), detail in ".{1,30}") {
+        let mut r = EndReason::new(ReasonKind::ResultStore, detail);
+        through::<EndReason, twin::EndReason>(&r);
+        r.exit_code = Some(code);
+        through::<EndReason, twin::EndReason>(&r);
+    }
+}
+
+#[test]
+fn the_twin_has_exactly_these_fields() {
+    // Destructured without `..`: a field added to the .proto alone does not compile here.
+    let twin::JobSpec {
+        name: _,
+        image: _,
+        command: _,
+        env: _,
+        resources: _,
+        require: _,
+        priority: _,
+        count: _,
+        max_attempts: _,
+        timeout_ms: _,
+        on_disconnect: _,
+        mounts: _,
+    } = twin::JobSpec::default();
+    let twin::Mount { source: _, target: _ } = twin::Mount::default();
+    let twin::Resources { cpu_milli: _, memory_bytes: _, storage_bytes: _, gpus: _ } = twin::Resources::default();
+    let twin::EndReason { kind: _, exit_code: _, detail: _ } = twin::EndReason::default();
+    let twin::ClusterConfig { score_policy: _ } = twin::ClusterConfig::default();
+}
+
+#[test]
+fn numbers_mean_the_same_words_in_both() {
+    for k in ReasonKind::ALL {
+        let t = twin::ReasonKind::try_from(k as i32).expect("the twin knows the number");
+        assert_eq!(t.as_str_name(), format!("REASON_KIND_{}", k.name().to_uppercase()));
+    }
+    assert!(twin::ReasonKind::try_from(ReasonKind::ALL.len() as i32).is_err());
+    for p in ScorePolicy::ALL {
+        let t = twin::ScorePolicy::try_from(p as i32).expect("the twin knows the number");
+        assert_eq!(t.as_str_name(), format!("SCORE_POLICY_{}", p.name().to_uppercase()));
+        through::<ClusterConfig, twin::ClusterConfig>(&ClusterConfig { score_policy: p as i32 });
+    }
+    assert_eq!(twin::OnDisconnect::Stop as i32, OnDisconnect::Stop as i32);
+    assert_eq!(twin::OnDisconnect::Continue as i32, OnDisconnect::Continue as i32);
+}
