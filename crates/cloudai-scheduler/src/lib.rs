@@ -1,1 +1,21 @@
-//! (being written)
+//! The leader's decisions, as pure functions. Comes in: the hot state of `cloudai-core` and time as an argument. Goes out:
+//! placements to propose ([`plan()`]), reasons for waiting ([`explain()`]), leases that ran out ([`LeaseTable`]), and what
+//! to tell a worker ([`AssignmentSet`]). Who executes any of it is deliberately not known here: no clock, no network, no
+//! log. `apply` checks every placement again.
+
+pub mod assignments;
+pub mod explain;
+pub mod filter;
+mod index;
+pub mod leases;
+pub mod plan;
+mod require;
+mod roster;
+pub mod score;
+
+pub use assignments::{AssignmentSet, Delta};
+pub use explain::{Ahead, Explanation, Standing, explain};
+pub use filter::{WaitKind, WaitReason};
+pub use leases::{Expiry, LeaseTable, Renewal, heartbeat_period};
+pub use plan::{Plan, Policy, plan};
+pub use roster::PlanState;

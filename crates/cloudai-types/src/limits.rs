@@ -184,3 +184,8 @@ pub const HTTP_STREAMS_MAX: u32 = 128;
 pub const SCHEDULE_RETRY: Millis = Millis(20);
 /// A call that finds no leader waits this long for one before it is refused: an election or a hand-over is no error.
 pub const LEADER_WAIT: Millis = Millis(5_000);
+
+// ---- Explanations -----------------------------------------------------------------------------------------------------
+
+/// Jobs that are counted as "ahead" of a waiting task; beyond that the answer says "at least".
+pub const EXPLAIN_AHEAD_MAX: usize = 10_000;

@@ -1,0 +1,304 @@
+//! Why does a task wait? Comes in: the view and the task. Goes out: where it stands, what is ahead of it, every reason with
+//! counts, and the smallest change that would place it. What has ended for good is in rows, which are not known here:
+//! [`Standing::NotAlive`] tells the caller to look there.
+
+use std::fmt;
+
+use cloudai_core::Hot;
+use cloudai_core::command::AttemptState;
+use cloudai_core::hot::{Job, Shape, Worker};
+use cloudai_types::{TaskId, WorkerId, limits};
+
+use crate::filter::resources::{amount, number};
+use crate::filter::{self, WaitKind, WaitReason, labels, ready};
+use crate::score::share;
+
+/// The answer, complete in itself.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Explanation {
+    pub task: TaskId,
+    pub standing: Standing,
+    /// Replicated time; 0 where the job is not alive.
+    pub submitted_ms: u64,
+    /// What the scheduler looks at first. `None` unless the task waits for a worker.
+    pub ahead: Option<Ahead>,
+    /// Workers that were not revoked.
+    pub workers: u32,
+    /// Those that would take the task now.
+    pub fitting: u32,
+    /// Why the others would not, most frequent first. Empty unless the task waits.
+    pub reasons: Vec<WaitReason>,
+    /// The smallest single change that would place it, or what will happen without any.
+    pub fix: String,
+}
+
+/// Where a task is on its way.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Standing {
+    /// It waits for a worker.
+    Waiting,
+    /// It waits for its next try, until replicated time reaches `until_ms`; `in_ms` from the view's clock.
+    Delayed { until_ms: u64, in_ms: u64, next_attempt: u32 },
+    Active { attempt: u32, worker: WorkerId, worker_name: String, state: AttemptState },
+    /// Cancelled, and its container is not gone yet.
+    Stopping { attempt: u32, worker: WorkerId, worker_name: String },
+    /// The task has ended; its job has not.
+    Ended,
+    /// The job has ended or never was: rows tell which.
+    NotAlive,
+    /// The job has no such index.
+    NoSuchIndex { count: u32 },
+}
+
+impl Standing {
+    /// The word in JSON.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Standing::Waiting => "waiting",
+            Standing::Delayed { .. } => "delayed",
+            Standing::Active { .. } => "active",
+            Standing::Stopping { .. } => "stopping",
+            Standing::Ended => "ended",
+            Standing::NotAlive => "not_alive",
+            Standing::NoSuchIndex { .. } => "no_such_index",
+        }
+    }
+}
+
+/// Queued work that the scheduler comes to earlier. It need not run earlier: what fits nowhere is passed over.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Ahead {
+    pub jobs: u64,
+    pub tasks: u64,
+    /// True when the count stopped at [`limits::EXPLAIN_AHEAD_MAX`] jobs.
+    pub at_least: bool,
+}
+
+/// Explains one task. Costs one look at each worker and at no more than [`limits::EXPLAIN_AHEAD_MAX`] jobs.
+pub fn explain(view: &Hot, task: TaskId) -> Explanation {
+    let standing = standing(view, task);
+    let job = view.jobs.get(&task.job);
+    let mut explanation = Explanation {
+        task,
+        submitted_ms: job.map_or(0, |job| job.submitted_ms),
+        ahead: None,
+        workers: filter::members(view).count() as u32,
+        fitting: 0,
+        reasons: vec![],
+        fix: without_change(&standing),
+        standing,
+    };
+    let waits = match &explanation.standing {
+        Standing::Waiting | Standing::Delayed { .. } => true,
+        Standing::Active { .. }
+        | Standing::Stopping { .. }
+        | Standing::Ended
+        | Standing::NotAlive
+        | Standing::NoSuchIndex { .. } => false,
+    };
+    if let Some(job) = job.filter(|_| waits)
+        && let Some((shape, _)) = view.shapes.by_id.get(&job.shape)
+    {
+        (explanation.fitting, explanation.reasons) = filter::count(view, shape);
+        if explanation.standing == Standing::Waiting {
+            explanation.ahead = Some(ahead(view, job, task));
+            explanation.fix = fix(view, shape);
+        } else if explanation.fitting == 0 {
+            explanation.fix = format!("{}; then: {}", explanation.fix, fix(view, shape));
+        }
+    }
+    explanation
+}
+
+fn standing(view: &Hot, task: TaskId) -> Standing {
+    let Some(job) = view.jobs.get(&task.job) else { return Standing::NotAlive };
+    if task.index >= job.count {
+        return Standing::NoSuchIndex { count: job.count };
+    }
+    if let Some(attempt) = job.active.get(&task.index) {
+        let worker_name = view.workers.get(&attempt.worker).map_or_else(|| attempt.worker.to_string(), |w| w.name.clone());
+        let (worker, number) = (attempt.worker, attempt.number);
+        return if job.cancel_requested {
+            Standing::Stopping { attempt: number, worker, worker_name }
+        } else {
+            Standing::Active { attempt: number, worker, worker_name, state: attempt.state }
+        };
+    }
+    if let Some(past) = job.waiting.as_ref().and_then(|waiting| waiting.get(&task.index)) {
+        if past.not_before_ms <= view.clock_ms {
+            return Standing::Waiting;
+        }
+        let in_ms = past.not_before_ms - view.clock_ms;
+        return Standing::Delayed { until_ms: past.not_before_ms, in_ms, next_attempt: past.next_number };
+    }
+    if job.fresh.contains(&task.index) && !job.cancel_requested { Standing::Waiting } else { Standing::Ended }
+}
+
+fn without_change(standing: &Standing) -> String {
+    match standing {
+        Standing::Waiting => String::new(),
+        Standing::Delayed { in_ms, next_attempt, .. } => {
+            let tenths = in_ms.div_ceil(100);
+            format!("attempt {next_attempt} may start in {}.{} s, after a pause that grows with each failure", tenths / 10, tenths % 10)
+        }
+        Standing::Active { attempt, worker_name, .. } => format!("it does not wait: attempt {attempt} is on {worker_name}"),
+        Standing::Stopping { worker_name, .. } => format!("it was cancelled, and {worker_name} is stopping it"),
+        Standing::Ended => "it has ended; its job has other tasks that have not".to_owned(),
+        Standing::NotAlive => "its job is neither queued nor running: it has ended, or there is none with this id".to_owned(),
+        Standing::NoSuchIndex { count } => format!("the job has {count} tasks, numbered from 0"),
+    }
+}
+
+fn ahead(view: &Hot, job: &Job, task: TaskId) -> Ahead {
+    let mut ahead = Ahead::default();
+    let within_job = match &job.waiting {
+        Some(waiting) if waiting.contains_key(&task.index) => {
+            waiting.range(..task.index).take(limits::EXPLAIN_AHEAD_MAX).count()
+        }
+        Some(waiting) => waiting.len() + (task.index - job.fresh.start) as usize,
+        None => (task.index - job.fresh.start) as usize,
+    };
+    ahead.tasks = within_job as u64;
+    for (priority, shapes) in view.queue.levels() {
+        if priority < job.priority {
+            break;
+        }
+        for jobs in shapes.values() {
+            let before = jobs.iter().take_while(|other| priority > job.priority || **other < task.job);
+            for other in before {
+                if ahead.jobs as usize == limits::EXPLAIN_AHEAD_MAX {
+                    ahead.at_least = true;
+                    return ahead;
+                }
+                ahead.jobs += 1;
+                ahead.tasks += view.jobs.get(other).map_or(0, |other| u64::from(other.counts.queued));
+            }
+        }
+    }
+    ahead
+}
+
+/// One worker, and all that keeps the shape from it.
+struct Gap<'a> {
+    worker: &'a Worker,
+    not_ready: Option<WaitKind>,
+    missing: Vec<usize>,
+    /// (dimension, how much less than asked it has in all)
+    too_small: Vec<(usize, u64)>,
+    /// (dimension, how much less than asked it has free)
+    busy: Vec<(usize, u64)>,
+}
+
+impl<'a> Gap<'a> {
+    fn of(shape: &Shape, worker: &'a Worker) -> Self {
+        let asked = shape.resources.dimensions();
+        let short = |room: [u64; 4]| -> Vec<(usize, u64)> {
+            (0..4).filter(|d| asked[*d] > room[*d]).map(|d| (d, asked[d] - room[d])).collect()
+        };
+        Gap {
+            worker,
+            not_ready: ready::check(worker).map(|refused| refused.kind),
+            missing: labels::missing(shape, worker).collect(),
+            too_small: short(worker.capacity.dimensions()),
+            busy: short(worker.free().dimensions()),
+        }
+    }
+
+    /// The largest shortfall, as a share of what the worker has.
+    fn shortfall(&self) -> u32 {
+        self.busy.iter().map(|(d, short)| share(*short, self.worker.capacity.dimensions()[*d])).max().unwrap_or(0)
+    }
+
+    fn has_room(&self) -> bool {
+        self.busy.is_empty() && self.worker.active.len() < limits::WORKER_ATTEMPTS_MAX
+    }
+}
+
+/// The smallest change, tried from the smallest kind to the largest. Each kind: the worker where it is least.
+fn fix(view: &Hot, shape: &Shape) -> String {
+    let gaps: Vec<Gap<'_>> = filter::members(view).map(|worker| Gap::of(shape, worker)).collect();
+    if gaps.is_empty() {
+        return "there is no worker: authorise one (cloudai worker authorize NAME) and start it".to_owned();
+    }
+    let ready = |g: &&Gap<'_>| g.not_ready.is_none();
+    let labelled = |g: &&Gap<'_>| g.missing.is_empty();
+    let large_enough = |g: &&Gap<'_>| g.too_small.is_empty();
+    if gaps.iter().any(|g| ready(&g) && labelled(&g) && g.has_room()) {
+        return "nothing to change: a worker has room, and the next pass places it".to_owned();
+    }
+    let usable: Vec<&Gap<'_>> = gaps.iter().filter(labelled).filter(large_enough).collect();
+    if let Some(g) = usable.iter().find(|g| g.not_ready == Some(WaitKind::Draining) && g.has_room()) {
+        return format!("let {name} take work again (cloudai worker resume {name})", name = g.worker.name);
+    }
+    if let Some(g) = usable.iter().copied().filter(ready).min_by_key(|g| g.shortfall()) {
+        let more: Vec<String> = g.busy.iter().map(|(d, short)| amount(*d, *short)).collect();
+        return if more.is_empty() {
+            format!("one attempt fewer on {}: it starts when one ends there", g.worker.name)
+        } else {
+            format!("{} more free on {}: it starts when tasks end there, or when a worker is added", more.join(" and "), g.worker.name)
+        };
+    }
+    if let Some(g) = usable.first() {
+        let name = &g.worker.name;
+        return match g.not_ready {
+            Some(WaitKind::Draining) => format!("let {name} take work again (cloudai worker resume {name})"),
+            Some(WaitKind::Lost) => format!("bring {name} back: it is lost, and would have the room"),
+            Some(_) | None => format!("start {name}: it is authorised, and has not joined yet"),
+        };
+    }
+    let one_label = gaps.iter().filter(ready).filter(large_enough).filter(|g| g.missing.len() == 1);
+    if let Some(g) = one_label.min_by_key(|g| !g.has_room()) {
+        let (key, value) = &shape.require[g.missing[0]];
+        return format!("add the label {key}={value} to {}", g.worker.name);
+    }
+    if let Some(g) = gaps.iter().filter(ready).filter(labelled).min_by_key(|g| (g.too_small.len(), excess(shape, g))) {
+        return lower(shape, g, view);
+    }
+    let nearest = gaps.iter().min_by_key(|g| (g.missing.len(), g.too_small.len())).expect("there is a worker");
+    format!(
+        "no single change: even the nearest worker, {}, lacks several things; add a worker with {}{}",
+        nearest.worker.name,
+        shape.resources,
+        shape.require.iter().map(|(k, v)| format!(", label {k}={v}")).collect::<String>(),
+    )
+}
+
+/// How far the request is above what the worker has, in 65,535ths of the request.
+fn excess(shape: &Shape, gap: &Gap<'_>) -> u32 {
+    let asked = shape.resources.dimensions();
+    gap.too_small.iter().map(|(d, short)| share(*short, asked[*d])).max().unwrap_or(0)
+}
+
+fn lower(shape: &Shape, gap: &Gap<'_>, view: &Hot) -> String {
+    let has = gap.worker.capacity.dimensions();
+    let asked = shape.resources.dimensions();
+    let each = |f: &dyn Fn(usize) -> String| {
+        gap.too_small.iter().map(|(d, _)| f(*d)).collect::<Vec<_>>().join(" and ")
+    };
+    let flags = each(&|d| {
+        let flag = ["--cpu", "--memory", "--storage", "--gpu"][d];
+        format!("{flag} {}", number(d, has[d]).replace(' ', ""))
+    });
+    let wanted = each(&|d| amount(d, asked[d]));
+    let there = each(&|d| amount(d, has[d]));
+    let whom = if filter::members(view).count() == 1 { "the only worker" } else { "the largest that may take it" };
+    format!("no worker has {wanted}: {whom}, {}, has {there}; ask for at most {flags}, or add a larger worker", gap.worker.name)
+}
+
+/// What people read.
+impl fmt::Display for Explanation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{}: {}", self.task, self.standing.name())?;
+        if let Some(ahead) = self.ahead {
+            let at_least = if ahead.at_least { "at least " } else { "" };
+            writeln!(f, "ahead: {at_least}{} jobs, {} tasks", ahead.jobs, ahead.tasks)?;
+        }
+        if !self.reasons.is_empty() || self.ahead.is_some() {
+            writeln!(f, "workers: {} in all, {} would take it now", self.workers, self.fitting)?;
+        }
+        for r in &self.reasons {
+            writeln!(f, "  {}: {} ({})", r.workers, r.message, r.example)?;
+        }
+        write!(f, "change: {}", self.fix)
+    }
+}

@@ -1,0 +1,270 @@
+//! Who was heard of lately. Comes in: renewals and the leader's clock, as arguments. Goes out: workers whose lease ran out,
+//! for the leader to propose `LoseWorker`. It reads no clock, and it knows nothing of what the workers run.
+//!
+//! All of it is the leader's memory and dies with the leadership: a new leader counts one lease for everybody from its own
+//! blank entry, and no more.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use cloudai_types::{Millis, Timestamp, WorkerId, limits};
+
+/// When at least so many workers are known and more than half of them vanish together, the leader suspects itself.
+pub const MASS_LOSS_WORKERS_MIN: usize = 5;
+
+/// Leases of the workers that have a session. Written by the leader's liveness loop only.
+#[derive(Clone, Debug, Default)]
+pub struct LeaseTable {
+    leases: BTreeMap<WorkerId, Lease>,
+    by_end: BTreeSet<(Timestamp, WorkerId)>,
+    /// Set while a mass loss is held back: nobody is lost before.
+    held_until: Option<Timestamp>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+struct Lease {
+    session: u64,
+    ends: Timestamp,
+}
+
+/// What became of a heartbeat.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Renewal {
+    Renewed,
+    /// From a session that a newer one replaced: not acknowledged.
+    StaleSession,
+}
+
+/// What a look at the clock found.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Expiry {
+    /// Workers to propose as lost, with the session that was lost, by worker id.
+    pub lost: Vec<(WorkerId, u64)>,
+    /// A mass loss was held back just now, for so many workers: worth a log line, because the leader itself may be the
+    /// one that is cut off.
+    pub held: usize,
+}
+
+impl LeaseTable {
+    /// A new leader's table: everybody has one lease from the leader's own blank entry on.
+    pub fn start(now: Timestamp, workers: impl IntoIterator<Item = (WorkerId, u64)>) -> Self {
+        let mut table = LeaseTable::default();
+        for (worker, session) in workers {
+            table.set(worker, Lease { session, ends: now + limits::LEASE });
+        }
+        table
+    }
+
+    /// A heartbeat or a new session. The caller acknowledges only what was renewed, and only while its own quorum
+    /// acknowledgement is fresh.
+    pub fn renew(&mut self, worker: WorkerId, session: u64, now: Timestamp) -> Renewal {
+        if self.leases.get(&worker).is_some_and(|known| known.session > session) {
+            return Renewal::StaleSession;
+        }
+        self.set(worker, Lease { session, ends: now + limits::LEASE });
+        Renewal::Renewed
+    }
+
+    /// The worker is lost, revoked or gone: there is nothing to watch any more.
+    pub fn remove(&mut self, worker: WorkerId) {
+        if let Some(lease) = self.leases.remove(&worker) {
+            self.by_end.remove(&(lease.ends, worker));
+        }
+    }
+
+    /// Takes out the leases that have ended. When most of the workers vanish at once, none is given up for one more lease.
+    pub fn expired(&mut self, now: Timestamp) -> Expiry {
+        let mut expiry = Expiry::default();
+        let hold = match self.held_until {
+            Some(until) if now < until => Some(until),
+            // The hold is over: what is overdue now is lost. Held once, not again.
+            Some(_) => {
+                self.held_until = None;
+                None
+            }
+            None if self.is_mass_loss(now) => {
+                let until = now + limits::LEASE;
+                self.held_until = Some(until);
+                expiry.held = self.ending_until(now + limits::HEARTBEAT_PERIOD_MAX);
+                Some(until)
+            }
+            None => None,
+        };
+        while let Some((ends, worker)) = self.by_end.first().copied()
+            && ends <= now
+        {
+            match hold {
+                Some(until) => {
+                    let session = self.leases[&worker].session;
+                    self.set(worker, Lease { session, ends: until });
+                }
+                None => {
+                    let lease = self.leases.remove(&worker).expect("both maps hold the same workers");
+                    self.by_end.remove(&(ends, worker));
+                    expiry.lost.push((worker, lease.session));
+                }
+            }
+        }
+        expiry.lost.sort_unstable();
+        expiry
+    }
+
+    /// When the next lease ends: how long the loop may sleep.
+    pub fn next_end(&self) -> Option<Timestamp> {
+        self.by_end.first().map(|(ends, _)| *ends)
+    }
+
+    /// How long ago the worker was heard of. `None` for one without a lease.
+    pub fn silence(&self, worker: WorkerId, now: Timestamp) -> Option<Millis> {
+        let lease = self.leases.get(&worker)?;
+        Some(now + limits::LEASE - lease.ends)
+    }
+
+    pub fn len(&self) -> usize {
+        self.leases.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.leases.is_empty()
+    }
+
+    /// One lease has ended, and most workers have missed so many heartbeats that theirs end within the next period:
+    /// workers that fell silent at the same moment end up to one period apart.
+    fn is_mass_loss(&self, now: Timestamp) -> bool {
+        self.len() >= MASS_LOSS_WORKERS_MIN
+            && self.next_end().is_some_and(|ends| ends <= now)
+            && self.ending_until(now + limits::HEARTBEAT_PERIOD_MAX) * 2 > self.len()
+    }
+
+    fn ending_until(&self, end: Timestamp) -> usize {
+        self.by_end.range(..=(end, WorkerId(u32::MAX))).count()
+    }
+
+    fn set(&mut self, worker: WorkerId, lease: Lease) {
+        if let Some(old) = self.leases.insert(worker, lease) {
+            self.by_end.remove(&(old.ends, worker));
+        }
+        self.by_end.insert((lease.ends, worker));
+    }
+}
+
+/// How often a worker is told to send a heartbeat. Small clusters notice sooner; large ones cost the leader less. Up to a
+/// tenth is taken off by `jitter` (any number, for example random bits), so that workers do not beat in step.
+pub fn heartbeat_period(workers: usize, jitter: u32) -> Millis {
+    let by_size = 1_000 + (workers as u64).min(2_000);
+    let period = by_size.min(limits::HEARTBEAT_PERIOD_MAX.0);
+    Millis(period - period * u64::from(jitter % 1_000) / 10_000)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const LEASE: u64 = limits::LEASE.0;
+
+    fn table(workers: u32) -> LeaseTable {
+        LeaseTable::start(Timestamp(0), (1..=workers).map(|w| (WorkerId(w), 7)))
+    }
+
+    fn lost(expiry: Expiry) -> Vec<u32> {
+        expiry.lost.into_iter().map(|(w, _)| w.0).collect()
+    }
+
+    #[test]
+    fn a_silent_worker_is_lost_once_after_one_lease() {
+        let mut t = table(3);
+        assert_eq!(t.renew(WorkerId(1), 7, Timestamp(5_000)), Renewal::Renewed);
+        assert_eq!(t.renew(WorkerId(3), 7, Timestamp(5_000)), Renewal::Renewed);
+        assert_eq!(t.expired(Timestamp(LEASE - 1)), Expiry::default());
+        assert_eq!(t.next_end(), Some(Timestamp(LEASE)));
+        assert_eq!(t.expired(Timestamp(LEASE)), Expiry { lost: vec![(WorkerId(2), 7)], held: 0 });
+        assert_eq!(t.expired(Timestamp(LEASE)), Expiry::default());
+        assert_eq!(t.next_end(), Some(Timestamp(5_000 + LEASE)));
+    }
+
+    #[test]
+    fn an_older_session_renews_nothing_and_a_newer_one_takes_over() {
+        let mut t = table(1);
+        assert_eq!(t.renew(WorkerId(1), 9, Timestamp(1_000)), Renewal::Renewed);
+        assert_eq!(t.renew(WorkerId(1), 7, Timestamp(11_000)), Renewal::StaleSession);
+        assert_eq!(t.silence(WorkerId(1), Timestamp(4_000)), Some(Millis(3_000)));
+        assert_eq!(t.expired(Timestamp(1_000 + LEASE)), Expiry { lost: vec![(WorkerId(1), 9)], held: 0 });
+    }
+
+    #[test]
+    fn most_of_five_vanishing_within_a_period_are_held_once() {
+        let mut t = table(5);
+        for (worker, last) in [(1, 100), (2, 1_500), (3, 3_000)] {
+            t.renew(WorkerId(worker), 7, Timestamp(last));
+        }
+        let beat = |t: &mut LeaseTable, now: u64| {
+            for worker in [4, 5] {
+                t.renew(WorkerId(worker), 7, Timestamp(now));
+            }
+        };
+        beat(&mut t, 10_000);
+        let first = t.expired(Timestamp(100 + LEASE));
+        assert_eq!(first, Expiry { lost: vec![], held: 3 });
+        beat(&mut t, 20_000);
+        // Their own ends pass during the hold: still nothing.
+        assert_eq!(t.expired(Timestamp(3_000 + LEASE)), Expiry::default());
+        // One of them is back.
+        t.renew(WorkerId(2), 7, Timestamp(22_000));
+        assert_eq!(lost(t.expired(Timestamp(100 + 2 * LEASE))), [1, 3]);
+        // And the table works as before.
+        assert_eq!(lost(t.expired(Timestamp(20_000 + LEASE))), [4, 5]);
+    }
+
+    #[test]
+    fn below_five_workers_or_half_of_them_nothing_is_held() {
+        assert_eq!(lost(table(4).expired(Timestamp(LEASE))), [1, 2, 3, 4]);
+        let mut six = table(6);
+        for worker in [4, 5, 6] {
+            six.renew(WorkerId(worker), 7, Timestamp(10_000));
+        }
+        assert_eq!(lost(six.expired(Timestamp(LEASE))), [1, 2, 3]);
+    }
+
+    #[test]
+    fn a_removed_worker_is_not_lost_again() {
+        let mut t = table(2);
+        t.remove(WorkerId(1));
+        t.remove(WorkerId(1));
+        assert_eq!(lost(t.expired(Timestamp(LEASE))), [2]);
+        assert!(t.is_empty());
+    }
+
+    proptest! {
+        #[test]
+        fn a_heartbeat_period_is_at_most_three_seconds_and_never_zero(workers in 0usize..200_000, jitter in any::<u32>()) {
+            let period = heartbeat_period(workers, jitter);
+            prop_assert!(period <= limits::HEARTBEAT_PERIOD_MAX && period >= Millis(900));
+        }
+
+        /// Whatever the renewals: nobody is lost earlier than one lease after its last one, nor later than two of them plus
+        /// the time between looks.
+        #[test]
+        fn a_loss_comes_after_one_lease_and_before_a_third(
+            beats in prop::collection::vec((1u32..12, 0u64..60_000), 0..200), workers in 1u32..12,
+        ) {
+            let mut t = table(workers);
+            let mut last: BTreeMap<u32, u64> = (1..=workers).map(|w| (w, 0)).collect();
+            let mut beats = beats;
+            beats.sort_by_key(|(_, at)| *at);
+            let mut next = beats.into_iter().filter(|(w, _)| *w <= workers).peekable();
+            for now in (0..120_000u64).step_by(250) {
+                while let Some((w, at)) = next.next_if(|(_, at)| *at <= now) {
+                    if last.contains_key(&w) {
+                        t.renew(WorkerId(w), 7, Timestamp(at));
+                        last.insert(w, at);
+                    }
+                }
+                for (w, _) in t.expired(Timestamp(now)).lost {
+                    let silent = now - last.remove(&w.0).expect("it was alive");
+                    prop_assert!(silent >= LEASE && silent <= 2 * LEASE + 500, "{} silent for {}", w, silent);
+                }
+            }
+            prop_assert!(last.is_empty() && t.is_empty());
+        }
+    }
+}

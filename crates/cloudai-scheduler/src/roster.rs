@@ -1,0 +1,276 @@
+//! What a leader remembers between passes: every worker's room in this pass's order, and which shapes fit nowhere. Comes
+//! in: the view, once per pass, by comparison (a few bytes per worker; no event can be missed). Goes out: the next worker
+//! for a task. It knows neither jobs nor the queue.
+//!
+//! Nothing here is truth: a new leader begins with an empty [`PlanState`], and a placement that was refused is put right
+//! by the next comparison.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use cloudai_core::Hot;
+use cloudai_core::hot::{ShapeId, Worker};
+use cloudai_types::{JobId, Resources, ScorePolicy, WorkerId, limits};
+
+use crate::index::{Index, Offer, Room, key};
+use crate::require::{RequireId, Requirements};
+use crate::score::{self, Largest, Load};
+
+/// Forgotten shapes that may stay known before all are looked up again.
+const SHAPES_STALE_MAX: usize = 1_024;
+
+/// The scheduler's memory between passes. Owned by the leader's scheduling loop; made anew with each leadership.
+#[derive(Clone, Debug, Default)]
+pub struct PlanState {
+    policy: ScorePolicy,
+    /// Workers by seat. A seat is a place in these vectors; ascending, so that seats order as worker ids do.
+    ids: Vec<WorkerId>,
+    seats: Vec<Seat>,
+    /// Room and marks by seat, apart from the rest: the search reads nothing else.
+    offers: Vec<Offer>,
+    largest: Largest,
+    index: Index,
+    requirements: Requirements,
+    asks: BTreeMap<ShapeId, Ask>,
+    /// Shapes that fitted nowhere, since when no worker gained anything.
+    full_for: BTreeSet<ShapeId>,
+    /// Round robin: the seat after the one taken last.
+    turn: u32,
+    /// Where the search for due indexes goes on, for jobs with too many to look at in one pass.
+    pub(crate) due_from: BTreeMap<JobId, u32>,
+}
+
+#[derive(Clone, Debug, Default)]
+struct Seat {
+    capacity: Resources,
+    session: u64,
+    labels: BTreeMap<String, String>,
+    /// Its key in the index; none when the worker is not schedulable.
+    key: Option<u64>,
+}
+
+/// What a task of one shape asks for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Ask {
+    offer: Offer,
+    require: Option<RequireId>,
+}
+
+impl PlanState {
+    /// Compares with the view and takes over what changed.
+    pub(crate) fn sync(&mut self, view: &Hot, policy: ScorePolicy) {
+        let same_order = self.ids.len() <= view.workers.len()
+            && self.ids.iter().zip(view.workers.keys()).all(|(known, id)| known == id);
+        if !same_order {
+            *self = PlanState { policy, ..PlanState::default() };
+        }
+        let mut rekey = self.policy != policy;
+        self.policy = policy;
+        let mut gained = false;
+        let mut resized = false;
+        for (seat, (id, worker)) in view.workers.iter().enumerate() {
+            if seat == self.ids.len() {
+                self.ids.push(*id);
+                self.seats.push(Seat::default());
+                self.offers.push(Offer::default());
+            }
+            let known = &self.seats[seat];
+            let room = room_of(worker);
+            if self.offers[seat].room == room
+                && known.session == worker.session
+                && known.key.is_some() == worker.is_schedulable()
+                && known.capacity == worker.capacity
+                && known.labels.len() == worker.labels.len()
+            {
+                continue;
+            }
+            resized |= known.capacity != worker.capacity;
+            gained |= self.reseat(seat as u32, worker, room);
+        }
+        if resized {
+            let largest = largest_of(view);
+            rekey |= policy == ScorePolicy::Greedy && largest != self.largest;
+            self.largest = largest;
+        }
+        if rekey {
+            self.rekey();
+        }
+        if gained {
+            self.full_for.clear();
+        }
+        if self.asks.len() > view.shapes.by_id.len() + SHAPES_STALE_MAX {
+            self.forget_shapes();
+        }
+        if self.due_from.len() > SHAPES_STALE_MAX {
+            self.due_from.retain(|job, _| view.jobs.contains_key(job));
+        }
+    }
+
+    /// What a shape asks for. `None` for a shape that the view does not know.
+    pub(crate) fn ask(&mut self, view: &Hot, shape: ShapeId) -> Option<Ask> {
+        if let Some(ask) = self.asks.get(&shape) {
+            return Some(*ask);
+        }
+        let (spec, _) = view.shapes.by_id.get(&shape)?;
+        let require = (!spec.require.is_empty()).then(|| self.require(&spec.require));
+        let [cpu, memory, storage, gpus] = spec.resources.dimensions();
+        let marks = require.map_or(0, RequireId::mark);
+        let ask = Ask { offer: Offer { room: [cpu, memory, storage, gpus, 1], marks }, require };
+        self.asks.insert(shape, ask);
+        Some(ask)
+    }
+
+    pub(crate) fn is_full_for(&self, shape: ShapeId) -> bool {
+        self.full_for.contains(&shape)
+    }
+
+    /// The shape fits nowhere until some worker gains room, labels or readiness.
+    pub(crate) fn set_full_for(&mut self, shape: ShapeId) {
+        self.full_for.insert(shape);
+    }
+
+    /// The worker that the policy prefers among those that fit. `avoid` is taken only when no other fits.
+    pub(crate) fn choose(&mut self, ask: &Ask, avoid: WorkerId) -> Option<u32> {
+        let avoid = self.ids.binary_search(&avoid).ok().map(|seat| seat as u32);
+        let found = self.search(ask, avoid);
+        if found.is_none() && avoid.is_some() { self.search(ask, None) } else { found }
+    }
+
+    /// How many tasks can be put on the seat before another choice is due: at least one, at most `most`.
+    pub(crate) fn run(&self, seat: u32, ask: &Ask, most: u32) -> u32 {
+        if most == 1 || !score::keeps_choice(self.policy) {
+            return 1;
+        }
+        let room = &self.offers[seat as usize].room;
+        let fitting = room.iter().zip(&ask.offer.room).filter(|(_, need)| **need > 0).map(|(room, need)| room / need);
+        fitting.min().unwrap_or(1).clamp(1, u64::from(most)) as u32
+    }
+
+    /// Takes room for `times` tasks, which fit.
+    pub(crate) fn take(&mut self, seat: u32, ask: &Ask, times: u32) {
+        let offer = &mut self.offers[seat as usize];
+        for (room, need) in offer.room.iter_mut().zip(&ask.offer.room) {
+            *room = room.saturating_sub(need.saturating_mul(u64::from(times)));
+        }
+        if self.policy == ScorePolicy::RoundRobin {
+            self.turn = seat + 1;
+        }
+        self.place_in_order(seat);
+    }
+
+    pub(crate) fn worker(&self, seat: u32) -> WorkerId {
+        self.ids[seat as usize]
+    }
+
+    pub(crate) fn seats(&self) -> usize {
+        self.ids.len()
+    }
+
+    fn search(&mut self, ask: &Ask, avoid: Option<u32>) -> Option<u32> {
+        let (requirements, offers) = (&self.requirements, &self.offers);
+        let also = |seat| Some(seat) != avoid && ask.require.is_none_or(|set| requirements.met_by(set, seat));
+        if self.policy == ScorePolicy::RoundRobin && self.turn > 0 {
+            let from_turn = self.index.first_fit(key(score::round_robin::rank(), self.turn), &ask.offer, offers, also);
+            if from_turn.is_some() {
+                return from_turn;
+            }
+        }
+        self.index.first_fit(0, &ask.offer, offers, also)
+    }
+
+    /// Takes over a worker that changed. True when a task that fitted nowhere might fit now.
+    fn reseat(&mut self, seat: u32, worker: &Worker, room: Room) -> bool {
+        let at = seat as usize;
+        let was_in = self.seats[at].key.is_some();
+        let mut gained = !was_in || room.iter().zip(&self.offers[at].room).any(|(now, before)| now > before);
+        if self.seats[at].labels != worker.labels {
+            self.offers[at].marks = self.requirements.relabel(seat, &self.seats[at].labels, &worker.labels);
+            self.seats[at].labels.clone_from(&worker.labels);
+            gained = true;
+        }
+        self.offers[at].room = room;
+        self.seats[at].capacity = worker.capacity;
+        self.seats[at].session = worker.session;
+        if worker.is_schedulable() {
+            self.place_in_order(seat);
+        } else if let Some(old) = self.seats[at].key.take() {
+            self.index.remove(old, &self.offers);
+        }
+        gained && worker.is_schedulable()
+    }
+
+    /// Puts the seat where its offer belongs now.
+    fn place_in_order(&mut self, seat: u32) {
+        let at = seat as usize;
+        let now = self.key_of(seat);
+        match self.seats[at].key.replace(now) {
+            Some(old) if old == now => self.index.touch(now, &self.offers[at]),
+            Some(old) => {
+                self.index.remove(old, &self.offers);
+                self.index.insert(now, &self.offers);
+            }
+            None => self.index.insert(now, &self.offers),
+        }
+    }
+
+    fn key_of(&self, seat: u32) -> u64 {
+        let [cpu, memory, storage, gpus, attempts] = self.offers[seat as usize].room;
+        let load = Load {
+            capacity: self.seats[seat as usize].capacity.dimensions(),
+            free: [cpu, memory, storage, gpus],
+            attempts: limits::WORKER_ATTEMPTS_MAX as u64 - attempts,
+        };
+        key(score::rank(self.policy, &load, &self.largest), seat)
+    }
+
+    fn rekey(&mut self) {
+        let mut keys = vec![];
+        for seat in 0..self.seats.len() {
+            if self.seats[seat].key.is_some() {
+                let key = self.key_of(seat as u32);
+                self.seats[seat].key = Some(key);
+                keys.push(key);
+            }
+        }
+        self.index = Index::build(keys, &self.offers);
+    }
+
+    fn require(&mut self, require: &[(String, String)]) -> RequireId {
+        if let Some(id) = self.requirements.known(require) {
+            return id;
+        }
+        let (id, meets) = self.requirements.add_set(require);
+        for seat in meets {
+            self.offers[seat as usize].marks |= id.mark();
+            if let Some(key) = self.seats[seat as usize].key {
+                self.index.touch(key, &self.offers[seat as usize]);
+            }
+        }
+        id
+    }
+
+    /// Shapes of ended jobs pile up; the live ones are looked up again as they are met.
+    fn forget_shapes(&mut self) {
+        self.asks.clear();
+        self.full_for.clear();
+        self.requirements.forget_sets();
+        for offer in &mut self.offers {
+            offer.marks = 0;
+        }
+        self.rekey();
+    }
+}
+
+fn room_of(worker: &Worker) -> Room {
+    let [cpu, memory, storage, gpus] = worker.free().dimensions();
+    [cpu, memory, storage, gpus, limits::WORKER_ATTEMPTS_MAX.saturating_sub(worker.active.len()) as u64]
+}
+
+fn largest_of(view: &Hot) -> Largest {
+    let mut largest = [0; 4];
+    for worker in view.workers.values() {
+        for (most, here) in largest.iter_mut().zip(worker.capacity.dimensions()) {
+            *most = here.max(*most);
+        }
+    }
+    largest
+}
