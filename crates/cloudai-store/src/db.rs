@@ -1,0 +1,60 @@
+//! What both databases share: how RocksDB is opened and how its errors read. Comes in: a path and options. Goes out: `io::Error`s
+//! that keep RocksDB's words. A swap of the storage library would begin here.
+
+use std::fs::{self, File};
+use std::io;
+use std::path::Path;
+
+use rocksdb::{BlockBasedOptions, Cache, ErrorKind, Options};
+
+/// RocksDB's error as an `io::Error`; corruption is `InvalidData`.
+pub fn io_error(e: rocksdb::Error) -> io::Error {
+    let kind = match e.kind() {
+        ErrorKind::Corruption => io::ErrorKind::InvalidData,
+        _ => io::ErrorKind::Other,
+    };
+    io::Error::new(kind, e.into_string())
+}
+
+/// Whether another process (or this one) has the database open.
+pub fn is_locked(e: &rocksdb::Error) -> bool {
+    e.kind() == ErrorKind::IOError && e.as_ref().contains("lock")
+}
+
+/// Settings that both databases want; three masters may share one small machine.
+pub fn base_options() -> Options {
+    let mut o = Options::default();
+    o.create_if_missing(true);
+    o.create_missing_column_families(true);
+    o.set_keep_log_file_num(2);
+    o.set_max_log_file_size(1 << 20);
+    o.set_log_level(rocksdb::LogLevel::Warn);
+    o.set_max_open_files(512);
+    o.set_max_background_jobs(2);
+    // A flush gives its file to the disk bit by bit and not in one burst that the log's fsync would wait behind.
+    o.set_bytes_per_sync(1 << 20);
+    o
+}
+
+/// Bloom filters, and one bounded block cache that holds index and filter blocks too.
+pub fn table_options(cache_bytes: usize) -> BlockBasedOptions {
+    let mut t = BlockBasedOptions::default();
+    t.set_block_cache(&Cache::new_lru_cache(cache_bytes));
+    t.set_bloom_filter(10.0, false);
+    t.set_cache_index_and_filter_blocks(true);
+    t.set_pin_l0_filter_and_index_blocks_in_cache(true);
+    t
+}
+
+/// Make the names in a directory durable.
+pub fn sync_dir(dir: &Path) -> io::Result<()> {
+    File::open(dir)?.sync_all()
+}
+
+/// Make every file of a flat directory durable, and then their names.
+pub fn sync_files(dir: &Path) -> io::Result<()> {
+    for item in fs::read_dir(dir)? {
+        File::open(item?.path())?.sync_all()?;
+    }
+    sync_dir(dir)
+}

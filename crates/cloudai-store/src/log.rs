@@ -1,0 +1,603 @@
+//! The Raft log on RocksDB. Comes in: opaque entries and meta values. Goes out: the same bytes, and one callback per write once
+//! an fsync covers it. Knows nothing of Raft beyond term and index.
+//!
+//! * Column family `default`: index (u64, big endian) → version, checksum, term, body. `meta`: vote, commit index, purge mark.
+//! * Every write goes to RocksDB's write-ahead log without fsync (entries can be read at once) and queues its callback. ONE thread
+//!   drains the queue, calls `flush_wal(true)` once, and completes the callbacks first in, first out.
+//! * A torn tail is normal after a power cut, and tolerated. Damage before it, a gap, or a bad checksum is not: `open` refuses.
+
+use std::collections::VecDeque;
+use std::io;
+use std::path::Path;
+use std::sync::mpsc::{self, Receiver, Sender};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Instant;
+
+use bytes::Bytes;
+use cloudai_raft::{LogBounds, LogEntry, LogPosition, LogStore, MetaKey, OnDurable};
+use cloudai_types::limits::LOG_TAIL_BYTES_MAX;
+use rocksdb::{
+    ColumnFamily, ColumnFamilyDescriptor, DB, DBCompressionType, DBRecoveryMode, Direction, IteratorMode, Options,
+    ReadOptions, WriteBatch,
+};
+use xxhash_rust::xxh3::Xxh3;
+
+use crate::db::{base_options, io_error, is_locked, table_options};
+
+const META: &str = "meta";
+const PURGED: &str = "purged";
+/// First byte of each stored value.
+const VERSION: u8 = 1;
+/// Version, xxh3 (little endian), term (little endian).
+const HEAD_BYTES: usize = 1 + 8 + 8;
+
+/// Why a log cannot be used. Every variant but the first two means: quarantine this directory, remove the node from the cluster, and
+/// let it join again under a new id.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenLogError {
+    /// Another process runs on this directory.
+    #[error("the log in {path} is in use by another process: {source}")]
+    InUse {
+        path: String,
+        #[source]
+        source: io::Error,
+    },
+    #[error("cannot open the log in {path}: {source}")]
+    Io {
+        path: String,
+        #[source]
+        source: io::Error,
+    },
+    /// RocksDB found damage that is not a torn tail.
+    #[error("the log in {path} is damaged: {source}. Move the directory away, remove this master, and let it join under a new id")]
+    Damaged {
+        path: String,
+        #[source]
+        source: io::Error,
+    },
+    #[error("the log in {path} lacks entry {missing}. Move the directory away, remove this master, and let it join under a new id")]
+    Gap { path: String, missing: u64 },
+    #[error("entry {index} of the log in {path} is damaged: {why}. Move the directory away, remove this master, and let it join under a new id")]
+    BadEntry { path: String, index: u64, why: &'static str },
+}
+
+/// How the log has been used since it was opened; for metrics.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LogStats {
+    pub fsyncs: u64,
+    pub fsync_micros: u64,
+    pub appends: u64,
+    pub entries: u64,
+}
+
+/// The newest entries, in memory: replication and apply read them from here. Written by append, truncate and purge.
+#[derive(Default)]
+struct Tail {
+    entries: VecDeque<LogEntry>,
+    bytes: usize,
+    bytes_max: usize,
+    bounds: LogBounds,
+}
+
+impl Tail {
+    fn push(&mut self, e: LogEntry) {
+        self.bounds.last = Some(LogPosition { term: e.term, index: e.index });
+        self.bytes += e.body.len();
+        self.entries.push_back(e);
+        while self.bytes > self.bytes_max && self.entries.len() > 1 {
+            self.pop_front();
+        }
+    }
+
+    fn pop_front(&mut self) {
+        if let Some(e) = self.entries.pop_front() {
+            self.bytes -= e.body.len();
+        }
+    }
+
+    fn pop_back(&mut self) {
+        if let Some(e) = self.entries.pop_back() {
+            self.bytes -= e.body.len();
+        }
+    }
+}
+
+struct Inner {
+    db: Arc<DB>,
+    tail: Mutex<Tail>,
+    /// `None` only while it is being dropped.
+    sync: Option<Sender<OnDurable>>,
+    thread: Option<JoinHandle<()>>,
+    shared: Arc<Shared>,
+}
+
+/// Written by the sync thread (and by append, for two counters).
+#[derive(Default)]
+struct Shared {
+    busy_since: Mutex<Option<Instant>>,
+    stats: Mutex<LogStats>,
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        drop(self.sync.take());
+        if let Some(thread) = self.thread.take()
+            && thread.thread().id() != std::thread::current().id()
+            && thread.join().is_err()
+        {
+            tracing::error!("the log's sync thread panicked");
+        }
+    }
+}
+
+/// The log of one master. Clones are the same log; the directory is free again when the last one is dropped.
+#[derive(Clone)]
+pub struct RocksLog(Arc<Inner>);
+
+fn lock<T>(m: &Mutex<T>) -> MutexGuard<'_, T> {
+    m.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn key(index: u64) -> [u8; 8] {
+    index.to_be_bytes()
+}
+
+fn checksum(index: u64, term: u64, body: &[u8]) -> u64 {
+    let mut h = Xxh3::new();
+    h.update(&index.to_le_bytes());
+    h.update(&term.to_le_bytes());
+    h.update(body);
+    h.digest()
+}
+
+fn encode(e: &LogEntry) -> Vec<u8> {
+    let mut v = Vec::with_capacity(HEAD_BYTES + e.body.len());
+    v.push(VERSION);
+    v.extend_from_slice(&checksum(e.index, e.term, &e.body).to_le_bytes());
+    v.extend_from_slice(&e.term.to_le_bytes());
+    v.extend_from_slice(&e.body);
+    v
+}
+
+fn u64_at(raw: &[u8], at: usize) -> Option<u64> {
+    raw.get(at..at + 8).and_then(|b| b.try_into().ok()).map(u64::from_le_bytes)
+}
+
+fn decode(index: u64, raw: Bytes) -> Result<LogEntry, &'static str> {
+    if raw.first() != Some(&VERSION) {
+        return Err("unknown version");
+    }
+    let (Some(sum), Some(term)) = (u64_at(&raw, 1), u64_at(&raw, 9)) else { return Err("too short") };
+    let body = raw.slice(HEAD_BYTES..);
+    if checksum(index, term, &body) != sum { Err("bad checksum") } else { Ok(LogEntry { term, index, body }) }
+}
+
+fn index_of(key: &[u8]) -> io::Result<u64> {
+    let bytes = key.try_into().map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "a log key that is no index"))?;
+    Ok(u64::from_be_bytes(bytes))
+}
+
+fn encode_position(p: LogPosition) -> [u8; 16] {
+    let mut v = [0; 16];
+    v[..8].copy_from_slice(&p.term.to_le_bytes());
+    v[8..].copy_from_slice(&p.index.to_le_bytes());
+    v
+}
+
+fn decode_position(raw: &[u8]) -> io::Result<LogPosition> {
+    match (u64_at(raw, 0), u64_at(raw, 8)) {
+        (Some(term), Some(index)) => Ok(LogPosition { term, index }),
+        _ => Err(io::Error::new(io::ErrorKind::InvalidData, "a purge mark that is too short")),
+    }
+}
+
+/// Everything taken from the queue before the flush was written before it was queued, so one flush covers all of it.
+fn sync_loop(queue: Receiver<OnDurable>, shared: Arc<Shared>, flush: impl Fn() -> io::Result<()>) {
+    // After one failed fsync nobody knows what is on the disk: never again say that something is.
+    let mut broken: Option<String> = None;
+    while let Ok(first) = queue.recv() {
+        let mut waiting = vec![first];
+        waiting.extend(queue.try_iter());
+        if broken.is_none() {
+            let start = Instant::now();
+            *lock(&shared.busy_since) = Some(start);
+            let result = flush();
+            *lock(&shared.busy_since) = None;
+            let mut stats = lock(&shared.stats);
+            stats.fsyncs += 1;
+            stats.fsync_micros += start.elapsed().as_micros() as u64;
+            if let Err(e) = result {
+                tracing::error!(error = %e, "the log cannot be synced to disk; this master stops");
+                broken = Some(e.to_string());
+            }
+        }
+        for on_durable in waiting {
+            on_durable(match &broken {
+                None => Ok(()),
+                Some(why) => Err(io::Error::other(format!("the log cannot be synced: {why}"))),
+            });
+        }
+    }
+}
+
+impl RocksLog {
+    /// Open or create the log in `dir`, and check all of it: no gap after the purge mark, every checksum.
+    pub fn open(dir: &Path) -> Result<RocksLog, OpenLogError> {
+        RocksLog::open_with(dir, LOG_TAIL_BYTES_MAX)
+    }
+
+    fn open_with(dir: &Path, tail_bytes_max: usize) -> Result<RocksLog, OpenLogError> {
+        let path = || dir.display().to_string();
+        let mut o = base_options();
+        o.set_wal_recovery_mode(DBRecoveryMode::TolerateCorruptedTailRecords);
+        // `meta` changes rarely in bytes: without a limit its memtable would pin old write-ahead logs for ever.
+        o.set_max_total_wal_size(256 << 20);
+        let mut log = Options::default();
+        log.set_write_buffer_size(32 << 20);
+        log.set_max_write_buffer_number(4);
+        log.set_compression_type(DBCompressionType::None); // most entries die before a compaction sees them
+        log.set_block_based_table_factory(&table_options(16 << 20));
+        let families = [
+            ColumnFamilyDescriptor::new("default", log),
+            ColumnFamilyDescriptor::new(META, Options::default()),
+        ];
+        let db = DB::open_cf_descriptors(&o, dir, families).map_err(|e| match e.kind() {
+            rocksdb::ErrorKind::Corruption => OpenLogError::Damaged { path: path(), source: io_error(e) },
+            _ if is_locked(&e) => OpenLogError::InUse { path: path(), source: io_error(e) },
+            _ => OpenLogError::Io { path: path(), source: io_error(e) },
+        })?;
+        let tail = load(&db, tail_bytes_max, &path)?;
+
+        let db = Arc::new(db);
+        let shared = Arc::new(Shared::default());
+        let (sync, queue) = mpsc::channel();
+        let (synced_db, shared2) = (db.clone(), shared.clone());
+        let thread = std::thread::Builder::new()
+            .name("raft-sync".into())
+            .spawn(move || sync_loop(queue, shared2, || synced_db.flush_wal(true).map_err(io_error)))
+            .map_err(|source| OpenLogError::Io { path: path(), source })?;
+        Ok(RocksLog(Arc::new(Inner { db, tail: Mutex::new(tail), sync: Some(sync), thread: Some(thread), shared })))
+    }
+
+    pub fn stats(&self) -> LogStats {
+        *lock(&self.0.shared.stats)
+    }
+
+    fn meta(&self) -> &ColumnFamily {
+        self.0.db.cf_handle(META).expect("opened with it")
+    }
+
+    fn write(&self, batch: WriteBatch) -> io::Result<()> {
+        self.0.db.write(batch).map_err(io_error)
+    }
+
+    fn queue(&self, on_durable: OnDurable) -> io::Result<()> {
+        let sync = self.0.sync.as_ref().expect("taken by drop only");
+        sync.send(on_durable).map_err(|_| io::Error::other("the log's sync thread has ended"))
+    }
+
+    /// What the tail holds of `[from, to)`; `None` when it begins later.
+    fn read_tail(&self, from: u64, to: u64, bytes_max: usize) -> Option<Vec<LogEntry>> {
+        let tail = lock(&self.0.tail);
+        let first = tail.entries.front()?.index;
+        let skip = usize::try_from(from.checked_sub(first)?).unwrap_or(usize::MAX).min(tail.entries.len());
+        let (mut out, mut bytes) = (vec![], 0);
+        for e in tail.entries.range(skip..).take_while(|e| e.index < to) {
+            bytes += e.body.len();
+            if bytes > bytes_max && !out.is_empty() {
+                break;
+            }
+            out.push(e.clone());
+        }
+        Some(out)
+    }
+}
+
+/// Walk over the whole log once: check it, and keep its end in memory.
+fn load(db: &DB, bytes_max: usize, path: &dyn Fn() -> String) -> Result<Tail, OpenLogError> {
+    let io = |source: io::Error| OpenLogError::Io { path: path(), source };
+    let damaged = |source: io::Error| OpenLogError::Damaged { path: path(), source };
+    let meta = db.cf_handle(META).expect("opened with it");
+    let purged = db.get_cf(meta, PURGED).map_err(|e| io(io_error(e)))?;
+    let purged = purged.map(|raw| decode_position(&raw)).transpose().map_err(damaged)?;
+    let mut tail = Tail { bytes_max, ..Tail::default() };
+    tail.bounds.purged = purged;
+    let mut expected = purged.map(|p| p.index + 1);
+    let from = key(expected.unwrap_or(0));
+    for row in db.iterator(IteratorMode::From(&from, Direction::Forward)) {
+        let (k, v) = row.map_err(|e| damaged(io_error(e)))?;
+        let index = index_of(&k).map_err(damaged)?;
+        // A log that was never purged may begin anywhere (openraft's first entry is 0).
+        let missing = expected.filter(|e| *e != index);
+        if let Some(missing) = missing {
+            return Err(OpenLogError::Gap { path: path(), missing });
+        }
+        let entry = decode(index, Bytes::from(v)).map_err(|why| OpenLogError::BadEntry { path: path(), index, why })?;
+        tail.push(entry);
+        expected = Some(index + 1);
+    }
+    Ok(tail)
+}
+
+impl LogStore for RocksLog {
+    fn bounds(&self) -> io::Result<LogBounds> {
+        Ok(lock(&self.0.tail).bounds)
+    }
+
+    fn read(&self, from: u64, to: u64, bytes_max: usize) -> io::Result<Vec<LogEntry>> {
+        if from >= to {
+            return Ok(vec![]);
+        }
+        if let Some(found) = self.read_tail(from, to, bytes_max) {
+            return Ok(found);
+        }
+        let mut upto = ReadOptions::default();
+        upto.set_iterate_upper_bound(key(to));
+        let (mut out, mut bytes) = (vec![], 0);
+        for row in self.0.db.iterator_opt(IteratorMode::From(&key(from), Direction::Forward), upto) {
+            let (k, v) = row.map_err(io_error)?;
+            let index = index_of(&k)?;
+            bytes += v.len().saturating_sub(HEAD_BYTES);
+            if bytes > bytes_max && !out.is_empty() {
+                break;
+            }
+            let bad = |why| io::Error::new(io::ErrorKind::InvalidData, format!("log entry {index}: {why}"));
+            out.push(decode(index, Bytes::from(v)).map_err(bad)?);
+        }
+        Ok(out)
+    }
+
+    fn append(&self, entries: Vec<LogEntry>, on_durable: OnDurable) -> io::Result<()> {
+        let bounds = lock(&self.0.tail).bounds;
+        let mut expected = bounds.last.or(bounds.purged).map(|p| p.index + 1);
+        let mut batch = WriteBatch::default();
+        for e in &entries {
+            if expected.is_some_and(|x| x != e.index) {
+                let what = format!("entry {} does not follow the log's end {:?}", e.index, bounds.last);
+                return Err(io::Error::new(io::ErrorKind::InvalidInput, what));
+            }
+            expected = Some(e.index + 1);
+            batch.put(key(e.index), encode(e));
+        }
+        let mut stats = lock(&self.0.shared.stats);
+        stats.appends += 1;
+        stats.entries += entries.len() as u64;
+        drop(stats);
+        self.write(batch)?;
+        let mut tail = lock(&self.0.tail);
+        entries.into_iter().for_each(|e| tail.push(e));
+        drop(tail);
+        self.queue(on_durable)
+    }
+
+    fn truncate_after(&self, last: Option<u64>) -> io::Result<()> {
+        let from = last.map_or(0, |i| i + 1);
+        let mut batch = WriteBatch::default();
+        batch.delete_range(key(from), key(u64::MAX));
+        self.write(batch)?; // ordered before the next append by the write-ahead log, and synced with it
+        // The new end may have left the tail long ago.
+        let present = match last {
+            Some(index) => self.read(index, index + 1, usize::MAX)?.pop(),
+            None => None,
+        };
+        let mut tail = lock(&self.0.tail);
+        while tail.entries.back().is_some_and(|e| e.index >= from) {
+            tail.pop_back();
+        }
+        tail.bounds.last = present.map(|e| LogPosition { term: e.term, index: e.index });
+        Ok(())
+    }
+
+    fn purge(&self, upto: LogPosition) -> io::Result<()> {
+        let mut batch = WriteBatch::default();
+        batch.put_cf(self.meta(), PURGED, encode_position(upto));
+        batch.delete_range(key(0), key(upto.index + 1));
+        self.write(batch)?;
+        let mut tail = lock(&self.0.tail);
+        while tail.entries.front().is_some_and(|e| e.index <= upto.index) {
+            tail.pop_front();
+        }
+        tail.bounds.purged = Some(upto);
+        tail.bounds.last = tail.bounds.last.filter(|last| last.index > upto.index);
+        Ok(())
+    }
+
+    fn save_meta(&self, k: MetaKey, value: Option<Bytes>) -> io::Result<()> {
+        let mut batch = WriteBatch::default();
+        match value {
+            Some(v) => batch.put_cf(self.meta(), k.name(), v),
+            None => batch.delete_cf(self.meta(), k.name()),
+        }
+        self.write(batch)
+    }
+
+    fn save_meta_synced(&self, k: MetaKey, value: Bytes, on_durable: OnDurable) -> io::Result<()> {
+        self.save_meta(k, Some(value))?;
+        self.queue(on_durable)
+    }
+
+    fn load_meta(&self, k: MetaKey) -> io::Result<Option<Bytes>> {
+        Ok(self.0.db.get_cf(self.meta(), k.name()).map_err(io_error)?.map(Bytes::from))
+    }
+
+    fn busy_since(&self) -> Option<Instant> {
+        *lock(&self.0.shared.busy_since)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+    use std::sync::mpsc::channel;
+
+    fn entry(term: u64, index: u64) -> LogEntry {
+        LogEntry { term, index, body: Bytes::from(vec![index as u8; 100]) }
+    }
+
+    fn ignore() -> OnDurable {
+        Box::new(|r| r.unwrap())
+    }
+
+    fn append_durably(log: &RocksLog, entries: Vec<LogEntry>) {
+        let (tx, rx) = channel();
+        log.append(entries, Box::new(move |r| tx.send(r).unwrap())).unwrap();
+        rx.recv().unwrap().unwrap();
+    }
+
+    fn indices(log: &RocksLog, from: u64, to: u64, max: usize) -> Vec<u64> {
+        log.read(from, to, max).unwrap().iter().map(|e| e.index).collect()
+    }
+
+    #[test]
+    fn callbacks_come_first_in_first_out_and_share_fsyncs() {
+        let (opened, gate) = channel();
+        let (tx, rx) = channel();
+        let (queue_tx, queue) = channel::<OnDurable>();
+        let shared = Arc::new(Shared::default());
+        for i in 0..100 {
+            let tx = tx.clone();
+            queue_tx.send(Box::new(move |r| tx.send((i, r.is_ok())).unwrap())).unwrap();
+        }
+        let s = shared.clone();
+        let t = std::thread::spawn(move || sync_loop(queue, s, || gate.recv().map_err(io::Error::other)));
+        assert!(rx.try_recv().is_err(), "nothing is durable before the flush");
+        opened.send(()).unwrap();
+        let order: Vec<(i32, bool)> = rx.iter().take(100).collect();
+        assert_eq!(order, (0..100).map(|i| (i, true)).collect::<Vec<_>>());
+        assert_eq!(lock(&shared.stats).fsyncs, 1, "one flush for all that waited");
+        drop(queue_tx);
+        t.join().unwrap();
+    }
+
+    #[test]
+    fn after_a_failed_fsync_nothing_is_ever_durable_again() {
+        let (tx, rx) = channel();
+        let (queue_tx, queue) = channel::<OnDurable>();
+        let t = std::thread::spawn(move || {
+            let first = std::cell::Cell::new(true);
+            let flush = || if first.replace(false) { Err(io::Error::other("EIO")) } else { Ok(()) };
+            sync_loop(queue, Arc::default(), flush)
+        });
+        for _ in 0..2 {
+            let tx = tx.clone();
+            queue_tx.send(Box::new(move |r| tx.send(r.is_ok()).unwrap())).unwrap();
+            assert!(!rx.recv().unwrap());
+        }
+        drop(queue_tx);
+        t.join().unwrap();
+    }
+
+    #[test]
+    fn reads_are_capped_in_bytes_from_memory_and_from_disk() {
+        for tail_bytes in [usize::MAX, 250] {
+            let dir = tempfile::tempdir().unwrap();
+            let log = RocksLog::open_with(dir.path(), tail_bytes).unwrap();
+            log.append((0..10).map(|i| entry(1, i)).collect(), ignore()).unwrap();
+            assert_eq!(indices(&log, 0, 10, usize::MAX), (0..10).collect::<Vec<_>>());
+            assert_eq!(indices(&log, 2, 10, 250), [2, 3]);
+            assert_eq!(indices(&log, 2, 10, 1), [2], "at least one");
+            assert_eq!(indices(&log, 2, 4, usize::MAX), [2, 3]);
+            assert_eq!(indices(&log, 9, 20, 250), [9]);
+            assert_eq!(indices(&log, 10, 20, 250), [0u64; 0]);
+        }
+    }
+
+    #[test]
+    fn truncate_and_purge_are_remembered() {
+        let dir = tempfile::tempdir().unwrap();
+        let log = RocksLog::open_with(dir.path(), 250).unwrap(); // the tail holds two entries only
+        log.append((0..10).map(|i| entry(1, i)).collect(), ignore()).unwrap();
+        log.truncate_after(Some(4)).unwrap();
+        assert_eq!(log.bounds().unwrap().last, Some(LogPosition { term: 1, index: 4 }));
+        assert!(log.append(vec![entry(2, 6)], ignore()).is_err(), "no gap may be written");
+        log.append(vec![entry(2, 5)], ignore()).unwrap();
+        log.purge(LogPosition { term: 1, index: 2 }).unwrap();
+        log.save_meta(MetaKey::Committed, Some(Bytes::from_static(b"c"))).unwrap();
+        drop(log);
+
+        let log = RocksLog::open(dir.path()).unwrap();
+        assert_eq!(indices(&log, 0, 100, usize::MAX), [3, 4, 5]);
+        let bounds = log.bounds().unwrap();
+        assert_eq!(bounds.purged, Some(LogPosition { term: 1, index: 2 }));
+        assert_eq!(bounds.last, Some(LogPosition { term: 2, index: 5 }));
+        assert_eq!(log.load_meta(MetaKey::Committed).unwrap().unwrap(), "c");
+        // After a snapshot the purge mark may lie beyond the end; the log goes on behind it.
+        log.purge(LogPosition { term: 3, index: 50 }).unwrap();
+        assert_eq!(log.bounds().unwrap().last, None);
+        log.append(vec![entry(3, 51)], ignore()).unwrap();
+        drop(log);
+        assert_eq!(indices(&RocksLog::open(dir.path()).unwrap(), 0, 100, usize::MAX), [51]);
+    }
+
+    #[test]
+    fn a_second_process_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let _open = RocksLog::open(dir.path()).unwrap();
+        assert!(matches!(RocksLog::open(dir.path()), Err(OpenLogError::InUse { .. })));
+    }
+
+    /// The write-ahead log as a killed process leaves it: copied while the database is open.
+    fn killed(build: impl Fn(&RocksLog)) -> (tempfile::TempDir, std::path::PathBuf) {
+        let dir = tempfile::tempdir().unwrap();
+        let (live, copy) = (dir.path().join("live"), dir.path().join("copy"));
+        let log = RocksLog::open(&live).unwrap();
+        build(&log);
+        fs::create_dir(&copy).unwrap();
+        for f in fs::read_dir(&live).unwrap() {
+            let f = f.unwrap();
+            fs::copy(f.path(), copy.join(f.file_name())).unwrap();
+        }
+        (dir, copy)
+    }
+
+    fn wal(dir: &Path) -> std::path::PathBuf {
+        let logs = fs::read_dir(dir).unwrap().map(|f| f.unwrap().path());
+        logs.filter(|p| p.extension().is_some_and(|e| e == "log")).max_by_key(|p| p.metadata().unwrap().len()).unwrap()
+    }
+
+    #[test]
+    fn what_was_durable_survives_a_kill() {
+        let (_dir, copy) = killed(|log| (0..50).for_each(|i| append_durably(log, vec![entry(1, i)])));
+        assert_eq!(indices(&RocksLog::open(&copy).unwrap(), 0, 100, usize::MAX), (0..50).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn a_torn_tail_is_tolerated() {
+        let (_dir, copy) = killed(|log| (0..50).for_each(|i| append_durably(log, vec![entry(1, i)])));
+        let wal = wal(&copy);
+        let size = wal.metadata().unwrap().len();
+        fs::File::options().write(true).open(&wal).unwrap().set_len(size - 30).unwrap();
+        assert_eq!(indices(&RocksLog::open(&copy).unwrap(), 0, 100, usize::MAX), (0..49).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn damage_in_the_middle_is_refused() {
+        let (_dir, copy) = killed(|log| (0..50).for_each(|i| append_durably(log, vec![entry(1, i)])));
+        let wal = wal(&copy);
+        let mut raw = fs::read(&wal).unwrap();
+        let middle = raw.len() / 2;
+        raw[middle] ^= 0xff;
+        fs::write(&wal, raw).unwrap();
+        let e = RocksLog::open(&copy).map(drop).unwrap_err();
+        assert!(matches!(e, OpenLogError::Damaged { .. }), "{e}");
+        assert!(e.to_string().contains("new id"), "says what to do: {e}");
+    }
+
+    #[test]
+    fn a_bad_checksum_and_a_gap_are_refused() {
+        let (_dir, copy) = killed(|log| append_durably(log, (0..5).map(|i| entry(1, i)).collect()));
+        let raw = |change: &dyn Fn(&DB)| {
+            let db = DB::open_cf(&Options::default(), &copy, ["default", META]).unwrap();
+            change(&db);
+        };
+        raw(&|db| {
+            let other = db.get(key(3)).unwrap().unwrap();
+            db.put(key(2), other).unwrap(); // a whole entry under another index
+        });
+        assert!(matches!(RocksLog::open(&copy), Err(OpenLogError::BadEntry { index: 2, .. })));
+        raw(&|db| db.delete(key(2)).unwrap());
+        assert!(matches!(RocksLog::open(&copy), Err(OpenLogError::Gap { missing: 2, .. })));
+    }
+}

@@ -1,0 +1,467 @@
+//! The replicated state's rows on RocksDB. Comes in: batches of row changes with a mark, and checkpoints to install. Goes out: point
+//! reads, scans, checkpoints. Rows are (family, key) → value; what they mean is somebody else's business.
+//!
+//! * One column family; key = family byte ‖ key. The mark is a row of the reserved family 255, so that a batch, a checkpoint and a
+//!   power cut can never separate it from the rows.
+//! * Writes are not fsynced: the Raft log applies again what a power cut took.
+//! * An installed checkpoint becomes a new generation, `sm-N`; the file `CURRENT_SM` names the one in use and is replaced atomically. The
+//!   old generation is removed when its last reader is done.
+
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+
+use bytes::Bytes;
+use rocksdb::checkpoint::Checkpoint;
+use rocksdb::{DB, DBCompressionType, Direction, IteratorMode, Options, ReadOptions, SnapshotWithThreadMode, WriteBatch};
+
+use crate::db::{base_options, io_error, is_locked, sync_dir, sync_files, table_options};
+use crate::keys::{Keys, row_key};
+
+/// Family of this module's own rows.
+const RESERVED_FAMILY: u8 = 255;
+const MARK: &[u8] = b"\xffmark";
+const CURRENT: &str = "CURRENT_SM";
+
+/// A row: its key without the family byte, and its value.
+pub type Row = (Vec<u8>, Vec<u8>);
+
+/// Why a state cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenStateError {
+    #[error("the state in {path} is in use by another process: {source}")]
+    InUse {
+        path: String,
+        #[source]
+        source: io::Error,
+    },
+    /// The log cannot make up for it if it was purged meanwhile.
+    #[error("the state in {path} is damaged: {source}. Move the directory away, remove this master, and let it join under a new id")]
+    Damaged {
+        path: String,
+        #[source]
+        source: io::Error,
+    },
+    #[error("cannot open the state in {path}: {source}")]
+    Io {
+        path: String,
+        #[source]
+        source: io::Error,
+    },
+}
+
+/// One database directory. Readers hold it by `Arc`.
+pub(crate) struct Generation {
+    number: u64,
+    dir: PathBuf,
+    /// `None` only while it is being dropped.
+    db: Option<DB>,
+    /// Another generation is in use: remove the directory with the last reader.
+    replaced: AtomicBool,
+}
+
+impl Generation {
+    pub(crate) fn db(&self) -> &DB {
+        self.db.as_ref().expect("taken by drop only")
+    }
+}
+
+impl Drop for Generation {
+    fn drop(&mut self) {
+        drop(self.db.take());
+        if *self.replaced.get_mut()
+            && let Err(error) = fs::remove_dir_all(&self.dir)
+        {
+            tracing::warn!(dir = %self.dir.display(), %error, "cannot remove an old state; the next start tries again");
+        }
+    }
+}
+
+struct Shared {
+    root: PathBuf,
+    /// Read by everybody for a moment; written by `install` only.
+    current: RwLock<Arc<Generation>>,
+    /// One install at a time.
+    installing: Mutex<()>,
+}
+
+/// The rows. Clones are the same database; any thread may read while the one writer writes.
+#[derive(Clone)]
+pub struct RocksState(Arc<Shared>);
+
+/// Changes that will be written together.
+#[derive(Default)]
+pub struct RowBatch {
+    pub(crate) inner: WriteBatch,
+}
+
+impl RowBatch {
+    pub fn put(&mut self, family: u8, key: &[u8], value: &[u8]) {
+        assert_ne!(family, RESERVED_FAMILY, "family 255 is reserved");
+        self.inner.put(row_key(family, key), value);
+    }
+
+    pub fn delete(&mut self, family: u8, key: &[u8]) {
+        assert_ne!(family, RESERVED_FAMILY, "family 255 is reserved");
+        self.inner.delete(row_key(family, key));
+    }
+
+    /// Delete all of `keys`. Cheap to write; reads of the same range get slower until compaction, so not for single rows.
+    pub fn delete_range(&mut self, family: u8, keys: Keys<'_>) {
+        assert_ne!(family, RESERVED_FAMILY, "family 255 is reserved");
+        let (low, high) = keys.bounds(family);
+        self.inner.delete_range(low, high);
+    }
+
+    pub fn bytes(&self) -> usize {
+        self.inner.size_in_bytes()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.inner.is_empty()
+    }
+}
+
+fn state_options() -> Options {
+    let mut o = base_options();
+    o.set_write_buffer_size(48 << 20);
+    o.set_max_write_buffer_number(3);
+    o.set_max_total_wal_size(256 << 20);
+    o.set_wal_bytes_per_sync(1 << 20);
+    o.set_compression_type(DBCompressionType::Lz4);
+    o.set_block_based_table_factory(&table_options(64 << 20));
+    o
+}
+
+impl RocksState {
+    /// Open or create the state below `root`.
+    pub fn open(root: &Path) -> Result<RocksState, OpenStateError> {
+        let path = || root.display().to_string();
+        let io = |source: io::Error| OpenStateError::Io { path: path(), source };
+        fs::create_dir_all(root).map_err(io)?;
+        let number = match fs::read_to_string(root.join(CURRENT)) {
+            Ok(name) => {
+                let number = name.trim().strip_prefix("sm-").and_then(|n| n.parse().ok());
+                let bad = || io::Error::new(io::ErrorKind::InvalidData, format!("{CURRENT} says {name:?}"));
+                number.ok_or_else(|| OpenStateError::Damaged { path: path(), source: bad() })?
+            }
+            Err(e) if e.kind() == io::ErrorKind::NotFound => {
+                set_current(root, 1).map_err(io)?;
+                1
+            }
+            Err(e) => return Err(io(e)),
+        };
+        let generation = open_generation(root, number).map_err(|e| match e.kind() {
+            rocksdb::ErrorKind::Corruption => OpenStateError::Damaged { path: path(), source: io_error(e) },
+            _ if is_locked(&e) => OpenStateError::InUse { path: path(), source: io_error(e) },
+            _ => OpenStateError::Io { path: path(), source: io_error(e) },
+        })?;
+        // Only now, under the database's lock: what a crash left of other generations.
+        for item in fs::read_dir(root).map_err(io)? {
+            let item = item.map_err(io)?.path();
+            let name = item.file_name().and_then(|n| n.to_str()).unwrap_or_default();
+            if name.starts_with("sm-") && name != format!("sm-{number}") {
+                fs::remove_dir_all(&item).map_err(io)?;
+            }
+        }
+        Ok(RocksState(Arc::new(Shared {
+            root: root.to_owned(),
+            current: RwLock::new(Arc::new(generation)),
+            installing: Mutex::new(()),
+        })))
+    }
+
+    pub(crate) fn generation(&self) -> Arc<Generation> {
+        self.0.current.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// What the last `write` or `install` that survived stored as its mark.
+    pub fn mark(&self) -> io::Result<Option<Bytes>> {
+        Ok(self.generation().db().get(MARK).map_err(io_error)?.map(Bytes::from))
+    }
+
+    /// One row.
+    pub fn get(&self, family: u8, key: &[u8]) -> io::Result<Option<Vec<u8>>> {
+        self.generation().db().get(row_key(family, key)).map_err(io_error)
+    }
+
+    /// Rows in key order (or backwards), at most `limit`.
+    pub fn scan(&self, family: u8, keys: Keys<'_>, reverse: bool, limit: usize) -> io::Result<Vec<Row>> {
+        self.view(|v| v.scan(family, keys, reverse, limit))
+    }
+
+    /// Several reads that see one moment.
+    pub fn view<R>(&self, read: impl FnOnce(&View<'_>) -> R) -> R {
+        let generation = self.generation();
+        let view = View { snapshot: generation.db().snapshot() };
+        read(&view)
+    }
+
+    /// Write a batch and its mark, all or nothing, without fsync.
+    pub fn write(&self, batch: RowBatch, mark: &[u8]) -> io::Result<()> {
+        let mut inner = batch.inner;
+        inner.put(MARK, mark);
+        self.generation().db().write(inner).map_err(io_error)
+    }
+
+    /// A consistent copy as it is now, written by the returned job into a directory that does not exist yet: hard links where the file
+    /// systems allow it. The job returns the mark that it read from inside the copy, after all is fsynced.
+    pub fn checkpoint(&self) -> impl FnOnce(&Path) -> io::Result<Bytes> + Send + 'static {
+        let generation = self.generation();
+        move |dir| {
+            // Flushes what is in memory first, so whatever the copy holds is durable in the live database too.
+            Checkpoint::new(generation.db()).and_then(|c| c.create_checkpoint(dir)).map_err(io_error)?;
+            let mark = read_mark(dir)?;
+            sync_files(dir)?;
+            Ok(mark)
+        }
+    }
+
+    /// Replace everything by the checkpoint in `dir`, durably. Reads that have begun see the old state to their end.
+    pub fn install(&self, dir: &Path) -> io::Result<()> {
+        let _one = self.0.installing.lock().unwrap_or_else(PoisonError::into_inner);
+        let number = self.generation().number + 1;
+        let target = self.0.root.join(format!("sm-{number}"));
+        if target.exists() {
+            fs::remove_dir_all(&target)?; // an install that failed before
+        }
+        fs::create_dir(&target)?;
+        for item in fs::read_dir(dir)? {
+            let from = item?.path();
+            let name = from.file_name().ok_or_else(|| io::Error::other("a file without a name"))?;
+            let to = target.join(name);
+            // Table files never change, so they may be shared; all others will be written to.
+            let is_table = from.extension().is_some_and(|e| e == "sst");
+            if !is_table || fs::hard_link(&from, &to).is_err() {
+                fs::copy(&from, &to)?;
+            }
+        }
+        sync_files(&target)?;
+        sync_dir(&self.0.root)?;
+        let next = Arc::new(open_generation(&self.0.root, number).map_err(io_error)?);
+        if next.db().get(MARK).map_err(io_error)?.is_none() {
+            return Err(io::Error::new(io::ErrorKind::InvalidData, "the checkpoint has no mark"));
+        }
+        set_current(&self.0.root, number)?;
+        let old = {
+            let mut current = self.0.current.write().unwrap_or_else(PoisonError::into_inner);
+            std::mem::replace(&mut *current, next)
+        };
+        old.replaced.store(true, Ordering::Release);
+        Ok(())
+    }
+}
+
+/// Reads at one moment.
+pub struct View<'a> {
+    snapshot: SnapshotWithThreadMode<'a, DB>,
+}
+
+impl View<'_> {
+    /// The mark at this moment: it tells which index these rows stand for.
+    pub fn mark(&self) -> io::Result<Option<Vec<u8>>> {
+        self.snapshot.get(MARK).map_err(io_error)
+    }
+
+    pub fn get(&self, family: u8, key: &[u8]) -> io::Result<Option<Vec<u8>>> {
+        self.snapshot.get(row_key(family, key)).map_err(io_error)
+    }
+
+    /// Rows in key order (or backwards), at most `limit`.
+    pub fn scan(&self, family: u8, keys: Keys<'_>, reverse: bool, limit: usize) -> io::Result<Vec<Row>> {
+        let mut rows = vec![];
+        if limit == 0 {
+            return Ok(rows);
+        }
+        self.for_each(family, keys, reverse, |k, v| {
+            rows.push((k.to_vec(), v.to_vec()));
+            if rows.len() == limit { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        })?;
+        Ok(rows)
+    }
+
+    /// Walk over rows without collecting them.
+    pub fn for_each(
+        &self,
+        family: u8,
+        keys: Keys<'_>,
+        reverse: bool,
+        mut row: impl FnMut(&[u8], &[u8]) -> ControlFlow<()>,
+    ) -> io::Result<()> {
+        assert_ne!(family, RESERVED_FAMILY, "family 255 is reserved");
+        let (low, high) = keys.bounds(family);
+        if low >= high {
+            return Ok(());
+        }
+        let mut o = ReadOptions::default();
+        o.set_iterate_lower_bound(low.clone());
+        o.set_iterate_upper_bound(high.clone());
+        let mode = match reverse {
+            false => IteratorMode::From(&low, Direction::Forward),
+            true => IteratorMode::End,
+        };
+        for item in self.snapshot.iterator_opt(mode, o) {
+            let (k, v) = item.map_err(io_error)?;
+            if row(&k[1..], &v).is_break() {
+                return Ok(());
+            }
+        }
+        Ok(())
+    }
+}
+
+fn open_generation(root: &Path, number: u64) -> Result<Generation, rocksdb::Error> {
+    let dir = root.join(format!("sm-{number}"));
+    let db = DB::open(&state_options(), &dir)?;
+    Ok(Generation { number, dir, db: Some(db), replaced: AtomicBool::new(false) })
+}
+
+fn read_mark(dir: &Path) -> io::Result<Bytes> {
+    let db = DB::open_for_read_only(&Options::default(), dir, false).map_err(io_error)?;
+    let mark = db.get(MARK).map_err(io_error)?;
+    drop(db);
+    for item in fs::read_dir(dir)? {
+        let item = item?;
+        // What opening it may have left; not part of the checkpoint.
+        if item.file_name().to_str().is_some_and(|n| n == "LOCK" || n == "LOG" || n.starts_with("LOG.old")) {
+            fs::remove_file(item.path())?;
+        }
+    }
+    Ok(mark.map(Bytes::from).unwrap_or_default())
+}
+
+fn set_current(root: &Path, number: u64) -> io::Result<()> {
+    let tmp = root.join("CURRENT_SM.tmp");
+    let mut f = File::create(&tmp)?;
+    writeln!(f, "sm-{number}")?;
+    f.sync_all()?;
+    fs::rename(&tmp, root.join(CURRENT))?;
+    sync_dir(root)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn put(s: &RocksState, rows: &[(u8, &str, &str)], mark: &str) {
+        let mut b = RowBatch::default();
+        rows.iter().for_each(|(f, k, v)| b.put(*f, k.as_bytes(), v.as_bytes()));
+        s.write(b, mark.as_bytes()).unwrap();
+    }
+
+    fn keys(rows: Vec<Row>) -> Vec<String> {
+        rows.into_iter().map(|(k, _)| String::from_utf8(k).unwrap()).collect()
+    }
+
+    #[test]
+    fn rows_and_mark_come_back_after_a_restart() {
+        let dir = tempfile::tempdir().unwrap();
+        let s = RocksState::open(dir.path()).unwrap();
+        assert_eq!(s.mark().unwrap(), None);
+        put(&s, &[(1, "a", "x"), (2, "a", "y")], "m1");
+        assert!(matches!(RocksState::open(dir.path()), Err(OpenStateError::InUse { .. })));
+        drop(s);
+        let s = RocksState::open(dir.path()).unwrap();
+        assert_eq!(s.mark().unwrap().unwrap(), "m1");
+        assert_eq!(s.get(2, b"a").unwrap().unwrap(), b"y");
+        assert_eq!(s.get(3, b"a").unwrap(), None);
+    }
+
+    #[test]
+    fn scans_stay_in_their_family_both_ways_and_within_limits() {
+        let dir = tempfile::tempdir().unwrap();
+        let s = RocksState::open(dir.path()).unwrap();
+        put(&s, &[(1, "z", ""), (2, "a", ""), (2, "ab", ""), (2, "b", ""), (2, "c", ""), (3, "a", "")], "m");
+        assert_eq!(keys(s.scan(2, Keys::All, false, 99).unwrap()), ["a", "ab", "b", "c"]);
+        assert_eq!(keys(s.scan(2, Keys::All, true, 3).unwrap()), ["c", "b", "ab"]);
+        assert_eq!(keys(s.scan(2, Keys::Prefix(b"a"), false, 99).unwrap()), ["a", "ab"]);
+        let range = Keys::Range { from: Some(b"ab"), to: Some(b"c") };
+        assert_eq!(keys(s.scan(2, range, false, 99).unwrap()), ["ab", "b"]);
+        assert_eq!(keys(s.scan(2, range, true, 1).unwrap()), ["b"]);
+        let empty = Keys::Range { from: Some(b"c"), to: Some(b"a") };
+        assert!(s.scan(2, empty, false, 9).unwrap().is_empty());
+        assert!(s.scan(254, Keys::All, true, 9).unwrap().is_empty(), "the mark is not a row");
+        let mut b = RowBatch::default();
+        b.delete_range(2, Keys::Prefix(b"a"));
+        b.delete(2, b"c");
+        s.write(b, b"m2").unwrap();
+        assert_eq!(keys(s.scan(2, Keys::All, false, 99).unwrap()), ["b"]);
+    }
+
+    #[test]
+    fn a_view_sees_one_moment() {
+        let dir = tempfile::tempdir().unwrap();
+        let s = RocksState::open(dir.path()).unwrap();
+        put(&s, &[(1, "a", "old")], "m1");
+        s.view(|v| {
+            put(&s, &[(1, "a", "new"), (1, "b", "new")], "m2");
+            assert_eq!(v.get(1, b"a").unwrap().unwrap(), b"old");
+            assert_eq!(v.scan(1, Keys::All, false, 9).unwrap().len(), 1);
+            assert_eq!(v.mark().unwrap().unwrap(), b"m1");
+        });
+        assert_eq!(s.get(1, b"a").unwrap().unwrap(), b"new");
+    }
+
+    /// Writes go on while the job copies: mark and rows in the copy must still belong together.
+    #[test]
+    fn a_checkpoint_holds_the_rows_of_its_own_mark() {
+        let dir = tempfile::tempdir().unwrap();
+        let s = RocksState::open(&dir.path().join("state")).unwrap();
+        let stop = Arc::new(AtomicBool::new(false));
+        let (s2, stop2) = (s.clone(), stop.clone());
+        put(&s, &[(1, "n", "0")], "0");
+        let writer = std::thread::spawn(move || {
+            let mut n = 0u64;
+            while !stop2.load(Ordering::Relaxed) {
+                n += 1;
+                put(&s2, &[(1, "n", &n.to_string()), (9, &n.to_string(), &"x".repeat(500))], &n.to_string());
+            }
+        });
+        for i in 0..5 {
+            let copy = dir.path().join(format!("copy-{i}"));
+            let mark = s.checkpoint()(&copy).unwrap();
+            let other = RocksState::open(&dir.path().join(format!("other-{i}"))).unwrap();
+            other.install(&copy).unwrap();
+            assert_eq!(other.mark().unwrap().unwrap(), mark);
+            assert_eq!(other.get(1, b"n").unwrap().unwrap(), mark);
+            let rows = other.scan(9, Keys::All, false, usize::MAX).unwrap().len();
+            assert_eq!(rows.to_string().as_bytes(), &mark[..]);
+        }
+        stop.store(true, Ordering::Relaxed);
+        writer.join().unwrap();
+    }
+
+    #[test]
+    fn an_install_replaces_all_and_the_old_generation_goes_with_its_last_reader() {
+        let dir = tempfile::tempdir().unwrap();
+        let (a, b) = (dir.path().join("a"), dir.path().join("b"));
+        let from = RocksState::open(&a).unwrap();
+        put(&from, &[(1, "new", "1")], "m9");
+        let copy = dir.path().join("copy");
+        from.checkpoint()(&copy).unwrap();
+
+        let s = RocksState::open(&b).unwrap();
+        put(&s, &[(1, "old", "1")], "m1");
+        s.view(|v| {
+            s.install(&copy).unwrap();
+            assert!(v.get(1, b"old").unwrap().is_some(), "a read that began sees the old state");
+            assert!(b.join("sm-1").exists());
+            assert_eq!(keys(s.scan(1, Keys::All, false, 9).unwrap()), ["new"]);
+        });
+        assert!(!b.join("sm-1").exists(), "its last reader is done");
+        put(&s, &[(1, "later", "1")], "m10");
+        drop(s);
+        fs::create_dir(b.join("sm-7")).unwrap(); // an install that a crash ended
+        let s = RocksState::open(&b).unwrap();
+        assert!(!b.join("sm-7").exists());
+        assert_eq!(keys(s.scan(1, Keys::All, false, 9).unwrap()), ["later", "new"]);
+        assert_eq!(s.mark().unwrap().unwrap(), "m10");
+        // The checkpoint stays usable for others: nothing wrote into it.
+        let third = RocksState::open(&dir.path().join("c")).unwrap();
+        third.install(&copy).unwrap();
+        assert_eq!(keys(third.scan(1, Keys::All, false, 9).unwrap()), ["new"]);
+    }
+}
