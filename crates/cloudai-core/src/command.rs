@@ -29,10 +29,7 @@ pub struct Command {
     /// W3C trace parent of the request, or empty.
     #[prost(string, tag = "2")]
     pub trace_parent: String,
-    #[prost(
-        oneof = "Kind",
-        tags = "10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27"
-    )]
+    #[prost(oneof = "Kind", tags = "10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27")]
     pub kind: Option<Kind>,
 }
 

@@ -12,7 +12,9 @@ use cloudai_types::{ClusterConfig, JobId, NamespaceId, NodeId, Resources, TaskId
 
 use crate::command::AttemptState;
 use crate::queue::Queue;
-use crate::rows::{Counts, JobState, MasterRow, WorkerState};
+use crate::rows::{
+    AttemptRow, ClusterRow, Counts, JobRow, JobState, MasterRow, TaskState, WaitingRow, WorkerRow, WorkerState,
+};
 
 /// What the scheduler needs to know of a spec; jobs with equal shapes share one and are placed alike.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -81,6 +83,8 @@ pub struct Job {
     pub fresh: Range<u32>,
     /// Queued indexes with a past. Boxed and absent for most jobs.
     pub waiting: Option<Box<BTreeMap<u32, Waiting>>>,
+    /// How many of `waiting` are in [`Hot::delayed`]: their time has not come.
+    pub delayed: u32,
     pub active: BTreeMap<u32, ActiveAttempt>,
 }
 
@@ -115,7 +119,10 @@ pub struct Worker {
     pub capacity: Resources,
     /// Sum over `active`: what placements reserved (I4).
     pub used: Resources,
+    /// Its own labels under `assigned_labels`: what filters look at.
     pub labels: BTreeMap<String, String>,
+    /// Given at authorisation; they win.
+    pub assigned_labels: BTreeMap<String, String>,
     pub session: u64,
     pub registered_ms: u64,
     pub software: String,
@@ -123,10 +130,186 @@ pub struct Worker {
     pub active: BTreeSet<TaskId>,
 }
 
+impl Default for Hot {
+    /// Before the first log entry. The numbers are part of the replicated history: they never change with a build.
+    fn default() -> Self {
+        Hot {
+            cluster: String::new(),
+            incarnation: 0,
+            clock_ms: 0,
+            next_job: 1,
+            next_worker: 1,
+            next_node: 1,
+            next_namespace: 1,
+            next_session: 0,
+            version: 1,
+            config: ClusterConfig::default(),
+            digest: 0,
+            namespaces: BTreeMap::new(),
+            jobs: BTreeMap::new(),
+            queue: Queue::default(),
+            delayed: BTreeSet::new(),
+            workers: BTreeMap::new(),
+            worker_names: BTreeMap::new(),
+            revoked: BTreeSet::new(),
+            masters: BTreeMap::new(),
+            shapes: Shapes::default(),
+        }
+    }
+}
+
+impl Hot {
+    /// The worker of this name, if it was ever authorised.
+    pub fn worker_named(&self, name: &str) -> Option<(WorkerId, &Worker)> {
+        let id = *self.worker_names.get(name)?;
+        Some((id, self.workers.get(&id)?))
+    }
+
+    /// The live attempt of a task, if it has one.
+    pub fn attempt(&self, task: TaskId) -> Option<&ActiveAttempt> {
+        self.jobs.get(&task.job)?.active.get(&task.index)
+    }
+
+    /// The singleton row of this state.
+    pub fn cluster_row(&self) -> ClusterRow {
+        ClusterRow {
+            cluster: self.cluster.clone(),
+            incarnation: self.incarnation,
+            clock_ms: self.clock_ms,
+            next_job: self.next_job,
+            next_worker: self.next_worker,
+            next_node: self.next_node,
+            next_namespace: self.next_namespace,
+            version: self.version,
+            config: self.config,
+            digest: self.digest,
+            next_session: self.next_session,
+        }
+    }
+}
+
+impl Shapes {
+    /// The number of an equal shape, or a new one; counts one more user.
+    pub(crate) fn intern(&mut self, shape: Shape) -> ShapeId {
+        if let Some(id) = self.by_shape.get(&shape) {
+            let id = *id;
+            if let Some((_, users)) = self.by_id.get_mut(&id) {
+                *users += 1;
+            }
+            return id;
+        }
+        while self.by_id.contains_key(&ShapeId(self.next)) {
+            self.next = self.next.wrapping_add(1);
+        }
+        let id = ShapeId(self.next);
+        self.next = self.next.wrapping_add(1);
+        let shape = Arc::new(shape);
+        self.by_shape.insert(shape.clone(), id);
+        self.by_id.insert(id, (shape, 1));
+        id
+    }
+
+    /// One user less; the last one takes the shape with it.
+    pub(crate) fn release(&mut self, id: ShapeId) {
+        let Some((shape, users)) = self.by_id.get_mut(&id) else { return };
+        *users = users.saturating_sub(1);
+        if *users == 0 {
+            let shape = shape.clone();
+            self.by_shape.remove(&shape);
+            self.by_id.remove(&id);
+        }
+    }
+
+    pub fn get(&self, id: ShapeId) -> Option<&Arc<Shape>> {
+        self.by_id.get(&id).map(|(shape, _)| shape)
+    }
+}
+
+impl Shape {
+    pub(crate) fn new(resources: Resources, require: BTreeMap<String, String>) -> Self {
+        Shape { resources, require: require.into_iter().collect() }
+    }
+
+    /// True when `labels` has every required one with exactly its value.
+    pub fn accepts(&self, labels: &BTreeMap<String, String>) -> bool {
+        self.require.iter().all(|(k, v)| labels.get(k) == Some(v))
+    }
+}
+
 impl Job {
     /// `Queued`, `Running` or the final state, from the counts alone.
     pub fn state(&self) -> JobState {
         job_state(&self.counts, self.cancel_requested, self.started_ms > 0)
+    }
+
+    /// True when an index may be placed now: exactly then the job is in [`Hot::queue`].
+    pub fn has_ready(&self) -> bool {
+        !self.fresh.is_empty() || self.waiting_len() > self.delayed as usize
+    }
+
+    /// Queued indexes with a past, delayed ones included.
+    pub fn waiting_len(&self) -> usize {
+        self.waiting.as_ref().map_or(0, |w| w.len())
+    }
+
+    /// The state of one index; `None`: it has ended, or the job has no such index.
+    pub fn live_task_state(&self, index: u32) -> Option<TaskState> {
+        if self.active.contains_key(&index) {
+            Some(TaskState::Active)
+        } else if self.fresh.contains(&index) || self.waiting.as_ref().is_some_and(|w| w.contains_key(&index)) {
+            Some(TaskState::Queued)
+        } else {
+            None
+        }
+    }
+
+    /// Takes an index out of `waiting`; the box goes with the last one.
+    pub(crate) fn take_waiting(&mut self, index: u32) -> Option<Waiting> {
+        let waiting = self.waiting.as_mut()?;
+        let taken = waiting.remove(&index);
+        if waiting.is_empty() {
+            self.waiting = None;
+        }
+        taken
+    }
+
+    /// The row of this state; `ended_ms` is 0 while the job lives.
+    pub fn row(&self, ended_ms: u64) -> JobRow {
+        JobRow {
+            state: self.state() as i32,
+            counts: self.counts,
+            next_fresh: self.fresh.start,
+            cancel_requested: self.cancel_requested,
+            started_ms: self.started_ms,
+            ended_ms,
+        }
+    }
+}
+
+impl Waiting {
+    pub(crate) fn row(&self) -> WaitingRow {
+        WaitingRow {
+            next_number: self.next_number,
+            attempts_used: self.attempts_used,
+            losses: self.losses,
+            not_before_ms: self.not_before_ms,
+            avoid_worker: self.avoid_worker,
+        }
+    }
+}
+
+impl ActiveAttempt {
+    pub(crate) fn row(&self) -> AttemptRow {
+        AttemptRow {
+            number: self.number,
+            worker: self.worker.0,
+            state: self.state as i32,
+            assigned_index: self.assigned_index,
+            assigned_ms: self.assigned_ms,
+            started_ms: self.started_ms,
+            attempts_used: self.attempts_used,
+            losses: self.losses,
+        }
     }
 }
 
@@ -147,6 +330,20 @@ pub fn job_state(counts: &Counts, cancel_requested: bool, started: bool) -> JobS
 }
 
 impl Worker {
+    pub(crate) fn row(&self) -> WorkerRow {
+        WorkerRow {
+            name: self.name.clone(),
+            state: self.state as i32,
+            draining: self.draining,
+            capacity: self.capacity,
+            labels: self.labels.clone(),
+            session: self.session,
+            registered_ms: self.registered_ms,
+            software: self.software.clone(),
+            assigned_labels: self.assigned_labels.clone(),
+        }
+    }
+
     /// True when the scheduler may place here.
     pub fn is_schedulable(&self) -> bool {
         self.state == WorkerState::Ready && !self.draining

@@ -1,6 +1,6 @@
 //! The replicated state of CloudAI and the one function that changes it.
 //!
-//! Comes in: one log entry at a time ([`Entry`]: index + [`Proposal`], which packs many commands), point reads of rows
+//! Comes in: one log entry at a time (its index and its [`Proposal`], which packs many commands), point reads of rows
 //! ([`Rows`]). Goes out: [`Applied`]: a reply per command, events for the leader's loops and watchers, and the row writes that
 //! make the change durable. This crate deliberately knows no clock, no randomness, no files, no network and no hash order.
 //!
@@ -19,12 +19,13 @@ pub mod event;
 pub mod hot;
 pub mod invariants;
 pub mod load;
+pub mod memory;
 pub mod queue;
 pub mod reply;
 pub mod rows;
 pub mod transitions;
 
-pub use apply::{Applied, Entry, apply};
+pub use apply::{Applied, UnknownCommand, apply};
 pub use command::{Command, Proposal};
 pub use event::Event;
 pub use hot::{ActiveAttempt, Hot, Job, Waiting, Worker};

@@ -5,18 +5,43 @@ use cloudai_types::{JobId, NodeId, WorkerId};
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Reply {
     /// `duplicate`: the request id was known, nothing changed.
-    Submitted { job: JobId, duplicate: bool },
+    Submitted {
+        job: JobId,
+        duplicate: bool,
+    },
     /// Attempts that must be stopped before the job is `Cancelled`; zero: it has ended.
-    CancelRequested { job: JobId, stopping: u32 },
-    Placed { accepted: u32, refused: u32 },
-    Reported { accepted: u32, stale: u32 },
-    WorkerRegistered { worker: WorkerId, session: u64 },
+    CancelRequested {
+        job: JobId,
+        stopping: u32,
+    },
+    Placed {
+        accepted: u32,
+        refused: u32,
+    },
+    Reported {
+        accepted: u32,
+        stale: u32,
+    },
+    WorkerRegistered {
+        worker: WorkerId,
+        session: u64,
+    },
     /// How many attempts were lost with it.
-    WorkerLost { attempts: u32 },
-    Authorized { worker: Option<WorkerId>, node: Option<NodeId> },
-    TokenRedeemed { worker: Option<WorkerId>, node: Option<NodeId> },
+    WorkerLost {
+        attempts: u32,
+    },
+    Authorized {
+        worker: Option<WorkerId>,
+        node: Option<NodeId>,
+    },
+    TokenRedeemed {
+        worker: Option<WorkerId>,
+        node: Option<NodeId>,
+    },
     MasterRegistered,
-    Expired { requests: u32 },
+    Expired {
+        requests: u32,
+    },
     /// Changed as asked, nothing to add.
     Done,
     Refused(Refusal),

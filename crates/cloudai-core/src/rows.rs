@@ -6,7 +6,9 @@
 
 use std::collections::BTreeMap;
 
-use cloudai_types::{AttemptId, ClusterConfig, EndReason, JobId, JobSpec, NamespaceId, Resources, TaskId, WorkerId};
+use cloudai_types::{
+    AttemptId, ClusterConfig, EndReason, JobId, JobSpec, NamespaceId, NodeId, Resources, TaskId, WorkerId,
+};
 
 use crate::command::AttemptState;
 
@@ -22,7 +24,8 @@ pub enum Family {
     JobSpec = 3,
     /// namespace, job → [`JobRow`]: counts and state, rewritten per log entry that changes them.
     Job = 4,
-    /// job → namespace (4 bytes): exactly the jobs in hot state, so that a start reads no history.
+    /// job → [`AliveRow`]: exactly the jobs in hot state, with what hot state needs of their specs, so that a start reads
+    /// no history and no specs. Written once, deleted when the job ends.
     Alive = 5,
     /// namespace, job, index → [`TaskRow`]: ended attempts; written when an attempt ends.
     Task = 6,
@@ -106,6 +109,20 @@ pub fn member_key(role: crate::command::MemberRole, name: &str) -> Vec<u8> {
     k
 }
 
+/// The key in [`Family::Alive`].
+pub fn alive_key(job: JobId) -> [u8; 8] {
+    job.0.to_be_bytes()
+}
+
+pub fn namespace_key(ns: NamespaceId) -> [u8; 4] {
+    ns.0.to_be_bytes()
+}
+
+/// The key in [`Family::Master`].
+pub fn master_key(node: NodeId) -> [u8; 8] {
+    node.to_be_bytes()
+}
+
 pub fn worker_key(worker: WorkerId) -> [u8; 4] {
     worker.0.to_be_bytes()
 }
@@ -158,6 +175,24 @@ pub struct JobSpecRow {
     pub actor: String,
     #[prost(string, tag = "4")]
     pub request_id: String,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct AliveRow {
+    #[prost(uint32, tag = "1")]
+    pub namespace: u32,
+    #[prost(message, required, tag = "2")]
+    pub resources: Resources,
+    #[prost(btree_map = "string, string", tag = "3")]
+    pub require: BTreeMap<String, String>,
+    #[prost(sint32, tag = "4")]
+    pub priority: i32,
+    #[prost(uint32, tag = "5")]
+    pub count: u32,
+    #[prost(uint32, tag = "6")]
+    pub max_attempts: u32,
+    #[prost(uint64, tag = "7")]
+    pub submitted_ms: u64,
 }
 
 /// Tasks of a job by state. They always sum up to the job's `count`.

@@ -1,0 +1,40 @@
+//! Waiting tasks of a job are cancelled at once; active ones when their worker says that nothing runs any more.
+
+use cloudai_types::{AttemptId, JobId, TaskId};
+
+use super::ending::end_job_if_done;
+use super::out::Out;
+use crate::command::CancelJob;
+use crate::hot::Hot;
+use crate::reply::{Refusal, Reply};
+use crate::rows::{Family, TaskRow, TaskState, task_key};
+
+/// Again for the same job: no change, the answer says what is still to stop.
+pub fn cancel_job(hot: &mut Hot, out: &mut Out, command: CancelJob) -> Result<Reply, Refusal> {
+    let id = JobId(command.job);
+    let Some(job) = hot.jobs.get_mut(&id) else { return Err(Refusal::NoSuchJob(id)) };
+    let stopping = job.active.len() as u32;
+    if job.cancel_requested {
+        return Ok(Reply::CancelRequested { job: id, stopping });
+    }
+    job.cancel_requested = true;
+    hot.queue.remove(job.priority, job.shape, id);
+    for (index, waiting) in job.waiting.take().map(|w| *w).unwrap_or_default() {
+        hot.delayed.remove(&(waiting.not_before_ms, id, index));
+        let key = task_key(job.namespace, TaskId { job: id, index });
+        let attempts = out.read::<TaskRow>(Family::Task, &key).unwrap_or_default().attempts;
+        out.put(Family::Task, &key, &TaskRow { state: TaskState::Cancelled as i32, attempts, ended_ms: out.clock_ms });
+        out.delete(Family::Waiting, &key);
+    }
+    job.delayed = 0;
+    // Fresh indexes have no rows of their own: the job's `next_fresh` tells them.
+    job.fresh.end = job.fresh.start;
+    job.counts.cancelled = job.counts.cancelled.saturating_add(job.counts.queued);
+    job.counts.queued = 0;
+    for (index, attempt) in &job.active {
+        out.withdrawn(attempt.worker, AttemptId::new(id, *index, attempt.number));
+    }
+    out.job_changed(id);
+    end_job_if_done(hot, out, id);
+    Ok(Reply::CancelRequested { job: id, stopping })
+}

@@ -1,0 +1,207 @@
+//! What one log entry has produced so far. Comes in: row changes and events of its commands. Goes out: events without
+//! repetition, and one write per changed row. Rows of jobs that only changed their counts are encoded once, at the end.
+
+use std::collections::BTreeMap;
+
+use cloudai_types::{AttemptId, JobId, WorkerId};
+use prost::Message;
+use xxhash_rust::xxh3::Xxh3;
+
+use crate::event::Event;
+use crate::hot::Hot;
+use crate::rows::{CLUSTER_KEY, Family, Rows, Write, job_key, worker_key};
+
+pub(super) struct Out<'a> {
+    rows: &'a dyn Rows,
+    /// The entry's log index.
+    pub index: u64,
+    /// Replicated time of the entry.
+    pub clock_ms: u64,
+    /// By family: this entry's writes so far.
+    pending: [BTreeMap<Vec<u8>, Option<Vec<u8>>>; Family::ALL.len()],
+    /// Live jobs whose row is to be written; true: listeners are told of a change.
+    jobs: BTreeMap<JobId, bool>,
+    assigned: BTreeMap<WorkerId, Vec<AttemptId>>,
+    withdrawn: BTreeMap<WorkerId, Vec<AttemptId>>,
+    events: Vec<Event>,
+    capacity_changed: bool,
+    tasks_ready: bool,
+}
+
+impl<'a> Out<'a> {
+    pub fn new(rows: &'a dyn Rows, index: u64, clock_ms: u64) -> Self {
+        Out {
+            rows,
+            index,
+            clock_ms,
+            pending: Default::default(),
+            jobs: BTreeMap::new(),
+            assigned: BTreeMap::new(),
+            withdrawn: BTreeMap::new(),
+            events: vec![],
+            capacity_changed: false,
+            tasks_ready: false,
+        }
+    }
+
+    /// The row as of now: earlier entries plus this one's writes. A row that does not decode counts as absent; the store
+    /// checks its own bytes, so that is a bug or damage that its checksums find.
+    pub fn read<M: Message + Default>(&self, family: Family, key: &[u8]) -> Option<M> {
+        match self.pending[place(family)].get(key) {
+            Some(value) => M::decode(value.as_deref()?).ok(),
+            None => M::decode(self.rows.get(family, key)?.as_slice()).ok(),
+        }
+    }
+
+    pub fn put(&mut self, family: Family, key: &[u8], row: &impl Message) {
+        self.pending[place(family)].insert(key.to_vec(), Some(row.encode_to_vec()));
+    }
+
+    pub fn delete(&mut self, family: Family, key: &[u8]) {
+        self.pending[place(family)].insert(key.to_vec(), None);
+    }
+
+    /// Writes the worker's row and tells listeners.
+    pub fn worker_changed(&mut self, hot: &Hot, id: WorkerId) {
+        self.put_worker(hot, id);
+        self.events.push(Event::WorkerChanged { worker: id });
+    }
+
+    pub fn put_worker(&mut self, hot: &Hot, id: WorkerId) {
+        if let Some(worker) = hot.workers.get(&id) {
+            self.put(Family::Worker, &worker_key(id), &worker.row());
+        }
+    }
+
+    pub fn event(&mut self, event: Event) {
+        self.events.push(event);
+    }
+
+    pub fn job_submitted(&mut self, job: JobId) {
+        self.jobs.insert(job, false);
+        self.events.push(Event::JobSubmitted { job });
+        self.tasks_ready = true;
+    }
+
+    pub fn job_changed(&mut self, job: JobId) {
+        self.jobs.insert(job, true);
+    }
+
+    /// It left hot state; its last row is written already.
+    pub fn job_ended(&mut self, job: JobId) {
+        self.jobs.remove(&job);
+        self.events.push(Event::JobEnded { job });
+    }
+
+    pub fn assigned(&mut self, worker: WorkerId, attempt: AttemptId) {
+        self.assigned.entry(worker).or_default().push(attempt);
+    }
+
+    pub fn withdrawn(&mut self, worker: WorkerId, attempt: AttemptId) {
+        self.withdrawn.entry(worker).or_default().push(attempt);
+    }
+
+    /// Its session is void: what this entry assigned to it is not sent.
+    pub fn worker_gone(&mut self, worker: WorkerId) {
+        self.assigned.remove(&worker);
+    }
+
+    pub fn capacity_changed(&mut self) {
+        self.capacity_changed = true;
+    }
+
+    pub fn tasks_ready(&mut self) {
+        self.tasks_ready = true;
+    }
+
+    /// Encodes what is left, chains the digest (I8), and hands everything out.
+    pub fn finish(mut self, hot: &mut Hot) -> (Vec<Event>, Vec<Write>) {
+        for (id, changed) in std::mem::take(&mut self.jobs) {
+            let Some(job) = hot.jobs.get(&id) else { continue };
+            self.put(Family::Job, &job_key(job.namespace, id), &job.row(0));
+            if changed {
+                self.events.push(Event::JobChanged { job: id });
+            }
+        }
+        let mut events = self.events;
+        // Assignments first: an attempt that was placed and cancelled in one entry is heard of in that order.
+        events.extend(self.assigned.into_iter().map(|(worker, attempts)| Event::Assigned { worker, attempts }));
+        events.extend(self.withdrawn.into_iter().map(|(worker, attempts)| Event::Withdrawn { worker, attempts }));
+        if self.capacity_changed {
+            events.push(Event::CapacityChanged);
+        }
+        if self.tasks_ready {
+            events.push(Event::TasksReady);
+        }
+        let mut writes: Vec<Write> = Vec::with_capacity(self.pending.iter().map(BTreeMap::len).sum::<usize>() + 1);
+        for (family, rows) in Family::ALL.into_iter().zip(self.pending) {
+            writes.extend(rows.into_iter().map(|(key, value)| Write { family, key, value }));
+        }
+        // The cluster's row takes part in its own digest with the previous one inside.
+        let row = |hot: &Hot| Write {
+            family: Family::Cluster,
+            key: CLUSTER_KEY.to_vec(),
+            value: Some(hot.cluster_row().encode_to_vec()),
+        };
+        writes.push(row(hot));
+        hot.digest = digest(self.index, &writes);
+        if let Some(last) = writes.last_mut() {
+            *last = row(hot);
+        }
+        (events, writes)
+    }
+}
+
+/// The family's place in [`Family::ALL`]: their numbers begin with 1 and have no gap (tested).
+fn place(family: Family) -> usize {
+    family as usize - 1
+}
+
+/// The previous digest is inside the cluster's row.
+fn digest(index: u64, writes: &[Write]) -> u64 {
+    let mut hash = Xxh3::new();
+    hash.update(&index.to_le_bytes());
+    for Write { family, key, value } in writes {
+        let mut head = [0; 18];
+        head[0] = *family as u8;
+        head[1] = u8::from(value.is_some());
+        head[2..10].copy_from_slice(&(key.len() as u64).to_le_bytes());
+        head[10..].copy_from_slice(&(value.as_ref().map_or(0, Vec::len) as u64).to_le_bytes());
+        hash.update(&head);
+        hash.update(key);
+        hash.update(value.as_deref().unwrap_or_default());
+    }
+    hash.digest()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_family_has_a_place_of_its_own() {
+        for (n, family) in Family::ALL.into_iter().enumerate() {
+            assert_eq!(place(family), n);
+        }
+    }
+
+    #[test]
+    fn the_digest_tells_apart_what_looks_alike() {
+        let write = |family, key: &[u8], value: Option<&[u8]>| Write {
+            family,
+            key: key.to_vec(),
+            value: value.map(<[u8]>::to_vec),
+        };
+        let some = [
+            vec![],
+            vec![write(Family::Job, b"a", None)],
+            vec![write(Family::Job, b"a", Some(b""))],
+            vec![write(Family::Task, b"a", Some(b""))],
+            vec![write(Family::Job, b"ab", Some(b"c"))],
+            vec![write(Family::Job, b"a", Some(b"bc"))],
+        ];
+        let digests: std::collections::BTreeSet<u64> =
+            some.iter().map(|w| digest(1, w)).chain([digest(2, &[])]).collect();
+        assert_eq!(digests.len(), some.len() + 1);
+    }
+}

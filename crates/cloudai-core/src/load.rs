@@ -1,0 +1,182 @@
+//! Hot state from rows (I9). Comes in: scans of what is alive. Goes out: the same [`Hot`] that [`crate::apply`] had when it
+//! wrote these rows. It reads no history: ended jobs are neither scanned nor read.
+
+use std::io;
+
+use cloudai_types::{JobId, NamespaceId, WorkerId};
+use prost::Message;
+
+use crate::apply::new_job;
+use crate::command::AttemptState;
+use crate::hot::{ActiveAttempt, Hot, Waiting, Worker};
+use crate::rows::{
+    AliveRow, AttemptRow, CLUSTER_KEY, ClusterRow, Family, JobRow, MasterRow, MemberRow, NamespaceRow, RowScan, Rows,
+    WaitingRow, WorkerRow, WorkerState, job_key, task_of_key,
+};
+
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    #[error("the state's rows cannot be read: {0}")]
+    Io(#[from] io::Error),
+    #[error(
+        "the state's row {family:?} {key:02x?} is damaged ({problem}): this master's disk cannot be trusted, remove the node and join a new one"
+    )]
+    Damaged { family: Family, key: Vec<u8>, problem: String },
+}
+
+/// Rebuilds hot state. Without any row: the state before the first log entry.
+pub fn load(rows: &(impl Rows + RowScan)) -> Result<Hot, LoadError> {
+    let mut hot = Hot::default();
+    each_row(rows, Family::Cluster, |key, row: ClusterRow| {
+        if key != CLUSTER_KEY {
+            return Err("an unknown key".to_owned());
+        }
+        set_cluster(&mut hot, row);
+        Ok(())
+    })?;
+    each_row(rows, Family::Namespace, |key, row: NamespaceRow| {
+        hot.namespaces.insert(row.name, NamespaceId(u32::from_be_bytes(number(key)?)));
+        Ok(())
+    })?;
+    each_row(rows, Family::Worker, |key, row: WorkerRow| {
+        add_worker(&mut hot, WorkerId(u32::from_be_bytes(number(key)?)), row)
+    })?;
+    each_row(rows, Family::Alive, |key, row: AliveRow| {
+        add_job(&mut hot, rows, JobId(u64::from_be_bytes(number(key)?)), row)
+    })?;
+    each_row(rows, Family::Waiting, |key, row: WaitingRow| add_waiting(&mut hot, key, row))?;
+    each_row(rows, Family::Attempt, |key, row: AttemptRow| add_attempt(&mut hot, key, row))?;
+    each_row(rows, Family::Member, |key, row: MemberRow| {
+        let (role, name) = key.split_first().ok_or("an empty key")?;
+        if row.revoked {
+            hot.revoked.insert((*role, std::str::from_utf8(name).map_err(|e| e.to_string())?.to_owned()));
+        }
+        Ok(())
+    })?;
+    each_row(rows, Family::Master, |key, row: MasterRow| {
+        hot.masters.insert(u64::from_be_bytes(number(key)?), row);
+        Ok(())
+    })?;
+    let Hot { jobs, queue, .. } = &mut hot;
+    for (id, job) in jobs.iter().filter(|(_, job)| job.has_ready()) {
+        queue.insert(job.priority, job.shape, *id);
+    }
+    Ok(hot)
+}
+
+/// Decodes each row of a family; stops at the first that is damaged.
+fn each_row<M: Message + Default>(
+    rows: &impl RowScan,
+    family: Family,
+    mut each: impl FnMut(&[u8], M) -> Result<(), String>,
+) -> Result<(), LoadError> {
+    let mut damage = None;
+    rows.scan(family, &mut |key, value| {
+        if damage.is_some() {
+            return;
+        }
+        if let Err(problem) = M::decode(value).map_err(|e| e.to_string()).and_then(|row| each(key, row)) {
+            damage = Some(LoadError::Damaged { family, key: key.to_vec(), problem });
+        }
+    })?;
+    damage.map_or(Ok(()), Err)
+}
+
+fn number<const N: usize>(key: &[u8]) -> Result<[u8; N], String> {
+    key.try_into().map_err(|_| format!("its key has {} bytes, not {N}", key.len()))
+}
+
+fn set_cluster(hot: &mut Hot, row: ClusterRow) {
+    let ClusterRow {
+        cluster,
+        incarnation,
+        clock_ms,
+        next_job,
+        next_worker,
+        next_node,
+        next_namespace,
+        version,
+        config,
+        digest,
+        next_session,
+    } = row;
+    hot.cluster = cluster;
+    hot.incarnation = incarnation;
+    hot.clock_ms = clock_ms;
+    hot.next_job = next_job;
+    hot.next_worker = next_worker;
+    hot.next_node = next_node;
+    hot.next_namespace = next_namespace;
+    hot.version = version;
+    hot.config = config;
+    hot.digest = digest;
+    hot.next_session = next_session;
+}
+
+fn add_worker(hot: &mut Hot, id: WorkerId, row: WorkerRow) -> Result<(), String> {
+    let state = WorkerState::try_from(row.state).map_err(|e| e.to_string())?;
+    hot.worker_names.insert(row.name.clone(), id);
+    let worker = Worker {
+        name: row.name,
+        state,
+        draining: row.draining,
+        capacity: row.capacity,
+        used: Default::default(),
+        labels: row.labels,
+        assigned_labels: row.assigned_labels,
+        session: row.session,
+        registered_ms: row.registered_ms,
+        software: row.software,
+        active: Default::default(),
+    };
+    hot.workers.insert(id, worker);
+    Ok(())
+}
+
+fn add_job(hot: &mut Hot, rows: &impl Rows, id: JobId, alive: AliveRow) -> Result<(), String> {
+    let bytes = rows
+        .get(Family::Job, &job_key(NamespaceId(alive.namespace), id))
+        .ok_or("the live job has no row of its own")?;
+    let row = JobRow::decode(bytes.as_slice()).map_err(|e| format!("the job's own row: {e}"))?;
+    let mut job = new_job(hot, alive);
+    job.counts = row.counts;
+    job.started_ms = row.started_ms;
+    job.cancel_requested = row.cancel_requested;
+    job.fresh.start = row.next_fresh;
+    if row.cancel_requested {
+        // What was fresh then was cancelled without rows.
+        job.fresh.end = row.next_fresh;
+    }
+    hot.jobs.insert(id, job);
+    Ok(())
+}
+
+fn add_waiting(hot: &mut Hot, key: &[u8], row: WaitingRow) -> Result<(), String> {
+    let (_, task) = task_of_key(key).ok_or("its key is no task's")?;
+    let job = hot.jobs.get_mut(&task.job).ok_or("its job is not alive")?;
+    let WaitingRow { next_number, attempts_used, losses, not_before_ms, avoid_worker } = row;
+    let waiting = Waiting { not_before_ms, next_number, attempts_used, avoid_worker, losses };
+    job.waiting.get_or_insert_default().insert(task.index, waiting);
+    if not_before_ms > hot.clock_ms {
+        job.delayed = job.delayed.saturating_add(1);
+        hot.delayed.insert((not_before_ms, task.job, task.index));
+    }
+    Ok(())
+}
+
+fn add_attempt(hot: &mut Hot, key: &[u8], row: AttemptRow) -> Result<(), String> {
+    let (_, task) = task_of_key(key).ok_or("its key is no task's")?;
+    let job = hot.jobs.get_mut(&task.job).ok_or("its job is not alive")?;
+    let AttemptRow { number, worker, state, assigned_index, assigned_ms, started_ms, attempts_used, losses } = row;
+    let state = AttemptState::try_from(state).map_err(|e| e.to_string())?;
+    let worker = WorkerId(worker);
+    let host = hot.workers.get_mut(&worker).ok_or("its worker is not known")?;
+    if let Some(shape) = hot.shapes.get(job.shape) {
+        host.used = host.used.plus(&shape.resources);
+    }
+    host.active.insert(task);
+    let attempt =
+        ActiveAttempt { number, worker, state, assigned_index, assigned_ms, started_ms, attempts_used, losses };
+    job.active.insert(task.index, attempt);
+    Ok(())
+}
