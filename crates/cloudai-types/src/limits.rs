@@ -172,7 +172,7 @@ pub const REFUSAL_LINES_PER_SECOND_MAX: u32 = 10;
 
 pub const HTTP_BODY_BYTES_MAX: usize = 1 << 20;
 /// A request whose headers are not complete by then is dropped.
-pub const HTTP_HEADER_TIMEOUT: Millis = Millis::from_secs(10);
+pub const HTTP_HEADER_TIMEOUT: Millis = Millis::from_secs(30);
 /// Bytes of the headers of one request.
 pub const HTTP_HEADER_BYTES_MAX: usize = 32 << 10;
 /// Requests in flight on one HTTP/2 connection.

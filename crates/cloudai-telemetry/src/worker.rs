@@ -1,0 +1,93 @@
+//! The metrics of a worker. Comes in: what its loops count. Goes out: the page for Prometheus. Nothing here is per task: that belongs to the API and
+//! to logs.
+
+use prometheus::{Gauge, Histogram, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Registry};
+
+use crate::metric::{LONG_SECONDS, SECONDS, Sheet, text};
+use crate::names;
+
+/// Fields are set and counted by the loop that owns what they describe; cloning shares them.
+#[derive(Clone)]
+pub struct WorkerMetrics {
+    registry: Registry,
+    /// 1 while the session with a leader is open.
+    pub connected: IntGauge,
+    pub reconnects: IntCounter,
+    pub heartbeat_seconds: Histogram,
+    /// Label `state`: `assigned`, `preparing`, `running`, `stopping`, `storing`.
+    pub tasks: IntGaugeVec,
+    /// Label `reason`: the kind of the ending.
+    pub ended: IntCounterVec,
+    /// Reports that no leader has acknowledged yet.
+    pub outbox: IntGauge,
+    pub cpu_capacity_cores: Gauge,
+    pub cpu_allocated_cores: Gauge,
+    pub memory_capacity_bytes: IntGauge,
+    pub memory_allocated_bytes: IntGauge,
+    /// Labels `op` (`create`, `start`, `stop`, `remove`, …) and `result` (`ok`, `error`).
+    pub ops: IntCounterVec,
+    /// Label `op`.
+    pub op_seconds: HistogramVec,
+    /// Label `result`: `ok`, `error`.
+    pub pulls: IntCounterVec,
+    /// Seconds since the Unix epoch.
+    pub certificate_end: Gauge,
+}
+
+impl WorkerMetrics {
+    /// `version` is the program's.
+    pub fn new(version: &str) -> Self {
+        let s = Sheet::new(version);
+        WorkerMetrics {
+            connected: s.int_gauge(names::WORKER_CONNECTED, "1 while this worker has a session with the leader"),
+            reconnects: s.counter(names::WORKER_RECONNECTS, "Sessions that were opened after the first one"),
+            heartbeat_seconds: s.histogram(
+                names::WORKER_HEARTBEAT_SECONDS,
+                "Seconds from a heartbeat to its acknowledgement",
+                SECONDS,
+            ),
+            tasks: s.int_gauge_vec(names::WORKER_TASKS, "Attempts on this worker, by state", &["state"]),
+            ended: s.counter_vec(names::WORKER_ENDED, "Attempts that ended here, by reason", &["reason"]),
+            outbox: s.int_gauge(names::WORKER_OUTBOX, "Reports that no leader has acknowledged yet"),
+            cpu_capacity_cores: s.gauge(names::WORKER_CPU_CAPACITY, "CPU that this worker offers"),
+            cpu_allocated_cores: s.gauge(names::WORKER_CPU_ALLOCATED, "CPU that attempts hold"),
+            memory_capacity_bytes: s.int_gauge(names::WORKER_MEMORY_CAPACITY, "Memory that this worker offers"),
+            memory_allocated_bytes: s.int_gauge(names::WORKER_MEMORY_ALLOCATED, "Memory that attempts hold"),
+            ops: s.counter_vec(names::WORKER_OPS, "Calls to the container engine, by how they ended", &["op", "result"]),
+            op_seconds: s.histogram_vec(
+                names::WORKER_OP_SECONDS,
+                "Seconds that a call to the container engine takes",
+                LONG_SECONDS,
+                &["op"],
+            ),
+            pulls: s.counter_vec(names::WORKER_PULLS, "Image pulls, by how they ended", &["result"]),
+            certificate_end: s.gauge(names::CERTIFICATE_END, "When this process's certificate ends, in Unix time"),
+            registry: s.0,
+        }
+    }
+
+    /// The page for Prometheus.
+    pub fn text(&self) -> String {
+        text(&self.registry)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_page_keeps_prometheus_rules() {
+        let m = WorkerMetrics::new("1.2.3");
+        m.tasks.with_label_values(&["running"]).set(1);
+        m.ended.with_label_values(&["exit_code"]).inc();
+        m.ops.with_label_values(&["create", "ok"]).inc();
+        m.op_seconds.with_label_values(&["create"]).observe(0.2);
+        m.pulls.with_label_values(&["ok"]).inc();
+        let page = m.text();
+        crate::metric::tests::check_rules(&page);
+        assert!(page.contains("cloudai_worker_container_ops_total{op=\"create\",result=\"ok\"} 1"), "{page}");
+        #[cfg(target_os = "linux")]
+        assert!(page.contains("process_open_fds"), "{page}");
+    }
+}
