@@ -154,7 +154,7 @@ impl<'a> Pass<'a> {
     }
 
     fn job(&mut self, id: JobId, job: &Job, ask: &Ask) -> JobOutcome {
-        if let Some(waiting) = &job.waiting {
+        if let Some(waiting) = job.waiting.as_ref().filter(|waiting| waiting.len() > job.delayed as usize) {
             match self.due(id, waiting, ask) {
                 JobOutcome::Done => {}
                 ended @ (JobOutcome::BudgetSpent | JobOutcome::FitsNowhere) => return ended,

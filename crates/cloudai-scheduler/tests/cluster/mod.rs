@@ -1,0 +1,160 @@
+//! A cluster's replicated state for the tests, changed by the real `apply` only. Comes in: what users, workers and the
+//! scheduler would propose. Goes out: the view.
+#![allow(dead_code)] // Each test file uses its part.
+
+use std::collections::BTreeMap;
+
+use cloudai_core::command::{
+    AttemptReport, AttemptState, Authorize, CancelJob, Kind, LoseWorker, MemberRole, PlaceTasks, Proposal, RegisterWorker,
+    ReportAttempts, SetConfig, SetDrain, SubmitJob,
+};
+use cloudai_core::memory::MemRows;
+use cloudai_core::{Applied, Command, Hot, Reply, apply};
+use cloudai_scheduler::{Plan, PlanState, Policy, plan};
+use cloudai_types::{ClusterConfig, EndReason, JobId, JobSpec, ReasonKind, Resources, ScorePolicy, TaskId, WorkerId};
+
+pub const GIB: u64 = 1 << 30;
+
+#[derive(Default)]
+pub struct Cluster {
+    pub hot: Hot,
+    pub rows: MemRows,
+    pub state: PlanState,
+    pub now_ms: u64,
+    index: u64,
+}
+
+pub fn resources(cpu_milli: u64, memory_gib: u64) -> Resources {
+    Resources { cpu_milli, memory_bytes: memory_gib * GIB, ..Resources::default() }
+}
+
+pub fn labels(text: &str) -> BTreeMap<String, String> {
+    text.split_whitespace().filter_map(|l| l.split_once('=')).map(|(k, v)| (k.to_owned(), v.to_owned())).collect()
+}
+
+/// One task that asks for so much; change what a test is about.
+pub fn spec(cpu_milli: u64, memory_gib: u64) -> JobSpec {
+    JobSpec { image: "busybox".to_owned(), resources: resources(cpu_milli, memory_gib), ..JobSpec::default() }
+}
+
+impl Cluster {
+    pub fn with_policy(score: ScorePolicy) -> Self {
+        let mut c = Cluster { now_ms: 1_000_000, ..Cluster::default() };
+        c.apply(vec![Kind::SetConfig(SetConfig { config: ClusterConfig { score_policy: score as i32 } })]);
+        c
+    }
+
+    pub fn apply(&mut self, kinds: Vec<Kind>) -> Applied {
+        self.index += 1;
+        let commands = kinds.into_iter().map(|kind| Command::new("test", kind)).collect();
+        let proposal = Proposal { version: 1, at_ms: self.now_ms, commands };
+        let applied = apply(&mut self.hot, &self.rows, self.index, proposal).expect("this build knows its commands");
+        self.rows.write(applied.writes.clone());
+        applied
+    }
+
+    fn one(&mut self, kind: Kind) -> Reply {
+        self.apply(vec![kind]).replies.remove(0)
+    }
+
+    pub fn authorize(&mut self, name: &str) -> WorkerId {
+        let reply = self.one(Kind::Authorize(Authorize {
+            role: MemberRole::Worker as i32,
+            name: name.to_owned(),
+            secret_hash: vec![7; 32],
+            labels: BTreeMap::new(),
+        }));
+        let Reply::Authorized { worker: Some(worker), .. } = reply else { panic!("{reply:?}") };
+        worker
+    }
+
+    pub fn register(&mut self, worker: WorkerId, capacity: Resources, own: &str) {
+        let reply = self.one(Kind::RegisterWorker(RegisterWorker {
+            worker: worker.0,
+            capacity,
+            labels: labels(own),
+            software: "test".to_owned(),
+        }));
+        assert!(matches!(reply, Reply::WorkerRegistered { .. }), "{reply:?}");
+    }
+
+    pub fn worker(&mut self, name: &str, capacity: Resources, own: &str) -> WorkerId {
+        let worker = self.authorize(name);
+        self.register(worker, capacity, own);
+        worker
+    }
+
+    pub fn submit(&mut self, spec: JobSpec) -> JobId {
+        let reply = self.one(Kind::SubmitJob(SubmitJob { namespace: "default".to_owned(), spec, ..SubmitJob::default() }));
+        let Reply::Submitted { job, .. } = reply else { panic!("{reply:?}") };
+        job
+    }
+
+    pub fn cancel(&mut self, job: JobId) {
+        let reply = self.one(Kind::CancelJob(CancelJob { job: job.0 }));
+        assert!(matches!(reply, Reply::CancelRequested { .. }), "{reply:?}");
+    }
+
+    pub fn drain(&mut self, name: &str, draining: bool) {
+        let reply = self.one(Kind::SetDrain(SetDrain { name: name.to_owned(), draining }));
+        assert_eq!(reply, Reply::Done);
+    }
+
+    pub fn lose(&mut self, worker: WorkerId) {
+        let session = self.hot.workers[&worker].session;
+        let reply = self.one(Kind::LoseWorker(LoseWorker { worker: worker.0, session }));
+        assert!(matches!(reply, Reply::WorkerLost { .. }), "{reply:?}");
+    }
+
+    /// The live attempt of a task ends.
+    pub fn end(&mut self, task: TaskId, kind: ReasonKind, exit_code: i32) {
+        let attempt = *self.hot.attempt(task).expect("a live attempt");
+        let reply = self.one(Kind::ReportAttempts(ReportAttempts {
+            worker: attempt.worker.0,
+            session: self.hot.workers[&attempt.worker].session,
+            reports: vec![AttemptReport {
+                job: task.job.0,
+                index: task.index,
+                number: attempt.number,
+                state: AttemptState::Exited as i32,
+                reason: Some(EndReason { exit_code: Some(exit_code), ..EndReason::new(kind, "") }),
+                started_ms: self.now_ms,
+                ended_ms: self.now_ms,
+            }],
+        }));
+        assert_eq!(reply, Reply::Reported { accepted: 1, stale: 0 });
+    }
+
+    pub fn wait_ms(&mut self, ms: u64) {
+        self.now_ms += ms;
+        self.apply(vec![]);
+    }
+
+    pub fn plan(&mut self, placements_max: u32) -> Plan {
+        let policy = Policy { placements_max, ..Policy::of(&self.hot) };
+        plan(&self.hot, &policy, &mut self.state)
+    }
+
+    /// Proposes the plan; `apply` must take all of it.
+    pub fn accept(&mut self, plan: &Plan) {
+        let reply = self.one(Kind::PlaceTasks(PlaceTasks { groups: plan.groups.clone() }));
+        assert_eq!(reply, Reply::Placed { accepted: plan.placed, refused: 0 });
+    }
+
+    /// One unbounded pass, accepted, as text: `1:0-2>a` means indexes 0 to 2 of the first job on worker a.
+    pub fn pass(&mut self) -> String {
+        let plan = self.plan(10_000);
+        self.accept(&plan);
+        self.words(&plan)
+    }
+
+    pub fn words(&self, plan: &Plan) -> String {
+        let group = |g: &cloudai_core::command::PlaceGroup| {
+            let (first, last) = (g.indexes[0], g.indexes[g.indexes.len() - 1]);
+            assert_eq!(u64::from(last - first), g.indexes.len() as u64 - 1, "transcripts name runs: {:?}", g.indexes);
+            let run = if first == last { first.to_string() } else { format!("{first}-{last}") };
+            format!("{}:{run}>{}", g.job, self.hot.workers[&WorkerId(g.worker)].name)
+        };
+        plan.groups.iter().map(group).collect::<Vec<_>>().join(" ")
+    }
+}

@@ -1,0 +1,208 @@
+//! What people read when they ask why a task waits: the whole text, so that a change of words is seen.
+
+mod cluster;
+
+use cloudai_scheduler::{Standing, WaitKind, explain};
+use cloudai_types::{JobId, JobSpec, ReasonKind, ScorePolicy, TaskId};
+use cluster::{Cluster, labels, resources, spec};
+
+fn told(c: &Cluster, job: JobId, index: u32) -> String {
+    let text = explain(&c.hot, TaskId { job, index }).to_string();
+    text.replace(&job.to_string(), "JOB")
+}
+
+fn two_workers() -> Cluster {
+    let mut c = Cluster::with_policy(ScorePolicy::Balanced);
+    c.worker("worker-1", resources(4_000, 16), "zone=us");
+    c.worker("worker-2", resources(4_000, 16), "");
+    c
+}
+
+#[test]
+fn no_workers_at_all() {
+    let mut c = Cluster::with_policy(ScorePolicy::Balanced);
+    let job = c.submit(spec(1_000, 1));
+    assert_eq!(
+        told(&c, job, 0),
+        "JOB/0: waiting\n\
+         ahead: 0 jobs, 0 tasks\n\
+         workers: 0 in all, 0 would take it now\n\
+         change: there is no worker: authorise one (cloudai worker authorize NAME) and start it"
+    );
+}
+
+#[test]
+fn a_full_cluster() {
+    let mut c = two_workers();
+    c.submit(JobSpec { count: 2, ..spec(2_500, 4) });
+    c.submit(JobSpec { count: 2, ..spec(500, 12) });
+    c.pass();
+    let waits = c.submit(JobSpec { count: 3, ..spec(1_500, 1) });
+    let big = c.submit(spec(2_000, 4));
+    assert_eq!(
+        told(&c, big, 0),
+        "JOB/0: waiting\n\
+         ahead: 1 jobs, 3 tasks\n\
+         workers: 2 in all, 0 would take it now\n  \
+         2: less than 2 cpu free now (worker-1 has 1 of 4 cpu free)\n\
+         change: 1 cpu and 4.0 GiB memory more free on worker-1: it starts when tasks end there, or when a worker is added"
+    );
+    assert_eq!(
+        told(&c, waits, 2),
+        "JOB/2: waiting\n\
+         ahead: 0 jobs, 2 tasks\n\
+         workers: 2 in all, 0 would take it now\n  \
+         2: less than 1.5 cpu free now (worker-1 has 1 of 4 cpu free)\n\
+         change: 0.5 cpu and 1.0 GiB memory more free on worker-1: it starts when tasks end there, or when a worker is added"
+    );
+}
+
+#[test]
+fn a_missing_label() {
+    let mut c = two_workers();
+    let job = c.submit(JobSpec { require: labels("zone=eu"), ..spec(1_000, 1) });
+    assert_eq!(
+        told(&c, job, 0),
+        "JOB/0: waiting\n\
+         ahead: 0 jobs, 0 tasks\n\
+         workers: 2 in all, 0 would take it now\n  \
+         2: without the label zone=eu (worker-1 has zone=us)\n\
+         change: add the label zone=eu to worker-1"
+    );
+}
+
+#[test]
+fn more_memory_than_any_worker_has() {
+    let mut c = two_workers();
+    c.worker("worker-3", resources(4_000, 24), "");
+    let job = c.submit(spec(1_000, 64));
+    assert_eq!(
+        told(&c, job, 0),
+        "JOB/0: waiting\n\
+         ahead: 0 jobs, 0 tasks\n\
+         workers: 3 in all, 0 would take it now\n  \
+         3: smaller than 64.0 GiB memory (worker-1 has 16.0 GiB memory in all)\n\
+         change: no worker has 64.0 GiB memory: the largest that may take it, worker-3, has 24.0 GiB memory; \
+         ask for at most --memory 24.0GiB, or add a larger worker"
+    );
+}
+
+#[test]
+fn a_request_that_is_too_large_in_two_ways_names_both() {
+    let mut c = Cluster::with_policy(ScorePolicy::Balanced);
+    c.worker("worker-1", resources(4_000, 16), "");
+    let mut wide = spec(8_000, 1);
+    wide.resources.gpus = 2;
+    let job = c.submit(wide);
+    assert!(
+        told(&c, job, 0).ends_with(
+            "change: no worker has 8 cpu and 2 gpu: the only worker, worker-1, has 4 cpu and 0 gpu; \
+             ask for at most --cpu 4 and --gpu 0, or add a larger worker"
+        ),
+        "{}",
+        told(&c, job, 0)
+    );
+}
+
+#[test]
+fn several_reasons_are_counted_most_frequent_first() {
+    let mut c = two_workers();
+    c.worker("worker-3", resources(1_000, 16), "zone=eu");
+    c.worker("worker-4", resources(4_000, 16), "zone=eu");
+    c.drain("worker-4", true);
+    c.authorize("worker-5");
+    let job = c.submit(JobSpec { require: labels("zone=eu"), ..spec(2_000, 1) });
+    assert_eq!(
+        told(&c, job, 0),
+        "JOB/0: waiting\n\
+         ahead: 0 jobs, 0 tasks\n\
+         workers: 5 in all, 0 would take it now\n  \
+         2: without the label zone=eu (worker-1 has zone=us)\n  \
+         1: authorised, but never connected (worker-5 has not joined yet)\n  \
+         1: draining: they take no new work (worker-4 is draining)\n  \
+         1: smaller than 2 cpu (worker-3 has 1 cpu in all)\n\
+         change: let worker-4 take work again (cloudai worker resume worker-4)"
+    );
+}
+
+#[test]
+fn a_lost_worker_that_would_do_is_asked_back() {
+    let mut c = two_workers();
+    let eu = c.worker("worker-3", resources(4_000, 16), "zone=eu");
+    c.lose(eu);
+    let job = c.submit(JobSpec { require: labels("zone=eu"), ..spec(2_000, 1) });
+    let e = explain(&c.hot, TaskId { job, index: 0 });
+    assert_eq!(e.fix, "bring worker-3 back: it is lost, and would have the room");
+    assert_eq!(e.reasons.iter().map(|r| (r.kind, r.workers)).collect::<Vec<_>>(), [(WaitKind::MissingLabel, 2), (WaitKind::Lost, 1)]);
+}
+
+#[test]
+fn no_single_change_says_so() {
+    let mut c = Cluster::with_policy(ScorePolicy::Balanced);
+    c.worker("worker-1", resources(1_000, 16), "");
+    let job = c.submit(JobSpec { require: labels("disk=ssd zone=eu"), ..spec(2_000, 1) });
+    assert_eq!(
+        explain(&c.hot, TaskId { job, index: 0 }).fix,
+        "no single change: even the nearest worker, worker-1, lacks several things; \
+         add a worker with cpu 2, memory 1.0 GiB, label disk=ssd, label zone=eu"
+    );
+}
+
+#[test]
+fn a_task_that_fits_is_told_so() {
+    let mut c = two_workers();
+    let job = c.submit(spec(1_000, 1));
+    let e = explain(&c.hot, TaskId { job, index: 0 });
+    assert_eq!((e.fitting, e.fix.as_str()), (2, "nothing to change: a worker has room, and the next pass places it"));
+}
+
+#[test]
+fn a_delayed_retry_says_when() {
+    let mut c = two_workers();
+    let job = c.submit(JobSpec { max_attempts: 3, ..spec(1_000, 1) });
+    c.pass();
+    c.end(TaskId { job, index: 0 }, ReasonKind::ExitCode, 1);
+    let e = explain(&c.hot, TaskId { job, index: 0 });
+    let Standing::Delayed { until_ms, in_ms, next_attempt } = e.standing else { panic!("{e:?}") };
+    assert_eq!((until_ms, next_attempt), (c.now_ms + in_ms, 2));
+    assert_eq!(e.fix, "attempt 2 may start in 1.0 s, after a pause that grows with each failure");
+    assert_eq!(e.ahead, None);
+    // When it is due and nothing fits, both are said.
+    c.drain("worker-1", true);
+    c.drain("worker-2", true);
+    let e = explain(&c.hot, TaskId { job, index: 0 });
+    assert!(e.fix.ends_with("; then: let worker-1 take work again (cloudai worker resume worker-1)"), "{}", e.fix);
+    c.wait_ms(in_ms);
+    assert_eq!(explain(&c.hot, TaskId { job, index: 0 }).standing, Standing::Waiting);
+}
+
+#[test]
+fn what_does_not_wait_is_told_where_it_is() {
+    let mut c = two_workers();
+    let job = c.submit(JobSpec { count: 2, ..spec(3_000, 1) });
+    let other = c.submit(spec(1_000, 1));
+    c.pass();
+    c.end(TaskId { job, index: 0 }, ReasonKind::ExitCode, 0);
+    assert_eq!(told(&c, job, 0), "JOB/0: ended\nchange: it has ended; its job has other tasks that have not");
+    assert_eq!(told(&c, job, 1), "JOB/1: active\nchange: it does not wait: attempt 1 is on worker-2");
+    assert_eq!(told(&c, job, 2), "JOB/2: no_such_index\nchange: the job has 2 tasks, numbered from 0");
+    c.cancel(other);
+    assert_eq!(told(&c, other, 0), "JOB/0: stopping\nchange: it was cancelled, and worker-1 is stopping it");
+    c.end(TaskId { job: other, index: 0 }, ReasonKind::Cancelled, 143);
+    assert_eq!(
+        told(&c, other, 0),
+        "JOB/0: not_alive\nchange: its job is neither queued nor running: it has ended, or there is none with this id"
+    );
+}
+
+#[test]
+fn higher_priorities_and_earlier_jobs_are_ahead() {
+    let mut c = Cluster::with_policy(ScorePolicy::Balanced);
+    c.submit(JobSpec { count: 10, ..spec(1_000, 1) });
+    let mine = c.submit(JobSpec { count: 4, ..spec(2_000, 1) });
+    c.submit(JobSpec { count: 100, ..spec(1_000, 1) });
+    c.submit(JobSpec { count: 7, priority: 1, ..spec(1_000, 1) });
+    c.submit(JobSpec { count: 9, priority: -1, ..spec(1_000, 1) });
+    let ahead = explain(&c.hot, TaskId { job: mine, index: 3 }).ahead.expect("it waits");
+    assert_eq!((ahead.jobs, ahead.tasks, ahead.at_least), (2, 20, false));
+}

@@ -1,0 +1,235 @@
+//! Properties of any pass, and the pass against a plain planner that asks every filter and every score of every worker for
+//! every task. The state is changed by `apply`, which must accept every placement.
+
+mod cluster;
+
+use std::collections::BTreeMap;
+
+use cloudai_core::hot::Worker;
+use cloudai_core::{Hot, invariants};
+use cloudai_scheduler::score::{self, Load};
+use cloudai_scheduler::{Plan, filter};
+use cloudai_types::{JobId, JobSpec, ReasonKind, Resources, ScorePolicy, TaskId, WorkerId, limits};
+use cluster::{Cluster, GIB, labels};
+use proptest::prelude::*;
+
+#[derive(Clone, Debug)]
+enum Step {
+    Join { capacity: Resources, labels: usize },
+    Rejoin { worker: usize, capacity: Resources, labels: usize },
+    Submit(JobSpec),
+    End { nth: usize, exit_code: i32 },
+    Lose(usize),
+    Drain(usize, bool),
+    Cancel(usize),
+    Wait(u64),
+    /// A pass with this bound.
+    Pass(u32),
+    /// A pass whose proposal is lost.
+    LostPass(u32),
+}
+
+const LABELS: [&str; 5] = ["", "zone=eu", "zone=us", "zone=eu disk=ssd", "disk=ssd"];
+
+fn capacity() -> impl Strategy<Value = Resources> {
+    (0u64..9, 0u64..9, 0u64..3, 0u32..3).prop_map(|(cpu, memory, storage, gpus)| Resources {
+        cpu_milli: cpu * 1_000,
+        memory_bytes: memory * GIB,
+        storage_bytes: storage * GIB,
+        gpus,
+    })
+}
+
+fn ask() -> impl Strategy<Value = Resources> {
+    (0u64..6, 0u64..5, prop::bool::weighted(0.1), prop::bool::weighted(0.1)).prop_map(|(cpu, memory, storage, gpu)| {
+        Resources {
+            cpu_milli: cpu * 500,
+            memory_bytes: memory * GIB,
+            storage_bytes: u64::from(storage) * GIB,
+            gpus: u32::from(gpu),
+        }
+    })
+}
+
+fn spec() -> impl Strategy<Value = JobSpec> {
+    (ask(), 1u32..12, -1i32..2, prop_oneof![3 => Just(0usize), 1 => 0..LABELS.len()], 1u32..4).prop_map(
+        |(resources, count, priority, require, max_attempts)| JobSpec {
+            resources,
+            count,
+            priority,
+            max_attempts,
+            require: labels(LABELS[require]),
+            image: "busybox".to_owned(),
+            ..JobSpec::default()
+        },
+    )
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let bound = || prop_oneof![1u32..8, Just(1_000_000u32)];
+    prop_oneof![
+        3 => (capacity(), 0..LABELS.len()).prop_map(|(capacity, labels)| Step::Join { capacity, labels }),
+        1 => (any::<usize>(), capacity(), 0..LABELS.len())
+            .prop_map(|(worker, capacity, labels)| Step::Rejoin { worker, capacity, labels }),
+        4 => spec().prop_map(Step::Submit),
+        4 => (any::<usize>(), 0i32..2).prop_map(|(nth, exit_code)| Step::End { nth, exit_code }),
+        1 => any::<usize>().prop_map(Step::Lose),
+        1 => (any::<usize>(), any::<bool>()).prop_map(|(worker, on)| Step::Drain(worker, on)),
+        1 => any::<usize>().prop_map(Step::Cancel),
+        1 => (0u64..4_000).prop_map(Step::Wait),
+        4 => bound().prop_map(Step::Pass),
+        1 => bound().prop_map(Step::LostPass),
+    ]
+}
+
+fn nth<T: Copy>(items: impl Iterator<Item = T>, n: usize) -> Option<T> {
+    let items: Vec<T> = items.collect();
+    (!items.is_empty()).then(|| items[n % items.len()])
+}
+
+/// Who gets how many tasks of which job.
+type Shares = BTreeMap<(u64, u32), u32>;
+
+fn shares(plan: &Plan) -> Shares {
+    let mut shares = Shares::new();
+    for group in &plan.groups {
+        *shares.entry((group.job, group.worker)).or_default() += group.indexes.len() as u32;
+    }
+    shares
+}
+
+/// Every task in the documented order, every worker asked through the filters, the best rank taken.
+fn plain_plan(view: &Hot, turn: &mut u32, placements_max: u32) -> Shares {
+    let policy = view.config.score_policy();
+    let mut workers: BTreeMap<WorkerId, Worker> = view.workers.clone();
+    let mut largest = [0; 4];
+    for worker in workers.values() {
+        for (most, here) in largest.iter_mut().zip(worker.capacity.dimensions()) {
+            *most = here.max(*most);
+        }
+    }
+    let mut order: Vec<(i32, JobId)> = view.jobs.iter().map(|(id, job)| (-job.priority, *id)).collect();
+    order.sort_unstable();
+    let mut placed = 0;
+    let mut shares = Shares::new();
+    for (_, id) in order {
+        let job = &view.jobs[&id];
+        let shape = view.shapes.get(job.shape).expect("a live job's shape");
+        let due = job.waiting.iter().flat_map(|w| w.iter()).filter(|(_, w)| w.not_before_ms <= view.clock_ms);
+        let tasks = due.map(|(index, w)| (*index, w.avoid_worker)).chain(job.fresh.clone().map(|index| (index, 0)));
+        for (index, avoid) in tasks {
+            if placed == placements_max {
+                return shares;
+            }
+            let rank = |id: &WorkerId, worker: &Worker| {
+                let load = Load {
+                    capacity: worker.capacity.dimensions(),
+                    free: worker.free().dimensions(),
+                    attempts: worker.active.len() as u64,
+                };
+                let before_turn = policy == ScorePolicy::RoundRobin && id.0 <= *turn;
+                (id.0 == avoid, before_turn, score::rank(policy, &load, &largest), *id)
+            };
+            let best = workers.iter().filter(|(_, w)| filter::check(shape, w).is_none()).min_by_key(|(id, w)| rank(id, w));
+            // All tasks of a shape fail alike, so going on to the next task changes nothing.
+            let Some(best) = best.map(|(id, _)| *id) else { break };
+            let worker = workers.get_mut(&best).expect("it was just found");
+            worker.used = worker.used.plus(&shape.resources);
+            worker.active.insert(TaskId { job: id, index });
+            *turn = best.0;
+            placed += 1;
+            *shares.entry((id.0, best.0)).or_default() += 1;
+        }
+    }
+    shares
+}
+
+fn run(score: ScorePolicy, steps: Vec<Step>) -> Result<(), TestCaseError> {
+    let mut c = Cluster::with_policy(score);
+    let mut turn = 0;
+    for step in steps {
+        match step {
+            Step::Join { capacity, labels } => {
+                let name = format!("w{}", c.hot.workers.len());
+                c.worker(&name, capacity, LABELS[labels]);
+            }
+            Step::Rejoin { worker, capacity, labels } => {
+                if let Some(worker) = nth(c.hot.workers.keys().copied(), worker) {
+                    c.register(worker, capacity, LABELS[labels]);
+                }
+            }
+            Step::Submit(spec) => {
+                c.submit(spec);
+            }
+            Step::End { nth: n, exit_code } => {
+                let active = c.hot.jobs.iter().flat_map(|(job, j)| j.active.keys().map(|index| TaskId { job: *job, index: *index }));
+                if let Some(task) = nth(active, n) {
+                    c.end(task, ReasonKind::ExitCode, exit_code);
+                }
+            }
+            Step::Lose(n) => {
+                let ready = c.hot.workers.iter().filter(|(_, w)| w.state == cloudai_core::rows::WorkerState::Ready);
+                if let Some(worker) = nth(ready.map(|(id, _)| *id), n) {
+                    c.lose(worker);
+                }
+            }
+            Step::Drain(n, on) => {
+                if let Some(worker) = nth(c.hot.workers.keys().copied(), n) {
+                    let name = c.hot.workers[&worker].name.clone();
+                    c.drain(&name, on);
+                }
+            }
+            Step::Cancel(n) => {
+                if let Some(job) = nth(c.hot.jobs.keys().copied(), n) {
+                    c.cancel(job);
+                }
+            }
+            Step::Wait(ms) => c.wait_ms(ms),
+            Step::Pass(bound) => {
+                let wanted = plain_plan(&c.hot, &mut turn, bound);
+                let plan = c.plan(bound);
+                prop_assert_eq!(shares(&plan), wanted);
+                prop_assert!(plan.placed <= bound);
+                c.accept(&plan);
+                prop_assert_eq!(invariants::check(&c.hot), vec![]);
+                if plan.placed < bound {
+                    prop_assert!(!plan.more);
+                    // Nothing that fits was left: another pass finds nothing.
+                    prop_assert_eq!(c.plan(bound).placed, 0);
+                }
+            }
+            Step::LostPass(bound) => {
+                plain_plan(&c.hot, &mut turn, bound);
+                c.plan(bound);
+            }
+        }
+        for worker in c.hot.workers.values() {
+            prop_assert!(worker.active.len() <= limits::WORKER_ATTEMPTS_MAX);
+        }
+    }
+    Ok(())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 200, ..ProptestConfig::default() })]
+
+    #[test]
+    fn balanced(steps in prop::collection::vec(step(), 1..80)) {
+        run(ScorePolicy::Balanced, steps)?;
+    }
+
+    #[test]
+    fn round_robin(steps in prop::collection::vec(step(), 1..80)) {
+        run(ScorePolicy::RoundRobin, steps)?;
+    }
+
+    #[test]
+    fn binpack(steps in prop::collection::vec(step(), 1..80)) {
+        run(ScorePolicy::Binpack, steps)?;
+    }
+
+    #[test]
+    fn greedy(steps in prop::collection::vec(step(), 1..80)) {
+        run(ScorePolicy::Greedy, steps)?;
+    }
+}

@@ -1,0 +1,190 @@
+//! Passes as transcripts: what waits → who gets it, and nothing else.
+
+mod cluster;
+
+use cloudai_types::{JobSpec, ReasonKind, ScorePolicy, TaskId};
+use cluster::{Cluster, labels, resources, spec};
+
+fn array(count: u32, one: JobSpec) -> JobSpec {
+    JobSpec { count, ..one }
+}
+
+/// Two small workers and a large one, all empty.
+fn three(score: ScorePolicy) -> Cluster {
+    let mut c = Cluster::with_policy(score);
+    c.worker("a", resources(2_000, 4), "");
+    c.worker("b", resources(2_000, 4), "");
+    c.worker("c", resources(8_000, 16), "");
+    c
+}
+
+#[test]
+fn balanced_levels_the_dominant_share() {
+    let mut c = three(ScorePolicy::Balanced);
+    c.submit(array(6, spec(1_000, 1)));
+    // Empty all: by id. Then a and b are half full and c is filled to the same share.
+    assert_eq!(c.pass(), "1:0>a 1:1>b 1:2-5>c");
+    c.submit(array(7, spec(1_000, 1)));
+    assert_eq!(c.pass(), "2:0>a 2:1>b 2:2-5>c", "and the seventh waits");
+    assert_eq!(c.pass(), "");
+}
+
+#[test]
+fn round_robin_takes_each_in_turn_and_goes_on_where_it_stopped() {
+    let mut c = three(ScorePolicy::RoundRobin);
+    c.submit(array(4, spec(500, 1)));
+    assert_eq!(c.pass(), "1:0-1>a 1:2>b 1:3>c");
+    c.submit(spec(500, 1));
+    c.submit(spec(500, 1));
+    assert_eq!(c.pass(), "2:0>b 3:0>c");
+    // a and b are full in memory after this; c takes the rest alone.
+    c.submit(array(7, spec(500, 2)));
+    assert_eq!(c.pass(), "4:0>a 4:1>b 4:2-6>c");
+}
+
+#[test]
+fn binpack_fills_the_fullest_and_keeps_the_rest_free() {
+    let mut c = three(ScorePolicy::Binpack);
+    c.submit(array(3, spec(1_000, 1)));
+    assert_eq!(c.pass(), "1:0-1>a 1:2>b");
+    c.submit(array(2, spec(1_000, 1)));
+    assert_eq!(c.pass(), "2:0>b 2:1>c");
+}
+
+#[test]
+fn greedy_takes_the_least_room_that_is_enough() {
+    let mut c = Cluster::with_policy(ScorePolicy::Greedy);
+    c.worker("large", resources(8_000, 16), "");
+    c.worker("small", resources(2_000, 4), "");
+    c.submit(array(3, spec(1_000, 1)));
+    assert_eq!(c.pass(), "1:0-1>small 1:2>large");
+}
+
+#[test]
+fn priority_goes_before_submission_and_submission_before_size() {
+    let mut c = Cluster::with_policy(ScorePolicy::Balanced);
+    c.worker("a", resources(2_000, 4), "");
+    c.submit(spec(1_000, 1));
+    c.submit(spec(500, 1));
+    c.submit(JobSpec { priority: 5, ..spec(1_000, 2) });
+    c.submit(spec(500, 1));
+    assert_eq!(c.pass(), "3:0>a 1:0>a");
+}
+
+#[test]
+fn a_big_task_at_the_head_does_not_block_small_ones() {
+    let mut c = Cluster::with_policy(ScorePolicy::Balanced);
+    c.worker("a", resources(2_000, 4), "");
+    c.submit(JobSpec { priority: 9, ..spec(4_000, 1) });
+    c.submit(spec(4_000, 1));
+    c.submit(spec(1_000, 1));
+    let plan = c.plan(100);
+    assert_eq!(c.words(&plan), "3:0>a");
+    assert_eq!((plan.unplaced.len(), plan.more), (1, false), "one shape, although it waits in two levels");
+}
+
+#[test]
+fn labels_and_readiness_are_respected() {
+    let mut c = Cluster::with_policy(ScorePolicy::Balanced);
+    let a = c.worker("a", resources(4_000, 8), "zone=eu disk=ssd");
+    c.worker("b", resources(4_000, 8), "zone=us disk=ssd");
+    c.authorize("never");
+    let eu = || JobSpec { require: labels("zone=eu disk=ssd"), ..spec(1_000, 1) };
+    c.submit(eu());
+    c.submit(JobSpec { require: labels("zone=asia"), ..spec(1_000, 1) });
+    assert_eq!(c.pass(), "1:0>a");
+    c.drain("a", true);
+    c.submit(eu());
+    c.submit(spec(1_000, 1));
+    assert_eq!(c.pass(), "4:0>b");
+    c.drain("a", false);
+    assert_eq!(c.pass(), "3:0>a");
+    // The same worker with other labels, and a new one for the first time: what fitted nowhere fits.
+    c.register(a, resources(4_000, 8), "zone=asia");
+    assert_eq!(c.pass(), "2:0>a");
+    c.submit(eu());
+    assert_eq!(c.pass(), "");
+    c.worker("d", resources(4_000, 8), "zone=eu disk=ssd");
+    assert_eq!(c.pass(), "5:0>d");
+}
+
+#[test]
+fn a_lost_workers_tasks_avoid_it_while_another_fits() {
+    let mut c = Cluster::with_policy(ScorePolicy::Binpack);
+    let a = c.worker("a", resources(2_000, 4), "");
+    let b = c.worker("b", resources(2_000, 4), "");
+    let job = c.submit(array(2, spec(1_000, 1)));
+    assert_eq!(c.pass(), "1:0-1>a");
+    c.lose(a);
+    c.register(a, resources(2_000, 4), "");
+    assert_eq!(c.pass(), "1:0-1>b");
+    // Lost again, and the other one is away: better there than nowhere.
+    c.lose(a);
+    c.lose(b);
+    c.register(b, resources(2_000, 4), "");
+    c.wait_ms(600_000);
+    assert_eq!(c.pass(), "1:0-1>b");
+    assert_eq!(c.hot.jobs[&job].active[&0].number, 3);
+}
+
+#[test]
+fn a_retry_waits_for_its_time_and_then_goes_before_fresh_indexes() {
+    let mut c = Cluster::with_policy(ScorePolicy::Balanced);
+    c.worker("a", resources(1_000, 4), "");
+    let job = c.submit(JobSpec { count: 3, max_attempts: 3, ..spec(1_000, 1) });
+    assert_eq!(c.pass(), "1:0>a");
+    c.end(TaskId { job, index: 0 }, ReasonKind::ExitCode, 3);
+    assert_eq!(c.pass(), "1:1>a", "index 0 is not due");
+    c.wait_ms(600_000);
+    assert_eq!(c.pass(), "", "and now the worker is full");
+    c.end(TaskId { job, index: 1 }, ReasonKind::ExitCode, 0);
+    assert_eq!(c.pass(), "1:0>a");
+}
+
+#[test]
+fn a_bounded_pass_says_that_there_is_more() {
+    let mut c = three(ScorePolicy::Balanced);
+    c.submit(array(5, spec(0, 0)));
+    c.submit(JobSpec { priority: -1, ..spec(0, 0) });
+    let plan = c.plan(4);
+    assert_eq!((plan.placed, plan.more), (4, true));
+    c.accept(&plan);
+    let plan = c.plan(1);
+    assert_eq!((plan.placed, plan.more), (1, true), "the lower level still waits");
+    c.accept(&plan);
+    let plan = c.plan(1);
+    assert_eq!((c.words(&plan).as_str(), plan.more), ("2:0>c", false));
+    c.accept(&plan);
+    assert_eq!(c.plan(1), Default::default());
+}
+
+#[test]
+fn tasks_that_ask_for_nothing_are_spread() {
+    let mut c = three(ScorePolicy::Balanced);
+    c.submit(array(6, spec(0, 0)));
+    assert_eq!(c.pass(), "1:0-1>a 1:2-3>b 1:4-5>c");
+}
+
+#[test]
+fn a_plan_that_was_not_applied_is_planned_again() {
+    let mut c = three(ScorePolicy::Binpack);
+    c.submit(array(3, spec(2_000, 1)));
+    let lost = c.plan(100);
+    assert_eq!(c.pass(), c.words(&lost));
+}
+
+#[test]
+fn a_new_policy_counts_from_the_next_pass_on() {
+    let mut c = three(ScorePolicy::Balanced);
+    c.submit(spec(1_000, 1));
+    assert_eq!(c.pass(), "1:0>a");
+    c.submit(spec(1_000, 1));
+    assert_eq!(c.pass(), "2:0>b");
+    let state = std::mem::take(&mut c.state);
+    c.apply(vec![cloudai_core::command::Kind::SetConfig(cloudai_core::command::SetConfig {
+        config: cloudai_types::ClusterConfig { score_policy: ScorePolicy::Binpack as i32 },
+    })]);
+    c.state = state;
+    c.submit(spec(1_000, 1));
+    assert_eq!(c.pass(), "3:0>a");
+}
