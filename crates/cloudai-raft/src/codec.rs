@@ -399,3 +399,141 @@ pub fn transfer_from(frame: Bytes) -> io::Result<TransferLeaderRequest<Types>> {
     let m: TransferMsg = decode("transfer request", frame)?;
     Ok(TransferLeaderRequest::new(need_vote(m.from)?, m.to, m.last.map(log_id_from)))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::path::PathBuf;
+
+    fn node(n: u64) -> MasterNode {
+        MasterNode {
+            name: format!("master-{n}"),
+            raft_addr: format!("10.0.0.{n}:7602"),
+            grpc_addr: format!("10.0.0.{n}:7601"),
+            http_addr: format!("10.0.0.{n}:7600"),
+        }
+    }
+
+    /// Voters 1 and 2 on their way to 1, 2, 3; 4 is a learner.
+    fn joint() -> Membership {
+        let nodes: BTreeMap<u64, MasterNode> = (1..=4).map(|n| (n, node(n))).collect();
+        Membership::new(vec![BTreeSet::from([1, 2]), BTreeSet::from([1, 2, 3])], nodes).unwrap()
+    }
+
+    fn id(term: u64, index: u64) -> LogId {
+        LogId::new_term_index(term, index)
+    }
+
+    /// The committed bytes of one kind. What they decode to must never change; a change of what is encoded today needs a new
+    /// file beside the old one. `WRITE_GOLDEN=1` writes a file that does not exist yet.
+    fn golden(name: &str, encoded: &Bytes) -> Bytes {
+        let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(format!("{name}.bin"));
+        if !path.exists() && std::env::var_os("WRITE_GOLDEN").is_some() {
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(&path, encoded).unwrap();
+        }
+        let stored = Bytes::from(std::fs::read(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display())));
+        assert_eq!(&stored, encoded, "{name} is encoded differently now");
+        stored
+    }
+
+    #[test]
+    fn golden_entries_decode_for_ever() {
+        let kinds = [
+            ("entry-blank-v1", EntryPayload::Blank),
+            ("entry-normal-v1", EntryPayload::Normal(Payload(Bytes::from_static(b"any bytes \x00\xff")))),
+            ("entry-membership-v1", EntryPayload::Membership(joint())),
+        ];
+        for (name, payload) in kinds {
+            let entry = Entry { log_id: id(7, 42), payload };
+            assert_eq!(entry_from(7, 42, golden(name, &body(&entry))).unwrap(), entry, "{name}");
+        }
+    }
+
+    #[test]
+    fn golden_meta_decodes_for_ever() {
+        for (name, v) in [("vote-v1", Vote::new(7, 3)), ("vote-committed-v1", Vote::new_committed(7, 3))] {
+            let stored = golden(name, &encode(&vote(&v)));
+            assert_eq!(need_vote(Some(decode("vote", stored).unwrap())).unwrap(), v);
+        }
+        let stored = golden("committed-v1", &encode(&log_id(&id(7, 41))));
+        assert_eq!(log_id_from(decode("commit", stored).unwrap()), id(7, 41));
+        let members = StoredMembership::new(Some(id(6, 30)), joint());
+        let stored = golden("mark-v1", &mark(Some(&id(7, 41)), &members));
+        assert_eq!(mark_from(stored).unwrap(), (Some(id(7, 41)), members));
+        let nothing = StoredMembership::default();
+        assert_eq!(mark_from(mark(None, &nothing)).unwrap(), (None, nothing), "a node that knows no members yet");
+    }
+
+    #[test]
+    fn golden_messages_between_masters_decode_for_ever() {
+        let request = AppendEntriesRequest {
+            vote: Vote::new_committed(7, 1),
+            prev_log_id: Some(id(6, 40)),
+            entries: vec![
+                Entry { log_id: id(7, 41), payload: EntryPayload::Blank },
+                Entry { log_id: id(7, 42), payload: EntryPayload::Normal(Payload(Bytes::from_static(b"x"))) },
+            ],
+            leader_commit: Some(id(6, 39)),
+        };
+        let again = append_from(golden("append-v1", &append(&request))).unwrap();
+        assert_eq!((again.vote, again.prev_log_id, again.leader_commit), (request.vote, request.prev_log_id, request.leader_commit));
+        assert_eq!(again.entries, request.entries);
+
+        let answers = [
+            ("append-matched-v1", Ok(Some(id(7, 42)))),
+            ("append-matched-nothing-v1", Ok(None)),
+            ("append-conflict-v1", Err(StreamAppendError::Conflict(id(6, 40)))),
+            ("append-higher-vote-v1", Err(StreamAppendError::HigherVote(Vote::new(8, 2)))),
+        ];
+        for (name, answer) in answers {
+            assert_eq!(append_reply_from(golden(name, &append_reply(answer.clone()))).unwrap(), answer, "{name}");
+        }
+
+        let mut ask = VoteRequest::new(Vote::new(8, 2), Some(id(7, 42)));
+        ask.leadership_transfer = true;
+        assert_eq!(vote_request_from(golden("vote-request-v1", &vote_request(&ask))).unwrap(), ask);
+        let answer = VoteResponse::new(Vote::new(8, 2), Some(id(7, 42)), true);
+        assert_eq!(vote_reply_from(golden("vote-reply-v1", &vote_reply(&answer))).unwrap(), answer);
+        let order = TransferLeaderRequest::new(Vote::new_committed(7, 1), 2, Some(id(7, 42)));
+        assert_eq!(transfer_from(golden("transfer-v1", &transfer(&order))).unwrap(), order);
+
+        let head = SnapshotHead {
+            vote: Some(vote(&Vote::new_committed(7, 1))),
+            mark: mark(Some(&id(7, 41)), &StoredMembership::default()),
+            files: vec![FileMsg { name: "000012.sst".into(), size: 5, xxh3: 0x0123_4567_89ab_cdef }],
+        };
+        assert_eq!(decode::<SnapshotHead>("head", golden("snapshot-head-v1", &encode(&head))).unwrap(), head);
+        let chunk = SnapshotChunk { file: 3, offset: 9, xxh3: 77, data: Bytes::from_static(b"12345") };
+        assert_eq!(decode::<SnapshotChunk>("chunk", golden("snapshot-chunk-v1", &encode(&chunk))).unwrap(), chunk);
+        let reply = SnapshotReplyMsg { vote: Some(vote(&Vote::new_committed(7, 1))) };
+        assert_eq!(decode::<SnapshotReplyMsg>("reply", golden("snapshot-reply-v1", &encode(&reply))).unwrap(), reply);
+    }
+
+    #[test]
+    fn rubbish_is_an_error_and_never_a_panic() {
+        let mut seed = 0x9e37_79b9_7f4a_7c15u64;
+        for _ in 0..20_000 {
+            let mut raw = vec![];
+            for _ in 0..(seed % 40) {
+                seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+                raw.push((seed >> 33) as u8);
+            }
+            seed = seed.wrapping_add(0x1234_5678_9abc_def1);
+            let raw = Bytes::from(raw);
+            // Whatever it answers, it answers.
+            let _outcomes = (
+                entry_from(1, 1, raw.clone()).is_ok(),
+                append_from(raw.clone()).is_ok(),
+                append_reply_from(raw.clone()).is_ok(),
+                vote_request_from(raw.clone()).is_ok(),
+                vote_reply_from(raw.clone()).is_ok(),
+                transfer_from(raw.clone()).is_ok(),
+                mark_from(raw.clone()).is_ok(),
+                decode::<SnapshotHead>("head", raw).is_ok(),
+            );
+        }
+        assert!(append_from(Bytes::new()).is_err(), "no vote");
+        assert!(entry_from(1, 1, Bytes::new()).is_err(), "no kind");
+    }
+}

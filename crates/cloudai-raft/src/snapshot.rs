@@ -13,12 +13,12 @@ use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use bytes::Bytes;
 
 use crate::application::CheckpointJob;
-use crate::codec;
+use crate::codec::{self, FileMsg};
 use crate::types::SnapshotMeta;
 
 /// One complete checkpoint. The directory is removed when the last holder drops it, unless it is the newest.
@@ -28,12 +28,30 @@ pub struct SnapshotDir {
     mark: Bytes,
     /// Set while it is the newest one. Written by `Snapshots::adopt` only.
     kept: AtomicBool,
+    /// Names, sizes and checksums, computed for the first transfer and kept for the next tries.
+    files: OnceLock<Vec<FileMsg>>,
 }
 
 impl SnapshotDir {
     /// The application's files.
     pub fn data(&self) -> PathBuf {
         self.dir.join("data")
+    }
+
+    /// The list of files, by `list` if it is not known yet.
+    pub(crate) fn files(
+        &self,
+        list: impl FnOnce(&Path) -> io::Result<Vec<FileMsg>>,
+    ) -> io::Result<&Vec<FileMsg>> {
+        if let Some(known) = self.files.get() {
+            return Ok(known);
+        }
+        let listed = list(&self.data())?;
+        Ok(self.files.get_or_init(|| listed))
+    }
+
+    fn new(dir: PathBuf, mark: Bytes, kept: bool) -> SnapshotDir {
+        SnapshotDir { dir, mark, kept: AtomicBool::new(kept), files: OnceLock::new() }
     }
 
     /// The mark that was read from inside the checkpoint.
@@ -93,7 +111,7 @@ impl Snapshots {
             None => None,
             Some((_, path)) => {
                 let mark = Bytes::from(fs::read(path.join("mark"))?);
-                Some(Arc::new(SnapshotDir { dir: path, mark, kept: AtomicBool::new(true) }))
+                Some(Arc::new(SnapshotDir::new(path, mark, true)))
             }
         };
         for (_, path) in complete {
@@ -151,7 +169,7 @@ impl Snapshots {
         sync_dir(tmp)?;
         fs::rename(tmp, &path)?;
         sync_dir(&self.dir)?;
-        Ok(Arc::new(SnapshotDir { dir: path, mark, kept: AtomicBool::new(false) }))
+        Ok(Arc::new(SnapshotDir::new(path, mark, false)))
     }
 }
 

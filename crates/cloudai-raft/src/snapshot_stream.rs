@@ -39,8 +39,13 @@ pub fn frames(vote: Vote, snapshot: Arc<SnapshotDir>) -> BoxStream<'static, io::
 }
 
 fn head(vote: &Vote, snapshot: &SnapshotDir) -> io::Result<SnapshotHead> {
+    let files = snapshot.files(list)?.clone();
+    Ok(SnapshotHead { vote: Some(codec::vote(vote)), mark: snapshot.mark().clone(), files })
+}
+
+fn list(dir: &Path) -> io::Result<Vec<FileMsg>> {
     let mut files = vec![];
-    for item in fs::read_dir(snapshot.data())? {
+    for item in fs::read_dir(dir)? {
         let item = item?;
         let name = item.file_name().into_string().map_err(|n| bad(format!("file name {n:?}")))?;
         if !item.file_type()?.is_file() {
@@ -50,7 +55,7 @@ fn head(vote: &Vote, snapshot: &SnapshotDir) -> io::Result<SnapshotHead> {
         files.push(FileMsg { name, size, xxh3 });
     }
     files.sort_by(|a, b| a.name.cmp(&b.name));
-    Ok(SnapshotHead { vote: Some(codec::vote(vote)), mark: snapshot.mark().clone(), files })
+    Ok(files)
 }
 
 fn digest(path: &Path) -> io::Result<(u64, u64)> {

@@ -373,6 +373,9 @@ impl LogStore for RocksLog {
 
     fn truncate_after(&self, last: Option<u64>) -> io::Result<()> {
         let from = last.map_or(0, |i| i + 1);
+        if lock(&self.0.tail).bounds.last.is_none_or(|end| end.index < from) {
+            return Ok(()); // nothing is after it
+        }
         let mut batch = WriteBatch::default();
         batch.delete_range(key(from), key(u64::MAX));
         self.write(batch)?; // ordered before the next append by the write-ahead log, and synced with it

@@ -1,0 +1,209 @@
+//! A small application over the real stores, and a network in memory that can be cut.
+#![allow(dead_code)]
+
+use std::collections::BTreeSet;
+use std::io;
+use std::path::Path;
+use std::sync::{Arc, Mutex, Weak};
+use std::time::Duration;
+
+use bytes::Bytes;
+use cloudai_raft::{
+    Application, CallKind, CheckpointJob, HandleError, Link, NodeId, PeerAddress, Purpose, Raft, Transport,
+    TransportError,
+};
+use cloudai_store::{Keys, RocksState, RowsOverlay};
+use futures::StreamExt;
+use futures::stream::BoxStream;
+
+/// Payload `KEY=VALUE`: sets a row. The reply is the number of changes so far, counted in a row of its own, so that an entry applied
+/// twice or never shows.
+pub struct Rows {
+    pub state: RocksState,
+    overlay: RowsOverlay,
+    pub skipped: BTreeSet<u64>,
+}
+
+impl Rows {
+    pub fn open(dir: &Path) -> Rows {
+        let state = RocksState::open(dir).unwrap();
+        Rows { overlay: RowsOverlay::new(&state), state, skipped: BTreeSet::new() }
+    }
+}
+
+pub fn count(state: &RocksState) -> u64 {
+    state.get(0, b"count").unwrap().map_or(0, |v| u64::from_le_bytes(v.try_into().unwrap()))
+}
+
+pub fn rows(state: &RocksState) -> Vec<(Vec<u8>, Vec<u8>)> {
+    state.scan(1, Keys::All, false, usize::MAX).unwrap()
+}
+
+impl Application for Rows {
+    type Reply = u64;
+
+    fn apply(&mut self, index: u64, payload: Bytes) -> io::Result<u64> {
+        let at = payload.iter().position(|b| *b == b'=').ok_or_else(|| io::Error::other("no = in it"))?;
+        let last = self.overlay.get(0, b"last")?.map_or(0, |v| u64::from_le_bytes(v.try_into().unwrap()));
+        assert!(index > last, "entry {index} after {last}");
+        let n = self.overlay.get(0, b"count")?.map_or(0, |v| u64::from_le_bytes(v.try_into().unwrap())) + 1;
+        self.overlay.put(0, b"last", &index.to_le_bytes());
+        self.overlay.put(0, b"count", &n.to_le_bytes());
+        self.overlay.put(1, &payload[..at], &payload[at + 1..]);
+        Ok(n)
+    }
+
+    fn skip(&mut self, index: u64) {
+        self.skipped.insert(index);
+    }
+
+    fn commit(&mut self, mark: Bytes) -> io::Result<()> {
+        self.overlay.commit(&mark)
+    }
+
+    fn mark(&self) -> io::Result<Option<Bytes>> {
+        self.state.mark()
+    }
+
+    fn checkpoint(&self) -> io::Result<CheckpointJob> {
+        Ok(Box::new(self.state.checkpoint()))
+    }
+
+    fn install(&mut self, dir: &Path) -> io::Result<()> {
+        self.state.install(dir)?;
+        self.overlay = RowsOverlay::new(&self.state);
+        Ok(())
+    }
+}
+
+type Node = Arc<Mutex<Option<Raft<Rows>>>>;
+
+/// Every node's server side, and who is cut off.
+#[derive(Clone, Default)]
+pub struct Wires(Arc<Mutex<WiresInner>>);
+
+#[derive(Default)]
+struct WiresInner {
+    nodes: std::collections::BTreeMap<NodeId, Node>,
+    cut: BTreeSet<NodeId>,
+    /// Damage the n-th chunk of the next snapshot.
+    damage_chunk: Option<usize>,
+    snapshots_sent: usize,
+}
+
+impl Wires {
+    pub fn plug(&self, id: NodeId, raft: Raft<Rows>) {
+        self.0.lock().unwrap().nodes.insert(id, Arc::new(Mutex::new(Some(raft))));
+    }
+
+    pub fn unplug(&self, id: NodeId) {
+        if let Some(node) = self.0.lock().unwrap().nodes.remove(&id) {
+            node.lock().unwrap().take();
+        }
+    }
+
+    pub fn cut(&self, id: NodeId, is_cut: bool) {
+        let mut w = self.0.lock().unwrap();
+        if is_cut { w.cut.insert(id) } else { w.cut.remove(&id) };
+    }
+
+    pub fn damage_next_snapshot(&self, chunk: usize) {
+        self.0.lock().unwrap().damage_chunk = Some(chunk);
+    }
+
+    pub fn snapshots_sent(&self) -> usize {
+        self.0.lock().unwrap().snapshots_sent
+    }
+
+    pub fn transport(&self, me: NodeId) -> Wire {
+        Wire { me, wires: Arc::downgrade(&self.0) }
+    }
+}
+
+#[derive(Clone)]
+pub struct Wire {
+    me: NodeId,
+    wires: Weak<Mutex<WiresInner>>,
+}
+
+pub struct WireLink {
+    wire: Wire,
+    target: NodeId,
+}
+
+impl Transport for Wire {
+    type Link = WireLink;
+
+    fn link(&self, peer: PeerAddress, _purpose: Purpose) -> WireLink {
+        assert_eq!(peer.raft_addr, format!("host-{}:7602", peer.target));
+        WireLink { wire: self.clone(), target: peer.target }
+    }
+}
+
+fn is_open(wire: &Wire, target: NodeId) -> bool {
+    let Some(w) = wire.wires.upgrade() else { return false };
+    let w = w.lock().unwrap();
+    !w.cut.contains(&wire.me) && !w.cut.contains(&target) && w.nodes.contains_key(&target)
+}
+
+impl WireLink {
+    fn peer(&self) -> Result<Raft<Rows>, TransportError> {
+        let gone = || TransportError::Unreachable(format!("{} is cut off", self.target));
+        if !is_open(&self.wire, self.target) {
+            return Err(gone());
+        }
+        let w = self.wire.wires.upgrade().ok_or_else(gone)?;
+        let node = w.lock().unwrap().nodes.get(&self.target).cloned().ok_or_else(gone)?;
+        let raft = node.lock().unwrap().clone();
+        raft.ok_or_else(gone)
+    }
+}
+
+fn broken(e: HandleError) -> TransportError {
+    TransportError::Broken(e.to_string())
+}
+
+impl Link for WireLink {
+    async fn call(&self, kind: CallKind, frame: Bytes, _deadline: Duration) -> Result<Bytes, TransportError> {
+        let answer = self.peer()?.handle_call(kind, frame).await.map_err(broken)?;
+        self.peer().map(|_| answer)
+    }
+
+    async fn append_stream(
+        &self,
+        frames: BoxStream<'static, Bytes>,
+        _open_within: Duration,
+    ) -> Result<BoxStream<'static, Result<Bytes, TransportError>>, TransportError> {
+        let (wire, target) = (self.wire.clone(), self.target);
+        let there = frames.map(move |f| {
+            if is_open(&wire, target) { Ok(f) } else { Err(TransportError::Broken("cut".into())) }
+        });
+        let (wire, target) = (self.wire.clone(), self.target);
+        let back = self.peer()?.handle_append_stream(there).map(move |r| {
+            if is_open(&wire, target) { r.map_err(broken) } else { Err(TransportError::Broken("cut".into())) }
+        });
+        Ok(back.boxed())
+    }
+
+    async fn send_snapshot(&self, chunks: BoxStream<'static, io::Result<Bytes>>) -> Result<Bytes, TransportError> {
+        let peer = self.peer()?;
+        let damage = {
+            let w = self.wire.wires.upgrade().unwrap();
+            let mut w = w.lock().unwrap();
+            w.snapshots_sent += 1;
+            w.damage_chunk.take()
+        };
+        let chunks = chunks.enumerate().map(move |(i, c)| {
+            let c = c.map_err(|e| TransportError::Broken(e.to_string()))?;
+            Ok(if Some(i) == damage {
+                let mut raw = c.to_vec();
+                let last = raw.len() - 1;
+                raw[last] ^= 1;
+                Bytes::from(raw)
+            } else {
+                c
+            })
+        });
+        peer.handle_snapshot(chunks.boxed()).await.map_err(broken)
+    }
+}
