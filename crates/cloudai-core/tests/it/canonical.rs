@@ -1,0 +1,53 @@
+//! Hot state as text that two equal states share: shapes by value, since their numbers are local to a process.
+
+use std::fmt::Write;
+
+use cloudai_core::Hot;
+
+pub fn canonical(hot: &Hot) -> String {
+    let mut out = String::new();
+    let Hot {
+        cluster,
+        incarnation,
+        clock_ms,
+        next_job,
+        next_worker,
+        next_node,
+        next_namespace,
+        next_session,
+        version,
+        config,
+        digest,
+        namespaces,
+        jobs,
+        queue,
+        delayed,
+        workers,
+        worker_names,
+        revoked,
+        masters,
+        shapes,
+    } = hot;
+    let mut line = |text: std::fmt::Arguments| writeln!(out, "{text}").expect("a string takes it");
+    line(format_args!("{cluster} {incarnation} {clock_ms} {next_job} {next_worker} {next_node} {next_namespace}"));
+    line(format_args!("{next_session} {version} {config:?} {digest:016x}"));
+    line(format_args!("{namespaces:?}"));
+    for (id, job) in jobs {
+        let mut job = job.clone();
+        let shape = std::mem::replace(&mut job.shape, cloudai_core::hot::ShapeId(0));
+        line(format_args!("{id:?} {:?} {job:?}", shapes.get(shape)));
+    }
+    let mut queued: Vec<String> = vec![];
+    for (priority, by_shape) in queue.levels() {
+        for (shape, jobs) in by_shape {
+            queued.push(format!("{priority} {:?} {jobs:?}", shapes.get(*shape)));
+        }
+    }
+    queued.sort();
+    line(format_args!("{queued:#?}"));
+    line(format_args!("{delayed:?}\n{workers:#?}\n{worker_names:?}\n{revoked:?}\n{masters:?}"));
+    let mut users: Vec<_> = shapes.by_id.values().collect();
+    users.sort();
+    line(format_args!("{users:?}"));
+    out
+}

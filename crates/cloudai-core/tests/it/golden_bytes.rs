@@ -1,0 +1,288 @@
+//! Bytes of every command and every row, as they were first written. They decode for ever. `UPDATE_GOLDEN=1` writes what is
+//! missing and never overwrites: a file of `v1` that has to change is a broken promise, not an update.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Debug;
+use std::path::PathBuf;
+
+use cloudai_core::command::*;
+use cloudai_core::rows::*;
+use cloudai_types::spec::Mount;
+use cloudai_types::{ClusterConfig, EndReason, JobSpec, OnDisconnect, ReasonKind, Resources, ScorePolicy};
+use prost::Message;
+
+fn labels(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
+    pairs.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect()
+}
+
+fn resources() -> Resources {
+    Resources { cpu_milli: 1500, memory_bytes: 32 << 20, storage_bytes: 1 << 30, gpus: 2 }
+}
+
+fn spec() -> JobSpec {
+    JobSpec {
+        name: "report".into(),
+        image: "registry:5000/team/report:1".into(),
+        command: vec!["python".into(), "main.py".into(), "".into()],
+        env: labels(&[("A", "1"), ("B", "two words")]),
+        resources: resources(),
+        require: labels(&[("zone", "eu")]),
+        priority: -7,
+        count: 1000,
+        max_attempts: 3,
+        timeout_ms: 2_000,
+        on_disconnect: OnDisconnect::Stop as i32,
+        mounts: vec![Mount { source: "/var/lib/dpkg".into(), target: "/input".into() }],
+    }
+}
+
+fn reason() -> EndReason {
+    EndReason::new(ReasonKind::OutOfMemory, "killed by the kernel").with_exit_code(137)
+}
+
+fn kinds() -> Vec<Kind> {
+    vec![
+        Kind::SubmitJob(SubmitJob {
+            namespace: "default".into(),
+            request_id: "req-1".into(),
+            request_hash: vec![7; 16],
+            spec: spec(),
+        }),
+        Kind::CancelJob(CancelJob { job: 9 }),
+        Kind::PlaceTasks(PlaceTasks { groups: vec![PlaceGroup { job: 9, worker: 2, indexes: vec![0, 1, 999_999] }] }),
+        Kind::ReportAttempts(ReportAttempts {
+            worker: 2,
+            session: 11,
+            reports: vec![AttemptReport {
+                job: 9,
+                index: 5,
+                number: 2,
+                state: AttemptState::Exited as i32,
+                reason: Some(reason()),
+                started_ms: 1_700_000_000_000,
+                ended_ms: 1_700_000_001_000,
+            }],
+        }),
+        Kind::RegisterWorker(RegisterWorker {
+            worker: 2,
+            capacity: resources(),
+            labels: labels(&[("disk", "nvme")]),
+            software: "0.1.0".into(),
+        }),
+        Kind::LoseWorker(LoseWorker { worker: 2, session: 11 }),
+        Kind::Authorize(Authorize {
+            role: MemberRole::Master as i32,
+            name: "m4".into(),
+            secret_hash: vec![1; 32],
+            labels: labels(&[("zone", "eu")]),
+        }),
+        Kind::RedeemToken(RedeemToken {
+            role: MemberRole::Master as i32,
+            name: "m4".into(),
+            secret_hash: vec![1; 32],
+            key_hash: vec![2; 32],
+        }),
+        Kind::Revoke(Revoke { role: MemberRole::Master as i32, name: "m4".into() }),
+        Kind::SetDrain(SetDrain { name: "w1".into(), draining: true }),
+        Kind::RegisterMaster(RegisterMaster {
+            node: 4,
+            name: "m4".into(),
+            disk: "0123456789abcdef".into(),
+            raft_addr: "10.0.0.4:7602".into(),
+            grpc_addr: "10.0.0.4:7601".into(),
+            http_addr: "10.0.0.4:7600".into(),
+            version: 1,
+        }),
+        Kind::ForgetMaster(ForgetMaster { node: 3 }),
+        Kind::SetConfig(SetConfig { config: ClusterConfig { score_policy: ScorePolicy::Greedy as i32 } }),
+        Kind::ExpireRequests(ExpireRequests { keys: vec![b"req-1".to_vec(), b"req-2".to_vec()] }),
+        Kind::AdvanceClock(AdvanceClock {}),
+        Kind::RaiseVersion(RaiseVersion { version: 1 }),
+        Kind::StartIncarnation(StartIncarnation {}),
+        Kind::FoundCluster(FoundCluster { cluster: "00112233445566ff".into(), founders: 3 }),
+    ]
+}
+
+fn name(kind: &Kind) -> &'static str {
+    match kind {
+        Kind::SubmitJob(_) => "submit_job",
+        Kind::CancelJob(_) => "cancel_job",
+        Kind::PlaceTasks(_) => "place_tasks",
+        Kind::ReportAttempts(_) => "report_attempts",
+        Kind::RegisterWorker(_) => "register_worker",
+        Kind::LoseWorker(_) => "lose_worker",
+        Kind::Authorize(_) => "authorize",
+        Kind::RedeemToken(_) => "redeem_token",
+        Kind::Revoke(_) => "revoke",
+        Kind::SetDrain(_) => "set_drain",
+        Kind::RegisterMaster(_) => "register_master",
+        Kind::ForgetMaster(_) => "forget_master",
+        Kind::SetConfig(_) => "set_config",
+        Kind::ExpireRequests(_) => "expire_requests",
+        Kind::AdvanceClock(_) => "advance_clock",
+        Kind::RaiseVersion(_) => "raise_version",
+        Kind::StartIncarnation(_) => "start_incarnation",
+        Kind::FoundCluster(_) => "found_cluster",
+    }
+}
+
+// The environment asks a test to write its files; no decision reads it.
+#[allow(clippy::disallowed_methods)]
+fn golden<M: Message + Default + PartialEq + Debug>(file: &str, value: &M) {
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/golden/v1").join(format!("{file}.bin"));
+    if std::env::var_os("UPDATE_GOLDEN").is_some() && !path.exists() {
+        std::fs::write(&path, value.encode_to_vec()).expect("the golden file is written");
+    }
+    let bytes = std::fs::read(&path).unwrap_or_else(|e| panic!("{}: {e}; UPDATE_GOLDEN=1 makes it", path.display()));
+    assert_eq!(&M::decode(bytes.as_slice()).expect("old bytes decode"), value, "{file} has another meaning now");
+    assert_eq!(bytes, value.encode_to_vec(), "{file} is written in other bytes now");
+}
+
+#[test]
+fn every_command_decodes_for_ever() {
+    let kinds = kinds();
+    let names: BTreeSet<&str> = kinds.iter().map(name).collect();
+    assert_eq!(names.len(), 18, "one example of every kind that `name` lists");
+    for kind in kinds {
+        let file = format!("command_{}", name(&kind));
+        let command = Command { actor: "admin/ada".into(), trace_parent: "00-11-22-01".into(), kind: Some(kind) };
+        golden(&file, &Proposal { version: 1, at_ms: 1_700_000_000_000, commands: vec![command] });
+    }
+}
+
+#[test]
+fn every_row_decodes_for_ever() {
+    for family in Family::ALL {
+        match family {
+            Family::Cluster => golden(
+                "row_cluster",
+                &ClusterRow {
+                    cluster: "00112233445566ff".into(),
+                    incarnation: 1,
+                    clock_ms: 1_700_000_000_000,
+                    next_job: 10,
+                    next_worker: 3,
+                    next_node: 5,
+                    next_namespace: 2,
+                    version: 1,
+                    config: ClusterConfig { score_policy: ScorePolicy::Binpack as i32 },
+                    digest: 0x0123_4567_89ab_cdef,
+                    next_session: 12,
+                },
+            ),
+            Family::Namespace => golden("row_namespace", &NamespaceRow { name: "default".into() }),
+            Family::JobSpec => golden(
+                "row_job_spec",
+                &JobSpecRow {
+                    spec: spec(),
+                    submitted_ms: 1_700_000_000_000,
+                    actor: "admin/ada".into(),
+                    request_id: "req-1".into(),
+                },
+            ),
+            Family::Job => golden(
+                "row_job",
+                &JobRow {
+                    state: JobState::Failed as i32,
+                    counts: Counts { queued: 1, active: 2, succeeded: 3, failed: 4, cancelled: 5, dead: 6 },
+                    next_fresh: 7,
+                    cancel_requested: true,
+                    started_ms: 8,
+                    ended_ms: 9,
+                },
+            ),
+            Family::Alive => golden(
+                "row_alive",
+                &AliveRow {
+                    namespace: 1,
+                    resources: resources(),
+                    require: labels(&[("zone", "eu")]),
+                    priority: -7,
+                    count: 1000,
+                    max_attempts: 3,
+                    submitted_ms: 1_700_000_000_000,
+                },
+            ),
+            Family::Task => golden(
+                "row_task",
+                &TaskRow {
+                    state: TaskState::Dead as i32,
+                    attempts: vec![EndedAttempt {
+                        number: 1,
+                        worker: 2,
+                        state: AttemptState::Exited as i32,
+                        reason: reason(),
+                        assigned_ms: 3,
+                        started_ms: 4,
+                        ended_ms: 5,
+                    }],
+                    ended_ms: 6,
+                },
+            ),
+            Family::Waiting => golden(
+                "row_waiting",
+                &WaitingRow { next_number: 2, attempts_used: 1, losses: 3, not_before_ms: 4, avoid_worker: 5 },
+            ),
+            Family::Attempt => golden(
+                "row_attempt",
+                &AttemptRow {
+                    number: 1,
+                    worker: 2,
+                    state: AttemptState::Running as i32,
+                    assigned_index: 3,
+                    assigned_ms: 4,
+                    started_ms: 5,
+                    attempts_used: 6,
+                    losses: 7,
+                },
+            ),
+            Family::Worker => golden(
+                "row_worker",
+                &WorkerRow {
+                    name: "w1".into(),
+                    state: WorkerState::Lost as i32,
+                    draining: true,
+                    capacity: resources(),
+                    labels: labels(&[("disk", "nvme"), ("zone", "eu")]),
+                    session: 11,
+                    registered_ms: 12,
+                    software: "0.1.0".into(),
+                    assigned_labels: labels(&[("zone", "eu")]),
+                },
+            ),
+            Family::Request => golden("row_request", &RequestRow { hash: vec![7; 16], job: 9, expires_ms: 10 }),
+            Family::Member => golden(
+                "row_member",
+                &MemberRow { secret_hash: vec![1; 32], key_hash: vec![2; 32], revoked: true, worker: 3, node: 4 },
+            ),
+            Family::Master => golden(
+                "row_master",
+                &MasterRow {
+                    name: "m4".into(),
+                    disk: "0123456789abcdef".into(),
+                    raft_addr: "10.0.0.4:7602".into(),
+                    grpc_addr: "10.0.0.4:7601".into(),
+                    http_addr: "10.0.0.4:7600".into(),
+                    version: 1,
+                    removed: true,
+                },
+            ),
+        }
+    }
+}
+
+/// The numbers behind the names are in rows and logs.
+#[test]
+fn persisted_numbers_stay() {
+    use cloudai_types::{JobId, NamespaceId, TaskId};
+    assert_eq!(Family::ALL.map(|f| f as u8), [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12]);
+    let task = TaskId { job: JobId(0x0102), index: 3 };
+    assert_eq!(task_key(NamespaceId(4), task), [0, 0, 0, 4, 0, 0, 0, 0, 0, 0, 1, 2, 0, 0, 0, 3]);
+    assert_eq!(task_of_key(&task_key(NamespaceId(4), task)), Some((NamespaceId(4), task)));
+    assert_eq!(job_key(NamespaceId(4), JobId(0x0102)), [0, 0, 0, 4, 0, 0, 0, 0, 0, 0, 1, 2]);
+    assert_eq!(member_key(MemberRole::Master, "m"), [1, b'm']);
+    assert_eq!(worker_key(cloudai_types::WorkerId(5)), [0, 0, 0, 5]);
+    assert_eq!(alive_key(JobId(5)), [0, 0, 0, 0, 0, 0, 0, 5]);
+    assert_eq!(master_key(5), [0, 0, 0, 0, 0, 0, 0, 5]);
+    assert_eq!(namespace_key(NamespaceId(5)), [0, 0, 0, 5]);
+}

@@ -1,0 +1,363 @@
+//! Arbitrary histories. A step is abstract: it is resolved against the state that it meets, so that most steps hit something
+//! alive; a part of them misses on purpose (wrong ids, numbers, sessions), and a part is garbage.
+
+use std::collections::BTreeMap;
+
+use cloudai_core::Hot;
+use cloudai_core::command::*;
+use cloudai_types::{ClusterConfig, EndReason, JobSpec, ReasonKind, Resources};
+use proptest::prelude::*;
+
+/// An entry: how far time moves (or a jump back), and its steps.
+pub type EntrySteps = (i64, Vec<Step>);
+
+#[derive(Clone, Debug)]
+pub enum Step {
+    Submit {
+        namespace: u8,
+        request: u8,
+        body: u8,
+        count: u8,
+        cpu: u8,
+        attempts: u8,
+        priority: i8,
+        zone: bool,
+    },
+    Cancel(u16),
+    /// `skip` makes some placements name an index that is not the front.
+    Place {
+        job: u16,
+        worker: u16,
+        many: u8,
+        skip: u8,
+    },
+    Report {
+        attempts: Vec<(u16, i32, Option<Reason>)>,
+        miss: Miss,
+    },
+    Register {
+        worker: u16,
+        cpu: u8,
+        zone: bool,
+    },
+    Lose {
+        worker: u16,
+        miss: bool,
+    },
+    Authorize {
+        master: bool,
+        name: u8,
+        token: u8,
+    },
+    Redeem {
+        master: bool,
+        name: u8,
+        token: u8,
+        key: u8,
+    },
+    Revoke {
+        master: bool,
+        name: u8,
+    },
+    Drain {
+        name: u8,
+        draining: bool,
+    },
+    RegisterMaster {
+        node: u64,
+        disk: u8,
+    },
+    ForgetMaster(u64),
+    SetConfig(i32),
+    ExpireRequests,
+    Tick,
+    RaiseVersion(u32),
+    StartIncarnation,
+    FoundCluster(u64),
+    Garbage(Box<Kind>),
+}
+
+#[derive(Clone, Copy, Debug)]
+pub enum Reason {
+    Exit(i32),
+    Kind(i32),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Miss {
+    Nothing,
+    Session,
+    Worker,
+    Number,
+}
+
+pub fn entries(
+    length: std::ops::Range<usize>,
+    commands: std::ops::Range<usize>,
+) -> impl Strategy<Value = Vec<EntrySteps>> {
+    let advance = prop_oneof![4 => Just(0i64), 3 => 1i64..2_000, 2 => 2_000i64..400_000, 1 => -5_000i64..0, 1 => 80_000_000i64..100_000_000];
+    proptest::collection::vec((advance, proptest::collection::vec(step(), commands)), length)
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let submit = (0..3u8, 0..6u8, 0..2u8, 0..6u8, 0..4u8, 0..4u8, -2..3i8, any::<bool>()).prop_map(
+        |(namespace, request, body, count, cpu, attempts, priority, zone)| Step::Submit {
+            namespace,
+            request,
+            body,
+            count,
+            cpu,
+            attempts,
+            priority,
+            zone,
+        },
+    );
+    let place = (any::<u16>(), any::<u16>(), 0..4u8, prop_oneof![5 => Just(0u8), 1 => 0..4u8])
+        .prop_map(|(job, worker, many, skip)| Step::Place { job, worker, many, skip });
+    let reason = prop_oneof![
+        1 => Just(None),
+        3 => Just(Some(Reason::Exit(0))),
+        3 => Just(Some(Reason::Exit(3))),
+        4 => (-1..17i32).prop_map(|k| Some(Reason::Kind(k))),
+    ];
+    let state = prop_oneof![4 => Just(5i32), 4 => -1..8i32];
+    let miss = prop_oneof![12 => Just(Miss::Nothing), 1 => Just(Miss::Session), 1 => Just(Miss::Worker), 1 => Just(Miss::Number)];
+    let report = (proptest::collection::vec((any::<u16>(), state, reason), 1..4), miss)
+        .prop_map(|(attempts, miss)| Step::Report { attempts, miss });
+    prop_oneof![
+        6 => submit,
+        2 => any::<u16>().prop_map(Step::Cancel),
+        12 => place,
+        12 => report,
+        4 => (any::<u16>(), 0..9u8, any::<bool>()).prop_map(|(worker, cpu, zone)| Step::Register { worker, cpu, zone }),
+        3 => (any::<u16>(), any::<bool>()).prop_map(|(worker, miss)| Step::Lose { worker, miss }),
+        1 => (any::<bool>(), 0..5u8, 0..3u8).prop_map(|(master, name, token)| Step::Authorize { master, name, token }),
+        1 => (any::<bool>(), 0..5u8, 0..3u8, 0..3u8)
+            .prop_map(|(master, name, token, key)| Step::Redeem { master, name, token, key }),
+        1 => (any::<bool>(), 0..5u8).prop_map(|(master, name)| Step::Revoke { master, name }),
+        1 => (0..5u8, any::<bool>()).prop_map(|(name, draining)| Step::Drain { name, draining }),
+        1 => (0..9u64, 0..2u8).prop_map(|(node, disk)| Step::RegisterMaster { node, disk }),
+        1 => (0..9u64).prop_map(Step::ForgetMaster),
+        1 => (-1..6i32).prop_map(Step::SetConfig),
+        1 => Just(Step::ExpireRequests),
+        2 => Just(Step::Tick),
+        1 => (0..=VERSION).prop_map(Step::RaiseVersion),
+        1 => Just(Step::StartIncarnation),
+        1 => (0..12u64).prop_map(Step::FoundCluster),
+        3 => garbage().prop_map(|kind| Step::Garbage(Box::new(kind))),
+    ]
+}
+
+/// Any numbers and any texts in every field.
+fn garbage() -> impl Strategy<Value = Kind> {
+    let id = || prop_oneof![0..5u64, Just(u64::MAX), any::<u64>()];
+    let small = || prop_oneof![0..5u32, Just(u32::MAX), any::<u32>()];
+    let text = || prop_oneof![Just(String::new()), "[a-z]{1,3}", ".{0,90}"];
+    let bytes = || proptest::collection::vec(any::<u8>(), 0..70);
+    let labels = || proptest::collection::btree_map(text(), text(), 0..3);
+    let resources = || {
+        (id(), id(), id(), small()).prop_map(|(cpu_milli, memory_bytes, storage_bytes, gpus)| Resources {
+            cpu_milli,
+            memory_bytes,
+            storage_bytes,
+            gpus,
+        })
+    };
+    let spec = (text(), text(), resources(), labels(), any::<i32>(), small(), small()).prop_map(
+        |(name, image, resources, require, priority, count, max_attempts)| JobSpec {
+            name,
+            image,
+            resources,
+            require,
+            priority,
+            count: count % 2_000_000,
+            max_attempts,
+            ..Default::default()
+        },
+    );
+    let report = (id(), small(), small(), any::<i32>(), any::<Option<i32>>(), text(), any::<u64>()).prop_map(
+        |(job, index, number, state, code, detail, at)| AttemptReport {
+            job,
+            index,
+            number,
+            state: state % 8,
+            reason: code.map(|code| EndReason { kind: code % 20, exit_code: Some(code), detail: detail.repeat(30) }),
+            started_ms: at,
+            ended_ms: at,
+        },
+    );
+    prop_oneof![
+        (text(), text(), bytes(), spec).prop_map(|(namespace, request_id, request_hash, spec)| Kind::SubmitJob(
+            SubmitJob { namespace, request_id, request_hash, spec }
+        )),
+        id().prop_map(|job| Kind::CancelJob(CancelJob { job })),
+        proptest::collection::vec((id(), small(), proptest::collection::vec(small(), 0..4)), 0..3).prop_map(|groups| {
+            let groups = groups.into_iter().map(|(job, worker, indexes)| PlaceGroup { job, worker, indexes }).collect();
+            Kind::PlaceTasks(PlaceTasks { groups })
+        }),
+        (small(), id(), proptest::collection::vec(report, 0..3))
+            .prop_map(|(worker, session, reports)| Kind::ReportAttempts(ReportAttempts { worker, session, reports })),
+        (small(), resources(), labels(), text()).prop_map(|(worker, capacity, labels, software)| Kind::RegisterWorker(
+            RegisterWorker { worker, capacity, labels, software: software.repeat(40) }
+        )),
+        (small(), id()).prop_map(|(worker, session)| Kind::LoseWorker(LoseWorker { worker, session })),
+        (any::<i32>(), text(), bytes(), labels()).prop_map(|(role, name, secret_hash, labels)| Kind::Authorize(
+            Authorize { role: role % 3, name, secret_hash, labels }
+        )),
+        (any::<i32>(), text(), bytes(), bytes()).prop_map(|(role, name, secret_hash, key_hash)| Kind::RedeemToken(
+            RedeemToken { role: role % 3, name, secret_hash, key_hash }
+        )),
+        (any::<i32>(), text()).prop_map(|(role, name)| Kind::Revoke(Revoke { role: role % 3, name })),
+        (text(), any::<bool>()).prop_map(|(name, draining)| Kind::SetDrain(SetDrain { name, draining })),
+        (id(), text(), text(), text(), small()).prop_map(|(node, name, disk, addr, version)| Kind::RegisterMaster(
+            RegisterMaster {
+                node,
+                name,
+                disk,
+                raft_addr: addr.clone(),
+                grpc_addr: addr.repeat(20),
+                http_addr: addr,
+                version
+            }
+        )),
+        id().prop_map(|node| Kind::ForgetMaster(ForgetMaster { node })),
+        any::<i32>().prop_map(|score_policy| Kind::SetConfig(SetConfig { config: ClusterConfig { score_policy } })),
+        proptest::collection::vec(bytes(), 0..3).prop_map(|keys| Kind::ExpireRequests(ExpireRequests { keys })),
+        (text(), id()).prop_map(|(cluster, founders)| Kind::FoundCluster(FoundCluster { cluster, founders })),
+    ]
+}
+
+/// Three workers that are ready, so that histories get somewhere.
+pub fn prelude() -> Vec<Kind> {
+    let mut kinds = vec![Kind::FoundCluster(FoundCluster { cluster: "0123456789abcdef".into(), founders: 3 })];
+    for n in 0..3u8 {
+        kinds.push(authorize(false, n, 0));
+        kinds.push(register(u32::from(n) + 1, 4, n == 0));
+    }
+    kinds
+}
+
+pub fn register(worker: u32, cpu: u8, zone: bool) -> Kind {
+    let capacity = Resources { cpu_milli: u64::from(cpu) * 1000, memory_bytes: 8 << 30, storage_bytes: 0, gpus: 0 };
+    let labels = if zone { BTreeMap::from([("zone".to_owned(), "eu".to_owned())]) } else { BTreeMap::new() };
+    Kind::RegisterWorker(RegisterWorker { worker, capacity, labels, software: "test".into() })
+}
+
+fn authorize(master: bool, name: u8, token: u8) -> Kind {
+    let name = member(master, name);
+    Kind::Authorize(Authorize { role: i32::from(master), name, secret_hash: vec![token; 32], labels: BTreeMap::new() })
+}
+
+fn member(master: bool, name: u8) -> String {
+    format!("{}{name}", if master { "m" } else { "w" })
+}
+
+fn pick<T>(items: impl Iterator<Item = T>, n: u16) -> Option<T> {
+    let mut items: Vec<T> = items.collect();
+    if items.is_empty() { None } else { Some(items.swap_remove(usize::from(n) % items.len())) }
+}
+
+/// What the step means in this state.
+pub fn resolve(hot: &Hot, step: &Step) -> Kind {
+    match step.clone() {
+        Step::Submit { namespace, request, body, count, cpu, attempts, priority, zone } => {
+            let mut spec = JobSpec { image: "busybox".into(), ..Default::default() };
+            spec.count = u32::from(count);
+            spec.max_attempts = u32::from(attempts);
+            spec.priority = i32::from(priority);
+            spec.resources.cpu_milli = u64::from(cpu) * 500;
+            if zone {
+                spec.require.insert("zone".into(), "eu".into());
+            }
+            let request_id = if request < 3 { String::new() } else { format!("r{request}") };
+            Kind::SubmitJob(SubmitJob {
+                namespace: ["default", "team-a", "not valid"][usize::from(namespace)].into(),
+                request_id,
+                request_hash: vec![body; 16],
+                spec,
+            })
+        }
+        Step::Cancel(job) => {
+            Kind::CancelJob(CancelJob { job: pick(hot.jobs.keys(), job).map_or(u64::from(job), |id| id.0) })
+        }
+        Step::Place { job, worker, many, skip } => {
+            let worker = pick(hot.workers.keys(), worker).map_or(0, |id| id.0);
+            let Some((id, job)) = pick(hot.jobs.iter(), job) else {
+                return Kind::PlaceTasks(PlaceTasks::default());
+            };
+            let waiting = job.waiting.iter().flat_map(|w| w.keys().copied());
+            let fresh = job.fresh.clone().skip(usize::from(skip));
+            let indexes = waiting.chain(fresh).take(usize::from(many) + 1).collect();
+            Kind::PlaceTasks(PlaceTasks { groups: vec![PlaceGroup { job: id.0, worker, indexes }] })
+        }
+        Step::Report { attempts, miss } => resolve_report(hot, &attempts, miss),
+        Step::Register { worker, cpu, zone } => {
+            register(pick(hot.workers.keys(), worker).map_or(0, |id| id.0), cpu, zone)
+        }
+        Step::Lose { worker, miss } => {
+            let found = pick(hot.workers.iter(), worker);
+            let (worker, session) = found.map_or((0, 0), |(id, w)| (id.0, w.session));
+            Kind::LoseWorker(LoseWorker { worker, session: session.wrapping_sub(u64::from(miss)) })
+        }
+        Step::Authorize { master, name, token } => authorize(master, name, token),
+        Step::Redeem { master, name, token, key } => Kind::RedeemToken(RedeemToken {
+            role: i32::from(master),
+            name: member(master, name),
+            secret_hash: vec![token; 32],
+            key_hash: vec![key; 32],
+        }),
+        Step::Revoke { master, name } => Kind::Revoke(Revoke { role: i32::from(master), name: member(master, name) }),
+        Step::Drain { name, draining } => Kind::SetDrain(SetDrain { name: member(false, name), draining }),
+        Step::RegisterMaster { node, disk } => Kind::RegisterMaster(RegisterMaster {
+            node,
+            name: format!("m{node}"),
+            disk: format!("disk-{disk}"),
+            raft_addr: "127.0.0.1:1".into(),
+            ..Default::default()
+        }),
+        Step::ForgetMaster(node) => Kind::ForgetMaster(ForgetMaster { node }),
+        Step::SetConfig(score_policy) => Kind::SetConfig(SetConfig { config: ClusterConfig { score_policy } }),
+        Step::ExpireRequests => {
+            let keys = (3..6).map(|n| format!("r{n}").into_bytes()).collect();
+            Kind::ExpireRequests(ExpireRequests { keys })
+        }
+        Step::Tick => Kind::AdvanceClock(AdvanceClock {}),
+        Step::RaiseVersion(version) => Kind::RaiseVersion(RaiseVersion { version }),
+        Step::StartIncarnation => Kind::StartIncarnation(StartIncarnation {}),
+        Step::FoundCluster(founders) => {
+            Kind::FoundCluster(FoundCluster { cluster: "0123456789abcdef".into(), founders })
+        }
+        Step::Garbage(kind) => *kind,
+    }
+}
+
+/// Reports of live attempts of one worker; the other ones in the list are stale.
+fn resolve_report(hot: &Hot, attempts: &[(u16, i32, Option<Reason>)], miss: Miss) -> Kind {
+    let live = || {
+        hot.jobs.iter().flat_map(|(id, job)| {
+            job.active.iter().map(move |(index, attempt)| (id.0, *index, attempt.number, attempt.worker))
+        })
+    };
+    let Some(worker) = attempts.first().and_then(|(n, ..)| pick(live(), *n)).map(|(.., worker)| worker) else {
+        return Kind::ReportAttempts(ReportAttempts { worker: 1, session: 1, reports: vec![] });
+    };
+    let mut reports = vec![];
+    for (n, state, reason) in attempts {
+        let of_worker = live().filter(|(.., w)| *w == worker || miss == Miss::Worker);
+        let Some((job, index, number, _)) = pick(of_worker, *n) else { continue };
+        reports.push(AttemptReport {
+            job,
+            index,
+            number: number.wrapping_sub(u32::from(miss == Miss::Number)),
+            state: *state,
+            reason: reason.map(|r| match r {
+                Reason::Exit(code) => EndReason::exit(code),
+                Reason::Kind(kind) => EndReason { kind, ..EndReason::new(ReasonKind::Unknown, "test") },
+            }),
+            started_ms: u64::from(*n),
+            ended_ms: 0,
+        });
+    }
+    let session = hot.workers.get(&worker).map_or(0, |w| w.session).wrapping_sub(u64::from(miss == Miss::Session));
+    Kind::ReportAttempts(ReportAttempts { worker: worker.0, session, reports })
+}

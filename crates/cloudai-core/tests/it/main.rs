@@ -1,0 +1,10 @@
+//! What `apply` promises, from outside: stories (scripts), properties under arbitrary histories, and bytes that decode for ever.
+
+mod batching;
+mod canonical;
+mod golden_bytes;
+mod histories;
+mod properties;
+mod scripts;
+mod watcher;
+mod world;

@@ -1,0 +1,258 @@
+//! What holds after every entry of any history.
+
+use std::collections::BTreeSet;
+
+use cloudai_core::command::{AttemptReport, AttemptState, Kind, PlaceGroup, PlaceTasks, Proposal, ReportAttempts};
+use cloudai_core::rows::{Family, WorkerState};
+use cloudai_core::transitions::{self, Owner, Transition};
+use cloudai_core::{Event, Hot, apply};
+use cloudai_types::{EndReason, limits};
+use proptest::prelude::*;
+use proptest::strategy::ValueTree;
+use proptest::test_runner::TestRunner;
+use prost::Message;
+
+use crate::canonical::canonical;
+use crate::histories::{EntrySteps, entries, prelude, register, resolve};
+use crate::watcher::{Seen, Watcher};
+use crate::world::World;
+
+/// Runs a history; `each` sees the state before, the commands and their results.
+fn run(history: &[EntrySteps], mut each: impl FnMut(&Hot, &[Kind], &cloudai_core::Applied, &World)) -> World {
+    let mut world = World::default();
+    world.entry(1_000, prelude());
+    let mut now = 1_000u64;
+    for (advance, steps) in history {
+        now = now.saturating_add_signed(*advance);
+        let kinds: Vec<Kind> = steps.iter().map(|step| resolve(&world.hot, step)).collect();
+        let before = world.hot.clone();
+        let applied = world.entry(now, kinds.clone());
+        assert!(world.hot.clock_ms >= before.clock_ms, "replicated time only moves forward");
+        world.check();
+        each(&before, &kinds, &applied, &world);
+    }
+    world
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 160, ..ProptestConfig::default() })]
+
+    /// I2, I3, I4, I5, I6, the table of transitions, and that refusals change nothing.
+    #[test]
+    fn every_command_keeps_to_the_rules(history in entries(1..60, 1..2)) {
+        let mut watcher = Watcher::default();
+        run(&history, |before, kinds, applied, world| watcher.saw(before, &kinds[0], applied, world));
+    }
+
+    /// Many commands in one entry see each other; each row is written once; events of a kind come once per job or worker.
+    #[test]
+    fn entries_of_many_commands_hold_together(history in entries(1..25, 0..12)) {
+        run(&history, |_, _, applied, _| {
+            let rows: Vec<_> = applied.writes.iter().map(|w| (w.family, &w.key)).collect();
+            assert_eq!(without_repetition(rows.clone()).len(), rows.len(), "one write per row");
+            let once: Vec<_> = applied.events.iter().filter(|e| comes_once(e)).map(|e| format!("{e:?}")).collect();
+            assert_eq!(without_repetition(once.clone()).len(), once.len(), "one event of a kind: {once:?}");
+        });
+    }
+
+    /// I8: the same log gives the same state, rows, replies and digest; one changed entry gives another digest.
+    #[test]
+    fn a_replay_is_the_same(history in entries(1..25, 0..6), odd in 0..25usize) {
+        let (mut proposals, mut results) = (vec![], vec![]);
+        let mut world = World::default();
+        for (n, (advance, steps)) in history.iter().enumerate() {
+            let commands: Vec<_> = steps.iter().map(|s| resolve(&world.hot, s))
+                .chain(if n == 0 { prelude() } else { vec![] })
+                .map(|kind| cloudai_core::Command::new("leader", kind)).collect();
+            let at_ms = 1_000u64.saturating_add_signed(*advance);
+            let bytes = Proposal { version: 1, at_ms, commands }.encode_to_vec();
+            results.push(world.proposal(Proposal::decode(bytes.as_slice()).expect("it was encoded")));
+            proposals.push(bytes);
+        }
+        let replay = |change: Option<usize>| {
+            let mut world = World::default();
+            let results: Vec<_> = proposals.iter().enumerate().map(|(n, bytes)| {
+                let mut proposal = Proposal::decode(bytes.as_slice()).expect("it was encoded");
+                if change == Some(n) {
+                    proposal.at_ms += 100_000_000_000;
+                }
+                world.proposal(proposal)
+            }).collect();
+            (world, results)
+        };
+        let (again, results_again) = replay(None);
+        prop_assert_eq!(results, results_again);
+        prop_assert_eq!(&again.rows, &world.rows);
+        prop_assert_eq!(canonical(&again.hot), canonical(&world.hot));
+        let (other, _) = replay(Some(odd % proposals.len()));
+        prop_assert_ne!(other.hot.digest, world.hot.digest);
+    }
+
+    /// Bytes that decode at all never panic `apply` (I1).
+    #[test]
+    fn damaged_bytes_never_panic(
+        history in entries(1..10, 1..5),
+        damage in proptest::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..6),
+    ) {
+        let mut world = World::default();
+        world.entry(1_000, prelude());
+        for (_, steps) in &history {
+            let commands = steps.iter().map(|s| cloudai_core::Command::new("x", resolve(&world.hot, s))).collect();
+            let mut bytes = Proposal { version: 1, at_ms: 2_000, commands }.encode_to_vec();
+            for (at, with) in &damage {
+                let at = at.index(bytes.len());
+                bytes[at] = *with;
+            }
+            let Ok(proposal) = Proposal::decode(bytes.as_slice()) else { continue };
+            let before = canonical(&world.hot);
+            world.index += 1;
+            match apply(&mut world.hot, &world.rows, world.index, proposal) {
+                Ok(applied) => world.rows.write(applied.writes),
+                Err(_) => prop_assert_eq!(canonical(&world.hot), before, "an unknown command changes nothing"),
+            }
+            world.check();
+        }
+    }
+
+    /// Nothing is stuck: with workers that are there and containers that end well, every job ends, in a bounded number of passes.
+    #[test]
+    fn whatever_happened_every_job_can_end(history in entries(1..40, 1..4)) {
+        let mut world = run(&history, |_, _, _, _| {});
+        finish(&mut world);
+        prop_assert!(world.hot.jobs.is_empty(), "{:?}", world.hot.jobs);
+        prop_assert!(world.hot.shapes.by_id.is_empty() && world.hot.queue.is_empty() && world.hot.delayed.is_empty());
+        prop_assert!(world.hot.workers.values().all(|w| w.used == Default::default() && w.active.is_empty()));
+        for family in [Family::Alive, Family::Waiting, Family::Attempt] {
+            prop_assert_eq!(world.rows.keys(family).count(), 0, "{:?} holds only what lives", family);
+        }
+    }
+}
+
+/// The table lists nothing that cannot happen, and the histories above are rich enough to make everything happen.
+#[test]
+fn histories_make_every_move_of_the_tables() {
+    fn all<S: Copy + Ord>(table: &[Transition<S>]) -> BTreeSet<(Option<S>, S, Owner)> {
+        let moves = |t: &Transition<S>| {
+            let (from, owners) = (t.from, t.owners);
+            t.to.iter().flat_map(move |to| owners.iter().map(move |o| (from, *to, *o))).collect::<Vec<_>>()
+        };
+        table.iter().flat_map(moves).collect()
+    }
+    let mut runner = TestRunner::deterministic();
+    let mut seen = Seen::default();
+    for _history in 0..400 {
+        let history = entries(60..61, 1..2).new_tree(&mut runner).expect("a history").current();
+        let mut watcher = Watcher::default();
+        run(&history, |before, kinds, applied, world| watcher.saw(before, &kinds[0], applied, world));
+        seen.tasks.append(&mut watcher.seen.tasks);
+        seen.attempts.append(&mut watcher.seen.attempts);
+        seen.workers.append(&mut watcher.seen.workers);
+    }
+    // Births that the histories' fixed beginning makes.
+    seen.workers.insert((None, WorkerState::Authorized, Owner::Authorize));
+    assert_eq!(all(transitions::TASK).difference(&seen.tasks).collect::<Vec<_>>(), [].as_slice() as &[&_]);
+    assert_eq!(all(transitions::ATTEMPT).difference(&seen.attempts).collect::<Vec<_>>(), [].as_slice() as &[&_]);
+    assert_eq!(all(transitions::WORKER).difference(&seen.workers).collect::<Vec<_>>(), [].as_slice() as &[&_]);
+}
+
+fn without_repetition<T: Ord>(mut items: Vec<T>) -> Vec<T> {
+    items.sort();
+    items.dedup();
+    items
+}
+
+fn comes_once(event: &Event) -> bool {
+    match event {
+        Event::JobSubmitted { .. }
+        | Event::JobChanged { .. }
+        | Event::JobEnded { .. }
+        | Event::CapacityChanged
+        | Event::TasksReady => true,
+        Event::Assigned { .. }
+        | Event::Withdrawn { .. }
+        | Event::WorkerChanged { .. }
+        | Event::WorkerLost { .. }
+        | Event::Revoked { .. }
+        | Event::MasterChanged { .. }
+        | Event::ConfigChanged => false,
+    }
+}
+
+/// A kind scheduler and kind workers.
+fn finish(world: &mut World) {
+    // Garbage jobs that nothing here fits are cancelled; so is an array that would take long.
+    let hopeless = world.hot.jobs.iter().filter(|(_, job)| {
+        let shape = world.hot.shapes.get(job.shape).expect("a live job has its shape");
+        job.count > 100
+            || shape.resources.cpu_milli > 4_000
+            || shape.resources.memory_bytes > 8 << 30
+            || shape.resources.storage_bytes > 0
+            || shape.resources.gpus > 0
+            || shape.require.iter().any(|(k, v)| (k.as_str(), v.as_str()) != ("zone", "eu"))
+    });
+    let cancels: Vec<Kind> =
+        hopeless.map(|(id, _)| Kind::CancelJob(cloudai_core::command::CancelJob { job: id.0 })).collect();
+    world.entry(world.hot.clock_ms, cancels);
+    for name in ["w0", "w1", "w2"] {
+        let kind = |draining| Kind::SetDrain(cloudai_core::command::SetDrain { name: name.into(), draining });
+        world.one(world.hot.clock_ms, kind(false));
+    }
+    let authorize = (0..3).map(|n| prelude()[1 + 2 * n].clone()).collect();
+    world.entry(world.hot.clock_ms, authorize);
+    world.entry(world.hot.clock_ms, (1..=3).map(|worker| register(worker, 8, true)).collect());
+    for _pass in 0..2_000 {
+        if world.hot.jobs.is_empty() {
+            return;
+        }
+        let groups = world.hot.jobs.iter().flat_map(|(id, job)| {
+            let waiting = job.waiting.iter().flat_map(|w| w.keys().copied());
+            let indexes: Vec<u32> = waiting.chain(job.fresh.clone()).collect();
+            (1..=3).map(move |worker| PlaceGroup { job: id.0, worker, indexes: indexes.clone() })
+        });
+        let place = Kind::PlaceTasks(PlaceTasks { groups: groups.collect() });
+        let now = world.hot.clock_ms.saturating_add(limits::RETRY_BACKOFF_MAX.0);
+        world.one(now, place);
+        let reports: Vec<Kind> = world
+            .hot
+            .workers
+            .iter()
+            .map(|(id, worker)| {
+                let reports = worker.active.iter().map(|task| AttemptReport {
+                    job: task.job.0,
+                    index: task.index,
+                    number: world.hot.attempt(*task).expect("both sides agree").number,
+                    state: AttemptState::Exited as i32,
+                    reason: Some(EndReason::exit(0)),
+                    started_ms: 0,
+                    ended_ms: 0,
+                });
+                Kind::ReportAttempts(ReportAttempts {
+                    worker: id.0,
+                    session: worker.session,
+                    reports: reports.collect(),
+                })
+            })
+            .collect();
+        world.entry(now, reports);
+        world.check();
+    }
+}
+
+#[test]
+fn a_command_of_a_newer_build_stops_the_node_and_changes_nothing() {
+    let mut world = World::default();
+    world.entry(1_000, prelude());
+    let before = canonical(&world.hot);
+    let known = cloudai_core::Command::new("leader", Kind::AdvanceClock(Default::default()));
+    let newer = cloudai_core::Command { actor: "leader".into(), ..Default::default() };
+    let raise = Kind::RaiseVersion(cloudai_core::command::RaiseVersion { version: 2 });
+    for proposal in [
+        Proposal { version: 1, at_ms: 9_000, commands: vec![known.clone(), newer] },
+        Proposal { version: 2, at_ms: 9_000, commands: vec![known.clone()] },
+        Proposal { version: 1, at_ms: 9_000, commands: vec![known, cloudai_core::Command::new("leader", raise)] },
+    ] {
+        let error = apply(&mut world.hot, &world.rows, 7, proposal).expect_err("it is not known");
+        assert!(error.to_string().contains("newer build"), "{error}");
+        assert_eq!(canonical(&world.hot), before);
+    }
+}

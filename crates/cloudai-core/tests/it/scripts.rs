@@ -1,0 +1,406 @@
+//! Golden scripts: long stories as text, command → replies and events. A line that begins with `> ` is one log entry, with
+//! commands separated by ` ; `; what follows it is what came out. `UPDATE_GOLDEN=1` rewrites the outcomes; read the difference.
+//!
+//! Every entry is also checked for the invariants, and that its rows load back.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::path::PathBuf;
+
+use cloudai_core::command::*;
+use cloudai_core::rows::{Counts, Family, MemberRow, member_key};
+use cloudai_core::{Applied, Event, Reply};
+use cloudai_types::resources::{parse_cpu, parse_size};
+use cloudai_types::{
+    AttemptId, ClusterConfig, EndReason, JobId, JobSpec, NamespaceId, ReasonKind, Resources, ScorePolicy, TaskId,
+};
+
+use crate::world::World;
+
+// The environment asks a test to write its files; no decision reads it.
+#[allow(clippy::disallowed_methods)]
+fn run(name: &str) {
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/scripts").join(format!("{name}.txt"));
+    let text = std::fs::read_to_string(&path).expect("the script is there");
+    let mut story = Story::default();
+    let mut out = String::new();
+    for line in text.lines() {
+        if let Some(entry) = line.strip_prefix("> ") {
+            writeln!(out, "{line}").expect("a string takes it");
+            story.entry(entry, &mut out);
+        } else if line.starts_with('#') || line.is_empty() {
+            writeln!(out, "{line}").expect("a string takes it");
+        }
+    }
+    if std::env::var_os("UPDATE_GOLDEN").is_some() {
+        std::fs::write(&path, out).expect("the script is written");
+    } else {
+        assert_eq!(out, text, "{name} tells another story; UPDATE_GOLDEN=1 rewrites it");
+    }
+}
+
+macro_rules! scripts {
+    ($($name:ident),*) => {
+        $(#[test] fn $name() { run(stringify!($name)); })*
+
+        /// A script that nobody runs tells nothing.
+        #[test]
+        fn every_script_is_run() {
+            let dir = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/scripts");
+            let mut files: Vec<String> = std::fs::read_dir(dir).expect("the scripts' folder")
+                .map(|f| f.expect("an entry").file_name().into_string().expect("a plain name")).collect();
+            files.sort();
+            let mut run = vec![$(concat!(stringify!($name), ".txt")),*];
+            run.sort();
+            assert_eq!(files, run);
+        }
+    };
+}
+
+scripts!(life_of_a_job, retries, losses, cancel, request_ids, placement, stale_reports, joining, masters);
+
+#[derive(Default)]
+struct Story {
+    world: World,
+    now: u64,
+}
+
+impl Story {
+    fn entry(&mut self, line: &str, out: &mut String) {
+        let mut kinds = vec![];
+        for command in line.split(" ; ") {
+            let mut words = Words::new(command);
+            match words.verb {
+                "at" => self.now = words.number("time"),
+                "show" => self.show(out),
+                "task" => self.show_task(words.plain[0].parse().expect("JOB/INDEX"), out),
+                "rows" => self.show_rows(out),
+                "member" => self.show_member(&mut words, out),
+                _ => kinds.push(kind(&mut words)),
+            }
+            assert!(words.named.is_empty(), "nobody reads {:?} of '{command}'", words.named);
+        }
+        if kinds.is_empty() {
+            return;
+        }
+        let Applied { replies, events, .. } = self.world.entry(self.now, kinds);
+        self.world.check();
+        for reply in replies {
+            let text = match reply {
+                Reply::Refused(refusal) => format!("refused: {refusal}"),
+                other => plain(&other),
+            };
+            writeln!(out, "{text}").expect("a string takes it");
+        }
+        for event in events {
+            writeln!(out, "  {}", event_text(&event)).expect("a string takes it");
+        }
+    }
+
+    fn show(&self, out: &mut String) {
+        let hot = &self.world.hot;
+        let mut lines = vec![];
+        for (id, job) in &hot.jobs {
+            let waiting = job.waiting.iter().flat_map(|w| w.iter()).map(|(index, w)| {
+                format!(
+                    "{index} (try {} at {}, used {}, lost {})",
+                    w.next_number, w.not_before_ms, w.attempts_used, w.losses
+                )
+            });
+            let waiting = waiting.collect::<Vec<_>>().join(", ");
+            let counts = counts(&job.counts);
+            lines.push(format!("job {} {:?} {counts} fresh {:?} waiting [{waiting}]", id.0, job.state(), job.fresh));
+            for (index, a) in &job.active {
+                lines.push(format!("  {index}.{} {:?} on {} fence {}", a.number, a.state, a.worker, a.assigned_index));
+            }
+        }
+        for (id, w) in &hot.workers {
+            let drain = if w.draining { " draining" } else { "" };
+            let labels = w.labels.iter().map(|(k, v)| format!(" {k}={v}")).collect::<String>();
+            lines.push(format!(
+                "{id} {} {:?}{drain} session {} uses {} of {}{labels}",
+                w.name, w.state, w.session, w.used, w.capacity
+            ));
+        }
+        for (node, m) in &hot.masters {
+            let removed = if m.removed { " removed" } else { "" };
+            lines.push(format!("node {node} {} disk {} at {}{removed}", m.name, m.disk, m.raft_addr));
+        }
+        let queue =
+            hot.queue.levels().flat_map(|(p, shapes)| shapes.values().flatten().map(move |id| format!("{p}:{}", id.0)));
+        lines.push(format!("queue {:?} delayed {}", queue.collect::<Vec<_>>(), hot.delayed.len()));
+        lines.iter().for_each(|line| writeln!(out, "  {line}").expect("a string takes it"));
+    }
+
+    fn show_task(&self, task: Numbered, out: &mut String) {
+        let task = TaskId { job: JobId(task.job), index: task.index };
+        let Some(row) = self.world.task_row(NamespaceId(1), task) else {
+            return writeln!(out, "  no row").expect("a string takes it");
+        };
+        let attempts =
+            row.attempts.iter().map(|a| format!("{} {:?} on w{}: {}", a.number, a.state(), a.worker, a.reason));
+        let attempts = attempts.collect::<Vec<_>>().join("; ");
+        writeln!(out, "  {:?} at {} [{attempts}]", row.state(), row.ended_ms).expect("a string takes it");
+    }
+
+    /// How many rows there are, and each ended or live job's own.
+    fn show_rows(&self, out: &mut String) {
+        for family in Family::ALL {
+            let n = self.world.rows.keys(family).count();
+            if n > 0 {
+                writeln!(out, "  {family:?} {n}").expect("a string takes it");
+            }
+        }
+        for id in 1..self.world.hot.next_job {
+            if let Some(row) = self.world.job_row(NamespaceId(1), JobId(id)) {
+                let (counts, from, to) = (counts(&row.counts), row.started_ms, row.ended_ms);
+                writeln!(out, "  job {id} {:?} {counts} from {from} to {to}", row.state()).expect("a string takes it");
+            }
+        }
+    }
+
+    fn show_member(&self, words: &mut Words, out: &mut String) {
+        let key = member_key(words.role(), &words.name());
+        let row: Option<MemberRow> = self.world.row(Family::Member, &key);
+        let text = row.map_or("none".to_owned(), |m| {
+            let used = if m.key_hash.is_empty() { "unused" } else { "used" };
+            format!("worker {} node {} token {used}{}", m.worker, m.node, if m.revoked { " revoked" } else { "" })
+        });
+        writeln!(out, "  {text}").expect("a string takes it");
+    }
+}
+
+fn kind(words: &mut Words) -> Kind {
+    match words.verb {
+        "submit" => Kind::SubmitJob(SubmitJob {
+            namespace: words.named.remove("ns").unwrap_or("default".into()),
+            request_id: words.named.remove("req").unwrap_or_default(),
+            request_hash: words.named.remove("hash").unwrap_or_default().into_bytes(),
+            spec: JobSpec {
+                image: words.named.remove("image").unwrap_or("busybox".into()),
+                count: words.count("count"),
+                max_attempts: words.count("attempts"),
+                priority: words.named.remove("priority").map_or(0, |p| p.parse().expect("a priority")),
+                resources: words.resources(),
+                require: words.labels("require"),
+                ..Default::default()
+            },
+        }),
+        "cancel" => Kind::CancelJob(CancelJob { job: words.plain[0].parse().expect("a job") }),
+        "place" => Kind::PlaceTasks(PlaceTasks {
+            groups: vec![PlaceGroup {
+                job: words.plain[0].parse().expect("a job"),
+                worker: words.number("on") as u32,
+                indexes: words.plain[1..].iter().map(|i| i.parse().expect("an index")).collect(),
+            }],
+        }),
+        "report" => {
+            let (worker, session) = (words.number("from") as u32, words.number("session"));
+            let reason = words.named.remove("exit").map(|code| EndReason::exit(code.parse().expect("a code")));
+            let named = words.named.remove("reason").map(|name| {
+                let kind = ReasonKind::ALL.into_iter().find(|k| k.name() == name).expect("a reason");
+                EndReason::new(kind, "")
+            });
+            let state = words.plain.pop().expect("a state");
+            let reports = words.plain.iter().map(|attempt| {
+                let at: Numbered = attempt.parse().expect("JOB/INDEX.N");
+                AttemptReport {
+                    job: at.job,
+                    index: at.index,
+                    number: at.number,
+                    state: attempt_state(&state) as i32,
+                    reason: reason.clone().or(named.clone()),
+                    started_ms: 0,
+                    ended_ms: 0,
+                }
+            });
+            Kind::ReportAttempts(ReportAttempts { worker, session, reports: reports.collect() })
+        }
+        "register" => Kind::RegisterWorker(RegisterWorker {
+            worker: words.plain[0].parse().expect("a worker"),
+            capacity: words.resources(),
+            labels: words.labels("label"),
+            software: "0.1.0".into(),
+        }),
+        "lose" => Kind::LoseWorker(LoseWorker {
+            worker: words.plain[0].parse().expect("a worker"),
+            session: words.number("session"),
+        }),
+        "authorize" => Kind::Authorize(Authorize {
+            role: words.role() as i32,
+            name: words.name(),
+            secret_hash: words.hash("token"),
+            labels: words.labels("label"),
+        }),
+        "redeem" => Kind::RedeemToken(RedeemToken {
+            role: words.role() as i32,
+            name: words.name(),
+            secret_hash: words.hash("token"),
+            key_hash: words.hash("key"),
+        }),
+        "revoke" => Kind::Revoke(Revoke { role: words.role() as i32, name: words.name() }),
+        "drain" => Kind::SetDrain(SetDrain { name: words.plain[0].clone(), draining: true }),
+        "resume" => Kind::SetDrain(SetDrain { name: words.plain[0].clone(), draining: false }),
+        "master" => Kind::RegisterMaster(RegisterMaster {
+            node: words.number("node"),
+            name: words.plain[0].clone(),
+            disk: words.named.remove("disk").expect("disk="),
+            raft_addr: words.named.remove("addr").expect("addr="),
+            version: 1,
+            ..Default::default()
+        }),
+        "forget" => Kind::ForgetMaster(ForgetMaster { node: words.number("node") }),
+        "policy" => {
+            let policy: ScorePolicy = words.plain[0].parse().expect("a policy");
+            Kind::SetConfig(SetConfig { config: ClusterConfig { score_policy: policy as i32 } })
+        }
+        "expire" => Kind::ExpireRequests(ExpireRequests {
+            keys: words.plain.iter().map(|key| key.clone().into_bytes()).collect(),
+        }),
+        "tick" => Kind::AdvanceClock(AdvanceClock {}),
+        "raise" => Kind::RaiseVersion(RaiseVersion { version: words.plain[0].parse().expect("a version") }),
+        "incarnation" => Kind::StartIncarnation(StartIncarnation {}),
+        "found" => {
+            Kind::FoundCluster(FoundCluster { cluster: words.plain[0].clone(), founders: words.number("founders") })
+        }
+        other => panic!("no command '{other}'"),
+    }
+}
+
+/// A verb, plain words and `key=value` words.
+struct Words<'a> {
+    verb: &'a str,
+    plain: Vec<String>,
+    named: BTreeMap<String, String>,
+}
+
+impl<'a> Words<'a> {
+    fn new(line: &'a str) -> Self {
+        let mut words = line.split_whitespace();
+        let verb = words.next().expect("a verb");
+        let (mut plain, mut named) = (vec![], BTreeMap::new());
+        for word in words {
+            match word.split_once('=') {
+                Some((key, value)) => {
+                    let earlier = named.insert(key.to_owned(), value.to_owned());
+                    assert!(earlier.is_none(), "{key} twice in '{line}'");
+                }
+                None => plain.push(word.to_owned()),
+            }
+        }
+        Words { verb, plain, named }
+    }
+
+    fn number(&mut self, key: &str) -> u64 {
+        match self.named.remove(key) {
+            Some(value) => value.parse().expect("a number"),
+            None => self.plain.remove(0).parse().unwrap_or_else(|_| panic!("{key} is missing")),
+        }
+    }
+
+    fn count(&mut self, key: &str) -> u32 {
+        self.named.remove(key).map_or(0, |n| n.parse().expect("a count"))
+    }
+
+    fn resources(&mut self) -> Resources {
+        Resources {
+            cpu_milli: self.named.remove("cpu").map_or(0, |t| parse_cpu(&t).expect("cpu")),
+            memory_bytes: self.named.remove("mem").map_or(0, |t| parse_size(&t).expect("mem")),
+            storage_bytes: 0,
+            gpus: self.count("gpu"),
+        }
+    }
+
+    /// `label=zone:eu,disk:nvme`
+    fn labels(&mut self, key: &str) -> BTreeMap<String, String> {
+        let text = self.named.remove(key).unwrap_or_default();
+        let pairs = text.split(',').filter_map(|pair| pair.split_once(':'));
+        pairs.map(|(k, v)| (k.to_owned(), v.to_owned())).collect()
+    }
+
+    fn role(&self) -> MemberRole {
+        match self.plain[0].as_str() {
+            "worker" => MemberRole::Worker,
+            "master" => MemberRole::Master,
+            other => panic!("no role '{other}'"),
+        }
+    }
+
+    fn name(&self) -> String {
+        self.plain.get(1).cloned().unwrap_or_default()
+    }
+
+    /// 32 bytes that begin with the word.
+    fn hash(&mut self, key: &str) -> Vec<u8> {
+        let mut hash = self.named.remove(key).unwrap_or_else(|| panic!("{key} is missing")).into_bytes();
+        hash.resize(32, b'.');
+        hash
+    }
+}
+
+/// `JOB/INDEX` or `JOB/INDEX.N` with the job's number, which is shorter to read than its printed id.
+struct Numbered {
+    job: u64,
+    index: u32,
+    number: u32,
+}
+
+impl std::str::FromStr for Numbered {
+    type Err = std::num::ParseIntError;
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let (job, rest) = text.split_once('/').unwrap_or((text, "0"));
+        let (index, number) = rest.split_once('.').unwrap_or((rest, "0"));
+        Ok(Numbered { job: job.parse()?, index: index.parse()?, number: number.parse()? })
+    }
+}
+
+fn attempt_state(text: &str) -> AttemptState {
+    match text {
+        "preparing" => AttemptState::Preparing,
+        "running" => AttemptState::Running,
+        "stopping" => AttemptState::Stopping,
+        "storing" => AttemptState::Storing,
+        "exited" => AttemptState::Exited,
+        "lost" => AttemptState::Lost,
+        "assigned" => AttemptState::Assigned,
+        other => panic!("no attempt state '{other}'"),
+    }
+}
+
+fn counts(c: &Counts) -> String {
+    let named = [
+        ("queued", c.queued),
+        ("active", c.active),
+        ("succeeded", c.succeeded),
+        ("failed", c.failed),
+        ("cancelled", c.cancelled),
+        ("dead", c.dead),
+    ];
+    named.iter().filter(|(_, n)| *n > 0).map(|(name, n)| format!("{name} {n}")).collect::<Vec<_>>().join(", ")
+}
+
+fn event_text(event: &Event) -> String {
+    let list = |attempts: &[AttemptId]| {
+        let text = |a: &AttemptId| format!("{}/{}.{}", a.task.job.0, a.task.index, a.number);
+        attempts.iter().map(text).collect::<Vec<_>>().join(" ")
+    };
+    match event {
+        Event::Assigned { worker, attempts } => format!("Assigned {worker}: {}", list(attempts)),
+        Event::Withdrawn { worker, attempts } => format!("Withdrawn {worker}: {}", list(attempts)),
+        Event::JobSubmitted { .. }
+        | Event::JobChanged { .. }
+        | Event::JobEnded { .. }
+        | Event::CapacityChanged
+        | Event::TasksReady
+        | Event::WorkerChanged { .. }
+        | Event::WorkerLost { .. }
+        | Event::Revoked { .. }
+        | Event::MasterChanged { .. }
+        | Event::ConfigChanged => plain(event),
+    }
+}
+
+/// `Debug` with ids as bare numbers.
+fn plain(value: &impl std::fmt::Debug) -> String {
+    format!("{value:?}").replace("JobId(", "").replace("WorkerId(", "").replace("Some(", "").replace(')', "")
+}

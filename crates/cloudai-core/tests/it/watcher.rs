@@ -1,0 +1,285 @@
+//! An independent eye on a history of one command per entry: what it may do to tasks, attempts, workers and request ids. It
+//! knows the rules from the design and shares no code with `apply`, except for the table of transitions that it tests.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use cloudai_core::command::{AttemptState, Kind, ReportAttempts};
+use cloudai_core::rows::{JobState, TaskState, WorkerState};
+use cloudai_core::transitions::{self, Owner, Transition, is_allowed};
+use cloudai_core::{Applied, Event, Hot, Refusal, Reply};
+use cloudai_types::{AttemptId, JobId, NamespaceId, TaskId, WorkerId, limits};
+
+use crate::canonical::canonical;
+use crate::world::World;
+
+#[derive(Default)]
+pub struct Watcher {
+    /// The highest attempt number that a task ever had.
+    numbers: BTreeMap<TaskId, u32>,
+    /// Request id → (hash, job, forgotten at).
+    requests: BTreeMap<String, (Vec<u8>, JobId, u64)>,
+    submitted: BTreeSet<JobId>,
+    ended: BTreeSet<JobId>,
+    pub seen: Seen,
+}
+
+/// Every move that a history made: from, to, by whom.
+#[derive(Default)]
+pub struct Seen {
+    pub tasks: BTreeSet<(Option<TaskState>, TaskState, Owner)>,
+    pub attempts: BTreeSet<(Option<AttemptState>, AttemptState, Owner)>,
+    pub workers: BTreeSet<(Option<WorkerState>, WorkerState, Owner)>,
+}
+
+/// Panics unless the table has it.
+fn moves<S: Copy + Ord + std::fmt::Debug>(
+    table: &[Transition<S>],
+    seen: &mut BTreeSet<(Option<S>, S, Owner)>,
+    who: impl std::fmt::Display,
+    (from, to, owner): (Option<S>, S, Option<Owner>),
+) {
+    assert!(is_allowed(table, from, to, owner), "{who}: {from:?} → {to:?} by {owner:?}");
+    if from != Some(to) {
+        seen.insert((from, to, owner.expect("a move that is allowed has an owner")));
+    }
+}
+
+impl Watcher {
+    /// `before` is the state in which the command met `world`.
+    pub fn saw(&mut self, before: &Hot, kind: &Kind, applied: &Applied, world: &World) {
+        let owner = Owner::of(kind);
+        let reply = &applied.replies[0];
+        self.refusals_change_nothing(before, reply, applied, world);
+        self.tasks_move_by_the_table(before, owner, world);
+        self.attempts_move_forward(before, owner, world);
+        self.workers_move_by_the_table(before, owner, world);
+        if let Kind::ReportAttempts(report) = kind {
+            stale_reports_change_nothing(before, report, reply, world);
+        }
+        placements_fit(before, kind, reply, applied, world);
+        self.one_request_one_job(kind, reply, world);
+        self.jobs_end_once_and_add_up(before, applied, world);
+    }
+
+    fn refusals_change_nothing(&self, before: &Hot, reply: &Reply, applied: &Applied, world: &World) {
+        if let Reply::Refused(_) = reply {
+            assert_eq!(applied.writes.len(), 1, "a refusal writes only the cluster's row: {applied:?}");
+            assert_eq!(without_time(&world.hot), without_time(before), "a refusal changes nothing");
+        }
+    }
+
+    fn tasks_move_by_the_table(&mut self, before: &Hot, owner: Option<Owner>, world: &World) {
+        let ids: BTreeSet<JobId> = before.jobs.keys().chain(world.hot.jobs.keys()).copied().collect();
+        for id in ids {
+            let job = world.hot.jobs.get(&id).or_else(|| before.jobs.get(&id)).expect("it is in one of both");
+            // A garbage array of a million fresh tasks is watched at its ends.
+            for index in (0..job.count.min(20)).chain(job.count.saturating_sub(2)..job.count) {
+                let task = TaskId { job: id, index };
+                let from = before.jobs.contains_key(&id).then(|| task_state(before, world, job.namespace, task, false));
+                let to = task_state(&world.hot, world, job.namespace, task, true);
+                if from.is_none_or(is_live) || from != Some(to) {
+                    moves(transitions::TASK, &mut self.seen.tasks, task, (from, to, owner));
+                }
+            }
+        }
+    }
+
+    fn attempts_move_forward(&mut self, before: &Hot, owner: Option<Owner>, world: &World) {
+        let (old, new) = (attempts(before), attempts(&world.hot));
+        for (id, state) in &old {
+            let to = match new.get(id) {
+                Some(to) => *to,
+                None => {
+                    let namespace = before.jobs[&id.task.job].namespace;
+                    let row = world.task_row(namespace, id.task).expect("an ended attempt has a row");
+                    let ended = row.attempts.last().expect("it lists the attempt");
+                    assert_eq!(ended.number, id.number);
+                    let numbers: Vec<u32> = row.attempts.iter().map(|a| a.number).collect();
+                    assert_eq!(numbers, (1..=id.number).collect::<Vec<u32>>(), "{}: every attempt is kept", id.task);
+                    let most = before.jobs[&id.task.job].max_attempts + limits::LOSSES_MAX;
+                    assert!(id.number < most, "{}: nothing retries for ever", id.task);
+                    ended.state()
+                }
+            };
+            moves(transitions::ATTEMPT, &mut self.seen.attempts, id, (Some(*state), to, owner));
+        }
+        let tasks: BTreeSet<TaskId> = new.keys().map(|id| id.task).collect();
+        assert_eq!(tasks.len(), new.len(), "I3: at most one live attempt per task");
+        for (id, state) in new.iter().filter(|(id, _)| !old.contains_key(id)) {
+            moves(transitions::ATTEMPT, &mut self.seen.attempts, id, (None, *state, owner));
+            let highest = self.numbers.entry(id.task).or_default();
+            assert_eq!(id.number, *highest + 1, "I3: {id}: numbers only grow");
+            *highest = id.number;
+        }
+    }
+
+    fn workers_move_by_the_table(&mut self, before: &Hot, owner: Option<Owner>, world: &World) {
+        for (id, worker) in &world.hot.workers {
+            let from = before.workers.get(id).map(|w| w.state);
+            moves(transitions::WORKER, &mut self.seen.workers, id, (from, worker.state, owner));
+            let session = before.workers.get(id).map_or(0, |w| w.session);
+            assert!(worker.session >= session, "{id}: sessions only grow");
+        }
+        assert!(before.workers.keys().all(|id| world.hot.workers.contains_key(id)), "a worker keeps its record");
+    }
+
+    fn one_request_one_job(&mut self, kind: &Kind, reply: &Reply, world: &World) {
+        let Kind::SubmitJob(submit) = kind else { return };
+        let now = world.hot.clock_ms;
+        let known = self.requests.get(&submit.request_id).filter(|(_, _, until)| *until > now).cloned();
+        match reply {
+            Reply::Submitted { job, duplicate } => {
+                assert_eq!(*duplicate, known.is_some(), "I6");
+                if let Some((hash, first, _)) = known {
+                    assert_eq!((&hash, first), (&submit.request_hash, *job), "I6: the same job again");
+                } else {
+                    assert!(self.submitted.insert(*job), "a job id is given once");
+                    let until = now + limits::REQUEST_RETENTION.0;
+                    if !submit.request_id.is_empty() {
+                        self.requests.insert(submit.request_id.clone(), (submit.request_hash.clone(), *job, until));
+                    }
+                }
+            }
+            Reply::Refused(Refusal::RequestIdReused(_)) => {
+                assert_ne!(known.expect("I6: only a known id is reused").0, submit.request_hash);
+            }
+            other => {
+                assert!(matches!(other, Reply::Refused(_)), "{other:?}");
+            }
+        }
+    }
+
+    fn jobs_end_once_and_add_up(&mut self, before: &Hot, applied: &Applied, world: &World) {
+        for id in &self.submitted {
+            assert_ne!(
+                world.hot.jobs.contains_key(id),
+                self.ended.contains(id) || ends(applied, *id),
+                "{id} is lost or came back"
+            );
+        }
+        for (id, job) in before.jobs.iter().filter(|(id, _)| ends(applied, **id)) {
+            assert!(self.ended.insert(*id), "{id} ends once");
+            let row = world.job_row(job.namespace, *id).expect("an ended job keeps its row");
+            assert!(row.state().is_ended() && row.ended_ms == world.hot.clock_ms, "{id}: {row:?}");
+            if job.count > 100 {
+                continue;
+            }
+            let mut states: BTreeMap<TaskState, u32> = BTreeMap::new();
+            for index in 0..job.count {
+                let task = TaskId { job: *id, index };
+                *states.entry(task_state(&world.hot, world, job.namespace, task, true)).or_default() += 1;
+            }
+            let count = |state| states.get(&state).copied().unwrap_or_default();
+            let c = row.counts;
+            assert_eq!((c.queued, c.active), (0, 0));
+            assert_eq!(c.succeeded, count(TaskState::Succeeded), "{id}");
+            assert_eq!(c.failed, count(TaskState::Failed), "{id}");
+            assert_eq!(c.cancelled, count(TaskState::Cancelled), "{id}");
+            assert_eq!(c.dead, count(TaskState::Dead), "{id}");
+            assert_eq!(row.state() == JobState::Succeeded, c.succeeded == job.count, "{id}");
+        }
+    }
+}
+
+fn ends(applied: &Applied, job: JobId) -> bool {
+    applied.events.contains(&Event::JobEnded { job })
+}
+
+fn is_live(state: TaskState) -> bool {
+    matches!(state, TaskState::Queued | TaskState::Active)
+}
+
+/// From hot state, or from rows once it has ended. Rows are as of after the command; `before` a command, an ended task of a
+/// live job has the row that it will keep.
+fn task_state(hot: &Hot, world: &World, namespace: NamespaceId, task: TaskId, after: bool) -> TaskState {
+    if let Some(state) = hot.jobs.get(&task.job).and_then(|job| job.live_task_state(task.index)) {
+        return state;
+    }
+    match world.task_row(namespace, task) {
+        Some(row) => {
+            assert!(!is_live(row.state()) || !after, "{task} ended and its row says {:?}", row.state());
+            row.state()
+        }
+        None => TaskState::Cancelled,
+    }
+}
+
+fn attempts(hot: &Hot) -> BTreeMap<AttemptId, AttemptState> {
+    let of_job = |(id, job): (&JobId, &cloudai_core::Job)| {
+        let id = *id;
+        job.active.iter().map(move |(index, a)| (AttemptId::new(id, *index, a.number), a.state)).collect::<Vec<_>>()
+    };
+    hot.jobs.iter().flat_map(of_job).collect()
+}
+
+/// I5, with a staleness of its own.
+fn stale_reports_change_nothing(before: &Hot, command: &ReportAttempts, reply: &Reply, world: &World) {
+    let worker = WorkerId(command.worker);
+    let current = before.workers.get(&worker);
+    if !current.is_some_and(|w| w.state == WorkerState::Ready && w.session == command.session) {
+        assert_eq!(*reply, Reply::Refused(Refusal::StaleSession));
+        return;
+    }
+    let mut live = attempts(before);
+    live.retain(|id, _| before.attempt(id.task).is_some_and(|a| a.worker == worker));
+    let mut accepted = 0;
+    for report in &command.reports {
+        let id = AttemptId::new(JobId(report.job), report.index, report.number);
+        let Some(state) = live.get_mut(&id) else { continue };
+        let fits = (1..=5).contains(&report.state) && report.state > *state as i32;
+        if fits {
+            accepted += 1;
+            *state = AttemptState::try_from(report.state).expect("1 to 5 are states");
+        }
+    }
+    let stale = command.reports.len() as u32 - accepted;
+    assert_eq!(*reply, Reply::Reported { accepted, stale });
+    if accepted == 0 {
+        assert_eq!(without_time(&world.hot), without_time(before), "I5");
+    }
+    for (id, state) in live.into_iter().filter(|(_, state)| *state < AttemptState::Exited) {
+        let now = world.hot.attempt(id.task).expect("what did not end lives");
+        assert_eq!((now.number, now.state), (id.number, state), "{id}");
+    }
+}
+
+/// I4 at the moment of placement, and only where the filters allow.
+fn placements_fit(before: &Hot, kind: &Kind, reply: &Reply, applied: &Applied, world: &World) {
+    let assigned: Vec<(WorkerId, AttemptId)> = applied
+        .events
+        .iter()
+        .filter_map(
+            |event| if let Event::Assigned { worker, attempts } = event { Some((*worker, attempts)) } else { None },
+        )
+        .flat_map(|(worker, attempts)| attempts.iter().map(move |attempt| (worker, *attempt)))
+        .collect();
+    let Kind::PlaceTasks(place) = kind else {
+        assert!(assigned.is_empty(), "only placements assign");
+        return;
+    };
+    let asked: usize = place.groups.iter().map(|g| g.indexes.len()).sum();
+    let accepted = assigned.len() as u32;
+    assert_eq!(*reply, Reply::Placed { accepted, refused: asked as u32 - accepted });
+    for (worker, attempt) in assigned {
+        let (w, job) = (&world.hot.workers[&worker], &world.hot.jobs[&attempt.task.job]);
+        let shape = world.hot.shapes.get(job.shape).expect("a live job has its shape");
+        assert!(shape.accepts(&w.labels) && w.is_schedulable() && !job.cancel_requested);
+        let over = |used: u64, capacity: u64, asked: u64| asked > 0 && used > capacity;
+        let dimensions = w.used.dimensions().into_iter().zip(w.capacity.dimensions()).zip(shape.resources.dimensions());
+        assert!(!dimensions.into_iter().any(|((used, capacity), asked)| over(used, capacity, asked)), "I4: {w:?}");
+        assert_eq!(world.hot.attempt(attempt.task).map(|a| (a.number, a.worker)), Some((attempt.number, worker)));
+        let past = before.jobs[&attempt.task.job].waiting.as_ref().and_then(|w| w.get(&attempt.task.index));
+        assert!(past.is_none_or(|w| w.not_before_ms <= world.hot.clock_ms), "{attempt} came before its time");
+    }
+}
+
+/// Time moves with every entry, refused or not, and makes delayed indexes ready.
+fn without_time(hot: &Hot) -> String {
+    let mut hot = hot.clone();
+    hot.digest = 0;
+    hot.clock_ms = 0;
+    hot.delayed.clear();
+    hot.queue = Default::default();
+    hot.jobs.values_mut().for_each(|job| job.delayed = 0);
+    canonical(&hot)
+}
