@@ -1,0 +1,93 @@
+//! A master's configuration, as it stands in its file. Comes in: TOML, overlaid by environment and flags in the command line.
+//! Goes out: plain values with defaults. Reads nothing by itself.
+
+use std::path::PathBuf;
+
+use cloudai_types::NodeId;
+use serde::{Deserialize, Serialize};
+
+pub const HTTP_PORT: u16 = 7600;
+pub const GRPC_PORT: u16 = 7601;
+pub const RAFT_PORT: u16 = 7602;
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MasterConfig {
+    /// The name that people use, such as `master-1`; also in its certificate.
+    pub name: String,
+    /// Holds the identity, the log, the state and snapshots.
+    pub data_dir: PathBuf,
+    /// Where the identity (key.pem, cert.pem, ca.pem, and the CA's key ca-key.pem) lies; default `data_dir/identity`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub identity_dir: Option<PathBuf>,
+    /// `host:port` to listen on.
+    #[serde(default = "default_http")]
+    pub http_listen: String,
+    #[serde(default = "default_grpc")]
+    pub grpc_listen: String,
+    #[serde(default = "default_raft")]
+    pub raft_listen: String,
+    /// Host that others reach this master at; default: the listen address's host, or this machine's name when that is unspecified.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub advertise_host: Option<String>,
+    /// The founders of a new cluster, this master included. Empty for a master that joins an existing one.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub founders: Vec<Founder>,
+    /// For joining: masters to ask (`host:port` of their gRPC) and the one-time token of `cloudai cluster add`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub join: Option<Join>,
+    #[serde(default)]
+    pub raft: RaftTimes,
+}
+
+/// One of the first masters. Ids count from 1 and are never reused.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Founder {
+    pub id: NodeId,
+    pub name: String,
+    pub raft_addr: String,
+    pub grpc_addr: String,
+    pub http_addr: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Join {
+    pub masters: Vec<String>,
+    #[serde(default)]
+    pub token: String,
+}
+
+/// Milliseconds. All masters should agree.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RaftTimes {
+    pub heartbeat_ms: u64,
+    pub election_min_ms: u64,
+    pub election_max_ms: u64,
+    /// A checkpoint is made after so many log entries.
+    pub snapshot_every_entries: u64,
+}
+
+impl Default for RaftTimes {
+    fn default() -> Self {
+        RaftTimes { heartbeat_ms: 100, election_min_ms: 300, election_max_ms: 600, snapshot_every_entries: 50_000 }
+    }
+}
+
+fn default_http() -> String {
+    format!("0.0.0.0:{HTTP_PORT}")
+}
+fn default_grpc() -> String {
+    format!("0.0.0.0:{GRPC_PORT}")
+}
+fn default_raft() -> String {
+    format!("0.0.0.0:{RAFT_PORT}")
+}
+
+impl MasterConfig {
+    pub fn identity_dir(&self) -> PathBuf {
+        self.identity_dir.clone().unwrap_or_else(|| self.data_dir.join("identity"))
+    }
+}

@@ -1,0 +1,123 @@
+//! Refusals and failures as errors that travel. Comes in: what `apply`, the proposer or Raft said. Goes out: a status with kind,
+//! what happened, why, and what to do next.
+
+use cloudai_core::reply::Refusal;
+use cloudai_proto::v1::{ErrorInfo, ErrorKind};
+use cloudai_raft::{MembershipError, TransferError};
+use cloudai_types::limits;
+use tonic::Status;
+
+use crate::forward::NOT_LEADER;
+use crate::proposer::WriteError;
+
+const WHO_LEADS: &str = "run `cloudai cluster status` on each master; start those that are down";
+
+pub fn no_leader() -> Status {
+    ErrorInfo::new(ErrorKind::NoLeader, "no leader is elected")
+        .why(format!("no majority of masters could be reached within {} s", limits::LEADER_WAIT.0 / 1000))
+        .next(WHO_LEADS)
+        .into_status()
+}
+
+pub fn not_found(what: impl Into<String>, next: &str) -> Status {
+    ErrorInfo::new(ErrorKind::NotFound, what).next(next).into_status()
+}
+
+pub fn invalid(what: impl Into<String>) -> Status {
+    ErrorInfo::new(ErrorKind::Invalid, what).into_status()
+}
+
+/// The state could not be read: a human must look.
+pub fn internal(error: &std::io::Error) -> Status {
+    tracing::error!(%error, "the state cannot be read");
+    ErrorInfo::new(ErrorKind::Internal, "the state cannot be read on this master")
+        .why(error.to_string())
+        .next("ask another master, and look at this one's log")
+        .into_status()
+}
+
+/// A command without a reply.
+pub fn write_info(error: &WriteError) -> ErrorInfo {
+    match error {
+        WriteError::NotLeader { leader } => ErrorInfo::new(ErrorKind::NotLeader, "this master no longer leads")
+            .why("nothing was written")
+            .next("try again")
+            .with_leader(leader.as_ref().map(|l| l.node.grpc_addr.clone()).unwrap_or_default()),
+        WriteError::Busy => ErrorInfo::new(ErrorKind::TooBusy, "the cluster is busy")
+            .why(error.to_string())
+            .next("nothing was written; try again in a moment"),
+        WriteError::Unknown(why) => ErrorInfo::new(ErrorKind::OutcomeUnknown, "the outcome is unknown")
+            .why(why.clone())
+            .next("retry with the same request id: it is then done once"),
+    }
+}
+
+/// As a status; one that was surely not written carries the mark for the forwarder to try again.
+pub fn write(error: &WriteError) -> Status {
+    let mut status = write_info(error).into_status();
+    if matches!(error, WriteError::NotLeader { .. }) {
+        status.metadata_mut().insert(NOT_LEADER, "1".parse().expect("ASCII"));
+    }
+    status
+}
+
+pub fn refused_info(refusal: &Refusal) -> ErrorInfo {
+    let (kind, next) = match refusal {
+        Refusal::RequestIdReused(_) => (ErrorKind::Conflict, "use a new request id for another request"),
+        Refusal::InvalidSpec(_) | Refusal::InvalidNamespace(_) | Refusal::InvalidName(_) | Refusal::InvalidValue(_) => {
+            (ErrorKind::Invalid, "correct it and try again")
+        }
+        Refusal::TooManyNamespaces(_) | Refusal::TooMany(_) => (ErrorKind::Conflict, "use an existing one"),
+        Refusal::NoSuchJob(_) => (ErrorKind::NotFound, "list the jobs with `cloudai job list`"),
+        Refusal::NoSuchWorker(_) => (ErrorKind::NotFound, "list the workers with `cloudai worker list`"),
+        Refusal::NotAuthorized(_) => {
+            (ErrorKind::Unauthenticated, "authorise the name first: `cloudai worker authorize NAME`")
+        }
+        Refusal::Revoked(_) | Refusal::WrongToken | Refusal::TokenUsed => (
+            ErrorKind::Unauthenticated,
+            "get a new token: `cloudai worker authorize NAME` or `cloudai cluster add NAME`",
+        ),
+        Refusal::StaleSession => (ErrorKind::Conflict, "connect again"),
+        Refusal::WrongDisk(_) | Refusal::NodeRemoved(_) => {
+            (ErrorKind::Conflict, "join as a new node: `cloudai cluster add NAME`")
+        }
+        Refusal::AlreadyFounded => (ErrorKind::Conflict, ""),
+    };
+    ErrorInfo::new(kind, refusal.to_string()).next(next)
+}
+
+pub fn refused(refusal: &Refusal) -> Status {
+    refused_info(refusal).into_status()
+}
+
+/// A reply that its command cannot have: a bug of ours, said aloud.
+pub fn unexpected(reply: &cloudai_core::Reply) -> Status {
+    tracing::error!(?reply, "a command got a reply of another kind");
+    ErrorInfo::new(ErrorKind::Internal, "the master got an unexpected reply").why(format!("{reply:?}")).into_status()
+}
+
+pub fn membership(error: &MembershipError) -> Status {
+    let kind = match error {
+        MembershipError::NotLeader { .. } => ErrorKind::NotLeader,
+        MembershipError::NotAMember(_) => ErrorKind::NotFound,
+        MembershipError::IdInUse(_) | MembershipError::IsLeader(_) | MembershipError::LastVoter(_) => {
+            ErrorKind::Conflict
+        }
+        MembershipError::NotCaughtUp { .. } | MembershipError::Busy => ErrorKind::TooBusy,
+        MembershipError::Unknown(_) => ErrorKind::OutcomeUnknown,
+        MembershipError::Fatal(_) => ErrorKind::Internal,
+    };
+    ErrorInfo::new(kind, error.to_string()).next("look at `cloudai cluster members` and try again").into_status()
+}
+
+pub fn transfer(error: &TransferError) -> Status {
+    let kind = match error {
+        TransferError::NotLeader { .. } => ErrorKind::NotLeader,
+        TransferError::NotAVoter(_) => ErrorKind::NotFound,
+        TransferError::NobodyElse => ErrorKind::Conflict,
+        TransferError::NotReady { .. } => ErrorKind::TooBusy,
+        TransferError::Failed { .. } => ErrorKind::Unreachable,
+        TransferError::Fatal(_) => ErrorKind::Internal,
+    };
+    ErrorInfo::new(kind, error.to_string()).next("look at `cloudai cluster members` and try again").into_status()
+}

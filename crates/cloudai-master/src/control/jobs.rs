@@ -1,0 +1,254 @@
+//! Calls about jobs. Comes in: requests whose caller is admitted. Goes out: commands to the proposer, answers from rows.
+
+use std::sync::Arc;
+
+use cloudai_core::command::{CancelJob, Kind, SubmitJob};
+use cloudai_core::reply::Refusal;
+use cloudai_core::rows::{Family, JobRow, JobState, job_key};
+use cloudai_core::{Command, Reply};
+use cloudai_proto::convert::Submit;
+use cloudai_proto::v1 as pb;
+use cloudai_types::{JobId, NamespaceId, TaskId, limits};
+use prost::Message;
+use tokio::sync::mpsc;
+use tonic::Status;
+use xxhash_rust::xxh3::xxh3_128;
+
+use super::errors;
+use super::reads::{page, summary};
+use crate::node::Node;
+use crate::proposer::Outcome;
+use crate::state_store::StateStore;
+
+/// Rows that one page looks at before it gives a cursor back, found or not.
+const PAGE_SCAN_MAX: usize = 100_000;
+
+/// The command of a checked submit. The hash ties the request id to this very request.
+fn submit_command(actor: &str, submit: Submit) -> Command {
+    let spec = submit.spec.into_inner();
+    let mut body = submit.namespace.clone().into_bytes();
+    body.push(0);
+    body.extend(spec.encode_to_vec());
+    let submit = SubmitJob {
+        namespace: submit.namespace,
+        request_id: submit.request_id.map(|r| r.to_string()).unwrap_or_default(),
+        request_hash: xxh3_128(&body).to_be_bytes().to_vec(),
+        spec,
+    };
+    Command::new(actor, Kind::SubmitJob(submit))
+}
+
+fn submit_reply(outcome: Outcome) -> Result<pb::SubmitReply, pb::ErrorInfo> {
+    match outcome {
+        Ok((index, Reply::Submitted { job, duplicate })) => Ok(pb::SubmitReply { job_id: job.0, index, duplicate }),
+        Ok((_, Reply::Refused(refusal))) => Err(errors::refused_info(&refusal)),
+        Ok((_, other)) => {
+            Err(pb::ErrorInfo::new(pb::ErrorKind::Internal, "unexpected reply").why(format!("{other:?}")))
+        }
+        Err(error) => Err(errors::write_info(&error)),
+    }
+}
+
+pub async fn submit<S: StateStore>(
+    node: &Node<S>,
+    actor: &str,
+    request: pb::SubmitRequest,
+) -> Result<pb::SubmitReply, Status> {
+    let submit = Submit::try_from(request).map_err(pb::ErrorInfo::into_status)?;
+    match node.proposer.propose(submit_command(actor, submit)).await {
+        Err(error) => Err(errors::write(&error)),
+        outcome => submit_reply(outcome).map_err(pb::ErrorInfo::into_status),
+    }
+}
+
+/// A place for the answer is reserved before the next request is read: natural flow control, and an answer never waits.
+pub fn submit_stream<S: StateStore>(
+    node: Arc<Node<S>>,
+    actor: String,
+    mut requests: tonic::Streaming<pb::SubmitStreamRequest>,
+) -> mpsc::Receiver<Result<pb::SubmitAck, Status>> {
+    let (out, acks) = mpsc::channel(limits::STREAM_CALLS_MAX);
+    tokio::spawn(async move {
+        while let Ok(place) = out.clone().reserve_owned().await {
+            let Ok(Some(pb::SubmitStreamRequest { tag, request })) = requests.message().await else { return };
+            let ack = move |result: Result<pb::SubmitReply, pb::ErrorInfo>| {
+                use pb::submit_ack::Outcome;
+                let outcome = Some(result.map_or_else(Outcome::Error, Outcome::Reply));
+                place.send(Ok(pb::SubmitAck { tag, outcome }));
+            };
+            match Submit::try_from(request.unwrap_or_default()) {
+                Err(error) => ack(Err(error)),
+                Ok(submit) => {
+                    let command = submit_command(&actor, submit);
+                    node.proposer.enqueue(command, move |outcome| ack(submit_reply(outcome))).await;
+                }
+            }
+        }
+    });
+    acks
+}
+
+pub async fn list<S: StateStore>(node: &Node<S>, request: pb::ListJobsRequest) -> Result<pb::ListJobsReply, Status> {
+    let mut read = node.read_point(request.consistency()).await?;
+    let limit = page(request.limit);
+    let wanted: Vec<i32> = request.states.clone();
+    let before = JobId(if request.before == 0 { u64::MAX } else { request.before });
+    let state = node.shared.read();
+    read.index = state.index;
+    let namespaces: Vec<NamespaceId> = match request.namespace.as_str() {
+        "*" => state.hot.namespaces.values().copied().collect(),
+        name => node.namespace(&state, name).into_iter().collect(),
+    };
+    // The newest of each namespace, then the newest of all. `reached` is how far down a scan came when it was cut short.
+    let mut rows: Vec<(JobId, NamespaceId, JobRow)> = vec![];
+    let mut reached = 0;
+    for ns in namespaces {
+        let (mut seen, mut taken) = (0, 0);
+        let mut each = |key: &[u8], value: &[u8]| {
+            let Some(job) = key.get(4..12).and_then(|b| b.try_into().ok()).map(u64::from_be_bytes) else { return true };
+            if taken > limit || seen > PAGE_SCAN_MAX {
+                reached = reached.max(job + 1);
+                return false;
+            }
+            seen += 1;
+            if let Ok(row) = JobRow::decode(value)
+                && (wanted.is_empty() || wanted.contains(&row.state))
+            {
+                taken += 1;
+                rows.push((JobId(job), ns, row));
+            }
+            true
+        };
+        let (from, to) = (job_key(ns, JobId(0)), job_key(ns, before));
+        node.shared.store().scan(Family::Job, &from, Some(&to), true, &mut each).map_err(|e| errors::internal(&e))?;
+    }
+    rows.sort_by_key(|(job, ..)| std::cmp::Reverse(*job));
+    if rows.len() > limit {
+        rows.truncate(limit);
+        reached = rows.last().map_or(0, |(job, ..)| job.0);
+    }
+    let mut jobs = vec![];
+    for (job, ns, row) in rows {
+        let (spec, _) = node.job_rows(&state, ns, job)?;
+        jobs.push(summary(&state.hot, state.index, ns, job, &spec, &row));
+    }
+    Ok(pb::ListJobsReply { read: Some(read), jobs, next_before: reached })
+}
+
+pub async fn get<S: StateStore>(node: &Node<S>, request: pb::GetJobRequest) -> Result<pb::GetJobReply, Status> {
+    let mut read = node.read_point(request.consistency()).await?;
+    let state = node.shared.read();
+    read.index = state.index;
+    let (ns, job) = node.find_job(&state, &request.namespace, &request.job)?;
+    let (spec, row) = node.job_rows(&state, ns, job)?;
+    let summary = summary(&state.hot, state.index, ns, job, &spec, &row);
+    let (mut tasks, mut next_index) = (vec![], 0);
+    if request.with_tasks {
+        let end = request.from_index.saturating_add(page(request.limit) as u32).min(spec.spec.count);
+        for index in request.from_index..end {
+            tasks.push(node.task(&state, ns, TaskId { job, index })?);
+        }
+        next_index = if end < spec.spec.count { end } else { 0 };
+    }
+    Ok(pb::GetJobReply {
+        read: Some(read),
+        job: Some(summary),
+        spec: Some(spec.spec),
+        actor: spec.actor,
+        request_id: spec.request_id,
+        tasks,
+        next_index,
+    })
+}
+
+/// The job now, then after each change, until it has ended. Served from this master's own state: it survives a change of leader.
+pub async fn wait<S: StateStore>(
+    node: Arc<Node<S>>,
+    request: pb::WaitJobRequest,
+) -> Result<mpsc::Receiver<Result<pb::JobSummary, Status>>, Status> {
+    node.read_point(pb::Consistency::Linearizable).await?;
+    let (ns, job) = node.find_job(&node.shared.read(), &request.namespace, &request.job)?;
+    let (out, summaries) = mpsc::channel(4);
+    tokio::spawn(async move {
+        // Registered before the first look, so that no change falls between.
+        let watch = node.hub.watch_job(job);
+        loop {
+            let summary = node.summary(&node.shared.read(), ns, job);
+            let is_last = summary.as_ref().map_or(true, |s| s.state().is_ended());
+            if out.send(summary).await.is_err() || is_last {
+                return;
+            }
+            tokio::select! {
+                () = watch.changed() => {}
+                () = out.closed() => return,
+            }
+        }
+    });
+    Ok(summaries)
+}
+
+pub async fn cancel<S: StateStore>(
+    node: &Node<S>,
+    actor: &str,
+    request: pb::CancelJobRequest,
+) -> Result<pb::CancelJobReply, Status> {
+    let (ns, job) = node.find_job(&node.shared.read(), &request.namespace, &request.job)?;
+    let cancel = Kind::CancelJob(CancelJob { job: job.0 });
+    match node.proposer.propose(Command::new(actor, cancel)).await {
+        Ok((index, Reply::CancelRequested { job, stopping })) => {
+            Ok(pb::CancelJobReply { job_id: job.0, index, stopping, already_ended: false })
+        }
+        Ok((index, Reply::Refused(Refusal::NoSuchJob(_)))) => {
+            // It is no longer alive: it ended, or was never there.
+            let (_, row) = node.job_rows(&node.shared.read(), ns, job)?;
+            debug_assert!(JobState::try_from(row.state).is_ok_and(JobState::is_ended));
+            Ok(pb::CancelJobReply { job_id: job.0, index, stopping: 0, already_ended: true })
+        }
+        Ok((_, Reply::Refused(refusal))) => Err(errors::refused(&refusal)),
+        Ok((_, other)) => Err(errors::unexpected(&other)),
+        Err(error) => Err(errors::write(&error)),
+    }
+}
+
+pub async fn list_tasks<S: StateStore>(
+    node: &Node<S>,
+    request: pb::ListTasksRequest,
+) -> Result<pb::ListTasksReply, Status> {
+    let mut read = node.read_point(request.consistency()).await?;
+    let state = node.shared.read();
+    read.index = state.index;
+    let (ns, job) = node.find_job(&state, &request.namespace, &request.job)?;
+    let (spec, _) = node.job_rows(&state, ns, job)?;
+    let count = spec.spec.count;
+    let limit = page(request.limit);
+    let mut tasks = vec![];
+    let mut index = request.from_index;
+    let stop = index.saturating_add(PAGE_SCAN_MAX as u32).min(count);
+    while index < stop && tasks.len() < limit {
+        let task = node.task(&state, ns, TaskId { job, index })?;
+        if request.states.is_empty() || request.states.contains(&task.state) {
+            tasks.push(task);
+        }
+        index += 1;
+    }
+    Ok(pb::ListTasksReply { read: Some(read), tasks, next_index: if index < count { index } else { 0 } })
+}
+
+pub async fn get_task<S: StateStore>(node: &Node<S>, request: pb::GetTaskRequest) -> Result<pb::GetTaskReply, Status> {
+    let mut read = node.read_point(request.consistency()).await?;
+    let state = node.shared.read();
+    read.index = state.index;
+    let (ns, job) = node.find_job(&state, &request.namespace, &request.job)?;
+    let summary = node.summary(&state, ns, job)?;
+    let task = TaskId { job, index: request.index };
+    require_index(task, summary.count)?;
+    Ok(pb::GetTaskReply { read: Some(read), task: Some(node.task(&state, ns, task)?), job: Some(summary) })
+}
+
+pub fn require_index(task: TaskId, count: u32) -> Result<(), Status> {
+    if task.index < count {
+        return Ok(());
+    }
+    let what = format!("job {} has {count} tasks, so there is no task {task}", task.job);
+    Err(errors::not_found(what, "indexes count from 0"))
+}

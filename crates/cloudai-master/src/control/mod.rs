@@ -1,0 +1,160 @@
+//! The control service: what users ask. Comes in: gRPC calls. Goes out: answers. Here callers are admitted, by role; what a call
+//! does stands in one file per noun. Calls that need the leader reach this service on the leader only ([`crate::forward`]).
+
+pub mod cluster;
+pub mod errors;
+pub mod jobs;
+pub mod reads;
+pub mod tasks;
+pub mod workers;
+
+use std::sync::Arc;
+
+use cloudai_core::command::MemberRole;
+use cloudai_net::{Role, require};
+use cloudai_proto::v1 as pb;
+use cloudai_proto::v1::control_server;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{Request, Response, Status, Streaming};
+
+use crate::node::Node;
+use crate::state_store::StateStore;
+
+pub struct ControlService<S: StateStore> {
+    pub node: Arc<Node<S>>,
+}
+
+impl<S: StateStore> ControlService<S> {
+    /// Administrators only. Returns who asks, as `role/name`, and the message.
+    fn admit<T>(&self, request: Request<T>) -> Result<(String, T), Status> {
+        let who = require(&request, &self.node.revoked, &[Role::Admin])?;
+        let actor = format!("{}/{}", who.role, who.name);
+        Ok((actor, request.into_inner()))
+    }
+}
+
+type Answer<T> = Result<Response<T>, Status>;
+
+#[tonic::async_trait]
+impl<S: StateStore> control_server::Control for ControlService<S> {
+    async fn submit(&self, request: Request<pb::SubmitRequest>) -> Answer<pb::SubmitReply> {
+        let (actor, r) = self.admit(request)?;
+        jobs::submit(&self.node, &actor, r).await.map(Response::new)
+    }
+
+    type SubmitStreamStream = ReceiverStream<Result<pb::SubmitAck, Status>>;
+
+    async fn submit_stream(
+        &self,
+        request: Request<Streaming<pb::SubmitStreamRequest>>,
+    ) -> Answer<Self::SubmitStreamStream> {
+        let (actor, r) = self.admit(request)?;
+        Ok(Response::new(jobs::submit_stream(self.node.clone(), actor, r).into()))
+    }
+
+    async fn list_jobs(&self, request: Request<pb::ListJobsRequest>) -> Answer<pb::ListJobsReply> {
+        let (_, r) = self.admit(request)?;
+        jobs::list(&self.node, r).await.map(Response::new)
+    }
+
+    async fn get_job(&self, request: Request<pb::GetJobRequest>) -> Answer<pb::GetJobReply> {
+        let (_, r) = self.admit(request)?;
+        jobs::get(&self.node, r).await.map(Response::new)
+    }
+
+    type WaitJobStream = ReceiverStream<Result<pb::JobSummary, Status>>;
+
+    async fn wait_job(&self, request: Request<pb::WaitJobRequest>) -> Answer<Self::WaitJobStream> {
+        let (_, r) = self.admit(request)?;
+        jobs::wait(self.node.clone(), r).await.map(|stream| Response::new(stream.into()))
+    }
+
+    async fn cancel_job(&self, request: Request<pb::CancelJobRequest>) -> Answer<pb::CancelJobReply> {
+        let (actor, r) = self.admit(request)?;
+        jobs::cancel(&self.node, &actor, r).await.map(Response::new)
+    }
+
+    async fn list_tasks(&self, request: Request<pb::ListTasksRequest>) -> Answer<pb::ListTasksReply> {
+        let (_, r) = self.admit(request)?;
+        jobs::list_tasks(&self.node, r).await.map(Response::new)
+    }
+
+    async fn get_task(&self, request: Request<pb::GetTaskRequest>) -> Answer<pb::GetTaskReply> {
+        let (_, r) = self.admit(request)?;
+        jobs::get_task(&self.node, r).await.map(Response::new)
+    }
+
+    async fn explain_task(&self, request: Request<pb::ExplainTaskRequest>) -> Answer<pb::Explanation> {
+        let (_, r) = self.admit(request)?;
+        tasks::explain(&self.node, r).await.map(Response::new)
+    }
+
+    type LogsStream = ReceiverStream<Result<pb::LogsReply, Status>>;
+
+    async fn logs(&self, request: Request<pb::LogsRequest>) -> Answer<Self::LogsStream> {
+        let (_, r) = self.admit(request)?;
+        tasks::logs(self.node.clone(), r).await.map(|stream| Response::new(stream.into()))
+    }
+
+    async fn list_workers(&self, request: Request<pb::ListWorkersRequest>) -> Answer<pb::ListWorkersReply> {
+        let (_, r) = self.admit(request)?;
+        workers::list(&self.node, r).await.map(Response::new)
+    }
+
+    async fn get_worker(&self, request: Request<pb::GetWorkerRequest>) -> Answer<pb::GetWorkerReply> {
+        let (_, r) = self.admit(request)?;
+        workers::get(&self.node, r).await.map(Response::new)
+    }
+
+    async fn authorize_worker(&self, request: Request<pb::AuthorizeWorkerRequest>) -> Answer<pb::AuthorizeReply> {
+        let (actor, r) = self.admit(request)?;
+        let labels = r.labels.into_iter().collect();
+        workers::authorize(&self.node, &actor, MemberRole::Worker, &r.name, labels).await.map(Response::new)
+    }
+
+    async fn revoke_worker(&self, request: Request<pb::RevokeWorkerRequest>) -> Answer<pb::ChangeReply> {
+        let (actor, r) = self.admit(request)?;
+        workers::revoke(&self.node, &actor, &r.name).await.map(Response::new)
+    }
+
+    async fn drain_worker(&self, request: Request<pb::DrainWorkerRequest>) -> Answer<pb::ChangeReply> {
+        let (actor, r) = self.admit(request)?;
+        workers::set_drain(&self.node, &actor, &r.name, true).await.map(Response::new)
+    }
+
+    async fn resume_worker(&self, request: Request<pb::ResumeWorkerRequest>) -> Answer<pb::ChangeReply> {
+        let (actor, r) = self.admit(request)?;
+        workers::set_drain(&self.node, &actor, &r.name, false).await.map(Response::new)
+    }
+
+    async fn queue(&self, request: Request<pb::QueueRequest>) -> Answer<pb::QueueReply> {
+        let (_, r) = self.admit(request)?;
+        cluster::queue(&self.node, r).await.map(Response::new)
+    }
+
+    async fn cluster_status(&self, request: Request<pb::ClusterStatusRequest>) -> Answer<pb::ClusterStatusReply> {
+        let (_, r) = self.admit(request)?;
+        cluster::status(&self.node, r).await.map(Response::new)
+    }
+
+    async fn add_master(&self, request: Request<pb::AddMasterRequest>) -> Answer<pb::AuthorizeReply> {
+        let (actor, r) = self.admit(request)?;
+        let none = Default::default();
+        workers::authorize(&self.node, &actor, MemberRole::Master, &r.name, none).await.map(Response::new)
+    }
+
+    async fn remove_master(&self, request: Request<pb::RemoveMasterRequest>) -> Answer<pb::ChangeReply> {
+        let (actor, r) = self.admit(request)?;
+        cluster::remove(&self.node, &actor, &r.master).await.map(Response::new)
+    }
+
+    async fn transfer_leader(&self, request: Request<pb::TransferLeaderRequest>) -> Answer<pb::TransferLeaderReply> {
+        let (_, r) = self.admit(request)?;
+        cluster::transfer(&self.node, r).await.map(Response::new)
+    }
+
+    async fn set_config(&self, request: Request<pb::SetConfigRequest>) -> Answer<pb::ChangeReply> {
+        let (actor, r) = self.admit(request)?;
+        cluster::set_config(&self.node, &actor, r).await.map(Response::new)
+    }
+}

@@ -1,0 +1,149 @@
+//! Calls about workers. Comes in: requests whose caller is admitted. Goes out: commands to the proposer; the registry as it is,
+//! with what only the leader knows (sessions, silence) where this master leads.
+
+use std::collections::BTreeMap;
+
+use cloudai_core::command::{AttemptState, Authorize, Kind, MemberRole, Revoke, SetDrain};
+use cloudai_core::rows::WorkerState;
+use cloudai_core::{Command, Hot, Reply, Worker};
+use cloudai_net::{CertificateAuthority, JoinSecret, JoinToken};
+use cloudai_proto::v1 as pb;
+use cloudai_types::{WorkerId, limits};
+use tonic::Status;
+
+use super::errors;
+use crate::node::Node;
+use crate::state_store::StateStore;
+
+pub async fn list<S: StateStore>(
+    node: &Node<S>,
+    request: pb::ListWorkersRequest,
+) -> Result<pb::ListWorkersReply, Status> {
+    let mut read = node.read_point(request.consistency()).await?;
+    let state = node.shared.read();
+    read.index = state.index;
+    let ids = state.hot.worker_names.values();
+    let workers = ids.filter_map(|id| Some(info(node, &state.hot, *id, state.hot.workers.get(id)?))).collect();
+    Ok(pb::ListWorkersReply { read: Some(read), workers })
+}
+
+pub async fn get<S: StateStore>(node: &Node<S>, request: pb::GetWorkerRequest) -> Result<pb::GetWorkerReply, Status> {
+    let mut read = node.read_point(request.consistency()).await?;
+    let state = node.shared.read();
+    read.index = state.index;
+    let name = find(&state.hot, &request.name)?;
+    let (id, worker) = state.hot.worker_named(&name).ok_or_else(|| unknown(&request.name))?;
+    let attempts = worker.active.iter().take(limits::PAGE_ROWS_DEFAULT).filter_map(|task| {
+        let a = state.hot.attempt(*task)?;
+        let attempt = pb::AttemptKey { job: task.job.0, index: task.index, number: a.number };
+        Some(pb::WorkerAttempt { attempt: Some(attempt), phase: a.state as i32, assigned_ms: a.assigned_ms })
+    });
+    let attempts = attempts.collect();
+    Ok(pb::GetWorkerReply { read: Some(read), worker: Some(info(node, &state.hot, id, worker)), attempts })
+}
+
+/// A worker's name, or a prefix that only one name begins with.
+fn find(hot: &Hot, text: &str) -> Result<String, Status> {
+    if hot.worker_names.contains_key(text) {
+        return Ok(text.to_owned());
+    }
+    let mut names = hot.worker_names.keys().filter(|n| !text.is_empty() && n.starts_with(text));
+    match (names.next(), names.next()) {
+        (Some(only), None) => Ok(only.clone()),
+        (None, _) => Err(unknown(text)),
+        (Some(_), Some(_)) => {
+            Err(pb::ErrorInfo::new(pb::ErrorKind::Ambiguous, format!("several workers begin with '{text}'"))
+                .next("give the whole name")
+                .into_status())
+        }
+    }
+}
+
+fn unknown(name: &str) -> Status {
+    errors::not_found(format!("there is no worker '{name}'"), "list them with `cloudai worker list`")
+}
+
+fn info<S: StateStore>(node: &Node<S>, hot: &Hot, id: WorkerId, w: &Worker) -> pb::WorkerInfo {
+    let running =
+        w.active.iter().filter(|t| hot.attempt(**t).is_some_and(|a| a.state > AttemptState::Assigned)).count();
+    let silence = if node.leading().is_some() { node.liveness.silence(id) } else { None };
+    pb::WorkerInfo {
+        id: id.0,
+        name: w.name.clone(),
+        state: w.state as i32,
+        draining: w.draining,
+        capacity: Some(w.capacity),
+        allocated: Some(w.used),
+        attempts: w.active.len() as u32,
+        attempts_running: running as u32,
+        labels: w.labels.iter().map(|(k, v)| (k.clone(), v.clone())).collect(),
+        registered_ms: w.registered_ms,
+        software: w.software.clone(),
+        connected: w.state == WorkerState::Ready && node.hub.has_session(id),
+        heard_ms_ago: silence.map_or(0, |s| s.0),
+    }
+}
+
+/// A one-time token for `name`; only the secret's hash is replicated.
+pub async fn authorize<S: StateStore>(
+    node: &Node<S>,
+    actor: &str,
+    role: MemberRole,
+    name: &str,
+    labels: BTreeMap<String, String>,
+) -> Result<pb::AuthorizeReply, Status> {
+    cloudai_types::spec::check_name(name).map_err(|why| errors::invalid(format!("the name '{name}' {why}")))?;
+    cloudai_types::spec::check_labels(&labels).map_err(|why| errors::invalid(format!("the labels: {why}")))?;
+    let ca = CertificateAuthority::load(&node.identity_dir)
+        .map_err(|e| errors::internal(&std::io::Error::other(format!("the CA cannot be loaded: {e}"))))?;
+    let secret = JoinSecret::generate();
+    let command = Authorize { role: role as i32, name: name.to_owned(), secret_hash: secret.hash().to_vec(), labels };
+    match node.proposer.propose(Command::new(actor, Kind::Authorize(command))).await {
+        Ok((index, Reply::Authorized { .. })) => {
+            let token = JoinToken { ca: ca.digest(), name: name.to_owned(), secret }.to_string();
+            Ok(pb::AuthorizeReply { token, index })
+        }
+        Ok((_, Reply::Refused(refusal))) => Err(errors::refused(&refusal)),
+        Ok((_, other)) => Err(errors::unexpected(&other)),
+        Err(error) => Err(errors::write(&error)),
+    }
+}
+
+pub async fn revoke<S: StateStore>(node: &Node<S>, actor: &str, name: &str) -> Result<pb::ChangeReply, Status> {
+    let attempts = {
+        let state = node.shared.read();
+        let (_, worker) = state.hot.worker_named(name).ok_or_else(|| unknown(name))?;
+        worker.active.len()
+    };
+    let revoke = Revoke { role: MemberRole::Worker as i32, name: name.to_owned() };
+    change(node, actor, Kind::Revoke(revoke), format!("{attempts} tasks will run elsewhere")).await
+}
+
+pub async fn set_drain<S: StateStore>(
+    node: &Node<S>,
+    actor: &str,
+    name: &str,
+    draining: bool,
+) -> Result<pb::ChangeReply, Status> {
+    let running = {
+        let state = node.shared.read();
+        let (_, worker) = state.hot.worker_named(name).ok_or_else(|| unknown(name))?;
+        worker.active.len()
+    };
+    let note = if draining { format!("{running} tasks still run there") } else { String::new() };
+    change(node, actor, Kind::SetDrain(SetDrain { name: name.to_owned(), draining }), note).await
+}
+
+/// A command whose success needs no more than its index.
+pub async fn change<S: StateStore>(
+    node: &Node<S>,
+    actor: &str,
+    kind: Kind,
+    note: String,
+) -> Result<pb::ChangeReply, Status> {
+    match node.proposer.propose(Command::new(actor, kind)).await {
+        Ok((_, Reply::Refused(refusal))) => Err(errors::refused(&refusal)),
+        Ok((index, _)) => Ok(pb::ChangeReply { index, note }),
+        Err(error) => Err(errors::write(&error)),
+    }
+}

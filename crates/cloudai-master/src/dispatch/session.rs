@@ -1,0 +1,348 @@
+//! One worker's session with the leader. Comes in: the worker's messages, session events from the hub, the end of this
+//! leadership. Goes out: a full set, then deltas; lease renewals; reports to the proposer and their acknowledgements. Decides
+//! nothing about tasks: `apply` does.
+
+use std::sync::Arc;
+
+use cloudai_core::command::{self, AttemptReport, Kind, RegisterWorker, ReportAttempts};
+use cloudai_core::rows::{Family, JobSpecRow, WorkerState, job_key};
+use cloudai_core::{Command, Reply};
+use cloudai_proto::v1 as pb;
+use cloudai_types::{JobId, WorkerId, limits};
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+use tonic::{Status, Streaming};
+
+use super::sets::{Groups, SentSpecs};
+use crate::hub::SessionEvent;
+use crate::node::Node;
+use crate::proposer::{Outcome, WriteError};
+use crate::state_store::StateStore;
+
+/// Messages to one worker that its connection has not taken yet.
+const OUTBOUND_QUEUE: usize = 256;
+
+type Out = mpsc::Sender<Result<pb::LeaderMessage, Status>>;
+
+/// Why a session ended, for the log.
+#[derive(Debug, thiserror::Error)]
+pub enum SessionEnd {
+    #[error("the worker hung up")]
+    HungUp,
+    #[error("the connection broke: {0}")]
+    Broken(String),
+    #[error("this master no longer leads")]
+    NoLongerLeading,
+    #[error("a newer session took its place, or the worker was lost")]
+    Superseded,
+    #[error("the worker broke the protocol: {0}")]
+    Protocol(&'static str),
+    #[error("refused: {0}")]
+    Refused(String),
+    #[error("the state cannot be read: {0}")]
+    Storage(#[from] std::io::Error),
+}
+
+/// Starts the session's task and returns its outbound half.
+pub fn start<S: StateStore>(
+    node: Arc<Node<S>>,
+    worker_name: String,
+    inbound: Streaming<pb::WorkerMessage>,
+) -> mpsc::Receiver<Result<pb::LeaderMessage, Status>> {
+    let (out, outbound) = mpsc::channel(OUTBOUND_QUEUE);
+    tokio::spawn(async move {
+        let end = match node.leading() {
+            None => not_leader(&node, &out).await,
+            Some(leading) => {
+                let session =
+                    Session { node: node.clone(), worker_name: worker_name.clone(), out: out.clone(), inbound };
+                tokio::select! {
+                    () = leading.cancelled() => not_leader(&node, &out).await,
+                    end = session.run(&leading) => end,
+                }
+            }
+        };
+        tracing::info!(worker = worker_name, reason = %end, "worker session ended");
+    });
+    outbound
+}
+
+async fn not_leader<S: StateStore>(node: &Node<S>, out: &Out) -> SessionEnd {
+    let leader = node.leader();
+    let message = pb::leader_message::NotLeader {
+        leader: leader.as_ref().map(|l| l.node.grpc_addr.clone()).unwrap_or_default(),
+        leader_name: leader.map(|l| l.node.name).unwrap_or_default(),
+    };
+    let _ = send(out, pb::leader_message::Kind::NotLeader(message)).await;
+    SessionEnd::NoLongerLeading
+}
+
+async fn send(out: &Out, kind: pb::leader_message::Kind) -> Result<(), SessionEnd> {
+    out.send(Ok(pb::LeaderMessage { kind: Some(kind) })).await.map_err(|_| SessionEnd::HungUp)
+}
+
+struct Session<S: StateStore> {
+    node: Arc<Node<S>>,
+    worker_name: String,
+    out: Out,
+    inbound: Streaming<pb::WorkerMessage>,
+}
+
+/// What a registered session knows.
+struct Registered {
+    worker: WorkerId,
+    session: u64,
+    sent: SentSpecs,
+    /// Events up to this index are in the full set already.
+    full_set_index: u64,
+}
+
+impl<S: StateStore> Session<S> {
+    async fn run(mut self, leading: &CancellationToken) -> SessionEnd {
+        let hello = match self.inbound.message().await {
+            Ok(Some(pb::WorkerMessage { kind: Some(pb::worker_message::Kind::Hello(hello)) })) => hello,
+            Ok(Some(_)) => return SessionEnd::Protocol("the first message was no hello"),
+            Ok(None) => return SessionEnd::HungUp,
+            Err(status) => return SessionEnd::Broken(status.to_string()),
+        };
+        let (mut registered, mut events) = match self.register(hello).await {
+            Ok(r) => r,
+            Err(end) => {
+                if let SessionEnd::Refused(reason) = &end {
+                    let is_final = self.node.is_refused_for_good(&self.worker_name);
+                    let goodbye = pb::leader_message::Goodbye { reason: reason.clone(), r#final: is_final };
+                    let _ = send(&self.out, pb::leader_message::Kind::Goodbye(goodbye)).await;
+                }
+                return end;
+            }
+        };
+        tracing::info!(worker = self.worker_name, session = registered.session, "worker session began");
+        let end = loop {
+            tokio::select! {
+                biased;
+                () = leading.cancelled() => break SessionEnd::NoLongerLeading,
+                event = events.recv() => {
+                    let Some(event) = event else { break SessionEnd::Superseded };
+                    if let Err(end) = self.deliver(&mut registered, event, &mut events).await {
+                        break end;
+                    }
+                }
+                message = self.inbound.message() => {
+                    let message = match message {
+                        Ok(Some(m)) => m,
+                        Ok(None) => break SessionEnd::HungUp,
+                        Err(status) => break SessionEnd::Broken(status.to_string()),
+                    };
+                    if let Err(end) = self.receive(&registered, message).await {
+                        break end;
+                    }
+                }
+            }
+        };
+        self.node.hub.close_session(registered.worker, registered.session);
+        end
+    }
+
+    async fn register(
+        &mut self,
+        hello: pb::worker_message::Hello,
+    ) -> Result<(Registered, mpsc::UnboundedReceiver<SessionEvent>), SessionEnd> {
+        let (worker, incarnation) = {
+            let state = self.node.shared.read();
+            let Some(worker) = state.hot.worker_names.get(&self.worker_name).copied() else {
+                return Err(SessionEnd::Refused(format!(
+                    "no worker named '{name}' is authorised; run `cloudai worker authorize {name}`",
+                    name = self.worker_name
+                )));
+            };
+            if state.hot.workers.get(&worker).is_some_and(|w| w.state == WorkerState::Revoked) {
+                return Err(SessionEnd::Refused(format!("worker '{}' was revoked", self.worker_name)));
+            }
+            (worker, state.hot.incarnation)
+        };
+        if hello.fence.as_ref().is_some_and(|f| f.incarnation > incarnation) {
+            return Err(SessionEnd::Refused(
+                "this cluster was restored to a time before the worker's last assignment".into(),
+            ));
+        }
+        let register = RegisterWorker {
+            worker: worker.0,
+            capacity: hello.capacity.unwrap_or_default(),
+            labels: hello.labels.into_iter().collect(),
+            software: hello.version,
+        };
+        let outcome = self.node.proposer.propose(Command::new("leader", Kind::RegisterWorker(register))).await;
+        let session = match outcome {
+            Ok((_, Reply::WorkerRegistered { session, .. })) => session,
+            Ok((_, Reply::Refused(refusal))) => return Err(SessionEnd::Refused(refusal.to_string())),
+            Ok((_, other)) => return Err(SessionEnd::Refused(format!("unexpected reply {other:?}"))),
+            Err(WriteError::NotLeader { .. }) => return Err(SessionEnd::NoLongerLeading),
+            Err(error) => return Err(SessionEnd::Refused(error.to_string())),
+        };
+        // First the place for events, then the set: what happens in between is in both, and is skipped by its index.
+        let events = self.node.hub.open_session(worker, session);
+        self.node.liveness.renew(worker, session);
+        let welcome = pb::leader_message::Welcome {
+            worker_id: worker.0,
+            session,
+            heartbeat_period_ms: self.node.liveness.heartbeat_period(rand::random()).0 as u32,
+            lease_ms: limits::LEASE.0 as u32,
+            incarnation,
+            worker_name: self.worker_name.clone(),
+        };
+        send(&self.out, pb::leader_message::Kind::Welcome(welcome)).await?;
+        let mut registered = Registered { worker, session, sent: SentSpecs::default(), full_set_index: 0 };
+        self.send_full_set(&mut registered).await?;
+        Ok((registered, events))
+    }
+
+    async fn send_full_set(&self, registered: &mut Registered) -> Result<(), SessionEnd> {
+        let (fence, groups) = {
+            let state = self.node.shared.read();
+            let fence = pb::Fence { incarnation: state.hot.incarnation, index: state.index };
+            (fence, Groups::all_of(&state.hot, registered.worker))
+        };
+        registered.full_set_index = fence.index;
+        let specs = self.specs(groups.new_specs(&mut registered.sent))?;
+        self.send_specs(specs).await?;
+        let (assignments, stop) = groups.into_messages();
+        let set = pb::leader_message::FullSet { fence: Some(fence), specs: vec![], assignments, stop };
+        send(&self.out, pb::leader_message::Kind::FullSet(set)).await
+    }
+
+    /// Specs ahead of the set that needs them, in messages of bounded size.
+    async fn send_specs(&self, specs: Vec<pb::SpecOfJob>) -> Result<(), SessionEnd> {
+        let mut batch = vec![];
+        let mut bytes = 0;
+        for spec in specs {
+            let size = prost::Message::encoded_len(&spec);
+            if bytes + size > limits::GRPC_MESSAGE_BYTES_MAX / 2 && !batch.is_empty() {
+                let message = pb::leader_message::Specs { specs: std::mem::take(&mut batch) };
+                send(&self.out, pb::leader_message::Kind::Specs(message)).await?;
+                bytes = 0;
+            }
+            bytes += size;
+            batch.push(spec);
+        }
+        if batch.is_empty() {
+            return Ok(());
+        }
+        send(&self.out, pb::leader_message::Kind::Specs(pb::leader_message::Specs { specs: batch })).await
+    }
+
+    /// Jobs that have ended since are left out: their attempts have ended too.
+    fn specs(&self, jobs: Vec<JobId>) -> std::io::Result<Vec<pb::SpecOfJob>> {
+        let state = self.node.shared.read();
+        let mut specs = vec![];
+        for job in jobs {
+            let Some(alive) = state.hot.jobs.get(&job) else { continue };
+            let key = job_key(alive.namespace, job);
+            if let Some(row) = self.node.shared.row::<JobSpecRow>(&state, Family::JobSpec, &key)? {
+                specs.push(pb::SpecOfJob { job: job.0, spec: Some(row.spec) });
+            }
+        }
+        Ok(specs)
+    }
+
+    /// Everything that waits goes out as one delta.
+    async fn deliver(
+        &self,
+        registered: &mut Registered,
+        first: SessionEvent,
+        events: &mut mpsc::UnboundedReceiver<SessionEvent>,
+    ) -> Result<(), SessionEnd> {
+        let mut groups = Groups::default();
+        let mut fence_index = 0;
+        let mut next = Some(first);
+        while let Some(event) = next {
+            match event {
+                SessionEvent::Superseded => return Err(SessionEnd::Superseded),
+                SessionEvent::OpenLog(open) => send(&self.out, pb::leader_message::Kind::OpenLog(open)).await?,
+                SessionEvent::Assigned { index, attempts } if index > registered.full_set_index => {
+                    groups.assigned(index, &attempts);
+                    fence_index = index;
+                }
+                SessionEvent::Withdrawn { index, attempts } if index > registered.full_set_index => {
+                    groups.withdrawn(&self.node.shared.read().hot, &attempts);
+                    fence_index = index;
+                }
+                SessionEvent::Assigned { .. } | SessionEvent::Withdrawn { .. } => {}
+            }
+            next = events.try_recv().ok();
+        }
+        if groups.is_empty() {
+            return Ok(());
+        }
+        let incarnation = self.node.shared.read().hot.incarnation;
+        let specs = self.specs(groups.new_specs(&mut registered.sent))?;
+        self.send_specs(specs).await?;
+        let (add, stop) = groups.into_messages();
+        let fence = pb::Fence { incarnation, index: fence_index };
+        let delta = pb::leader_message::Delta { fence: Some(fence), specs: vec![], add, stop };
+        send(&self.out, pb::leader_message::Kind::Delta(delta)).await
+    }
+
+    async fn receive(&self, registered: &Registered, message: pb::WorkerMessage) -> Result<(), SessionEnd> {
+        use pb::worker_message::Kind as From;
+        match message.kind {
+            Some(From::Heartbeat(heartbeat)) => {
+                // Only while a majority has just confirmed this leader: a deposed one must not renew a lease.
+                if self.node.quorum_ack_is_fresh() && self.node.liveness.renew(registered.worker, registered.session) {
+                    let ack = pb::leader_message::HeartbeatAck { sequence: heartbeat.sequence };
+                    send(&self.out, pb::leader_message::Kind::HeartbeatAck(ack)).await?;
+                }
+                Ok(())
+            }
+            Some(From::Reports(reports)) => {
+                self.report(registered, reports).await;
+                Ok(())
+            }
+            Some(From::AssignmentAck(_)) => Ok(()),
+            Some(From::LogOpenFailed(failed)) => {
+                if let Some(reader) = self.node.logs.sender(failed.stream_id) {
+                    let failure = super::logs::Upload::Failed { reason: failed.reason, not_found: failed.not_found };
+                    // A reader that has stopped reading is its own affair.
+                    let _ = reader.try_send(failure);
+                    self.node.logs.close(failed.stream_id);
+                }
+                Ok(())
+            }
+            Some(From::Hello(_)) => Err(SessionEnd::Protocol("a second hello")),
+            None => Err(SessionEnd::Protocol("an empty message")),
+        }
+    }
+
+    /// Acknowledged once applied, accepted or refused. Without an outcome there is no acknowledgement, and the worker sends them
+    /// again on its next session.
+    async fn report(&self, registered: &Registered, reports: pb::worker_message::Reports) {
+        let sequence = reports.sequence;
+        let command = ReportAttempts {
+            worker: registered.worker.0,
+            session: registered.session,
+            reports: reports.reports.into_iter().map(report_from_wire).collect(),
+        };
+        let out = self.out.clone();
+        let on_outcome = move |outcome: Outcome| match outcome {
+            Ok((_, Reply::Reported { .. })) => {
+                let ack = pb::leader_message::ReportAck { sequence };
+                let message = pb::LeaderMessage { kind: Some(pb::leader_message::Kind::ReportAck(ack)) };
+                tokio::spawn(async move { out.send(Ok(message)).await });
+            }
+            Ok((_, other)) => tracing::debug!(?other, "reports were refused"),
+            Err(error) => tracing::debug!(%error, "reports have no outcome yet"),
+        };
+        self.node.proposer.enqueue(Command::new("leader", Kind::ReportAttempts(command)), on_outcome).await;
+    }
+}
+
+fn report_from_wire(r: pb::AttemptReport) -> AttemptReport {
+    AttemptReport {
+        job: r.job,
+        index: r.index,
+        number: r.number,
+        state: command::AttemptState::try_from(r.phase).unwrap_or(command::AttemptState::Assigned) as i32,
+        reason: r.reason,
+        started_ms: r.started_ms,
+        ended_ms: r.ended_ms,
+    }
+}

@@ -1,0 +1,100 @@
+//! Leases of workers, in the leader's memory. Comes in: heartbeats from sessions, time. Goes out: `LoseWorker` proposals. The
+//! decisions are the scheduler crate's [`LeaseTable`]; this is its loop and its lock.
+
+use std::sync::{Mutex, MutexGuard};
+use std::time::Instant;
+
+use cloudai_core::command::{Kind, LoseWorker};
+use cloudai_core::rows::WorkerState;
+use cloudai_core::{Command, Hot};
+use cloudai_scheduler::{LeaseTable, Renewal, heartbeat_period};
+use cloudai_types::{Millis, Timestamp, WorkerId};
+use tokio_util::sync::CancellationToken;
+
+use crate::node::Node;
+use crate::state_store::StateStore;
+
+/// How often leases are looked at: a small part of the lease, and no work unless one has run out.
+const LOOK_EVERY: Millis = Millis(250);
+
+/// Leases count on this process's monotonic clock, never on wall time.
+pub struct Liveness {
+    started: Instant,
+    table: Mutex<LeaseTable>,
+}
+
+impl Default for Liveness {
+    fn default() -> Self {
+        Liveness { started: Instant::now(), table: Mutex::new(LeaseTable::default()) }
+    }
+}
+
+impl Liveness {
+    fn now(&self) -> Timestamp {
+        Timestamp(self.started.elapsed().as_millis() as u64)
+    }
+
+    /// A new leader counts one lease from its own blank entry for every worker that was ready, and no more.
+    pub fn begin(&self, hot: &Hot) {
+        let ready = hot.workers.iter().filter(|(_, w)| w.state == WorkerState::Ready);
+        *self.lock() = LeaseTable::start(self.now(), ready.map(|(id, w)| (*id, w.session)));
+    }
+
+    fn lock(&self) -> MutexGuard<'_, LeaseTable> {
+        self.table.lock().expect("the lease table does not panic")
+    }
+
+    /// False when a newer session has taken this one's place: its renewal must not be acknowledged.
+    pub fn renew(&self, worker: WorkerId, session: u64) -> bool {
+        match self.lock().renew(worker, session, self.now()) {
+            Renewal::Renewed => true,
+            Renewal::StaleSession => false,
+        }
+    }
+
+    /// What a worker is told; `jitter` is any number, so that workers do not beat in step.
+    pub fn heartbeat_period(&self, jitter: u32) -> Millis {
+        heartbeat_period(self.lock().len(), jitter)
+    }
+
+    /// How long ago a worker was heard of; leader only.
+    pub fn silence(&self, worker: WorkerId) -> Option<Millis> {
+        self.lock().silence(worker, self.now())
+    }
+
+    fn expired(&self) -> Vec<(WorkerId, u64)> {
+        let expiry = self.lock().expired(self.now());
+        if expiry.held > 0 {
+            tracing::error!(
+                workers = expiry.held,
+                "most workers fell silent at once: this leader may be the one that is cut off, and waits one more lease"
+            );
+        }
+        expiry.lost
+    }
+}
+
+/// Runs while this master leads.
+pub async fn run<S: StateStore>(node: &Node<S>, leading: &CancellationToken) {
+    let mut look = tokio::time::interval(LOOK_EVERY.as_duration());
+    look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            () = leading.cancelled() => return,
+            _ = look.tick() => {}
+        }
+        // A leader without a majority cannot lose anybody: it may itself be what is cut off.
+        if !node.quorum_ack_is_fresh() {
+            continue;
+        }
+        for (worker, session) in node.liveness.expired() {
+            tracing::warn!(%worker, session, "the worker was not heard of for its whole lease: it is lost");
+            let lose = LoseWorker { worker: worker.0, session };
+            // Refused when it has registered again. Without an outcome its lease starts over: it is looked at again.
+            if let Err(error) = node.proposer.propose(Command::new("leader", Kind::LoseWorker(lose))).await {
+                tracing::warn!(%worker, %error, "the loss of a worker has no outcome yet");
+                node.liveness.renew(worker, session);
+            }
+        }
+    }
+}

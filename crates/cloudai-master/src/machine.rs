@@ -1,0 +1,196 @@
+//! The replicated state machine: core's `apply` over hot state and rows. Comes in: committed entries, in order. Goes out:
+//! replies, one row batch per commit, and events to the [`Hub`] after the commit. Knows neither Raft's roles nor callers.
+//!
+//! Readers and `apply` share [`State`]: hot state and the writes that are not in the database yet, under one lock, so that a
+//! reader always sees both as of the same log index.
+
+use std::io;
+use std::path::Path;
+use std::sync::{Arc, RwLock, RwLockReadGuard};
+
+use bytes::Bytes;
+use cloudai_core::rows::{Family, RowScan, Rows};
+use cloudai_core::{Event, Hot, Proposal, Reply};
+use cloudai_raft::{Application, CheckpointJob};
+use prost::Message;
+
+use crate::hub::Hub;
+use crate::state_store::{RowWrites, StateStore};
+
+/// Hot state plus the writes that the database does not have yet.
+pub struct State {
+    pub hot: Hot,
+    /// Since the last commit began.
+    pending: RowWrites,
+    /// On their way into the database.
+    committing: Arc<RowWrites>,
+    /// The log index that `hot` stands at.
+    pub index: u64,
+}
+
+/// What readers hold. Cheap to clone.
+pub struct Shared<S> {
+    state: Arc<RwLock<State>>,
+    store: S,
+}
+
+impl<S: Clone> Clone for Shared<S> {
+    fn clone(&self) -> Self {
+        Shared { state: self.state.clone(), store: self.store.clone() }
+    }
+}
+
+/// Poison cannot spread wrong state here: `apply` is total, so a panic under this lock is a bug that ends the process.
+const UNPOISONED: &str = "apply is total and readers do not panic under the lock";
+
+impl<S: StateStore> Shared<S> {
+    /// Loads hot state from the rows (I9).
+    pub fn open(store: S) -> io::Result<Self> {
+        let hot = load(&store)?;
+        let state = State { hot, pending: RowWrites::default(), committing: Arc::default(), index: 0 };
+        Ok(Shared { state: Arc::new(RwLock::new(state)), store })
+    }
+
+    /// Never hold the guard across an await, and not for longer than a scheduling pass: `apply` waits for it.
+    pub fn read(&self) -> RwLockReadGuard<'_, State> {
+        self.state.read().expect(UNPOISONED)
+    }
+
+    /// A row as of the same index as the state in `guard`.
+    pub fn get(&self, guard: &State, family: Family, key: &[u8]) -> io::Result<Option<Vec<u8>>> {
+        match guard.pending.get(family, key).or_else(|| guard.committing.get(family, key)) {
+            Some(value) => Ok(value.map(<[u8]>::to_vec)),
+            None => self.store.get(family, key),
+        }
+    }
+
+    /// A decoded row. A row that does not decode is damage, and named so.
+    pub fn row<M: Message + Default>(&self, guard: &State, family: Family, key: &[u8]) -> io::Result<Option<M>> {
+        self.get(guard, family, key)?.map(|bytes| decode(family, &bytes)).transpose()
+    }
+
+    /// Rows as of the last commit, which a linearizable read has waited for.
+    pub fn store(&self) -> &S {
+        &self.store
+    }
+}
+
+pub fn decode<M: Message + Default>(family: Family, bytes: &[u8]) -> io::Result<M> {
+    M::decode(bytes)
+        .map_err(|e| io::Error::new(io::ErrorKind::InvalidData, format!("a row of {family:?} is damaged: {e}")))
+}
+
+struct StoreRows<'a, S> {
+    store: &'a S,
+    error: std::cell::RefCell<Option<io::Error>>,
+    /// Newest first.
+    unwritten: &'a [&'a RowWrites],
+}
+
+impl<S: StateStore> Rows for StoreRows<'_, S> {
+    fn get(&self, family: Family, key: &[u8]) -> Option<Vec<u8>> {
+        if let Some(value) = self.unwritten.iter().find_map(|w| w.get(family, key)) {
+            return value.map(<[u8]>::to_vec);
+        }
+        self.store.get(family, key).unwrap_or_else(|e| {
+            self.error.borrow_mut().get_or_insert(e);
+            None
+        })
+    }
+}
+
+impl<S: StateStore> RowScan for StoreRows<'_, S> {
+    fn scan(&self, family: Family, each: &mut dyn FnMut(&[u8], &[u8])) -> io::Result<()> {
+        self.store.scan(family, &[], None, false, &mut |k, v| {
+            each(k, v);
+            true
+        })
+    }
+}
+
+fn load<S: StateStore>(store: &S) -> io::Result<Hot> {
+    let rows = StoreRows { store, error: std::cell::RefCell::new(None), unwritten: &[] };
+    let hot = cloudai_core::load::load(&rows).map_err(|e| io::Error::new(io::ErrorKind::InvalidData, e.to_string()))?;
+    match rows.error.into_inner() {
+        Some(e) => Err(e),
+        None => Ok(hot),
+    }
+}
+
+/// The application that Raft drives.
+pub struct Machine<S> {
+    shared: Shared<S>,
+    hub: Arc<Hub>,
+    /// Events since the last commit, with their log index.
+    events: Vec<(u64, Vec<Event>)>,
+}
+
+impl<S: StateStore> Machine<S> {
+    pub fn new(shared: Shared<S>, hub: Arc<Hub>) -> Self {
+        Machine { shared, hub, events: vec![] }
+    }
+}
+
+impl<S: StateStore> Application for Machine<S> {
+    /// One reply per command of the entry.
+    type Reply = Vec<Reply>;
+
+    fn apply(&mut self, index: u64, payload: Bytes) -> io::Result<Vec<Reply>> {
+        let proposal = Proposal::decode(payload).map_err(|e| {
+            io::Error::new(io::ErrorKind::InvalidData, format!("log entry {index} does not decode: {e}"))
+        })?;
+        let mut guard = self.shared.state.write().expect(UNPOISONED);
+        let State { hot, pending, committing, index: at } = &mut *guard;
+        let unwritten = [&*pending, &**committing];
+        let rows = StoreRows { store: &self.shared.store, error: std::cell::RefCell::new(None), unwritten: &unwritten };
+        let applied = cloudai_core::apply(hot, &rows, index, proposal).map_err(|e| io::Error::other(e.to_string()))?;
+        if let Some(error) = rows.error.into_inner() {
+            return Err(error);
+        }
+        applied.writes.into_iter().for_each(|write| pending.put(write));
+        *at = index;
+        if !applied.events.is_empty() {
+            self.events.push((index, applied.events));
+        }
+        Ok(applied.replies)
+    }
+
+    fn skip(&mut self, index: u64) {
+        self.shared.state.write().expect(UNPOISONED).index = index;
+    }
+
+    fn commit(&mut self, mark: Bytes) -> io::Result<()> {
+        // The writes stay readable until the database has them.
+        let writes = {
+            let mut guard = self.shared.state.write().expect(UNPOISONED);
+            guard.committing = Arc::new(std::mem::take(&mut guard.pending));
+            guard.committing.clone()
+        };
+        self.shared.store.write(&writes, mark)?;
+        self.shared.state.write().expect(UNPOISONED).committing = Arc::default();
+        for (index, events) in self.events.drain(..) {
+            self.hub.publish(index, events);
+        }
+        Ok(())
+    }
+
+    fn mark(&self) -> io::Result<Option<Bytes>> {
+        self.shared.store.mark()
+    }
+
+    fn checkpoint(&self) -> io::Result<CheckpointJob> {
+        self.shared.store.checkpoint()
+    }
+
+    fn install(&mut self, dir: &Path) -> io::Result<()> {
+        self.shared.store.install(dir)?;
+        let hot = load(&self.shared.store)?;
+        let mut guard = self.shared.state.write().expect(UNPOISONED);
+        guard.hot = hot;
+        guard.pending = RowWrites::default();
+        self.events.clear();
+        drop(guard);
+        self.hub.reset();
+        Ok(())
+    }
+}

@@ -1,0 +1,139 @@
+//! One master, as its services and loops see it: who it is, the replicated state, Raft, and what only lives in memory.
+//! Comes in: parts that [`crate::run`] has built. Goes out: questions answered in one line. Starts and stops nothing.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Arc, Mutex, RwLock};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use cloudai_core::command::MemberRole;
+use cloudai_core::rows::WorkerState;
+use cloudai_net::channel::AddressError;
+use cloudai_net::{ChannelFactory, ChannelOptions, Revoked};
+use cloudai_raft::{MasterNode, Peer, Raft};
+use cloudai_types::limits;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+use tonic::transport::Channel;
+
+use crate::config::MasterConfig;
+use crate::dispatch::logs::LogStreams;
+use crate::hub::Hub;
+use crate::liveness::Liveness;
+use crate::machine::{Machine, Shared};
+use crate::metrics::Metrics;
+use crate::node_file::NodeFile;
+use crate::peers::{Me, PeerRefusal};
+use crate::proposer::Proposer;
+use crate::raft_link::Directory;
+use crate::state_store::StateStore;
+
+/// Shared by every service and loop of one master.
+pub struct Node<S: StateStore> {
+    pub config: MasterConfig,
+    /// Name and addresses under which others reach this master.
+    pub own: MasterNode,
+    pub me: Arc<Me>,
+    pub node_file: NodeFile,
+    pub shared: Shared<S>,
+    pub hub: Arc<Hub>,
+    pub raft: Raft<Machine<S>>,
+    pub proposer: Proposer,
+    pub liveness: Liveness,
+    pub logs: LogStreams,
+    pub metrics: Arc<Metrics>,
+    pub channels: ChannelFactory,
+    /// One connection per master for forwarded calls and read indexes, by address.
+    pub to_masters: Mutex<BTreeMap<String, Channel>>,
+    pub directory: Directory,
+    pub revoked: Revoked,
+    /// Where the CA's key and certificate lie.
+    pub identity_dir: PathBuf,
+    /// Written by [`crate::leadership`] only: alive exactly while this master leads.
+    pub leading: RwLock<Option<CancellationToken>>,
+    /// Tells [`crate::run`] that this node must not go on, and why.
+    pub stop: watch::Sender<Option<String>>,
+    /// One membership change or joining master at a time.
+    pub members_lock: tokio::sync::Mutex<()>,
+    /// When a leader's frame last came, in milliseconds since the epoch; 0: never.
+    pub heard_leader_ms: AtomicU64,
+}
+
+const UNPOISONED: &str = "nothing panics under this lock";
+
+impl<S: StateStore> Node<S> {
+    /// The token of the current leadership, while this master leads.
+    pub fn leading(&self) -> Option<CancellationToken> {
+        self.leading.read().expect(UNPOISONED).clone()
+    }
+
+    pub fn set_leading(&self, token: Option<CancellationToken>) {
+        *self.leading.write().expect(UNPOISONED) = token;
+    }
+
+    pub fn leader(&self) -> Option<Peer> {
+        self.raft.leadership().borrow().leader.clone()
+    }
+
+    /// The connection to another master's `HOST:PORT`, shared by all calls.
+    pub fn channel_to(&self, address: &str) -> Result<Channel, AddressError> {
+        let mut channels = self.to_masters.lock().expect(UNPOISONED);
+        if let Some(channel) = channels.get(address) {
+            return Ok(channel.clone());
+        }
+        let channel = self.channels.channel(address, &ChannelOptions::calls())?;
+        channels.insert(address.to_owned(), channel.clone());
+        Ok(channel)
+    }
+
+    /// This machine's wall clock, milliseconds since the epoch. Only a leader's stamp of it enters the state.
+    pub fn now_ms(&self) -> u64 {
+        now_ms()
+    }
+
+    /// A leader's frame came in: stale reads tell how long ago.
+    pub fn heard_leader(&self) {
+        self.heard_leader_ms.store(self.now_ms(), Relaxed);
+    }
+
+    pub fn heard_from_leader_ms_ago(&self) -> u64 {
+        if self.leading().is_some() { 0 } else { self.now_ms().saturating_sub(self.heard_leader_ms.load(Relaxed)) }
+    }
+
+    /// A leader that a majority has not confirmed lately acts on nothing that another leader might act on.
+    pub fn quorum_ack_is_fresh(&self) -> bool {
+        self.raft.last_quorum_ack_age().is_some_and(|age| age <= limits::QUORUM_ACK_AGE_MAX.as_duration())
+    }
+
+    /// True when a worker of this name may not come back before an operator acts.
+    pub fn is_refused_for_good(&self, worker: &str) -> bool {
+        let state = self.shared.read();
+        let id = state.hot.worker_names.get(worker);
+        id.and_then(|id| state.hot.workers.get(id)).is_none_or(|w| w.state == WorkerState::Revoked)
+    }
+
+    pub fn is_revoked(&self, role: MemberRole, name: &str) -> bool {
+        self.shared.read().hot.revoked.contains(&(role as i32 as u8, name.to_owned()))
+    }
+
+    /// A frame was refused. When it says that this very disk is not the node that it claims to be, the node stops for good.
+    pub fn refused_peer(&self, refusal: &PeerRefusal) {
+        match refusal {
+            PeerRefusal::MyDiskIsAnother { .. } => {
+                tracing::error!(%refusal, "this master is refused by its cluster");
+                self.stop.send_replace(Some(refusal.to_string()));
+            }
+            PeerRefusal::OtherCluster { .. }
+            | PeerRefusal::OtherNode { .. }
+            | PeerRefusal::TheirDiskIsAnother { .. }
+            | PeerRefusal::Removed { .. }
+            | PeerRefusal::NoHeader => tracing::warn!(%refusal, "a master's frame was refused"),
+        }
+    }
+}
+
+pub fn now_ms() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_millis() as u64)
+}

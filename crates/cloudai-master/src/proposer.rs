@@ -1,0 +1,180 @@
+//! Packs every command that waits into one log entry. Comes in: commands with somebody who waits for the outcome. Goes out:
+//! encoded proposals to Raft, and to each caller the log index and the reply. Commands per entry decide the cost of a
+//! write, so a batch forms behind the entry in flight, and waits at most a millisecond for callers who were just answered
+//! and are on their way back. Knows no service and no state.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+use bytes::Bytes;
+use cloudai_core::command::VERSION;
+use cloudai_core::{Command, Proposal, Reply};
+use cloudai_raft::{Application, Peer, Pending, ProposeError, Raft};
+use cloudai_types::limits;
+use prost::Message;
+use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::time::{Instant, timeout_at};
+
+/// Why a command has no reply.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum WriteError {
+    /// Surely not written.
+    #[error("this master does not lead")]
+    NotLeader { leader: Option<Peer> },
+    /// Surely not written.
+    #[error("{} commands wait already; the cluster is busy", limits::PROPOSER_QUEUE_MAX)]
+    Busy,
+    /// May take effect now, later or never: retry with the same request id.
+    #[error("the outcome is unknown: {0}")]
+    Unknown(String),
+}
+
+/// The log index and what `apply` said.
+pub type Outcome = Result<(u64, Reply), WriteError>;
+
+/// Called once with the outcome. Must not block.
+type OnOutcome = Box<dyn FnOnce(Outcome) + Send>;
+
+struct Waiting {
+    command: Command,
+    on_outcome: OnOutcome,
+}
+
+#[derive(Default)]
+pub struct Counters {
+    pub entries: AtomicU64,
+    pub commands: AtomicU64,
+}
+
+/// Cloneable handle of the loop.
+#[derive(Clone)]
+pub struct Proposer {
+    queue: mpsc::Sender<Waiting>,
+    pub counters: Arc<Counters>,
+}
+
+impl Proposer {
+    /// `now_ms` is the leader's clock, milliseconds since the epoch.
+    pub fn start<A>(raft: Raft<A>, now_ms: impl Fn() -> u64 + Send + 'static) -> Proposer
+    where
+        A: Application<Reply = Vec<Reply>>,
+    {
+        let (queue, waiting) = mpsc::channel(limits::PROPOSER_QUEUE_MAX);
+        let counters = Arc::new(Counters::default());
+        tokio::spawn(run(raft, waiting, now_ms, counters.clone()));
+        Proposer { queue, counters }
+    }
+
+    /// Returns after the command was applied here. A full queue is refused, not waited for: the caller decides.
+    pub async fn propose(&self, command: Command) -> Outcome {
+        let (tx, rx) = oneshot::channel();
+        self.queue
+            .try_send(Waiting { command, on_outcome: Box::new(move |outcome| drop(tx.send(outcome))) })
+            .map_err(|_| WriteError::Busy)?;
+        match tokio::time::timeout(limits::WRITE_TIMEOUT.as_duration(), rx).await {
+            Ok(Ok(outcome)) => outcome,
+            Ok(Err(_)) => Err(WriteError::Unknown("this master is stopping".into())),
+            Err(_) => {
+                Err(WriteError::Unknown(format!("no majority confirmed it within {} ms", limits::WRITE_TIMEOUT.0)))
+            }
+        }
+    }
+
+    /// For streams: waits for room in the queue (flow control), and calls `on_outcome` later.
+    pub async fn enqueue(&self, command: Command, on_outcome: impl FnOnce(Outcome) + Send + 'static) {
+        let waiting = Waiting { command, on_outcome: Box::new(on_outcome) };
+        if let Err(mpsc::error::SendError(waiting)) = self.queue.send(waiting).await {
+            (waiting.on_outcome)(Err(WriteError::Unknown("this master is stopping".into())));
+        }
+    }
+}
+
+async fn run<A>(
+    raft: Raft<A>,
+    mut queue: mpsc::Receiver<Waiting>,
+    now_ms: impl Fn() -> u64 + Send + 'static,
+    counters: Arc<Counters>,
+) where
+    A: Application<Reply = Vec<Reply>>,
+{
+    let room = Arc::new(Semaphore::new(limits::PROPOSER_WINDOW));
+    let mut answered_last = 0;
+    loop {
+        // Room first, then the batch: whoever comes while no entry may leave joins it.
+        let permit = room.clone().acquire_owned().await.expect("never closed");
+        let Some(first) = queue.recv().await else { return };
+        let batch = gather(&mut queue, first, answered_last).await;
+        answered_last = batch.commands.len();
+        counters.entries.fetch_add(1, Relaxed);
+        counters.commands.fetch_add(batch.commands.len() as u64, Relaxed);
+        let proposal = Proposal { version: VERSION, at_ms: now_ms(), commands: batch.commands };
+        match raft.enqueue(Bytes::from(proposal.encode_to_vec())).await {
+            Ok(pending) => {
+                tokio::spawn(async move {
+                    answer(pending, batch.callers).await;
+                    drop(permit);
+                });
+            }
+            Err(error) => fail(batch.callers, &error),
+        }
+    }
+}
+
+struct Batch {
+    commands: Vec<Command>,
+    callers: Vec<OnOutcome>,
+    bytes: usize,
+}
+
+impl Batch {
+    fn push(&mut self, w: Waiting) {
+        self.bytes += w.command.encoded_len();
+        self.commands.push(w.command);
+        self.callers.push(w.on_outcome);
+    }
+    fn is_full(&self) -> bool {
+        self.commands.len() >= limits::PROPOSAL_COMMANDS_MAX || self.bytes >= limits::PROPOSAL_BYTES_MAX
+    }
+}
+
+async fn gather(queue: &mut mpsc::Receiver<Waiting>, first: Waiting, answered_last: usize) -> Batch {
+    let mut batch = Batch { commands: vec![], callers: vec![], bytes: 0 };
+    batch.push(first);
+    while !batch.is_full() {
+        let Ok(w) = queue.try_recv() else { break };
+        batch.push(w);
+    }
+    // Those who were just answered are on their way with their next command: wait for most of them, so that one entry
+    // carries all of them and not each second half.
+    let expected = answered_last * 7 / 8;
+    if answered_last > 1 && batch.commands.len() < expected {
+        let until = Instant::now() + limits::PROPOSER_GATHER.as_duration();
+        while !batch.is_full() && batch.commands.len() < expected {
+            let Ok(Some(w)) = timeout_at(until, queue.recv()).await else { break };
+            batch.push(w);
+        }
+    }
+    batch
+}
+
+async fn answer(pending: Pending<Vec<Reply>>, callers: Vec<OnOutcome>) {
+    match pending.outcome().await {
+        Ok(applied) => {
+            debug_assert_eq!(applied.reply.len(), callers.len(), "one reply per command");
+            for (on_outcome, reply) in callers.into_iter().zip(applied.reply) {
+                on_outcome(Ok((applied.index, reply)));
+            }
+        }
+        Err(error) => fail(callers, &error),
+    }
+}
+
+fn fail(callers: Vec<OnOutcome>, error: &ProposeError) {
+    let outcome = match error {
+        ProposeError::NotLeader { leader } => WriteError::NotLeader { leader: leader.clone() },
+        ProposeError::Unknown | ProposeError::Fatal(_) => WriteError::Unknown(error.to_string()),
+    };
+    for on_outcome in callers {
+        on_outcome(Err(outcome.clone()));
+    }
+}

@@ -1,0 +1,414 @@
+//! Starts one master and stops it. Comes in: a configuration, a log and a state store, a signal to stop. Goes out: nothing until
+//! it ends. The order matters: identity, node file, storage, Raft, services, and only then does the node take part.
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, RwLock};
+use std::time::Duration;
+
+use cloudai_api::Health;
+use cloudai_core::command::MemberRole;
+use cloudai_net::{
+    AcceptOptions, Acceptor, CertificateAuthority, ChannelFactory, ChannelOptions, Connections, IdentityFiles,
+    JoinToken, ReloadingTls, Revoked, RevokedSet, Role,
+};
+use cloudai_proto::v1 as pb;
+use cloudai_proto::v1::{control_server, dispatch_server, raft_server};
+use cloudai_raft::{LogStore, MasterNode, Raft, Settings, Watchdog};
+use cloudai_types::limits;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+
+use crate::config::{Join, MasterConfig};
+use crate::control::ControlService;
+use crate::dispatch::DispatchService;
+use crate::forward::Forward;
+use crate::hub::Hub;
+use crate::liveness::Liveness;
+use crate::machine::{Machine, Shared};
+use crate::metrics::Metrics;
+use crate::node::{Node, now_ms};
+use crate::node_file::{NodeFile, NodeFileError};
+use crate::peers::{KnownMaster, Me};
+use crate::proposer::Proposer;
+use crate::raft_link::{Directory, RaftTransport};
+use crate::raft_service::RaftService;
+use crate::registration::Joined;
+use crate::state_store::StateStore;
+use crate::{leadership, registration};
+
+/// Why a master did not start, or ended.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    #[error(
+        "this master has no identity in {dir}: {reason}. Run `cloudai init` for the first masters, or give a join token of `cloudai cluster add NAME`"
+    )]
+    NoIdentity { dir: PathBuf, reason: String },
+    #[error(
+        "the certificate in {dir} is for {found}, the configuration for master '{wanted}': use the right identity directory"
+    )]
+    OtherIdentity { dir: PathBuf, found: String, wanted: String },
+    #[error("joining failed: {0}")]
+    Join(String),
+    #[error(transparent)]
+    NodeFile(#[from] NodeFileError),
+    #[error(
+        "master '{name}' is in no list of founders and has no data in {dir}: it must join with a token of `cloudai cluster add {name}`"
+    )]
+    NotAFounder { name: String, dir: PathBuf },
+    #[error("cannot listen on {addr} for {what}: {source}; is the port taken? choose another with --{what}-listen")]
+    Listen {
+        what: &'static str,
+        addr: String,
+        #[source]
+        source: std::io::Error,
+    },
+    #[error("the storage in {dir} cannot be opened: {reason}")]
+    Storage { dir: PathBuf, reason: String },
+    #[error(transparent)]
+    Raft(#[from] cloudai_raft::StartError),
+    #[error("this master stopped: {0}")]
+    Stopped(String),
+    /// Wiped, copied or removed: its node id is never used again.
+    #[error(
+        "this master is refused by its cluster: {0}. Empty its data directory, run `cloudai cluster add NAME` and join with the new token"
+    )]
+    Refused(String),
+}
+
+/// Opens the two databases of a data directory.
+pub trait OpenStores {
+    type Log: LogStore;
+    type State: StateStore;
+    fn open(&self, log_dir: &Path, state_dir: &Path) -> Result<(Self::Log, Self::State), String>;
+}
+
+/// Runs until `shutdown` resolves or the node can no longer take part.
+pub async fn run<O: OpenStores>(
+    config: MasterConfig,
+    stores: O,
+    shutdown: impl Future<Output = ()>,
+) -> Result<(), RunError> {
+    let identity_dir = config.identity_dir();
+    join_if_needed(&config, &identity_dir).await?;
+    let revoked = Revoked::default();
+    let tls = ReloadingTls::load(IdentityFiles::new(&identity_dir), revoked.clone())
+        .map_err(|e| RunError::NoIdentity { dir: identity_dir.clone(), reason: e.to_string() })?;
+    let identity = tls.identity();
+    if identity.role != Role::Master || identity.name != config.name {
+        let (found, wanted) = (identity.to_string(), config.name.clone());
+        return Err(RunError::OtherIdentity { dir: identity_dir, found, wanted });
+    }
+    let cluster = identity.cluster.to_string();
+    let node_file = node_file(&config, &cluster)?;
+    let me = Arc::new(Me { cluster: cluster.clone(), node: node_file.node, disk: node_file.disk.clone() });
+
+    let listeners = Listeners::bind(&config).await?;
+    let own = listeners.addresses(&config);
+
+    let dir = &config.data_dir;
+    let (log, state) = stores
+        .open(&dir.join("raft"), &dir.join("state"))
+        .map_err(|reason| RunError::Storage { dir: dir.clone(), reason })?;
+    let shared = Shared::open(state)
+        .map_err(|e| RunError::Storage { dir: dir.clone(), reason: format!("the rows cannot be loaded: {e}") })?;
+    let hub = Arc::new(Hub::default());
+    let directory: Directory = {
+        let shared = shared.clone();
+        Arc::new(move |node| {
+            let state = shared.read();
+            state.hot.masters.get(&node).map(|m| KnownMaster { disk: m.disk.clone(), removed: m.removed })
+        })
+    };
+    let channels = ChannelFactory::new(tls.clone());
+    let transport = RaftTransport { channels: channels.clone(), me: me.clone(), directory: directory.clone() };
+    let mut settings = Settings::new(node_file.node, cluster, dir.join("snapshots"));
+    settings.heartbeat = Duration::from_millis(config.raft.heartbeat_ms);
+    settings.election_min = Duration::from_millis(config.raft.election_min_ms);
+    settings.election_max = Duration::from_millis(config.raft.election_max_ms);
+    settings.snapshot_every_entries = config.raft.snapshot_every_entries;
+    let watchdog = Watchdog::new(|hung| {
+        eprintln!("the disk hangs ({hung:?}): this master gives up, so that another one leads");
+        std::process::exit(HUNG_DISK_EXIT);
+    });
+    let machine = Machine::new(shared.clone(), hub.clone());
+    let raft = Raft::start(settings, log, machine, transport, Some(watchdog)).await?;
+    let proposer = Proposer::start(raft.clone(), now_ms);
+
+    let connections = Connections::new();
+    let (stop, mut stopped) = watch::channel(None);
+    let node = Arc::new(Node {
+        me,
+        node_file,
+        shared,
+        hub,
+        raft: raft.clone(),
+        proposer,
+        liveness: Liveness::default(),
+        logs: Default::default(),
+        metrics: Metrics::new(),
+        channels,
+        to_masters: Mutex::default(),
+        directory,
+        revoked: revoked.clone(),
+        identity_dir,
+        leading: RwLock::new(None),
+        stop,
+        members_lock: tokio::sync::Mutex::new(()),
+        heard_leader_ms: Default::default(),
+        own,
+        config,
+    });
+    follow_revocations(&node, connections.clone());
+    let mut tasks = tokio::task::JoinSet::new();
+    tasks.spawn(tls.clone().watch());
+    serve(&node, listeners, &tls, &connections, &mut tasks);
+
+    // Only now: the node can neither campaign nor vote before its services listen.
+    raft.run();
+    found_cluster(&node).await?;
+    tasks.spawn(leadership::run(node.clone()));
+    tasks.spawn(registration::run(node.clone()));
+    tracing::info!(
+        node = node.me.node,
+        name = node.config.name,
+        http = node.own.http_addr,
+        grpc = node.own.grpc_addr,
+        raft = node.own.raft_addr,
+        "master started"
+    );
+
+    let end = tokio::select! {
+        () = shutdown => Ok(()),
+        fatal = raft.failed() => Err(RunError::Stopped(fatal.to_string())),
+        reason = stopped.wait_for(Option::is_some) => {
+            let reason = reason.map(|r| r.clone().unwrap_or_default()).unwrap_or_default();
+            if let Err(error) = node.node_file.quarantine(&node.config.data_dir, &reason) {
+                tracing::error!(%error, "the quarantine cannot be written down");
+            }
+            Err(RunError::Refused(reason))
+        }
+    };
+    if end.is_ok() && node.leading().is_some() {
+        // A planned end hands the leadership over, so that nobody waits for an election.
+        match raft.transfer_leader(None).await {
+            Ok(to) => tracing::info!(to, "handed the leadership over"),
+            Err(error) => tracing::warn!(%error, "the leadership could not be handed over"),
+        }
+    }
+    tasks.shutdown().await;
+    raft.shutdown().await;
+    end
+}
+
+/// The process's exit code when the disk hangs; the watchdog's thread cannot return an error.
+pub const HUNG_DISK_EXIT: i32 = 74;
+
+/// Redeems the token when there is no certificate yet.
+async fn join_if_needed(config: &MasterConfig, identity_dir: &Path) -> Result<(), RunError> {
+    let files = IdentityFiles::new(identity_dir);
+    let Some(Join { masters, token }) = &config.join else { return Ok(()) };
+    if files.is_joined() {
+        return Ok(());
+    }
+    let failed = |e: &dyn std::fmt::Display| RunError::Join(e.to_string());
+    let token: JoinToken = token.parse().map_err(|e| failed(&e))?;
+    if token.name != config.name {
+        return Err(RunError::Join(format!("the token is for '{}', this master is '{}'", token.name, config.name)));
+    }
+    let request = pb::JoinRequest {
+        name: config.name.clone(),
+        secret: token.secret.as_bytes().to_vec().into(),
+        csr_pem: files.request().map_err(|e| failed(&e))?,
+        role: pb::join_request::Role::Master as i32,
+        hosts: vec![],
+    };
+    let factory = ChannelFactory::joining(token.ca);
+    let mut last = String::from("no master is named in the configuration");
+    for address in masters {
+        let channel = factory.channel(address, &ChannelOptions::calls()).map_err(|e| failed(&e))?;
+        match dispatch_client(channel).join(request.clone()).await {
+            Ok(reply) => {
+                let reply = reply.into_inner();
+                CertificateAuthority::from_pem(&reply.ca_pem, &reply.ca_key_pem)
+                    .map_err(|e| failed(&e))?
+                    .save(identity_dir)
+                    .map_err(|e| failed(&e))?;
+                files.install(&reply.cert_pem, &reply.ca_pem, Some(&token.ca)).map_err(|e| failed(&e))?;
+                let masters = reply.masters.into_iter().map(|m| m.raft).collect();
+                Joined { node: reply.node_id, masters }.save(&config.data_dir).map_err(|e| failed(&e))?;
+                return Ok(());
+            }
+            Err(status) => last = format!("{address}: {}", status.message()),
+        }
+    }
+    Err(RunError::Join(last))
+}
+
+fn dispatch_client(
+    channel: tonic::transport::Channel,
+) -> pb::dispatch_client::DispatchClient<tonic::transport::Channel> {
+    pb::dispatch_client::DispatchClient::new(channel)
+}
+
+fn node_file(config: &MasterConfig, cluster: &str) -> Result<NodeFile, RunError> {
+    if let Some(file) = NodeFile::load(&config.data_dir, cluster)? {
+        return Ok(file);
+    }
+    let joined = Joined::load(&config.data_dir).map(|j| j.node);
+    let founder = || config.founders.iter().find(|f| f.name == config.name).map(|f| f.id);
+    let node = joined
+        .or_else(founder)
+        .ok_or_else(|| RunError::NotAFounder { name: config.name.clone(), dir: config.data_dir.clone() })?;
+    Ok(NodeFile::create(&config.data_dir, cluster, node, rand::random())?)
+}
+
+/// The three sockets, bound before anything else so that a taken port is found at once.
+struct Listeners {
+    http: TcpListener,
+    grpc: TcpListener,
+    raft: TcpListener,
+}
+
+impl Listeners {
+    async fn bind(config: &MasterConfig) -> Result<Self, RunError> {
+        let bind = async |what: &'static str, addr: &str| {
+            TcpListener::bind(addr).await.map_err(|source| RunError::Listen { what, addr: addr.to_owned(), source })
+        };
+        Ok(Listeners {
+            http: bind("http", &config.http_listen).await?,
+            grpc: bind("grpc", &config.grpc_listen).await?,
+            raft: bind("raft", &config.raft_listen).await?,
+        })
+    }
+
+    /// How others reach this master.
+    fn addresses(&self, config: &MasterConfig) -> MasterNode {
+        let founder = config.founders.iter().find(|f| f.name == config.name);
+        if let Some(f) = founder {
+            return MasterNode {
+                name: f.name.clone(),
+                raft_addr: f.raft_addr.clone(),
+                grpc_addr: f.grpc_addr.clone(),
+                http_addr: f.http_addr.clone(),
+            };
+        }
+        let address = |listener: &TcpListener| {
+            let local = listener.local_addr().ok();
+            let host = match (&config.advertise_host, local) {
+                (Some(host), _) => host.clone(),
+                (None, Some(a)) if !a.ip().is_unspecified() => a.ip().to_string(),
+                (None, _) => host_name(),
+            };
+            format!("{host}:{}", local.map_or(0, |a| a.port()))
+        };
+        MasterNode {
+            name: config.name.clone(),
+            raft_addr: address(&self.raft),
+            grpc_addr: address(&self.grpc),
+            http_addr: address(&self.http),
+        }
+    }
+}
+
+fn host_name() -> String {
+    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    let name = name.trim();
+    if name.is_empty() { "localhost".to_owned() } else { name.to_owned() }
+}
+
+/// Revocations come from the replicated state: the set for new connections, and a cut for live ones.
+fn follow_revocations<S: StateStore>(node: &Arc<Node<S>>, connections: Connections) {
+    let revoked = node.revoked.clone();
+    let shared = node.shared.clone();
+    let refresh = move || {
+        let state = shared.read();
+        let role = |byte: u8| if byte == MemberRole::Master as u8 { Role::Master } else { Role::Worker };
+        let names = state.hot.revoked.iter().map(|(byte, name)| (role(*byte), name.clone())).collect();
+        revoked.replace(RevokedSet { names, serials: Default::default() });
+    };
+    refresh();
+    node.hub.on_revoked(move |role, name| {
+        refresh();
+        let role = match role {
+            MemberRole::Worker => Role::Worker,
+            MemberRole::Master => Role::Master,
+        };
+        let cut = connections.cut(|peer| peer.identity.as_ref().is_some_and(|i| i.role == role && i.name == name));
+        tracing::warn!(%role, name, connections = cut, "revoked: its connections are cut");
+    });
+}
+
+fn serve<S: StateStore>(
+    node: &Arc<Node<S>>,
+    listeners: Listeners,
+    tls: &Arc<ReloadingTls>,
+    connections: &Connections,
+    tasks: &mut tokio::task::JoinSet<()>,
+) {
+    let accept = |listener, options| Acceptor::spawn(listener, tls.clone(), options, connections.clone());
+    let server = || {
+        tonic::transport::Server::builder()
+            .http2_keepalive_interval(Some(Duration::from_secs(10)))
+            .http2_keepalive_timeout(Some(Duration::from_secs(5)))
+    };
+
+    let incoming = accept(listeners.raft, AcceptOptions::raft());
+    let service = raft_server::RaftServer::new(RaftService { node: node.clone() })
+        .max_decoding_message_size(limits::RAFT_MESSAGE_BYTES_MAX)
+        .max_encoding_message_size(limits::RAFT_MESSAGE_BYTES_MAX);
+    let router =
+        server().initial_stream_window_size(4 << 20).initial_connection_window_size(16 << 20).add_service(service);
+    tasks.spawn(async move { ended("raft", router.serve_with_incoming(incoming).await) });
+
+    let incoming = accept(listeners.grpc, AcceptOptions::control());
+    let control = control_server::ControlServer::new(ControlService { node: node.clone() })
+        .max_decoding_message_size(limits::GRPC_MESSAGE_BYTES_MAX);
+    let dispatch = dispatch_server::DispatchServer::new(DispatchService { node: node.clone() })
+        .max_decoding_message_size(limits::GRPC_MESSAGE_BYTES_MAX);
+    let forward = node.clone();
+    let router = server()
+        .initial_stream_window_size(1 << 20)
+        .initial_connection_window_size(4 << 20)
+        .layer(tower::layer::layer_fn(move |inner| Forward::new(forward.clone(), inner)))
+        .add_service(control)
+        .add_service(dispatch);
+    tasks.spawn(async move { ended("grpc", router.serve_with_incoming(incoming).await) });
+
+    let incoming = accept(listeners.http, AcceptOptions::http());
+    let health: Arc<dyn Health> = Arc::new(crate::health::MasterHealth { node: node.clone() });
+    tasks.spawn(cloudai_api::serve(incoming, health));
+}
+
+fn ended(what: &str, result: Result<(), tonic::transport::Error>) {
+    if let Err(error) = result {
+        tracing::error!(%error, "the {what} service ended");
+    }
+}
+
+/// The founder with the lowest id forms the group, once. It asks nobody: the others are empty, or they refuse its disk.
+async fn found_cluster<S: StateStore>(node: &Node<S>) -> Result<(), RunError> {
+    let first = node.config.founders.iter().map(|f| f.id).min();
+    if first != Some(node.me.node) || node.raft.is_initialized().await.map_err(|e| RunError::Stopped(e.to_string()))? {
+        return Ok(());
+    }
+    let founders: BTreeMap<u64, MasterNode> = node
+        .config
+        .founders
+        .iter()
+        .map(|f| {
+            let master = MasterNode {
+                name: f.name.clone(),
+                raft_addr: f.raft_addr.clone(),
+                grpc_addr: f.grpc_addr.clone(),
+                http_addr: f.http_addr.clone(),
+            };
+            (f.id, master)
+        })
+        .collect();
+    match node.raft.initialize(founders).await {
+        Ok(()) | Err(cloudai_raft::InitializeError::AlreadyInitialized) => Ok(()),
+        Err(e) => Err(RunError::Stopped(e.to_string())),
+    }
+}

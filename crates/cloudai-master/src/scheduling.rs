@@ -1,0 +1,50 @@
+//! The leader's scheduling loop. Comes in: wake-ups from the hub. Goes out: placements to the proposer. A pass reads the state
+//! under its lock, decides with the pure [`plan`], proposes, and waits for `apply` to accept before the next pass, so no
+//! pass ever plans with room that is already promised.
+
+use std::time::Instant;
+
+use cloudai_core::Command;
+use cloudai_core::command::{Kind, PlaceTasks};
+use cloudai_scheduler::{PlanState, Policy, plan};
+use cloudai_types::limits;
+use tokio_util::sync::CancellationToken;
+
+use crate::node::Node;
+use crate::state_store::StateStore;
+
+/// Runs while this master leads.
+pub async fn run<S: StateStore>(node: &Node<S>, leading: &CancellationToken) {
+    let mut memory = PlanState::default();
+    loop {
+        let began = Instant::now();
+        let pass = {
+            let state = node.shared.read();
+            plan(&state.hot, &Policy::of(&state.hot), &mut memory)
+        };
+        node.metrics.pass(began.elapsed(), pass.placed);
+        let more = pass.more;
+        if !pass.groups.is_empty() {
+            let place = PlaceTasks { groups: pass.groups };
+            match node.proposer.propose(Command::new("leader", Kind::PlaceTasks(place))).await {
+                Ok(_) => {}
+                Err(error) => {
+                    // The state is looked at again; what was placed after all is seen there.
+                    tracing::debug!(%error, "placements have no outcome");
+                    tokio::time::sleep(limits::SCHEDULE_RETRY.as_duration()).await;
+                    node.hub.schedule.notify_one();
+                }
+            }
+        }
+        if more {
+            if leading.is_cancelled() {
+                return;
+            }
+            continue;
+        }
+        tokio::select! {
+            () = leading.cancelled() => return,
+            () = node.hub.schedule.notified() => {}
+        }
+    }
+}
