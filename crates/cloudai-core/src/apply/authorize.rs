@@ -73,7 +73,7 @@ fn authorize_master(hot: &mut Hot, out: &mut Out, command: Authorize) -> Result<
         return Err(Refusal::TooMany(standing));
     }
     let known: Option<MemberRow> = out.read(Family::Member, &member_key(MemberRole::Master, &name));
-    let unused = known.filter(|row| row.key_hash.is_empty() && !is_removed(hot, row.node));
+    let unused = known.filter(|row| row.node > 0 && row.key_hash.is_empty() && !is_removed(hot, row.node));
     let node = unused.map_or_else(|| new_node(hot), |row| row.node);
     write_member(hot, out, MemberRole::Master, name, MemberRow { secret_hash, node, ..Default::default() });
     Ok(Reply::Authorized { worker: None, node: Some(node) })

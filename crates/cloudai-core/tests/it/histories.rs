@@ -99,6 +99,24 @@ pub fn entries(
     proptest::collection::vec((advance, proptest::collection::vec(step(), commands)), length)
 }
 
+/// Workers come and go all the time, and hardly anything ends well: tasks get to their last loss.
+pub fn unlucky(length: std::ops::Range<usize>) -> impl Strategy<Value = Vec<EntrySteps>> {
+    let submit =
+        Step::Submit { namespace: 0, request: 0, body: 0, count: 2, cpu: 1, attempts: 3, priority: 0, zone: false };
+    let report = |n, state| vec![(n, state, Some(Reason::Kind(ReasonKind::EngineError as i32)))];
+    let step = prop_oneof![
+        1 => Just(submit),
+        8 => (any::<u16>(), any::<u16>()).prop_map(|(job, worker)| Step::Place { job, worker, many: 3, skip: 0 }),
+        6 => any::<u16>().prop_map(|worker| Step::Register { worker, cpu: 8, zone: true }),
+        4 => any::<u16>().prop_map(|worker| Step::Lose { worker, miss: false }),
+        5 => (any::<u16>(), 1..6i32)
+            .prop_map(move |(n, state)| Step::Report { attempts: report(n, state), miss: Miss::Nothing }),
+        1 => (0..3u8).prop_map(|name| Step::Revoke { master: false, name }),
+        3 => (0..3u8).prop_map(|name| Step::Authorize { master: false, name, token: 0 }),
+    ];
+    proptest::collection::vec((5_000i64..20_000, step.prop_map(|step| vec![step])), length)
+}
+
 fn step() -> impl Strategy<Value = Step> {
     let submit = (0..3u8, 0..6u8, 0..2u8, 0..6u8, 0..4u8, 0..4u8, -2..3i8, any::<bool>()).prop_map(
         |(namespace, request, body, count, cpu, attempts, priority, zone)| Step::Submit {
@@ -118,7 +136,8 @@ fn step() -> impl Strategy<Value = Step> {
         1 => Just(None),
         3 => Just(Some(Reason::Exit(0))),
         3 => Just(Some(Reason::Exit(3))),
-        4 => (-1..17i32).prop_map(|k| Some(Reason::Kind(k))),
+        3 => (-1..17i32).prop_map(|k| Some(Reason::Kind(k))),
+        4 => Just(Some(Reason::Kind(ReasonKind::EngineError as i32))),
     ];
     let state = prop_oneof![4 => Just(5i32), 4 => -1..8i32];
     let miss = prop_oneof![12 => Just(Miss::Nothing), 1 => Just(Miss::Session), 1 => Just(Miss::Worker), 1 => Just(Miss::Number)];
