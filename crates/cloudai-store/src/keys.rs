@@ -8,7 +8,10 @@ pub enum Keys<'a> {
     /// Keys that begin with this.
     Prefix(&'a [u8]),
     /// `from` inclusive to `to` exclusive; `None`: open.
-    Range { from: Option<&'a [u8]>, to: Option<&'a [u8]> },
+    Range {
+        from: Option<&'a [u8]>,
+        to: Option<&'a [u8]>,
+    },
 }
 
 /// Family byte and key, as the database has it.

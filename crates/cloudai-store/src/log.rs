@@ -50,15 +50,21 @@ pub enum OpenLogError {
         source: io::Error,
     },
     /// RocksDB found damage that is not a torn tail.
-    #[error("the log in {path} is damaged: {source}. Move the directory away, remove this master, and let it join under a new id")]
+    #[error(
+        "the log in {path} is damaged: {source}. Move the directory away, remove this master, and let it join under a new id"
+    )]
     Damaged {
         path: String,
         #[source]
         source: io::Error,
     },
-    #[error("the log in {path} lacks entry {missing}. Move the directory away, remove this master, and let it join under a new id")]
+    #[error(
+        "the log in {path} lacks entry {missing}. Move the directory away, remove this master, and let it join under a new id"
+    )]
     Gap { path: String, missing: u64 },
-    #[error("entry {index} of the log in {path} is damaged: {why}. Move the directory away, remove this master, and let it join under a new id")]
+    #[error(
+        "entry {index} of the log in {path} is damaged: {why}. Move the directory away, remove this master, and let it join under a new id"
+    )]
     BadEntry { path: String, index: u64, why: &'static str },
 }
 
@@ -238,10 +244,8 @@ impl RocksLog {
         log.set_max_write_buffer_number(4);
         log.set_compression_type(DBCompressionType::None); // most entries die before a compaction sees them
         log.set_block_based_table_factory(&table_options(16 << 20));
-        let families = [
-            ColumnFamilyDescriptor::new("default", log),
-            ColumnFamilyDescriptor::new(META, Options::default()),
-        ];
+        let families =
+            [ColumnFamilyDescriptor::new("default", log), ColumnFamilyDescriptor::new(META, Options::default())];
         let db = DB::open_cf_descriptors(&o, dir, families).map_err(|e| match e.kind() {
             rocksdb::ErrorKind::Corruption => OpenLogError::Damaged { path: path(), source: io_error(e) },
             _ if is_locked(&e) => OpenLogError::InUse { path: path(), source: io_error(e) },

@@ -16,7 +16,9 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use bytes::Bytes;
 use rocksdb::checkpoint::Checkpoint;
-use rocksdb::{DB, DBCompressionType, Direction, IteratorMode, Options, ReadOptions, SnapshotWithThreadMode, WriteBatch};
+use rocksdb::{
+    DB, DBCompressionType, Direction, IteratorMode, Options, ReadOptions, SnapshotWithThreadMode, WriteBatch,
+};
 
 use crate::db::{base_options, io_error, is_locked, sync_dir, sync_files, table_options};
 use crate::keys::{Keys, row_key};
@@ -39,7 +41,9 @@ pub enum OpenStateError {
         source: io::Error,
     },
     /// The log cannot make up for it if it was purged meanwhile.
-    #[error("the state in {path} is damaged: {source}. Move the directory away, remove this master, and let it join under a new id")]
+    #[error(
+        "the state in {path} is damaged: {source}. Move the directory away, remove this master, and let it join under a new id"
+    )]
     Damaged {
         path: String,
         #[source]

@@ -13,9 +13,7 @@ use openraft::testing::log::{StoreBuilder, Suite};
 struct Build;
 
 impl StoreBuilder<Types, LogAdapter<RocksLog>, Machine<Rows>, tempfile::TempDir> for Build {
-    async fn build(
-        &self,
-    ) -> Result<(tempfile::TempDir, LogAdapter<RocksLog>, Machine<Rows>), StorageError<Types>> {
+    async fn build(&self) -> Result<(tempfile::TempDir, LogAdapter<RocksLog>, Machine<Rows>), StorageError<Types>> {
         let dir = tempfile::tempdir().unwrap();
         let log = LogAdapter::open(RocksLog::open(&dir.path().join("log")).unwrap()).unwrap();
         let snapshots = Arc::new(Snapshots::open(&dir.path().join("snapshots")).unwrap());

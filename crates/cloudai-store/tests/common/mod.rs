@@ -4,15 +4,16 @@
 use std::collections::BTreeSet;
 use std::io;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, Weak};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use cloudai_raft::{
-    Application, CallKind, CheckpointJob, HandleError, Link, NodeId, PeerAddress, Purpose, Raft, Transport,
-    TransportError,
+    Application, CallKind, CheckpointJob, HandleError, Link, LogBounds, LogEntry, LogPosition, LogStore, MetaKey,
+    NodeId, OnDurable, PeerAddress, Purpose, Raft, Transport, TransportError,
 };
-use cloudai_store::{Keys, RocksState, RowsOverlay};
+use cloudai_store::{Keys, RocksLog, RocksState, RowsOverlay};
 use futures::StreamExt;
 use futures::stream::BoxStream;
 
@@ -76,6 +77,46 @@ impl Application for Rows {
     }
 }
 
+/// A log whose disk can be said to hang.
+#[derive(Clone)]
+pub struct HangingLog {
+    pub log: RocksLog,
+    pub hangs: Arc<AtomicBool>,
+}
+
+impl LogStore for HangingLog {
+    fn bounds(&self) -> io::Result<LogBounds> {
+        self.log.bounds()
+    }
+    fn read(&self, from: u64, to: u64, bytes_max: usize) -> io::Result<Vec<LogEntry>> {
+        self.log.read(from, to, bytes_max)
+    }
+    fn append(&self, entries: Vec<LogEntry>, on_durable: OnDurable) -> io::Result<()> {
+        self.log.append(entries, on_durable)
+    }
+    fn truncate_after(&self, last: Option<u64>) -> io::Result<()> {
+        self.log.truncate_after(last)
+    }
+    fn purge(&self, upto: LogPosition) -> io::Result<()> {
+        self.log.purge(upto)
+    }
+    fn save_meta(&self, key: MetaKey, value: Option<Bytes>) -> io::Result<()> {
+        self.log.save_meta(key, value)
+    }
+    fn save_meta_synced(&self, key: MetaKey, value: Bytes, on_durable: OnDurable) -> io::Result<()> {
+        self.log.save_meta_synced(key, value, on_durable)
+    }
+    fn load_meta(&self, key: MetaKey) -> io::Result<Option<Bytes>> {
+        self.log.load_meta(key)
+    }
+    fn busy_since(&self) -> Option<Instant> {
+        match self.hangs.load(Ordering::Relaxed) {
+            true => Instant::now().checked_sub(Duration::from_secs(60)),
+            false => self.log.busy_since(),
+        }
+    }
+}
+
 type Node = Arc<Mutex<Option<Raft<Rows>>>>;
 
 /// Every node's server side, and who is cut off.
@@ -104,7 +145,11 @@ impl Wires {
 
     pub fn cut(&self, id: NodeId, is_cut: bool) {
         let mut w = self.0.lock().unwrap();
-        if is_cut { w.cut.insert(id) } else { w.cut.remove(&id) };
+        if is_cut {
+            w.cut.insert(id)
+        } else {
+            w.cut.remove(&id)
+        };
     }
 
     pub fn damage_next_snapshot(&self, chunk: usize) {
@@ -175,9 +220,8 @@ impl Link for WireLink {
         _open_within: Duration,
     ) -> Result<BoxStream<'static, Result<Bytes, TransportError>>, TransportError> {
         let (wire, target) = (self.wire.clone(), self.target);
-        let there = frames.map(move |f| {
-            if is_open(&wire, target) { Ok(f) } else { Err(TransportError::Broken("cut".into())) }
-        });
+        let there =
+            frames.map(move |f| if is_open(&wire, target) { Ok(f) } else { Err(TransportError::Broken("cut".into())) });
         let (wire, target) = (self.wire.clone(), self.target);
         let back = self.peer()?.handle_append_stream(there).map(move |r| {
             if is_open(&wire, target) { r.map_err(broken) } else { Err(TransportError::Broken("cut".into())) }
