@@ -108,11 +108,11 @@ pub fn unlucky(length: std::ops::Range<usize>) -> impl Strategy<Value = Vec<Entr
         1 => Just(submit),
         8 => (any::<u16>(), any::<u16>()).prop_map(|(job, worker)| Step::Place { job, worker, many: 3, skip: 0 }),
         6 => any::<u16>().prop_map(|worker| Step::Register { worker, cpu: 8, zone: true }),
-        4 => any::<u16>().prop_map(|worker| Step::Lose { worker, miss: false }),
+        3 => any::<u16>().prop_map(|worker| Step::Lose { worker, miss: false }),
         5 => (any::<u16>(), 1..6i32)
             .prop_map(move |(n, state)| Step::Report { attempts: report(n, state), miss: Miss::Nothing }),
-        1 => (0..3u8).prop_map(|name| Step::Revoke { master: false, name }),
-        3 => (0..3u8).prop_map(|name| Step::Authorize { master: false, name, token: 0 }),
+        2 => (0..3u8).prop_map(|name| Step::Revoke { master: false, name }),
+        5 => (0..3u8).prop_map(|name| Step::Authorize { master: false, name, token: 0 }),
     ];
     proptest::collection::vec((5_000i64..20_000, step.prop_map(|step| vec![step])), length)
 }

@@ -13,7 +13,7 @@ use proptest::test_runner::TestRunner;
 use prost::Message;
 
 use crate::canonical::canonical;
-use crate::histories::{EntrySteps, entries, prelude, register, resolve, unlucky};
+use crate::histories::{EntrySteps, Step, entries, prelude, register, resolve, unlucky};
 use crate::watcher::{Seen, Watcher};
 use crate::world::World;
 
@@ -146,11 +146,27 @@ fn histories_make_every_move_of_the_tables() {
         let history = unlucky(80..81).new_tree(&mut runner).expect("a history").current();
         watch(&history, &mut seen);
     }
+    watch(&lost_four_times_then_revoked(), &mut seen);
     // Births that the histories' fixed beginning makes.
     seen.workers.insert((None, WorkerState::Authorized, Owner::Authorize));
     assert_eq!(all(transitions::TASK).difference(&seen.tasks).collect::<Vec<_>>(), [].as_slice() as &[&_]);
     assert_eq!(all(transitions::ATTEMPT).difference(&seen.attempts).collect::<Vec<_>>(), [].as_slice() as &[&_]);
     assert_eq!(all(transitions::WORKER).difference(&seen.workers).collect::<Vec<_>>(), [].as_slice() as &[&_]);
+}
+
+/// Too rare to wait for: the fifth loss of a task is the revocation of its worker.
+fn lost_four_times_then_revoked() -> Vec<EntrySteps> {
+    let count = 1;
+    let submit =
+        Step::Submit { namespace: 0, request: 0, body: 0, count, cpu: 1, attempts: 1, priority: 0, zone: false };
+    let register = Step::Register { worker: 0, cpu: 8, zone: true };
+    let place = Step::Place { job: 0, worker: 0, many: 0, skip: 0 };
+    let mut steps = vec![submit];
+    for _loss in 1..limits::LOSSES_MAX {
+        steps.extend([register.clone(), place.clone(), Step::Lose { worker: 0, miss: false }]);
+    }
+    steps.extend([register, place, Step::Revoke { master: false, name: 0 }]);
+    steps.into_iter().map(|step| (20_000, vec![step])).collect()
 }
 
 fn watch(history: &[EntrySteps], seen: &mut Seen) {
