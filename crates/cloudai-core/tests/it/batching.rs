@@ -9,8 +9,10 @@ use crate::canonical::canonical;
 use crate::histories::{entries, prelude, resolve};
 use crate::world::World;
 
+type RowList = Vec<(Family, Vec<u8>, Vec<u8>)>;
+
 /// Log indexes and digests are about entries; everything else is about commands.
-fn outcome(world: &World) -> (String, Vec<(Family, Vec<u8>, Vec<u8>)>) {
+fn outcome(world: &World) -> (String, RowList) {
     let mut hot: Hot = world.hot.clone();
     hot.digest = 0;
     hot.jobs.values_mut().flat_map(|job| job.active.values_mut()).for_each(|a| a.assigned_index = 0);

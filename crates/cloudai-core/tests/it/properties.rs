@@ -146,7 +146,11 @@ fn histories_make_every_move_of_the_tables() {
         let history = unlucky(80..81).new_tree(&mut runner).expect("a history").current();
         watch(&history, &mut seen);
     }
-    watch(&lost_four_times_then_revoked(), &mut seen);
+    // Moves that are too rare to wait for.
+    let (lose, revoke) = (Step::Lose { worker: 0, miss: false }, Step::Revoke { master: false, name: 0 });
+    watch(&a_task_with_four_losses_and(vec![lose]), &mut seen);
+    watch(&a_task_with_four_losses_and(vec![revoke.clone()]), &mut seen);
+    watch(&a_task_with_four_losses_and(vec![Step::Cancel(0), revoke]), &mut seen);
     // Births that the histories' fixed beginning makes.
     seen.workers.insert((None, WorkerState::Authorized, Owner::Authorize));
     assert_eq!(all(transitions::TASK).difference(&seen.tasks).collect::<Vec<_>>(), [].as_slice() as &[&_]);
@@ -154,8 +158,8 @@ fn histories_make_every_move_of_the_tables() {
     assert_eq!(all(transitions::WORKER).difference(&seen.workers).collect::<Vec<_>>(), [].as_slice() as &[&_]);
 }
 
-/// Too rare to wait for: the fifth loss of a task is the revocation of its worker.
-fn lost_four_times_then_revoked() -> Vec<EntrySteps> {
+/// Its fifth attempt is live when `last` comes.
+fn a_task_with_four_losses_and(last: Vec<Step>) -> Vec<EntrySteps> {
     let count = 1;
     let submit =
         Step::Submit { namespace: 0, request: 0, body: 0, count, cpu: 1, attempts: 1, priority: 0, zone: false };
@@ -165,7 +169,8 @@ fn lost_four_times_then_revoked() -> Vec<EntrySteps> {
     for _loss in 1..limits::LOSSES_MAX {
         steps.extend([register.clone(), place.clone(), Step::Lose { worker: 0, miss: false }]);
     }
-    steps.extend([register, place, Step::Revoke { master: false, name: 0 }]);
+    steps.extend([register, place]);
+    steps.extend(last);
     steps.into_iter().map(|step| (20_000, vec![step])).collect()
 }
 
