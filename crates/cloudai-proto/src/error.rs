@@ -48,18 +48,14 @@ impl ErrorInfo {
 
     /// What the peer said; a status without an [`ErrorInfo`] (a proxy, a broken connection) becomes one by its code.
     pub fn from_status(status: &Status) -> ErrorInfo {
-        let carried = status
-            .metadata()
-            .get_bin(ERROR_KEY)
-            .and_then(|v| v.to_bytes().ok())
-            .and_then(|b| ErrorInfo::decode(b).ok())
-            .filter(|e| e.kind() != ErrorKind::Unspecified);
-        carried.unwrap_or_else(|| ErrorInfo::new(kind_of(status.code()), status.message()))
+        Self::carried_by(status).unwrap_or_else(|| ErrorInfo::new(kind_of(status.code()), status.message()))
     }
 
-    /// True when the info came from a master of ours, and not from the transport.
-    pub fn is_carried_by(status: &Status) -> bool {
-        status.metadata().get_bin(ERROR_KEY).is_some()
+    /// What a master of ours said, as opposed to the transport. A kind that this build does not know counts as not said: its code
+    /// decides.
+    pub fn carried_by(status: &Status) -> Option<ErrorInfo> {
+        let bytes = status.metadata().get_bin(ERROR_KEY)?.to_bytes().ok()?;
+        ErrorInfo::decode(bytes).ok().filter(|e| e.kind() != ErrorKind::Unspecified)
     }
 
     /// What and why, in one sentence.
@@ -111,7 +107,7 @@ mod tests {
         let status = sent.clone().into_status();
         assert_eq!(status.code(), Code::Unavailable);
         assert_eq!(status.message(), "this master does not lead: m2 does");
-        assert!(ErrorInfo::is_carried_by(&status));
+        assert_eq!(ErrorInfo::carried_by(&status).as_ref(), Some(&sent));
         assert_eq!(ErrorInfo::from_status(&status), sent);
     }
 
@@ -119,6 +115,8 @@ mod tests {
     fn a_status_of_the_transport_gets_a_kind() {
         let e = ErrorInfo::from_status(&Status::unavailable("tcp connect error"));
         assert_eq!((e.kind(), e.what.as_str()), (ErrorKind::Unreachable, "tcp connect error"));
-        assert!(!ErrorInfo::is_carried_by(&Status::unavailable("")));
+        assert_eq!(ErrorInfo::carried_by(&Status::unavailable("")), None);
+        let newer = ErrorInfo { kind: 999, what: "new".into(), ..Default::default() };
+        assert_eq!(ErrorInfo::carried_by(&newer.into_status()), None);
     }
 }

@@ -3,8 +3,8 @@
 
 use std::fmt::Debug;
 
-use prost::Message;
 use proptest::prelude::*;
+use prost::Message;
 
 use cloudai_types::{ClusterConfig, EndReason, JobSpec, OnDisconnect, ReasonKind, Resources, ScorePolicy, spec::Mount};
 

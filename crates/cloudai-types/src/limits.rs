@@ -114,6 +114,13 @@ pub const LOG_CHUNK_BYTES_MAX: usize = 64 << 10;
 /// A client retries through other masters this long before it gives up.
 pub const CLIENT_RETRY: Millis = Millis(30_000);
 pub const CONNECT_TIMEOUT: Millis = Millis(2_000);
+/// One call to one master; after that the next one is asked. Above `WRITE_TIMEOUT`, so that a master answers first.
+pub const CLIENT_CALL_TIMEOUT: Millis = Millis(15_000);
+/// Pause after every master was asked once, doubled per round, up to the cap.
+pub const CLIENT_BACKOFF_FIRST: Millis = Millis(50);
+pub const CLIENT_BACKOFF_MAX: Millis = Millis(1_000);
+/// Largest reply that a client reads: a full page of tasks with their reasons.
+pub const CLIENT_MESSAGE_BYTES_MAX: usize = 64 << 20;
 
 // ---- Raft and its stores ----------------------------------------------------------------------------------------------
 

@@ -1,0 +1,60 @@
+//! One function per question, each a line: the request goes through [`Client::call`]. What may be repeated safely is decided here.
+
+use cloudai_proto::v1::*;
+
+use crate::call::Repeat;
+use crate::client::Client;
+use crate::error::CallError;
+
+/// Reads: any master, any number of times.
+macro_rules! reads {
+    ($($(#[$doc:meta])* $name:ident($request:ty) -> $reply:ty;)*) => {
+        impl Client {
+            $($(#[$doc])*
+            pub async fn $name(&self, request: $request) -> Result<$reply, CallError> {
+                self.read(|mut c| { let r = request.clone(); async move { c.$name(r).await } }).await
+            })*
+        }
+    };
+}
+
+/// Writes.
+macro_rules! writes {
+    ($($(#[$doc:meta])* $name:ident($request:ty) -> $reply:ty, $repeat:expr;)*) => {
+        impl Client {
+            $($(#[$doc])*
+            pub async fn $name(&self, request: $request) -> Result<$reply, CallError> {
+                self.call($repeat, |mut c| { let r = request.clone(); async move { c.$name(r).await } }).await
+            })*
+        }
+    };
+}
+
+reads! {
+    list_jobs(ListJobsRequest) -> ListJobsReply;
+    get_job(GetJobRequest) -> GetJobReply;
+    list_tasks(ListTasksRequest) -> ListTasksReply;
+    get_task(GetTaskRequest) -> GetTaskReply;
+    explain_task(ExplainTaskRequest) -> Explanation;
+    list_workers(ListWorkersRequest) -> ListWorkersReply;
+    get_worker(GetWorkerRequest) -> GetWorkerReply;
+    queue(QueueRequest) -> QueueReply;
+    cluster_status(ClusterStatusRequest) -> ClusterStatusReply;
+}
+
+writes! {
+    /// A job that is cancelled already stays so.
+    cancel_job(CancelJobRequest) -> CancelJobReply, Repeat::Safe;
+    /// A repetition makes a new token and voids the first one, which nobody has seen.
+    authorize_worker(AuthorizeWorkerRequest) -> AuthorizeReply, Repeat::Safe;
+    revoke_worker(RevokeWorkerRequest) -> ChangeReply, Repeat::Safe;
+    drain_worker(DrainWorkerRequest) -> ChangeReply, Repeat::Safe;
+    resume_worker(ResumeWorkerRequest) -> ChangeReply, Repeat::Safe;
+    set_config(SetConfigRequest) -> ChangeReply, Repeat::Safe;
+    /// As for workers: the token of the last repetition is the valid one.
+    add_master(AddMasterRequest) -> AuthorizeReply, Repeat::Safe;
+    /// Once: after an unknown outcome, look at the members first.
+    remove_master(RemoveMasterRequest) -> ChangeReply, Repeat::Never;
+    /// Once: after an unknown outcome, look who leads.
+    transfer_leader(TransferLeaderRequest) -> TransferLeaderReply, Repeat::Never;
+}

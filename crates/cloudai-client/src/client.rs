@@ -1,0 +1,133 @@
+//! The client itself: who we are, where masters may be, and which one answered last.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use cloudai_net::channel::parse_address;
+use cloudai_net::{ChannelFactory, ChannelOptions, Identity, IdentityFiles, ReloadingTls, Revoked};
+use cloudai_proto::v1::control_client::ControlClient;
+use cloudai_types::limits;
+use tonic::transport::Channel;
+
+use crate::error::OpenError;
+
+pub(crate) type Control = ControlClient<Channel>;
+
+/// What a client needs to know.
+#[derive(Debug, Clone)]
+pub struct ClientOptions {
+    /// `HOST:PORT` of masters' gRPC ports, or `https://HOST:PORT`; tried in this order.
+    pub addresses: Vec<String>,
+    /// Directory with key.pem, cert.pem and ca.pem.
+    pub identity_dir: PathBuf,
+    /// How long a repeatable request goes from master to master.
+    pub retry_for: Duration,
+}
+
+impl ClientOptions {
+    pub fn new(addresses: Vec<String>, identity_dir: impl Into<PathBuf>) -> Self {
+        ClientOptions { addresses, identity_dir: identity_dir.into(), retry_for: limits::CLIENT_RETRY.as_duration() }
+    }
+}
+
+/// Cheap to clone; clones share connections and the knowledge of who answered last.
+#[derive(Clone)]
+pub struct Client {
+    pub(crate) shared: Arc<Shared>,
+}
+
+pub(crate) struct Shared {
+    factory: ChannelFactory,
+    identity: Arc<Identity>,
+    /// As given, in order.
+    pub(crate) addresses: Vec<String>,
+    pub(crate) retry_for: Duration,
+    known: Mutex<Known>,
+}
+
+struct Known {
+    channels: BTreeMap<String, Channel>,
+    /// Answered last.
+    preferred: String,
+}
+
+impl Client {
+    /// Reads the identity; connects at the first call.
+    pub fn open(options: &ClientOptions) -> Result<Client, OpenError> {
+        let files = IdentityFiles::new(&options.identity_dir);
+        let tls = ReloadingTls::load(files, Revoked::default())
+            .map_err(|source| OpenError::Identity { dir: options.identity_dir.display().to_string(), source })?;
+        Self::with_tls(tls, &options.addresses, options.retry_for)
+    }
+
+    /// With an identity that is loaded already.
+    pub fn with_tls(tls: Arc<ReloadingTls>, addresses: &[String], retry_for: Duration) -> Result<Client, OpenError> {
+        let mut parsed: Vec<String> = vec![];
+        for a in addresses.iter().filter(|a| !a.trim().is_empty()) {
+            let a = parse_address(a)?;
+            if !parsed.contains(&a) {
+                parsed.push(a);
+            }
+        }
+        let preferred = parsed.first().ok_or(OpenError::NoAddress)?.clone();
+        Ok(Client {
+            shared: Arc::new(Shared {
+                identity: tls.identity(),
+                factory: ChannelFactory::new(tls),
+                addresses: parsed,
+                retry_for,
+                known: Mutex::new(Known { channels: BTreeMap::new(), preferred }),
+            }),
+        })
+    }
+
+    /// Who we are to the masters.
+    pub fn identity(&self) -> &Identity {
+        &self.shared.identity
+    }
+
+    pub fn addresses(&self) -> &[String] {
+        &self.shared.addresses
+    }
+}
+
+impl Shared {
+    pub(crate) fn preferred(&self) -> String {
+        self.known().preferred.clone()
+    }
+
+    /// It answered: the next call begins there.
+    pub(crate) fn prefer(&self, address: &str) {
+        let mut known = self.known();
+        if known.preferred != address {
+            known.preferred = address.to_owned();
+        }
+    }
+
+    /// The address after `address`, around in a circle; the first one when it is not ours (a leader's hint).
+    pub(crate) fn after(&self, address: &str) -> &str {
+        let at = self.addresses.iter().position(|a| a == address);
+        &self.addresses[at.map_or(0, |i| (i + 1) % self.addresses.len())]
+    }
+
+    /// The (lazy, shared) connection to an address.
+    pub(crate) fn control(&self, address: &str) -> Result<Control, cloudai_net::channel::AddressError> {
+        let mut known = self.known();
+        let channel = match known.channels.get(address) {
+            Some(c) => c.clone(),
+            None => {
+                let c = self.factory.channel(address, &ChannelOptions::calls())?;
+                known.channels.insert(address.to_owned(), c.clone());
+                c
+            }
+        };
+        drop(known);
+        Ok(ControlClient::new(channel).max_decoding_message_size(limits::CLIENT_MESSAGE_BYTES_MAX))
+    }
+
+    fn known(&self) -> std::sync::MutexGuard<'_, Known> {
+        self.known.lock().expect("nothing panics while it is held")
+    }
+}
