@@ -1,0 +1,70 @@
+//! One drill per promise of the project, in a file each. Comes in: its size. Goes out: a verdict, or an error that says
+//! which promise did not hold. A drill that cannot inject its fault says NOT RUN and why; it never passes silently.
+
+pub mod bad_input;
+pub mod certificates;
+pub mod explained;
+pub mod leader_kills;
+pub mod masters_killed;
+pub mod run_codes;
+pub mod wiped_master;
+pub mod worker_killed;
+
+use crate::transcript::say;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Size {
+    /// For `cargo test`.
+    Small,
+    /// As the issue names it.
+    Full,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Verdict {
+    Passed,
+    /// Why it could not be run here.
+    NotRun(String),
+}
+
+pub type Drill = fn(Size) -> anyhow::Result<Verdict>;
+
+/// Number (as in "must show N"), name, drill.
+pub const ALL: [(&str, &str, Drill); 8] = [
+    ("2", "submits go on while leaders are killed", leader_kills::run),
+    ("3", "all masters killed at once lose nothing", masters_killed::run),
+    ("4", "a worker killed, with and without its containers", worker_killed::run),
+    ("5", "a wiped master comes back as a new one", wiped_master::run),
+    ("6", "the Raft port accepts masters only", certificates::run),
+    ("7", "run gives exit codes, streams and the sample's result", run_codes::run),
+    ("8", "explain says why a task waits", explained::run),
+    ("bad-input", "bad input is refused clearly, and other work goes on", bad_input::run),
+];
+
+/// Runs one, and says how it went. False: it failed.
+pub fn perform(number: &str, name: &str, drill: Drill, size: Size) -> bool {
+    say(format!("---- {number}: {name}"));
+    match drill(size) {
+        Ok(Verdict::Passed) => {
+            say(format!("---- {number}: PASSED"));
+            true
+        }
+        Ok(Verdict::NotRun(why)) => {
+            say(format!("---- {number}: NOT RUN: {why}"));
+            true
+        }
+        Err(error) => {
+            say(format!("---- {number}: FAILED: {error:#}"));
+            false
+        }
+    }
+}
+
+/// Some(NotRun) when no Docker engine answers; builds the sample images otherwise.
+fn needs_docker() -> anyhow::Result<Option<Verdict>> {
+    if let Some(why) = crate::engine::why_not() {
+        return Ok(Some(Verdict::NotRun(format!("no Docker engine answers ({why})"))));
+    }
+    crate::engine::images()?;
+    Ok(None)
+}

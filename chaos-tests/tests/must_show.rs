@@ -1,0 +1,49 @@
+//! The drills in their small size, each on a cluster of real processes of its own. Run them one at a time
+//! (`--test-threads=1`): they measure and kill, and two cores are few. With `--nocapture` each prints its transcript.
+
+use chaos_tests::drills::{self, Size};
+
+fn drill(which: &str) {
+    let (number, name, drill) = drills::ALL.iter().find(|(n, ..)| *n == which).expect("the drill exists");
+    assert!(drills::perform(number, name, *drill, Size::Small), "drill {number} failed: see its transcript");
+}
+
+#[test]
+fn m2_submits_go_on_while_leaders_are_killed() {
+    drill("2");
+}
+
+#[test]
+fn m3_all_masters_killed_at_once_lose_nothing() {
+    drill("3");
+}
+
+#[test]
+fn m4_a_worker_killed_with_and_without_its_containers() {
+    drill("4");
+}
+
+#[test]
+fn m5_a_wiped_master_comes_back_as_a_new_one() {
+    drill("5");
+}
+
+#[test]
+fn m6_the_raft_port_accepts_masters_only() {
+    drill("6");
+}
+
+#[test]
+fn m7_run_gives_exit_codes_streams_and_the_samples_result() {
+    drill("7");
+}
+
+#[test]
+fn m8_explain_says_why_a_task_waits() {
+    drill("8");
+}
+
+#[test]
+fn bad_input_is_refused_clearly_and_other_work_goes_on() {
+    drill("bad-input");
+}
