@@ -117,7 +117,7 @@ fn show(cluster: &Cluster, id: &str, input: &Path) -> anyhow::Result<()> {
             "--",
             "sh",
             "-c",
-            "sleep 0.2; echo done",
+            "sleep 0.2; echo task $CLOUDAI_TASK_INDEX",
         ],
     )?;
     let log = FollowedLog::start(&cluster.cli, &sample)?;
