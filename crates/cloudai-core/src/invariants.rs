@@ -61,7 +61,7 @@ fn one_place_per_index(id: JobId, job: &Job, faults: &mut Faults) {
         fault(faults, "I3", format!("{id}: {queued} queued and {active} active, counts say {c:?}"));
     }
     let sum: u64 = [c.queued, c.active, c.succeeded, c.failed, c.cancelled, c.dead].map(u64::from).iter().sum();
-    if sum != u64::from(job.count) || c.queued + c.active == 0 {
+    if sum != u64::from(job.count) || (c.queued, c.active) == (0, 0) {
         fault(faults, "I3", format!("{id}: of {} tasks, counts say {c:?}", job.count));
     }
     if job.cancel_requested && queued > 0 {

@@ -13,7 +13,7 @@ use proptest::test_runner::TestRunner;
 use prost::Message;
 
 use crate::canonical::canonical;
-use crate::histories::{EntrySteps, Step, entries, prelude, register, resolve, unlucky};
+use crate::histories::{EntrySteps, Miss, Reason, Step, entries, prelude, register, resolve, unlucky};
 use crate::watcher::{Seen, Watcher};
 use crate::world::World;
 
@@ -263,6 +263,28 @@ fn finish(world: &mut World) {
         world.entry(now, reports);
         world.check();
     }
+}
+
+#[test]
+fn a_leader_with_a_broken_clock_breaks_nothing_else() {
+    let mut world = World::default();
+    world.entry(u64::MAX, prelude());
+    assert_eq!(world.hot.clock_ms, limits::REPLICATED_TIME_MAX.0);
+    let submit =
+        Step::Submit { namespace: 0, request: 5, body: 0, count: 1, cpu: 1, attempts: 2, priority: 0, zone: false };
+    let place = Step::Place { job: 0, worker: 0, many: 0, skip: 0 };
+    let failed = Step::Report { attempts: vec![(0, 5, Some(Reason::Exit(1)))], miss: Miss::Nothing };
+    for step in [submit, place, failed] {
+        let kind = resolve(&world.hot, &step);
+        world.one(0, kind);
+        world.check();
+    }
+    // Time stands still from here on; the retry waits for a moment that does not come, and a cancel ends it.
+    assert_eq!((world.hot.clock_ms, world.hot.delayed.len()), (limits::REPLICATED_TIME_MAX.0, 1));
+    let cancel = resolve(&world.hot, &Step::Cancel(0));
+    world.one(0, cancel);
+    world.check();
+    assert!(world.hot.jobs.is_empty() && world.hot.delayed.is_empty());
 }
 
 #[test]
