@@ -151,7 +151,10 @@ async fn accept_loop(listener: TcpListener, shared: Arc<Shared>) {
 fn is_the_peers(error: &io::Error) -> bool {
     matches!(
         error.kind(),
-        io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset | io::ErrorKind::ConnectionRefused | io::ErrorKind::Interrupted
+        io::ErrorKind::ConnectionAborted
+            | io::ErrorKind::ConnectionReset
+            | io::ErrorKind::ConnectionRefused
+            | io::ErrorKind::Interrupted
     )
 }
 
@@ -161,10 +164,15 @@ enum Failure {
     Silent,
     TooSlow,
     /// Its first byte begins no TLS handshake.
-    NotTls { first: u8 },
+    NotTls {
+        first: u8,
+    },
     Io(io::Error),
     /// The certificate, or its absence.
-    Refused { claimed: Option<String>, reason: String },
+    Refused {
+        claimed: Option<String>,
+        reason: String,
+    },
     Tls(String),
 }
 
@@ -231,9 +239,7 @@ fn why(error: io::Error, verifier: &ListenerVerifier) -> Failure {
         return Failure::Refused { claimed, reason };
     }
     match explain::tls_error(&error) {
-        Some(e @ rustls::Error::NoCertificatesPresented) => {
-            Failure::Refused { claimed, reason: explain::failure(e) }
-        }
+        Some(e @ rustls::Error::NoCertificatesPresented) => Failure::Refused { claimed, reason: explain::failure(e) },
         Some(e) => Failure::Tls(explain::failure(e)),
         None => Failure::Io(error),
     }
@@ -264,7 +270,9 @@ impl Shared {
         // The quiet ones take no place among the limited lines.
         match failure {
             Failure::Silent => return tracing::debug!(listener, peer = %addr, "connection closed without a word"),
-            Failure::Io(error) => return tracing::debug!(listener, peer = %addr, %error, "connection lost in the handshake"),
+            Failure::Io(error) => {
+                return tracing::debug!(listener, peer = %addr, %error, "connection lost in the handshake");
+            }
             Failure::TooSlow | Failure::NotTls { .. } | Failure::Refused { .. } | Failure::Tls(_) => {}
         }
         let Some(more) = self.lines.take(Instant::now()) else { return };

@@ -18,10 +18,10 @@ use rustls_pki_types::pem::PemObject;
 use time::OffsetDateTime;
 use x509_parser::extensions::GeneralName;
 
+use crate::SERVER_NAME;
 use crate::files::{ReadError, WriteError, read_public, read_secret, write_atomically};
 use crate::identity::{ClusterId, Identity, IdentityError, Role, Serial, clip, hex, unhex};
 use crate::token::random_bytes;
-use crate::SERVER_NAME;
 
 /// SHA-256 of a CA certificate's DER: what a join token pins.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -82,9 +82,9 @@ impl CertRequest {
         Ok(CertRequest(key))
     }
 
-    /// SHA-256 of the public key, in hex: the same for every request made with the same key, so a repeated join is recognised.
-    pub fn key_digest(&self) -> String {
-        hex(digest(&SHA256, self.0.der_bytes()).as_ref())
+    /// SHA-256 of the public key: the same for every request made with the same key, so a repeated join is recognised.
+    pub fn key_digest(&self) -> [u8; 32] {
+        digest(&SHA256, self.0.der_bytes()).as_ref().try_into().expect("SHA-256 has 32 bytes")
     }
 }
 
@@ -404,7 +404,10 @@ mod tests {
                 .filter_map(|s| if let SanType::DnsName(n) = s { Some(n.to_string()) } else { None })
                 .collect()
         };
-        assert_eq!(names(host_sans(Role::Master, &["m1.example".into()]).unwrap()), ["cloudai", "localhost", "m1.example"]);
+        assert_eq!(
+            names(host_sans(Role::Master, &["m1.example".into()]).unwrap()),
+            ["cloudai", "localhost", "m1.example"]
+        );
         assert_eq!(names(host_sans(Role::Worker, &["localhost".into()]).unwrap()), ["localhost"]);
         assert!(matches!(host_sans(Role::Worker, &["CloudAI".into()]), Err(IssueError::HostOfMasters(Role::Worker))));
         assert!(host_sans(Role::Admin, &[]).unwrap().is_empty());

@@ -1,9 +1,7 @@
 //! Client channels. Comes in: the address of a master and our identity, or the CA digest of a join token. Goes out: a lazy tonic channel
 //! whose server is verified to be a master. It follows no leader and retries no call: that is the client's business.
 
-use std::future::Future;
 use std::io;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -163,31 +161,24 @@ impl ChannelFactory {
         })))
     }
 
-    fn connect(
-        self,
-        addr: String,
-        timeout: Duration,
-    ) -> Pin<Box<dyn Future<Output = Result<TokioIo<Peeked<TlsStream<TcpStream>>>, ConnectError>> + Send>> {
-        Box::pin(async move {
-            let config = match &self.0 {
-                Credentials::Identity(tls) => tls.client_config(),
-                Credentials::Joining(config) => config.clone(),
-            };
-            match tokio::time::timeout(timeout, connect(&addr, config)).await {
-                Ok(connected) => connected.map(TokioIo::new),
-                Err(_) => Err(ConnectError::Timeout { addr, after: timeout }),
-            }
-        })
+    async fn connect(self, addr: String, timeout: Duration) -> Result<TokioIo<MasterIo>, ConnectError> {
+        let config = match &self.0 {
+            Credentials::Identity(tls) => tls.client_config(),
+            Credentials::Joining(config) => config.clone(),
+        };
+        match tokio::time::timeout(timeout, connect(&addr, config)).await {
+            Ok(connected) => connected.map(TokioIo::new),
+            Err(_) => Err(ConnectError::Timeout { addr, after: timeout }),
+        }
     }
 }
 
-async fn connect(
-    addr: &str,
-    config: Arc<rustls::ClientConfig>,
-) -> Result<Peeked<TlsStream<TcpStream>>, ConnectError> {
+/// A connection whose server has spoken.
+type MasterIo = Peeked<TlsStream<TcpStream>>;
+
+async fn connect(addr: &str, config: Arc<rustls::ClientConfig>) -> Result<MasterIo, ConnectError> {
     let owned = || addr.to_owned();
-    let stream =
-        TcpStream::connect(addr).await.map_err(|source| ConnectError::Tcp { addr: owned(), source })?;
+    let stream = TcpStream::connect(addr).await.map_err(|source| ConnectError::Tcp { addr: owned(), source })?;
     stream.set_nodelay(true).map_err(|source| ConnectError::Tcp { addr: owned(), source })?;
     let name = ServerName::try_from(SERVER_NAME).expect("the masters' name is a DNS name");
     let failed = |source: io::Error| match explain::tls_error(&source) {
@@ -217,7 +208,19 @@ mod tests {
         ] {
             assert_eq!(parse_address(text).unwrap(), bare);
         }
-        for text in ["", "m1", "m1:", ":7601", "m1:0", "m1:70000", "http://m1:7601", "u@m1:7601", "m1:7601/x", "m1:7601?x", "a b:1"] {
+        for text in [
+            "",
+            "m1",
+            "m1:",
+            ":7601",
+            "m1:0",
+            "m1:70000",
+            "http://m1:7601",
+            "u@m1:7601",
+            "m1:7601/x",
+            "m1:7601?x",
+            "a b:1",
+        ] {
             assert!(parse_address(text).is_err(), "{text}");
         }
     }

@@ -50,7 +50,13 @@ impl Connections {
 
     /// Who is connected now.
     pub fn peers(&self) -> Vec<PeerInfo> {
-        self.0.lock().expect("a closure that panics is the caller's defect").live.values().map(|l| l.peer.clone()).collect()
+        self.0
+            .lock()
+            .expect("a closure that panics is the caller's defect")
+            .live
+            .values()
+            .map(|l| l.peer.clone())
+            .collect()
     }
 
     pub(crate) fn admit(&self, io: TlsStream<TcpStream>, peer: PeerInfo, permit: OwnedSemaphorePermit) -> Connection {
@@ -91,7 +97,10 @@ impl Connection {
             self.is_cut = true;
         }
         if self.is_cut {
-            return Err(io::Error::new(io::ErrorKind::ConnectionAborted, "the connection was cut: its peer was revoked"));
+            return Err(io::Error::new(
+                io::ErrorKind::ConnectionAborted,
+                "the connection was cut: its peer was revoked",
+            ));
         }
         Ok(())
     }

@@ -47,15 +47,21 @@ pub(crate) fn certificate(error: &CertificateError) -> String {
 /// What the alert that a peer sent says about our own certificate.
 pub(crate) fn refusal_by_peer(alert: AlertDescription) -> String {
     match alert {
-        AlertDescription::CertificateExpired => "our certificate has expired, or is not valid yet: renew it, or join again".to_owned(),
-        AlertDescription::CertificateRevoked => "our certificate was revoked: authorise this name again and join with the new token".to_owned(),
+        AlertDescription::CertificateExpired => {
+            "our certificate has expired, or is not valid yet: renew it, or join again".to_owned()
+        }
+        AlertDescription::CertificateRevoked => {
+            "our certificate was revoked: authorise this name again and join with the new token".to_owned()
+        }
         AlertDescription::UnknownCA | AlertDescription::DecryptError => {
             "our certificate is not of its cluster: check the address, or join that cluster".to_owned()
         }
         AlertDescription::AccessDenied => "our role may not connect to this port".to_owned(),
         AlertDescription::CertificateRequired => "it needs a certificate, and we showed none: join first".to_owned(),
         AlertDescription::BadCertificate => "our certificate names no CloudAI identity: join again".to_owned(),
-        AlertDescription::NoApplicationProtocol => "this port serves another protocol: check the port number".to_owned(),
+        AlertDescription::NoApplicationProtocol => {
+            "this port serves another protocol: check the port number".to_owned()
+        }
         other => format!("TLS alert {other:?}"),
     }
 }

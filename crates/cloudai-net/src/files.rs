@@ -62,7 +62,9 @@ pub enum LoadError {
 pub enum InstallError {
     #[error("the master's answer is not usable: {0}")]
     Answer(#[source] LoadError),
-    #[error("the CA that the join token names is not among those that the master sent: the token may be of another cluster")]
+    #[error(
+        "the CA that the join token names is not among those that the master sent: the token may be of another cluster"
+    )]
     OtherCa,
     #[error(transparent)]
     Write(#[from] WriteError),
@@ -223,13 +225,27 @@ impl IdentityFiles {
         Ok(Material { identity: Arc::new(identity), not_before, not_after, cas, certified: Arc::new(certified) })
     }
 
-    /// Changes whenever one of the files is replaced: inode, size and time of each.
-    pub(crate) fn stamp(&self) -> Vec<Option<(u64, u64, i64, i64)>> {
-        [self.key_path(), self.cert_path(), self.ca_path()]
-            .iter()
-            .map(|p| fs::metadata(p).ok().map(|m| (m.ino(), m.size(), m.mtime(), m.mtime_nsec())))
-            .collect()
+    pub(crate) fn stamp(&self) -> FilesStamp {
+        FilesStamp([self.key_path(), self.cert_path(), self.ca_path()].map(|p| {
+            fs::metadata(p).ok().map(|m| FileStamp {
+                inode: m.ino(),
+                bytes: m.size(),
+                changed: (m.mtime(), m.mtime_nsec()),
+            })
+        }))
     }
+}
+
+/// Differs whenever one of the three files was replaced, written or removed.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct FilesStamp([Option<FileStamp>; 3]);
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+struct FileStamp {
+    inode: u64,
+    bytes: u64,
+    /// Seconds and nanoseconds.
+    changed: (i64, i64),
 }
 
 enum IssuerError {

@@ -169,8 +169,7 @@ impl Identity {
 
     /// Fails when the name could not stand in a certificate.
     pub fn new(cluster: ClusterId, role: Role, name: &str, serial: Serial) -> Result<Self, IdentityError> {
-        cloudai_types::spec::check_name(name)
-            .map_err(|problem| IdentityError::Name { name: clip(name), problem })?;
+        cloudai_types::spec::check_name(name).map_err(|problem| IdentityError::Name { name: clip(name), problem })?;
         Ok(Identity { cluster, role, name: name.to_owned(), serial })
     }
 

@@ -15,7 +15,7 @@ use rustls::sign::SingleCertAndKey;
 use rustls::{ClientConfig, ConfigBuilder, ConfigSide, WantsVerifier, WantsVersions};
 
 use crate::ca::CaDigest;
-use crate::files::{IdentityFiles, LoadError, Material};
+use crate::files::{FilesStamp, IdentityFiles, LoadError, Material};
 use crate::identity::{Identity, Role};
 use crate::revoked::Revoked;
 use crate::verify::{ListenerVerifier, MasterVerifier, Seen, roots};
@@ -68,19 +68,14 @@ pub struct ReloadingTls {
     revoked: Revoked,
     current: ArcSwap<Current>,
     /// Of the files when they were last read, also when that failed: one bad change is reported once.
-    stamp: Mutex<Vec<Option<(u64, u64, i64, i64)>>>,
+    stamp: Mutex<FilesStamp>,
 }
 
 impl ReloadingTls {
     pub fn load(files: IdentityFiles, revoked: Revoked) -> Result<Arc<Self>, TlsError> {
         let stamp = files.stamp();
         let current = Current::build(files.load()?)?;
-        Ok(Arc::new(ReloadingTls {
-            files,
-            revoked,
-            current: ArcSwap::from_pointee(current),
-            stamp: Mutex::new(stamp),
-        }))
+        Ok(Arc::new(ReloadingTls { files, revoked, current: ArcSwap::from_pointee(current), stamp: Mutex::new(stamp) }))
     }
 
     /// Reads the files if they changed; true when new ones are in use. On an error the old ones stay.

@@ -79,9 +79,13 @@ impl fmt::Display for JoinToken {
 /// Why a text is no join token. The text itself is not repeated: it may hold most of a secret.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum TokenError {
-    #[error("this is no join token: it does not begin with '{PREFIX}.'; copy the whole line that 'cloudai worker authorize NAME' printed")]
+    #[error(
+        "this is no join token: it does not begin with '{PREFIX}.'; copy the whole line that 'cloudai worker authorize NAME' printed"
+    )]
     Prefix,
-    #[error("the join token has version '{0}', and this program reads only '{PREFIX}': use the same CloudAI version on both sides")]
+    #[error(
+        "the join token has version '{0}', and this program reads only '{PREFIX}': use the same CloudAI version on both sides"
+    )]
     Version(String),
     #[error("the join token is cut off: {parts} of its 4 parts are there; copy the whole line")]
     CutOff { parts: usize },
@@ -89,7 +93,9 @@ pub enum TokenError {
     Digest,
     #[error("the name in the join token {0}")]
     Name(String),
-    #[error("the secret in the join token has {0} characters where 64 hex characters are expected; copy the whole line")]
+    #[error(
+        "the secret in the join token has {0} characters where 64 hex characters are expected; copy the whole line"
+    )]
     Secret(usize),
 }
 
@@ -145,7 +151,10 @@ mod tests {
         assert_eq!(parse(PREFIX), TokenError::CutOff { parts: 1 });
         assert_eq!(parse(&format!("{PREFIX}.{}", "07".repeat(32))), TokenError::CutOff { parts: 2 });
         assert_eq!(parse(&text.replacen("07", "zz", 1)), TokenError::Digest);
-        assert_eq!(parse(&text.replace("w1.", "w 1.")), TokenError::Name("contains ' '; letters, digits, '.', '_' and '-' are allowed".to_owned()));
+        assert_eq!(
+            parse(&text.replace("w1.", "w 1.")),
+            TokenError::Name("contains ' '; letters, digits, '.', '_' and '-' are allowed".to_owned())
+        );
         let cut = parse(&text[..text.len() - 3]);
         assert_eq!(cut, TokenError::Secret(61));
         assert!(!cut.to_string().contains("abab"));

@@ -1,5 +1,8 @@
 //! Real handshakes on loopback: who gets in, who does not, and whether each side learns why.
 
+// The lint spares functions marked as tests, and not the helpers beside them.
+#![allow(clippy::unwrap_used)]
+
 use std::convert::Infallible;
 use std::io::Write;
 use std::net::SocketAddr;
@@ -350,6 +353,7 @@ async fn garbage_is_a_line_in_the_log_and_the_port_goes_on() {
     drop(TcpStream::connect(server.addr).await.unwrap());
     log.line(&["INFO", "what arrived is not TLS", "first_byte=\"0x00\""]).await;
     log.line(&["INFO", "the TLS handshake failed"]).await;
+    log.line(&["INFO", "no TLS handshake within"]).await;
     log.line(&["DEBUG", "closed without a word"]).await;
     let factory = ChannelFactory::new(cluster.issue(Role::Admin, "ann"));
     assert_eq!(call(&factory, server.addr, "Ask").await.unwrap(), "admin ann");
@@ -409,8 +413,7 @@ async fn a_reload_serves_new_connections_and_a_bad_one_changes_nothing() {
     let old = ann.identity().serial.to_string();
     ann.files().enroll(&cluster.ca, Role::Admin, "bob", &[], limits::LEAF_VALIDITY, now()).unwrap();
     ann.reload().unwrap();
-    let channel =
-        ChannelFactory::new(ann.clone()).channel(&server.addr.to_string(), &ChannelOptions::calls()).unwrap();
+    let channel = ChannelFactory::new(ann.clone()).channel(&server.addr.to_string(), &ChannelOptions::calls()).unwrap();
     call_on(channel.clone(), "Ask").await.unwrap();
     assert!(serials().contains(&ann.identity().serial.to_string()) && !serials().contains(&old));
 }
@@ -495,7 +498,8 @@ async fn a_master_that_is_away_is_an_error_of_its_own_and_the_channel_comes_back
     assert!(matches!(error, ConnectError::Tcp { .. }) && !error.is_about_certificates(), "{error}");
 
     let listener = TcpListener::bind(addr).await.unwrap();
-    let incoming = Acceptor::spawn(listener, cluster.issue(Role::Master, "m1"), AcceptOptions::control(), Connections::new());
+    let incoming =
+        Acceptor::spawn(listener, cluster.issue(Role::Master, "m1"), AcceptOptions::control(), Connections::new());
     let server = tokio::spawn(async move {
         tonic::transport::Server::builder().add_service(Who).serve_with_incoming(incoming).await.unwrap();
     });
@@ -508,7 +512,8 @@ async fn a_dropped_listener_gives_its_port_back() {
     let cluster = Cluster::new(1);
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let addr = listener.local_addr().unwrap();
-    let incoming = Acceptor::spawn(listener, cluster.issue(Role::Master, "m1"), AcceptOptions::raft(), Connections::new());
+    let incoming =
+        Acceptor::spawn(listener, cluster.issue(Role::Master, "m1"), AcceptOptions::raft(), Connections::new());
     tokio::task::yield_now().await;
     drop(incoming);
     while TcpListener::bind(addr).await.is_err() {

@@ -3,7 +3,9 @@
 //! Every master knows the replicated state, so a sum over masters would count the cluster thrice: what describes the cluster is
 //! exported by the leader only, and goes away with [`LeaderMetrics::clear`].
 
-use prometheus::{Gauge, GaugeVec, Histogram, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Registry};
+use prometheus::{
+    Gauge, GaugeVec, Histogram, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Registry,
+};
 
 use crate::metric::{COUNTS, SECONDS, Sheet, text};
 use crate::names;
@@ -66,11 +68,16 @@ impl MasterMetrics {
             term: s.int_gauge(names::TERM, "The Raft term that this master knows"),
             leader_changes: s.counter(names::LEADER_CHANGES, "Leaders that this master saw after its first one"),
             last_log_index: s.int_gauge(names::LAST_LOG_INDEX, "Index of the last entry in this master's log"),
-            committed_index: s.int_gauge(names::COMMITTED_INDEX, "Index up to which this master knows entries committed"),
+            committed_index: s
+                .int_gauge(names::COMMITTED_INDEX, "Index up to which this master knows entries committed"),
             applied_index: s.int_gauge(names::APPLIED_INDEX, "Index up to which this master has applied entries"),
             snapshot_index: s.int_gauge(names::SNAPSHOT_INDEX, "Index of the newest checkpoint; 0 without one"),
             purged_index: s.int_gauge(names::PURGED_INDEX, "Index up to which the log was purged"),
-            proposals: s.counter_vec(names::PROPOSALS, "Commands given to the proposer, by how they ended", &["result"]),
+            proposals: s.counter_vec(
+                names::PROPOSALS,
+                "Commands given to the proposer, by how they ended",
+                &["result"],
+            ),
             proposals_pending: s.int_gauge(names::PROPOSALS_PENDING, "Commands that wait for the proposer"),
             propose_seconds: s.histogram(
                 names::PROPOSE_SECONDS,
@@ -107,7 +114,11 @@ impl MasterMetrics {
 impl LeaderMetrics {
     fn new(s: &Sheet) -> Self {
         LeaderMetrics {
-            tasks: s.int_gauge_vec(names::TASKS, "Tasks that have not ended, by state; from the leader only", &["state"]),
+            tasks: s.int_gauge_vec(
+                names::TASKS,
+                "Tasks that have not ended, by state; from the leader only",
+                &["state"],
+            ),
             workers: s.int_gauge_vec(names::WORKERS, "Registered workers, by state; from the leader only", &["state"]),
             sessions: s.int_gauge_vec(names::SESSIONS, "Workers with an open session; from the leader only", &[]),
             quorum_ack_age: s.gauge_vec(

@@ -24,7 +24,8 @@ impl Sheet {
     /// With what every process tells: its version and what the system knows of it (`process_…`).
     pub(crate) fn new(version: &str) -> Self {
         let sheet = Sheet(Registry::new());
-        sheet.int_gauge_vec(names::BUILD_INFO, "The version that runs, as a label; always 1", &["version"])
+        sheet
+            .int_gauge_vec(names::BUILD_INFO, "The version that runs, as a label; always 1", &["version"])
             .with_label_values(&[version])
             .set(1);
         sheet.enter(prometheus::process_collector::ProcessCollector::for_self());
@@ -77,7 +78,9 @@ impl Sheet {
 /// The text format that Prometheus reads (version 0.0.4).
 pub(crate) fn text(registry: &Registry) -> String {
     let mut out = Vec::new();
-    TextEncoder::new().encode(&registry.gather(), &mut out).expect("a vector takes every byte, and our metrics have values");
+    TextEncoder::new()
+        .encode(&registry.gather(), &mut out)
+        .expect("a vector takes every byte, and our metrics have values");
     String::from_utf8(out).expect("names, labels and numbers are UTF-8")
 }
 
@@ -111,7 +114,10 @@ pub(crate) mod tests {
                 }
                 assert!(name.starts_with("cloudai_"), "{name}");
                 assert_eq!(kind == "counter", name.ends_with("_total"), "{name} is a {kind}");
-                assert!(!["_ms", "_millis", "_kb", "_mb", "_us"].iter().any(|u| name.ends_with(u)), "{name}: base units");
+                assert!(
+                    !["_ms", "_millis", "_kb", "_mb", "_us"].iter().any(|u| name.ends_with(u)),
+                    "{name}: base units"
+                );
             } else if let Some(rest) = line.strip_prefix("# HELP ") {
                 assert!(rest.split_once(' ').is_some_and(|(_, help)| help.len() > 10), "{line}");
             }

@@ -53,7 +53,11 @@ impl WorkerMetrics {
             cpu_allocated_cores: s.gauge(names::WORKER_CPU_ALLOCATED, "CPU that attempts hold"),
             memory_capacity_bytes: s.int_gauge(names::WORKER_MEMORY_CAPACITY, "Memory that this worker offers"),
             memory_allocated_bytes: s.int_gauge(names::WORKER_MEMORY_ALLOCATED, "Memory that attempts hold"),
-            ops: s.counter_vec(names::WORKER_OPS, "Calls to the container engine, by how they ended", &["op", "result"]),
+            ops: s.counter_vec(
+                names::WORKER_OPS,
+                "Calls to the container engine, by how they ended",
+                &["op", "result"],
+            ),
             op_seconds: s.histogram_vec(
                 names::WORKER_OP_SECONDS,
                 "Seconds that a call to the container engine takes",
