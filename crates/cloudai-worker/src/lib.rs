@@ -1,1 +1,27 @@
-//! (being written)
+//! The worker: it dials a master, runs what the leader assigns, and reports how it went.
+//!
+//! Comes in: a [`WorkerConfig`] and a token that ends the run. Goes out: containers on this machine, their logs, reports on one
+//! session with the leader. What to do is decided by `cloudai-agent`; here are only the hands: the container engine, the
+//! journal, the network, the clocks. This crate deliberately knows no Raft, no queue and no placement.
+
+mod capacity;
+mod clock;
+mod config;
+mod error;
+mod executor;
+mod hands;
+mod join;
+mod journal;
+mod lease_file;
+mod link;
+mod logs;
+mod renew;
+mod run;
+mod shell;
+mod upload;
+mod wire;
+
+pub use capacity::{CapacityError, CapacityOverride, parse_capacity};
+pub use config::{ConfigError, ExecutorKind, WorkerConfig};
+pub use error::WorkerError;
+pub use run::run;

@@ -1,0 +1,138 @@
+//! What an operator decides about a worker. Comes in: a TOML file, which the command line overlays with environment and flags. Goes
+//! out: a checked [`WorkerConfig`].
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use cloudai_types::limits;
+use serde::{Deserialize, Serialize};
+
+use crate::capacity::{CapacityOverride, parse_capacity};
+
+/// What runs the tasks.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ExecutorKind {
+    /// Containers of the local Docker engine.
+    #[default]
+    Docker,
+    /// No containers, for tests of scale: `sleep SECONDS` takes that long, `exit N` ends with N, anything else ends at once. Attempts
+    /// live in this process's memory only: after a restart they are simply run again.
+    Noop,
+}
+
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct WorkerConfig {
+    /// Identity, journal and logs. One worker per directory.
+    pub data_dir: PathBuf,
+    /// The authorised name; empty: what the token or the certificate says.
+    pub name: String,
+    /// gRPC addresses (HOST:PORT) of masters; one that answers is enough to find the leader.
+    pub masters: Vec<String>,
+    /// Needed once, as long as `data_dir` holds no certificate.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub join_token: Option<String>,
+    pub executor: ExecutorKind,
+    /// Overrides what was found, for example `cpu=64,memory=256GiB`; what it does not name stays as found.
+    pub capacity: String,
+    /// Labels beside those given at authorisation, which win.
+    pub labels: BTreeMap<String, String>,
+    /// Host paths below which tasks may mount read-only.
+    pub allowed_mounts: Vec<PathBuf>,
+    /// The engine's socket.
+    pub docker_socket: PathBuf,
+    /// Where `/metrics` answers; empty: nowhere.
+    pub metrics_addr: String,
+    /// One attempt's log.
+    pub log_bytes_max: u64,
+    /// All logs of ended attempts together; the oldest go first.
+    pub logs_total_bytes_max: u64,
+}
+
+/// What is wrong with a configuration, with the field's name.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    #[error("masters: name at least one master's gRPC address (HOST:PORT)")]
+    NoMasters,
+    #[error("masters: {0}")]
+    Address(#[from] cloudai_net::channel::AddressError),
+    #[error("data_dir: name a directory for identity, journal and logs")]
+    NoDataDir,
+    #[error("name: {0}")]
+    Name(String),
+    #[error("labels: {0}")]
+    Labels(String),
+    #[error("capacity: {0}")]
+    Capacity(#[from] crate::capacity::CapacityError),
+    #[error("allowed_mounts: {} is no absolute path", .0.display())]
+    Mount(PathBuf),
+    #[error("join_token: {0}")]
+    Token(#[from] cloudai_net::token::TokenError),
+}
+
+impl WorkerConfig {
+    pub fn docker_socket(&self) -> &Path {
+        if self.docker_socket.as_os_str().is_empty() { Path::new("/var/run/docker.sock") } else { &self.docker_socket }
+    }
+
+    pub fn log_bytes_max(&self) -> u64 {
+        if self.log_bytes_max == 0 { limits::LOG_BYTES_MAX } else { self.log_bytes_max }
+    }
+
+    pub fn logs_total_bytes_max(&self) -> u64 {
+        if self.logs_total_bytes_max == 0 { limits::LOGS_TOTAL_BYTES_MAX } else { self.logs_total_bytes_max }
+    }
+
+    pub fn identity_dir(&self) -> PathBuf {
+        self.data_dir.join("identity")
+    }
+
+    pub fn capacity_override(&self) -> Result<CapacityOverride, ConfigError> {
+        Ok(parse_capacity(&self.capacity)?)
+    }
+
+    /// Everything that can be known without touching the machine.
+    pub fn check(&self) -> Result<(), ConfigError> {
+        if self.data_dir.as_os_str().is_empty() {
+            return Err(ConfigError::NoDataDir);
+        }
+        if self.masters.is_empty() {
+            return Err(ConfigError::NoMasters);
+        }
+        for m in &self.masters {
+            cloudai_net::channel::parse_address(m)?;
+        }
+        if !self.name.is_empty() {
+            cloudai_types::spec::check_name(&self.name).map_err(ConfigError::Name)?;
+        }
+        cloudai_types::spec::check_labels(&self.labels).map_err(ConfigError::Labels)?;
+        self.capacity_override()?;
+        if let Some(token) = &self.join_token {
+            token.parse::<cloudai_net::JoinToken>()?;
+        }
+        match self.allowed_mounts.iter().find(|p| !p.is_absolute()) {
+            Some(p) => Err(ConfigError::Mount(p.clone())),
+            None => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_mistake_has_its_field() {
+        let ok = WorkerConfig { data_dir: "d".into(), masters: vec!["127.0.0.1:7601".into()], ..Default::default() };
+        ok.check().unwrap();
+        let field = |c: WorkerConfig| c.check().unwrap_err().to_string().split(':').next().unwrap().to_owned();
+        assert_eq!(field(WorkerConfig { masters: vec![], ..ok.clone() }), "masters");
+        assert_eq!(field(WorkerConfig { masters: vec!["nowhere".into()], ..ok.clone() }), "masters");
+        assert_eq!(field(WorkerConfig { data_dir: "".into(), ..ok.clone() }), "data_dir");
+        assert_eq!(field(WorkerConfig { name: "a b".into(), ..ok.clone() }), "name");
+        assert_eq!(field(WorkerConfig { capacity: "cpu=x".into(), ..ok.clone() }), "capacity");
+        assert_eq!(field(WorkerConfig { join_token: Some("x".into()), ..ok.clone() }), "join_token");
+        assert_eq!(field(WorkerConfig { allowed_mounts: vec!["etc".into()], ..ok }), "allowed_mounts");
+    }
+}

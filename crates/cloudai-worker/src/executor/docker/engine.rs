@@ -1,0 +1,120 @@
+//! The engine's calls that we use, counted and timed. Decides nothing.
+
+use std::collections::HashMap;
+use std::future::Future;
+use std::path::Path;
+use std::time::Instant;
+
+use bollard::Docker;
+use bollard::errors::Error;
+use bollard::models::{ContainerCreateBody, ContainerInspectResponse, ContainerSummary};
+use bollard::query_parameters::{
+    CreateContainerOptions, InspectContainerOptions, KillContainerOptions, ListContainersOptions, RemoveContainerOptions,
+    StartContainerOptions,
+};
+use cloudai_agent::Signal;
+use cloudai_telemetry::WorkerMetrics;
+use cloudai_types::Timestamp;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+
+use super::faults::Fault;
+use super::{CALL_TIMEOUT, labels};
+
+pub struct Engine {
+    pub docker: Docker,
+    pub metrics: WorkerMetrics,
+    /// CPUs of its machine, in thousandths.
+    pub cpu_milli: u64,
+}
+
+impl Engine {
+    pub async fn connect(socket: &Path, metrics: WorkerMetrics) -> Result<Engine, Error> {
+        let path = super::shown(socket);
+        let docker = Docker::connect_with_unix(&path, CALL_TIMEOUT.as_secs(), bollard::API_DEFAULT_VERSION)?;
+        let docker = docker.negotiate_version().await?;
+        let info = docker.info().await?;
+        let cpus = info.ncpu.and_then(|n| u64::try_from(n).ok()).unwrap_or(1).max(1);
+        Ok(Engine { docker, metrics, cpu_milli: cpus * 1000 })
+    }
+
+    pub async fn create(&self, name: &str, body: ContainerCreateBody) -> Result<String, Error> {
+        let options = CreateContainerOptions { name: Some(name.to_owned()), ..Default::default() };
+        self.timed("create", self.docker.create_container(Some(options), body)).await.map(|r| r.id)
+    }
+
+    pub async fn start(&self, id: &str) -> Result<(), Error> {
+        self.timed("start", self.docker.start_container(id, None::<StartContainerOptions>)).await
+    }
+
+    /// A container that does not run any more is no error.
+    pub async fn signal(&self, id: &str, signal: Signal) -> Result<(), Error> {
+        let signal = match signal {
+            Signal::Term => "SIGTERM",
+            Signal::Kill => "SIGKILL",
+        };
+        let options = KillContainerOptions { signal: signal.to_owned() };
+        self.gone_is_fine(self.timed("stop", self.docker.kill_container(id, Some(options))).await)
+    }
+
+    /// With its volumes, also when it runs. A container that is not there is no error.
+    pub async fn remove(&self, id: &str) -> Result<(), Error> {
+        let options = RemoveContainerOptions { v: true, force: true, link: false };
+        self.gone_is_fine(self.timed("remove", self.docker.remove_container(id, Some(options))).await)
+    }
+
+    fn gone_is_fine(&self, result: Result<(), Error>) -> Result<(), Error> {
+        match result {
+            Err(e) if matches!(Fault::of(&e), Fault::NoSuchContainer | Fault::NotRunning) => Ok(()),
+            other => other,
+        }
+    }
+
+    pub async fn inspect(&self, id: &str) -> Result<ContainerInspectResponse, Error> {
+        self.timed("inspect", self.docker.inspect_container(id, None::<InspectContainerOptions>)).await
+    }
+
+    /// All containers of one worker, whatever their state.
+    pub async fn list(&self, cluster: &str, worker: &str) -> Result<Vec<ContainerSummary>, Error> {
+        let options = ListContainersOptions { all: true, filters: Some(label_filter(cluster, worker)), ..Default::default() };
+        self.timed("list", self.docker.list_containers(Some(options))).await
+    }
+
+    async fn timed<T>(&self, op: &str, call: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+        let begun = Instant::now();
+        let result = call.await;
+        self.metrics.op_seconds.with_label_values(&[op]).observe(begun.elapsed().as_secs_f64());
+        let outcome = if result.is_ok() { "ok" } else { "error" };
+        self.metrics.ops.with_label_values(&[op, outcome]).inc();
+        result
+    }
+}
+
+pub fn label_filter(cluster: &str, worker: &str) -> HashMap<String, Vec<String>> {
+    let labels = vec![format!("{}={cluster}", labels::CLUSTER), format!("{}={worker}", labels::WORKER)];
+    HashMap::from([("label".to_owned(), labels)])
+}
+
+/// The engine's RFC 3339 times in nanoseconds since the epoch; `None`: unreadable, or its "never" (year 1).
+pub fn nanoseconds(text: &str) -> Option<u64> {
+    let at = OffsetDateTime::parse(text, &Rfc3339).ok()?.unix_timestamp_nanos();
+    u64::try_from(at).ok()
+}
+
+/// Milliseconds; 0 for "never".
+pub fn timestamp(text: Option<&str>) -> Timestamp {
+    Timestamp(text.and_then(nanoseconds).unwrap_or(0) / 1_000_000)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_engines_times_are_read() {
+        assert_eq!(timestamp(Some("2026-11-24T02:37:56.123456789Z")), Timestamp(1_795_487_876_123));
+        assert_eq!(timestamp(Some("0001-01-01T00:00:00Z")), Timestamp(0));
+        assert_eq!(timestamp(Some("x")), Timestamp(0));
+        assert_eq!(timestamp(None), Timestamp(0));
+    }
+}

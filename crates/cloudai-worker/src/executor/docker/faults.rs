@@ -1,0 +1,120 @@
+//! What an engine's error means for an attempt. Comes in: the error. Goes out: a closed set of meanings. The engine tells some
+//! of them by words only, so this is the one place that looks at words.
+
+use bollard::errors::Error;
+use cloudai_types::{EndReason, ReasonKind};
+
+#[derive(Clone, PartialEq, Debug)]
+pub enum Fault {
+    NoSuchImage,
+    NoSuchContainer,
+    /// A container of that name is there.
+    NameTaken,
+    /// It is not running, or it is being removed already.
+    NotRunning,
+    /// The image's program cannot be run.
+    Program(String),
+    /// The engine has no init program.
+    NoInit,
+    /// The request itself is wrong, for this engine.
+    Request(String),
+    /// The engine failed or did not answer.
+    Engine(String),
+}
+
+impl Fault {
+    pub fn of(error: &Error) -> Fault {
+        let Error::DockerResponseServerError { status_code, message } = error else {
+            return Fault::Engine(error.to_string());
+        };
+        let said = message.to_ascii_lowercase();
+        match status_code {
+            404 if said.contains("no such image") => Fault::NoSuchImage,
+            _ if said.contains("docker-init") && said.contains("no such file") => Fault::NoInit,
+            // Before 404: what is not found may be the program.
+            _ if is_about_the_program(&said) => Fault::Program(message.clone()),
+            404 if said.contains("no such container") => Fault::NoSuchContainer,
+            409 if said.contains("already in use") => Fault::NameTaken,
+            409 => Fault::NotRunning,
+            400 if said.contains("invalid reference format") => Fault::NoSuchImage,
+            400..=499 => Fault::Request(message.clone()),
+            _ => Fault::Engine(message.clone()),
+        }
+    }
+
+    pub fn into_reason(self, image: &str) -> EndReason {
+        match self {
+            Fault::NoSuchImage => EndReason::new(ReasonKind::ImageNotFound, format!("no image '{image}' was found")),
+            Fault::Program(said) => EndReason::new(ReasonKind::StartFailed, said),
+            Fault::Request(said) => EndReason::new(ReasonKind::Rejected, format!("the engine refuses the request: {said}")),
+            Fault::NoSuchContainer => EndReason::new(ReasonKind::EngineError, "the container has vanished"),
+            Fault::NameTaken => EndReason::new(ReasonKind::EngineError, "another container has this attempt's name"),
+            Fault::NotRunning => EndReason::new(ReasonKind::EngineError, "the container is being removed"),
+            Fault::NoInit => EndReason::new(ReasonKind::EngineError, "the engine has no init program"),
+            Fault::Engine(said) => EndReason::new(ReasonKind::EngineError, said),
+        }
+    }
+}
+
+/// What the container runtime says when the command is not there, is no program, or may not be run.
+fn is_about_the_program(said: &str) -> bool {
+    let start = said.contains("oci runtime") || said.contains("starting container process") || said.contains("exec:");
+    let fault = ["executable file not found", "no such file or directory", "permission denied", "exec format error", "is a directory", "not a directory"];
+    (start && fault.iter().any(|f| said.contains(f))) || said.contains("no command specified")
+}
+
+/// Why a pull failed: the image does not exist, or it could not be had.
+pub fn of_pull(error: &Error, image: &str) -> EndReason {
+    let message = match error {
+        Error::DockerResponseServerError { message, .. } => message.clone(),
+        Error::DockerStreamError { error } => error.clone(),
+        other => other.to_string(),
+    };
+    let said = message.to_ascii_lowercase();
+    // "no such host" is about the registry: it must not be taken for the image.
+    let absent = ["manifest unknown", "not found", "does not exist", "pull access denied", "no such image", "invalid reference format"];
+    let network = ["no such host", "dial tcp", "i/o timeout", "connection refused", "tls"];
+    let is_absent = absent.iter().any(|w| said.contains(w)) && !network.iter().any(|w| said.contains(w));
+    let kind = if is_absent { ReasonKind::ImageNotFound } else { ReasonKind::ImagePullFailed };
+    EndReason::new(kind, format!("{image}: {message}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn said(status_code: u16, message: &str) -> Error {
+        Error::DockerResponseServerError { status_code, message: message.to_owned() }
+    }
+
+    #[test]
+    fn what_engines_have_said_so_far() {
+        assert_eq!(Fault::of(&said(404, "No such image: nope:latest")), Fault::NoSuchImage);
+        assert_eq!(Fault::of(&said(404, "No such container: x")), Fault::NoSuchContainer);
+        let conflict = "Conflict. The container name \"/x\" is already in use by container \"1\".";
+        assert_eq!(Fault::of(&said(409, conflict)), Fault::NameTaken);
+        assert_eq!(Fault::of(&said(409, "removal of container x is already in progress")), Fault::NotRunning);
+        for program in [
+            "failed to create shim: OCI runtime create failed: runc create failed: unable to start container process: exec: \"nope\": executable file not found in $PATH: unknown",
+            "OCI runtime create failed: container_linux.go:380: starting container process caused: exec: \"/etc\": permission denied: unknown",
+        ] {
+            assert!(matches!(Fault::of(&said(400, program)), Fault::Program(_)), "{program}");
+        }
+        assert!(matches!(Fault::of(&said(400, "No command specified")), Fault::Program(_)));
+        assert!(matches!(Fault::of(&said(400, "Range of CPUs is from 0.01 to 2.00")), Fault::Request(_)));
+        assert!(matches!(Fault::of(&said(500, "driver failed")), Fault::Engine(_)));
+    }
+
+    #[test]
+    fn an_absent_image_is_told_from_an_absent_registry() {
+        let kind = |message: &str| of_pull(&said(404, message), "i").kind();
+        assert_eq!(kind("manifest for nope:latest not found: manifest unknown"), ReasonKind::ImageNotFound);
+        assert_eq!(
+            kind("pull access denied for nope, repository does not exist or may require 'docker login'"),
+            ReasonKind::ImageNotFound
+        );
+        let lookup = "Get \"https://registry-1.docker.io/v2/\": dial tcp: lookup registry-1.docker.io: no such host";
+        assert_eq!(kind(lookup), ReasonKind::ImagePullFailed);
+        assert_eq!(kind("net/http: TLS handshake timeout"), ReasonKind::ImagePullFailed);
+    }
+}

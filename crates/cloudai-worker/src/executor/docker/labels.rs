@@ -1,0 +1,116 @@
+//! What is written on a container, so that a restarted worker knows it again without asking anybody.
+
+use std::collections::HashMap;
+
+use cloudai_agent::Needs;
+use cloudai_types::{AttemptId, Millis, Resources};
+
+use super::Start;
+
+pub const CLUSTER: &str = "cloudai.cluster";
+pub const WORKER: &str = "cloudai.worker";
+pub const JOB: &str = "cloudai.job";
+pub const TASK: &str = "cloudai.task";
+pub const ATTEMPT: &str = "cloudai.attempt";
+pub const FENCE: &str = "cloudai.fence";
+/// What the agent needs of the spec: `assigned=… cpu_milli=… memory=… storage=… gpus=… timeout_ms=… stop=…`.
+pub const NEEDS: &str = "cloudai.needs";
+/// The GPUs that it holds: `0,1`.
+pub const GPUS: &str = "cloudai.gpus";
+
+/// The name by which a repeated message finds its container. The cluster is part of it, because job ids of two clusters on one
+/// engine are alike.
+pub fn container_name(cluster: &str, attempt: AttemptId) -> String {
+    let short = cluster.get(..8).unwrap_or(cluster);
+    format!("cloudai-{}-{}.{}-{short}", attempt.task.job, attempt.task.index, attempt.number)
+}
+
+pub fn write(cluster: &str, worker: &str, start: &Start, gpus: &[u32]) -> HashMap<String, String> {
+    let needs = Needs::of(&start.spec);
+    let r = needs.resources;
+    let text = format!(
+        "assigned={} cpu_milli={} memory={} storage={} gpus={} timeout_ms={} stop={}",
+        start.assigned_index,
+        r.cpu_milli,
+        r.memory_bytes,
+        r.storage_bytes,
+        r.gpus,
+        needs.timeout.map_or(0, |t| t.0),
+        u8::from(needs.stop_on_disconnect),
+    );
+    let mut labels = HashMap::from([
+        (CLUSTER.to_owned(), cluster.to_owned()),
+        (WORKER.to_owned(), worker.to_owned()),
+        (JOB.to_owned(), start.attempt.task.job.to_string()),
+        (TASK.to_owned(), start.attempt.task.to_string()),
+        (ATTEMPT.to_owned(), start.attempt.to_string()),
+        (FENCE.to_owned(), start.fence.clone()),
+        (NEEDS.to_owned(), text),
+    ]);
+    if !gpus.is_empty() {
+        let text: Vec<String> = gpus.iter().map(u32::to_string).collect();
+        labels.insert(GPUS.to_owned(), text.join(","));
+    }
+    labels
+}
+
+#[derive(Clone, PartialEq, Debug)]
+pub struct Ours {
+    pub attempt: AttemptId,
+    pub assigned_index: u64,
+    pub needs: Needs,
+    pub gpus: Vec<u32>,
+}
+
+/// `None` when the labels are not ours, or were changed by someone.
+pub fn read(labels: &HashMap<String, String>) -> Option<Ours> {
+    let attempt = labels.get(ATTEMPT)?.parse().ok()?;
+    let mut ours = Ours { attempt, assigned_index: 0, needs: Needs::default(), gpus: vec![] };
+    let mut r = Resources::default();
+    for part in labels.get(NEEDS)?.split(' ') {
+        let (key, value) = part.split_once('=')?;
+        let n: u64 = value.parse().ok()?;
+        match key {
+            "assigned" => ours.assigned_index = n,
+            "cpu_milli" => r.cpu_milli = n,
+            "memory" => r.memory_bytes = n,
+            "storage" => r.storage_bytes = n,
+            "gpus" => r.gpus = u32::try_from(n).ok()?,
+            "timeout_ms" => ours.needs.timeout = (n > 0).then_some(Millis(n)),
+            "stop" => ours.needs.stop_on_disconnect = n != 0,
+            // Of a newer version.
+            _ => {}
+        }
+    }
+    ours.needs.resources = r;
+    if let Some(gpus) = labels.get(GPUS) {
+        ours.gpus = gpus.split(',').map(str::parse).collect::<Result<_, _>>().ok()?;
+    }
+    Some(ours)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use cloudai_types::{JobId, JobSpec, OnDisconnect};
+    use std::sync::Arc;
+
+    #[test]
+    fn a_restarted_worker_reads_what_was_written() {
+        let resources = Resources { cpu_milli: 500, memory_bytes: 1 << 25, storage_bytes: 7, gpus: 2 };
+        let spec =
+            JobSpec { resources, timeout_ms: 2_000, on_disconnect: OnDisconnect::Stop as i32, ..Default::default() };
+        let attempt = AttemptId::new(JobId(3), 7, 2);
+        let start = Start { attempt, fence: "1.40".into(), assigned_index: 40, spec: Arc::new(spec.clone()) };
+        let labels = write("0123456789abcdef", "w1", &start, &[1, 3]);
+        let ours = read(&labels).unwrap();
+        assert_eq!((ours.attempt, ours.assigned_index, ours.gpus), (attempt, 40, vec![1, 3]));
+        assert_eq!(ours.needs, Needs::of(&spec));
+        assert_eq!(container_name("0123456789abcdef", attempt), format!("cloudai-{}-7.2-01234567", JobId(3)));
+        for broken in [ATTEMPT, NEEDS] {
+            let mut labels = labels.clone();
+            labels.insert(broken.to_owned(), "x".to_owned());
+            assert_eq!(read(&labels), None);
+        }
+    }
+}

@@ -1,0 +1,98 @@
+//! From the engine's log of a container to ours. Comes in: the engine's stream, each piece with its time. Goes out: frames in a
+//! [`LogWriter`], and what the init program said if it could not run the command.
+
+use bollard::container::LogOutput;
+use bollard::query_parameters::LogsOptions;
+use bytes::Bytes;
+use futures::StreamExt;
+
+use super::{Shared, engine};
+use crate::logs::{Frame, LogWriter, Source};
+
+/// Pieces that go to the disk in one write.
+const PIECES_AT_ONCE: usize = 256;
+/// What docker-init (tini) prints when it cannot run the command.
+const INIT_FAILURE: &[u8] = b"[FATAL tini";
+
+pub struct Followed {
+    pub writer: LogWriter,
+    /// The init program's complaint, when that was the only thing ever written.
+    pub init_failure: Option<String>,
+    /// The engine ended the stream itself: nothing is missing.
+    pub complete: bool,
+}
+
+/// Copies until the container has ended. With `follow: false`: what is there.
+pub async fn copy(shared: &Shared, id: &str, mut writer: LogWriter, follow: bool) -> Followed {
+    let begun = writer.last_time_ns();
+    // The engine counts in whole seconds here; what we have already is left out below.
+    let since = begun.map_or(0, |ns| i32::try_from(ns / 1_000_000_000).unwrap_or(0));
+    let options = LogsOptions { follow, stdout: true, stderr: true, timestamps: true, since, ..Default::default() };
+    let mut pieces = shared.engine.docker.logs(id, Some(options)).ready_chunks(PIECES_AT_ONCE);
+    let mut init_failure = None;
+    let mut count = 0usize;
+    let mut complete = true;
+    while let Some(batch) = pieces.next().await {
+        let mut frames = Vec::with_capacity(batch.len());
+        for piece in batch {
+            match piece {
+                Ok(piece) => {
+                    let frame = frame_of(piece);
+                    if begun.is_some_and(|b| frame.time_ns <= b) {
+                        continue;
+                    }
+                    count += 1;
+                    if frame.source == Source::Stderr && frame.data.starts_with(INIT_FAILURE) {
+                        init_failure = Some(String::from_utf8_lossy(&frame.data).trim().to_owned());
+                    }
+                    frames.push(frame);
+                }
+                Err(error) => {
+                    tracing::debug!(id, %error, "the engine's log stream broke");
+                    complete = false;
+                }
+            }
+        }
+        writer.append(frames);
+    }
+    if count != 1 {
+        init_failure = None;
+    }
+    Followed { writer, init_failure, complete }
+}
+
+/// The time stands before the text, with a space between.
+fn frame_of(piece: LogOutput) -> Frame {
+    let source = match &piece {
+        LogOutput::StdErr { .. } => Source::Stderr,
+        LogOutput::StdOut { .. } | LogOutput::StdIn { .. } | LogOutput::Console { .. } => Source::Stdout,
+    };
+    let bytes = piece.into_bytes();
+    let (time_ns, data) = split_time(&bytes);
+    Frame { time_ns, source, data }
+}
+
+fn split_time(bytes: &Bytes) -> (u64, Bytes) {
+    let split = bytes.iter().take(40).position(|b| *b == b' ');
+    let time = split.and_then(|at| std::str::from_utf8(&bytes[..at]).ok().and_then(engine::nanoseconds).map(|t| (at, t)));
+    match time {
+        Some((at, time_ns)) => (time_ns, bytes.slice(at + 1..)),
+        None => (crate::clock::wall().0 * 1_000_000, bytes.clone()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_time_is_taken_off_and_nothing_else() {
+        let line = Bytes::from_static(b"2026-11-24T02:37:56.123456789Z two words\n");
+        let (time, text) = split_time(&line);
+        assert_eq!((time, &text[..]), (1_795_487_876_123_456_789, &b"two words\n"[..]));
+        let odd = Bytes::from_static(b"no time here\n");
+        assert_eq!(split_time(&odd).1, odd);
+        let empty = Bytes::from_static(b"2026-11-24T02:37:56Z \n");
+        assert_eq!(&split_time(&empty).1[..], b"\n");
+    }
+}

@@ -1,0 +1,208 @@
+//! Runs attempts as containers of the local Docker engine, one task of ours per container.
+//!
+//! Few calls per container, because the engine is the bottleneck: create, start, logs, remove. Endings come from one stream
+//! of the engine's events, and not from a call per container. An image is looked for only when a create says that it is not there.
+
+mod attempt;
+mod body;
+mod endings;
+mod engine;
+mod faults;
+mod gpus;
+mod labels;
+mod log_stream;
+mod mounts;
+mod pulls;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use cloudai_agent::{Found, FoundState, Signal};
+use cloudai_telemetry::WorkerMetrics;
+use cloudai_types::{AttemptId, Millis};
+use tokio::sync::{Semaphore, watch};
+
+use super::{Events, Executor, Start};
+use crate::logs::LogStore;
+use endings::Endings;
+use engine::Engine;
+use gpus::Gpus;
+use mounts::AllowedMounts;
+use pulls::Pulls;
+
+/// Creates and starts at a time. More does not make the engine faster, and makes each one slower.
+const STARTS_AT_A_TIME: usize = 8;
+const REMOVALS_AT_A_TIME: usize = 4;
+/// Between two tries to remove a container.
+const REMOVE_RETRY_FIRST: Millis = Millis(200);
+const REMOVE_RETRY_MAX: Millis = Millis(30_000);
+
+const UNPOISONED: &str = "nothing panics under this lock";
+
+pub struct DockerOptions {
+    pub socket: PathBuf,
+    /// Cluster id and worker name: containers of others are left alone.
+    pub cluster: String,
+    pub worker: String,
+    pub allowed_mounts: Vec<PathBuf>,
+    /// How many GPUs this worker hands out.
+    pub gpus: u32,
+}
+
+/// What all attempts share.
+pub(super) struct Shared {
+    pub options: DockerOptions,
+    pub engine: Engine,
+    pub endings: Endings,
+    pub pulls: Pulls,
+    pub mounts: AllowedMounts,
+    pub gpus: Gpus,
+    pub logs: LogStore,
+    pub events: Events,
+    pub starts: Semaphore,
+    pub removals: Semaphore,
+    /// The latest signal for each attempt whose task runs.
+    pub signals: Mutex<BTreeMap<AttemptId, watch::Sender<Option<Signal>>>>,
+    /// Whether the engine has an init program; until it says otherwise.
+    pub has_init: AtomicBool,
+}
+
+pub struct DockerExecutor(Arc<Shared>);
+
+/// Why there is no executor.
+#[derive(Debug, thiserror::Error)]
+pub enum ConnectError {
+    #[error("{0}")]
+    Engine(String),
+    #[error("allowed mount {} cannot be resolved", path.display())]
+    Mount { path: PathBuf, source: std::io::Error },
+}
+
+impl DockerExecutor {
+    /// Connects, listens, and finds the containers that an earlier run of this worker left. Those that run are watched from here
+    /// on; what is found must be told to the agent before any event.
+    pub async fn connect(
+        options: DockerOptions,
+        logs: LogStore,
+        events: Events,
+        metrics: WorkerMetrics,
+    ) -> Result<(DockerExecutor, Vec<Found>), ConnectError> {
+        let mounts = AllowedMounts::resolve(&options.allowed_mounts)
+            .map_err(|(path, source)| ConnectError::Mount { path, source })?;
+        let engine = Engine::connect(&options.socket, metrics).await.map_err(|e| ConnectError::Engine(e.to_string()))?;
+        let shared = Arc::new(Shared {
+            endings: Endings::default(),
+            pulls: Pulls::default(),
+            mounts,
+            gpus: Gpus::new(options.gpus),
+            logs,
+            events,
+            starts: Semaphore::new(STARTS_AT_A_TIME),
+            removals: Semaphore::new(REMOVALS_AT_A_TIME),
+            signals: Mutex::new(BTreeMap::new()),
+            has_init: AtomicBool::new(true),
+            engine,
+            options,
+        });
+        endings::listen(shared.clone());
+        let found = adopt(&shared).await.map_err(|e| ConnectError::Engine(e.to_string()))?;
+        Ok((DockerExecutor(shared), found))
+    }
+}
+
+/// Everything of ours that the engine has.
+async fn adopt(shared: &Arc<Shared>) -> Result<Vec<Found>, bollard::errors::Error> {
+    let mut found = vec![];
+    for container in shared.engine.list(&shared.options.cluster, &shared.options.worker).await? {
+        let labels = container.labels.unwrap_or_default();
+        let Some(ours) = labels::read(&labels) else {
+            tracing::warn!(id = container.id, "a container with our labels cannot be understood; it is left alone");
+            continue;
+        };
+        // Before its state is asked: an ending after that is not missed.
+        let died = shared.endings.watch(ours.attempt);
+        let Some(id) = container.id else { continue };
+        let inspected = shared.engine.inspect(&id).await?;
+        let state = match inspected.state.unwrap_or_default() {
+            s if s.running == Some(true) || s.paused == Some(true) => {
+                let started = engine::timestamp(s.started_at.as_deref());
+                shared.gpus.take(ours.attempt, &ours.gpus);
+                attempt::adopt(shared.clone(), ours.attempt, id, started, died);
+                FoundState::Running { started }
+            }
+            s if engine::timestamp(s.started_at.as_deref()).0 == 0 => {
+                shared.endings.forget(ours.attempt);
+                FoundState::Created
+            }
+            s => {
+                shared.endings.forget(ours.attempt);
+                let died = endings::Died::of_state(&s);
+                attempt::finish_adopted_log(shared.clone(), ours.attempt, id).await;
+                FoundState::Exited {
+                    reason: attempt::reason_of(&died, None),
+                    started: engine::timestamp(s.started_at.as_deref()),
+                    ended: died.at,
+                }
+            }
+        };
+        found.push(Found { attempt: ours.attempt, assigned_index: ours.assigned_index, needs: ours.needs, state });
+    }
+    if !found.is_empty() {
+        tracing::info!(containers = found.len(), "containers of an earlier run were found");
+    }
+    Ok(found)
+}
+
+impl Executor for DockerExecutor {
+    fn start(&mut self, start: Start) {
+        attempt::start(self.0.clone(), start);
+    }
+
+    fn stop(&mut self, attempt: AttemptId, signal: Signal) {
+        if let Some(signals) = self.0.signals.lock().expect(UNPOISONED).get(&attempt) {
+            signals.send_replace(Some(signal));
+        }
+    }
+
+    fn remove(&mut self, attempt: AttemptId) {
+        let shared = self.0.clone();
+        tokio::spawn(async move {
+            let mut backoff = cloudai_net::Backoff::new(REMOVE_RETRY_FIRST, REMOVE_RETRY_MAX);
+            let name = labels::container_name(&shared.options.cluster, attempt);
+            loop {
+                let done = {
+                    let _permit = shared.removals.acquire().await;
+                    shared.engine.remove(&name).await
+                };
+                match done {
+                    Ok(()) => return,
+                    Err(error) => {
+                        tracing::warn!(%attempt, %error, "a container cannot be removed yet; it is tried again");
+                        tokio::time::sleep(backoff.next(rand::random()).as_duration()).await;
+                    }
+                }
+            }
+        });
+    }
+
+    fn has_logs(&self) -> bool {
+        true
+    }
+}
+
+impl Shared {
+    pub fn use_init(&self) -> bool {
+        self.has_init.load(Relaxed)
+    }
+}
+
+/// How long an engine may take for one call before it counts as not answering.
+pub(super) const CALL_TIMEOUT: Duration = Duration::from_secs(120);
+
+/// Where the engine is, for people.
+pub(super) fn shown(socket: &Path) -> String {
+    socket.display().to_string()
+}

@@ -1,0 +1,80 @@
+//! Which host paths tasks may see. Comes in: the operator's list, and what a spec asks for. Goes out: resolved paths, or a refusal.
+//!
+//! Links are resolved on both sides before they are compared, and the container gets the resolved path.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use bollard::models::{Mount, MountType};
+use cloudai_types::spec;
+
+pub struct AllowedMounts(Vec<PathBuf>);
+
+impl AllowedMounts {
+    /// Fails with the path that is not there.
+    pub fn resolve(paths: &[PathBuf]) -> Result<Self, (PathBuf, io::Error)> {
+        let resolve = |p: &PathBuf| p.canonicalize().map_err(|e| (p.clone(), e));
+        Ok(AllowedMounts(paths.iter().map(resolve).collect::<Result<_, _>>()?))
+    }
+
+    /// Read-only bind mounts, or why one is refused.
+    pub fn check(&self, wanted: &[spec::Mount]) -> Result<Vec<Mount>, String> {
+        wanted.iter().map(|m| self.check_one(m)).collect()
+    }
+
+    fn check_one(&self, wanted: &spec::Mount) -> Result<Mount, String> {
+        let source = &wanted.source;
+        let refused = || format!("mount {source}: this worker does not allow it; its operator lists paths in allowed_mounts");
+        let resolved = match Path::new(source).canonicalize() {
+            Ok(p) => p,
+            // Whether a path exists is nobody's business where it is not allowed.
+            Err(_) if !self.0.iter().any(|a| Path::new(source).starts_with(a)) => return Err(refused()),
+            Err(e) => return Err(format!("mount {source}: {e} on this worker")),
+        };
+        if !self.0.iter().any(|allowed| resolved.starts_with(allowed)) {
+            return Err(refused());
+        }
+        let text = resolved.to_str().ok_or_else(|| format!("mount {source}: the path is not UTF-8"))?;
+        Ok(Mount {
+            target: Some(wanted.target.clone()),
+            source: Some(text.to_owned()),
+            typ: Some(MountType::BIND),
+            read_only: Some(true),
+            ..Default::default()
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_resolves_inside_an_allowed_path_is_mounted_and_only_read_only() {
+        let dir = tempfile::tempdir().unwrap();
+        let (open, shut) = (dir.path().join("open"), dir.path().join("shut"));
+        for d in [&open, &shut] {
+            std::fs::create_dir(d).unwrap();
+            std::fs::write(d.join("file"), "x").unwrap();
+        }
+        std::os::unix::fs::symlink(&shut, open.join("link")).unwrap();
+        std::os::unix::fs::symlink(&open, dir.path().join("alias")).unwrap();
+        let allowed = AllowedMounts::resolve(&[dir.path().join("alias")]).unwrap();
+        let check = |source: PathBuf| {
+            let source = source.to_str().unwrap().to_owned();
+            allowed.check(&[spec::Mount { source, target: "/in".into() }])
+        };
+        let mounts = check(open.join("file")).unwrap();
+        assert_eq!(mounts[0].read_only, Some(true));
+        assert_eq!(mounts[0].source.as_deref(), open.canonicalize().unwrap().join("file").to_str());
+        check(open.clone()).unwrap();
+        for bad in [shut.join("file"), open.join("link"), open.join("link/file"), open.join("../shut"), "/etc".into()] {
+            assert!(check(bad.clone()).unwrap_err().contains("does not allow"), "{}", bad.display());
+        }
+        assert!(check(shut.join("absent")).unwrap_err().contains("does not allow"));
+        // A prefix of the name is not a parent.
+        std::fs::create_dir(dir.path().join("opener")).unwrap();
+        assert!(check(dir.path().join("opener")).is_err());
+        assert!(AllowedMounts::resolve(&[dir.path().join("absent")]).is_err());
+    }
+}

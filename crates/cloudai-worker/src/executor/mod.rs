@@ -1,0 +1,52 @@
+//! What runs attempts. Comes in: the agent's wishes. Goes out: events, some time later. No call blocks.
+
+pub mod docker;
+pub mod noop;
+
+use std::sync::Arc;
+
+use cloudai_agent::{Input, Signal};
+use cloudai_types::{AttemptId, EndReason, JobSpec, Timestamp};
+use tokio::sync::mpsc;
+
+/// An attempt to be run.
+#[derive(Clone, Debug)]
+pub struct Start {
+    pub attempt: AttemptId,
+    /// Incarnation and log index of its assignment, as text.
+    pub fence: String,
+    pub assigned_index: u64,
+    pub spec: Arc<JobSpec>,
+}
+
+#[derive(Clone, PartialEq, Debug)]
+pub enum ExecutorEvent {
+    Started { attempt: AttemptId, started: Timestamp },
+    /// `container`: something is left, which `remove` takes away. The log is complete.
+    Ended { attempt: AttemptId, reason: EndReason, started: Timestamp, ended: Timestamp, container: bool },
+}
+
+impl From<ExecutorEvent> for Input {
+    fn from(event: ExecutorEvent) -> Self {
+        match event {
+            ExecutorEvent::Started { attempt, started } => Input::Started { attempt, started },
+            ExecutorEvent::Ended { attempt, reason, started, ended, container } => {
+                Input::Ended { attempt, reason, started, ended, container }
+            }
+        }
+    }
+}
+
+/// Bounded by the attempts that a worker may hold: each has at most two events.
+pub type Events = mpsc::UnboundedSender<ExecutorEvent>;
+
+pub trait Executor: Send {
+    /// Answered by `Started` and `Ended`, or by `Ended` alone.
+    fn start(&mut self, start: Start);
+    /// May come before `Started`, and may be repeated.
+    fn stop(&mut self, attempt: AttemptId, signal: Signal);
+    /// Tried again until it is gone.
+    fn remove(&mut self, attempt: AttemptId);
+    /// Whether attempts write logs.
+    fn has_logs(&self) -> bool;
+}

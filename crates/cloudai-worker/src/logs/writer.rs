@@ -1,0 +1,197 @@
+//! Writes one attempt's log. Comes in: frames. Goes out: a file that never exceeds its bound, with its beginning, its end, and a
+//! word about what is missing between them.
+
+use std::collections::VecDeque;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read, Write};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use cloudai_types::AttemptId;
+use tokio::sync::watch;
+
+use super::file::{Frame, MAGIC, parse};
+use super::store::{Inner, Progress};
+
+/// How much of the end of a log that is too long is kept: a program's last line is often its result.
+const TAIL_BYTES: u64 = 256 << 10;
+/// Room for the markers.
+const MARKER_BYTES: u64 = 1 << 10;
+
+pub struct LogWriter {
+    store: Arc<Inner>,
+    attempt: AttemptId,
+    progress: watch::Sender<Progress>,
+    /// Made with the first frame.
+    file: Option<File>,
+    bytes: u64,
+    last_time_ns: Option<u64>,
+    cut: Option<Cut>,
+    /// A failed write was reported; the program goes on without a log.
+    broken: bool,
+    finished: bool,
+}
+
+/// The end of a log that has reached its bound.
+#[derive(Default)]
+struct Cut {
+    tail: VecDeque<Frame>,
+    tail_bytes: u64,
+    left_out_bytes: u64,
+}
+
+impl LogWriter {
+    pub(super) fn open(store: Arc<Inner>, attempt: AttemptId, progress: watch::Sender<Progress>) -> io::Result<LogWriter> {
+        let mut writer = LogWriter {
+            store,
+            attempt,
+            progress,
+            file: None,
+            bytes: 0,
+            last_time_ns: None,
+            cut: None,
+            broken: false,
+            finished: false,
+        };
+        match OpenOptions::new().read(true).append(true).open(writer.store.path(attempt)) {
+            Ok(file) => writer.resume(file)?,
+            Err(e) if e.kind() == io::ErrorKind::NotFound => {}
+            Err(e) => return Err(e),
+        }
+        Ok(writer)
+    }
+
+    /// Continues a file after its last whole frame.
+    fn resume(&mut self, mut file: File) -> io::Result<()> {
+        let mut bytes = vec![];
+        file.read_to_end(&mut bytes)?;
+        if !bytes.starts_with(MAGIC) {
+            file.set_len(0)?;
+            bytes = MAGIC.to_vec();
+            file.write_all(MAGIC)?;
+        }
+        let (frames, used) = parse(&Bytes::from(bytes).slice(MAGIC.len()..))?;
+        self.bytes = (MAGIC.len() + used) as u64;
+        file.set_len(self.bytes)?;
+        self.last_time_ns = frames.last().map(|f| f.time_ns);
+        self.file = Some(file);
+        self.publish(false);
+        Ok(())
+    }
+
+    /// The time of the last frame that an earlier writer left.
+    pub fn last_time_ns(&self) -> Option<u64> {
+        self.last_time_ns
+    }
+
+    pub fn append(&mut self, frames: Vec<Frame>) {
+        let mut out = vec![];
+        let room = self.store.log_bytes_max.saturating_sub(TAIL_BYTES + MARKER_BYTES);
+        for frame in frames {
+            if let Some(cut) = &mut self.cut {
+                cut.push(frame);
+            } else if self.bytes + out.len() as u64 + frame.encoded_len() > room {
+                let text = format!(
+                    "cloudai: the log reached its bound of {} bytes; only its end will follow, when the program has ended",
+                    self.store.log_bytes_max
+                );
+                Frame::marker(frame.time_ns, text).push_to(&mut out);
+                let mut cut = Cut::default();
+                cut.push(frame);
+                self.cut = Some(cut);
+            } else {
+                frame.push_to(&mut out);
+            }
+        }
+        self.write(&out);
+    }
+
+    /// Nothing follows. `ended_ms`: milliseconds since the epoch, decides which logs are old.
+    pub fn finish(mut self, ended_ms: u64) {
+        let mut out = vec![];
+        if let Some(cut) = self.cut.take() {
+            let time_ns = cut.tail.front().map_or(ended_ms * 1_000_000, |f| f.time_ns);
+            if cut.left_out_bytes > 0 {
+                Frame::marker(time_ns, format!("cloudai: {} bytes are left out here", cut.left_out_bytes)).push_to(&mut out);
+            }
+            cut.tail.iter().for_each(|f| f.push_to(&mut out));
+        }
+        self.write(&out);
+        if self.file.is_none() {
+            // An empty log is a log: its reader is told that there was no output.
+            self.create();
+        }
+        self.conclude(ended_ms);
+    }
+
+    fn conclude(&mut self, ended_ms: u64) {
+        self.finished = true;
+        self.store.on_finished(self.attempt, ended_ms, self.bytes);
+        self.publish(true);
+    }
+
+    fn publish(&self, complete: bool) {
+        self.progress.send_replace(Progress { bytes: self.bytes, complete });
+    }
+
+    fn write(&mut self, out: &[u8]) {
+        if out.is_empty() || self.broken {
+            return;
+        }
+        if self.file.is_none() {
+            self.create();
+        }
+        let Some(file) = &mut self.file else { return };
+        match file.write_all(out) {
+            Ok(()) => {
+                self.bytes += out.len() as u64;
+                self.publish(false);
+            }
+            Err(error) => self.give_up(&error),
+        }
+    }
+
+    fn create(&mut self) {
+        let path = self.store.path(self.attempt);
+        let made = path.parent().map_or(Ok(()), fs::create_dir_all).and_then(|()| {
+            let mut file = OpenOptions::new().append(true).create_new(true).open(&path)?;
+            file.write_all(MAGIC)?;
+            Ok(file)
+        });
+        match made {
+            Ok(file) => {
+                self.file = Some(file);
+                self.bytes = MAGIC.len() as u64;
+            }
+            Err(error) => self.give_up(&error),
+        }
+    }
+
+    fn give_up(&mut self, error: &io::Error) {
+        if !self.broken {
+            tracing::warn!(attempt = %self.attempt, %error, "the log cannot be written; the program goes on without it");
+        }
+        self.broken = true;
+    }
+}
+
+impl Drop for LogWriter {
+    /// Without `finish` the log ends where it is: whoever follows it must not wait for ever.
+    fn drop(&mut self) {
+        if !self.finished {
+            self.conclude(crate::clock::wall().0);
+        }
+    }
+}
+
+impl Cut {
+    fn push(&mut self, frame: Frame) {
+        self.tail_bytes += frame.encoded_len();
+        self.tail.push_back(frame);
+        while self.tail_bytes > TAIL_BYTES {
+            let Some(oldest) = self.tail.pop_front() else { return };
+            self.tail_bytes -= oldest.encoded_len();
+            self.left_out_bytes += oldest.data.len() as u64;
+        }
+    }
+}

@@ -1,0 +1,196 @@
+//! Puts a worker together and runs it until it is told to stop. Stopping leaves the containers running: the next start adopts them.
+
+use std::fs::{self, File, OpenOptions};
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+
+use cloudai_agent::{Agent, Found, Input, Settings};
+use cloudai_api::{Health, NotReady};
+use cloudai_net::{AcceptOptions, Acceptor, ChannelFactory, Connections, IdentityFiles, ReloadingTls, Revoked};
+use cloudai_telemetry::WorkerMetrics;
+use tokio::net::TcpListener;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use crate::config::{ExecutorKind, WorkerConfig};
+use crate::error::WorkerError;
+use crate::executor::docker::{ConnectError, DockerExecutor, DockerOptions};
+use crate::executor::noop::NoopExecutor;
+use crate::executor::Executor;
+use crate::hands::Hands;
+use crate::journal::{Journal, Restored};
+use crate::lease_file::{LeaseFile, boot_id};
+use crate::link::Link;
+use crate::logs::LogStore;
+use crate::shell::Shell;
+use crate::{capacity, clock, join, renew};
+
+/// Whether the worker has a leader, for `/readyz`.
+#[derive(Clone, Default)]
+pub struct Status(Arc<AtomicBool>);
+
+impl Status {
+    pub fn set_connected(&self, connected: bool) {
+        self.0.store(connected, Relaxed);
+    }
+}
+
+/// Runs until `stop` is cancelled. Returns an error only for what makes it impossible to begin.
+pub async fn run(config: WorkerConfig, stop: CancellationToken) -> Result<(), WorkerError> {
+    config.check()?;
+    let dir = &config.data_dir;
+    let at_dir = |source| WorkerError::DataDir { path: dir.clone(), source };
+    fs::create_dir_all(dir).map_err(at_dir)?;
+    let _lock = lock(dir)?;
+    let files = IdentityFiles::new(config.identity_dir());
+    tokio::select! {
+        () = stop.cancelled() => return Ok(()),
+        joined = join::ensure_joined(&files, config.join_token.as_deref(), &config.name, &config.masters) => joined?,
+    }
+    let tls = ReloadingTls::load(files, Revoked::default())?;
+    let identity = tls.identity();
+    if !config.name.is_empty() && config.name != identity.name {
+        return Err(WorkerError::OtherName {
+            dir: config.identity_dir(),
+            found: identity.name.clone(),
+            wanted: config.name.clone(),
+        });
+    }
+    let metrics = WorkerMetrics::new(env!("CARGO_PKG_VERSION"));
+    metrics.certificate_end.set(tls.not_after().0 as f64 / 1000.0);
+    let capacity = capacity::detect(dir, &config.capacity_override()?);
+    metrics.cpu_capacity_cores.set(capacity.cpu_milli as f64 / 1000.0);
+    metrics.memory_capacity_bytes.set(i64::try_from(capacity.memory_bytes).unwrap_or(i64::MAX));
+
+    let logs =
+        LogStore::open(&dir.join("logs"), config.log_bytes_max(), config.logs_total_bytes_max()).map_err(at_dir)?;
+    let (events, executor_events) = mpsc::unbounded_channel();
+    let (on_durable, durable) = mpsc::unbounded_channel();
+    let volatile = config.executor == ExecutorKind::Noop;
+    let (executor, found): (Box<dyn Executor>, Vec<Found>) = match config.executor {
+        ExecutorKind::Noop => (Box::new(NoopExecutor::new(events)), vec![]),
+        ExecutorKind::Docker => {
+            let options = DockerOptions {
+                socket: config.docker_socket().to_owned(),
+                cluster: identity.cluster.to_string(),
+                worker: identity.name.clone(),
+                allowed_mounts: config.allowed_mounts.clone(),
+                gpus: capacity.gpus,
+            };
+            let connected = DockerExecutor::connect(options, logs.clone(), events, metrics.clone()).await;
+            let (executor, found) = connected.map_err(|e| match e {
+                ConnectError::Engine(reason) => {
+                    WorkerError::Engine { socket: config.docker_socket().to_owned(), reason }
+                }
+                ConnectError::Mount { path, source } => WorkerError::AllowedMount { path, source },
+            })?;
+            (Box::new(executor), found)
+        }
+    };
+    let (journal, restored, lease, renewed) = if volatile {
+        (None, Restored::default(), None, None)
+    } else {
+        let path = dir.join("journal");
+        // The receiver lives as long as the shell; after that nobody needs to know.
+        let opened = Journal::open(&path, move |attempts| drop(on_durable.send(attempts)));
+        let (journal, restored) = opened.map_err(|source| WorkerError::Journal { path, source })?;
+        let (lease, renewed) = LeaseFile::open(&dir.join("lease"), boot_id()).map_err(at_dir)?;
+        (Some(journal), restored, Some(lease), renewed)
+    };
+
+    let mut agent = Agent::new(Settings { capacity, volatile });
+    let mut hands = Hands {
+        executor,
+        journal,
+        logs,
+        metrics: metrics.clone(),
+        incarnation: restored.fence.incarnation,
+        out: None,
+        leave: None,
+        unanswered: Default::default(),
+    };
+    let input = Input::Restored { fence: restored.fence, endings: restored.endings, renewed };
+    agent.handle(clock::now(), input, &mut hands);
+    for f in found {
+        agent.handle(clock::now(), Input::Found(f), &mut hands);
+    }
+
+    // What runs beside the loop ends with it.
+    let helpers = CancellationToken::new();
+    let _end_helpers = helpers.clone().drop_guard();
+    let status = Status::default();
+    let beside = |future: std::pin::Pin<Box<dyn Future<Output = ()> + Send>>| {
+        let helpers = helpers.clone();
+        tokio::spawn(async move {
+            tokio::select! {
+                () = helpers.cancelled() => {}
+                () = future => {}
+            }
+        });
+    };
+    if !config.metrics_addr.is_empty() {
+        let serving = serve_metrics(&config.metrics_addr, &tls, Page { metrics: metrics.clone(), status: status.clone() }).await?;
+        beside(Box::pin(serving));
+    }
+    beside(Box::pin(tls.clone().watch()));
+    beside(Box::pin(renew::keep_renewed(tls.clone(), config.masters.clone())));
+    let factory = ChannelFactory::new(tls);
+    let link = Link::spawn(factory.clone(), config.masters.clone(), helpers.clone());
+    tracing::info!(
+        worker = identity.name,
+        cluster = %identity.cluster,
+        %capacity,
+        executor = ?config.executor,
+        "the worker runs"
+    );
+    let labels = config.labels;
+    Shell { agent, hands, capacity, labels, lease, factory, status, executor_events, durable, link }.run(stop).await;
+    tracing::info!("the worker stops; its containers go on and are adopted at the next start");
+    Ok(())
+}
+
+/// Held for as long as the value lives; the kernel drops it with the process.
+fn lock(dir: &Path) -> Result<File, WorkerError> {
+    let at_dir = |source| WorkerError::DataDir { path: dir.to_owned(), source };
+    let file = OpenOptions::new().create(true).truncate(false).write(true).open(dir.join("lock")).map_err(at_dir)?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(fs::TryLockError::WouldBlock) => Err(WorkerError::DataDirInUse(dir.to_owned())),
+        Err(fs::TryLockError::Error(source)) => Err(at_dir(source)),
+    }
+}
+
+struct Page {
+    metrics: WorkerMetrics,
+    status: Status,
+}
+
+impl Health for Page {
+    fn readiness(&self) -> Vec<NotReady> {
+        if self.status.0.load(Relaxed) {
+            return vec![];
+        }
+        vec![NotReady {
+            code: "no_leader",
+            detail: "this worker has no session with a leader; tasks that run go on, and it keeps trying".to_owned(),
+        }]
+    }
+
+    fn metrics(&self) -> String {
+        self.metrics.text()
+    }
+}
+
+async fn serve_metrics(
+    addr: &str,
+    tls: &Arc<ReloadingTls>,
+    page: Page,
+) -> Result<impl Future<Output = ()> + Send + use<>, WorkerError> {
+    let failed = |source| WorkerError::Metrics { addr: addr.to_owned(), source };
+    let bind: SocketAddr = addr.parse().map_err(|e| failed(std::io::Error::new(std::io::ErrorKind::InvalidInput, e)))?;
+    let listener = TcpListener::bind(bind).await.map_err(failed)?;
+    let incoming = Acceptor::spawn(listener, tls.clone(), AcceptOptions::http(), Connections::default());
+    Ok(cloudai_api::serve(incoming, Arc::new(page)))
+}

@@ -1,0 +1,301 @@
+//! The worker's loop: select, hand it to the agent, do what the agent says. It owns the agent; everything else talks to it through
+//! channels.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use cloudai_agent::{Agent, Input, Now, Phase};
+use cloudai_net::ChannelFactory;
+use cloudai_proto::v1 as pb;
+use cloudai_proto::v1::leader_message::Kind;
+use cloudai_types::{AttemptId, Millis, Resources, limits};
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use crate::clock;
+use crate::executor::ExecutorEvent;
+use crate::hands::Hands;
+use crate::lease_file::LeaseFile;
+use crate::link::{LinkEvent, Session};
+use crate::logs::OpenError;
+use crate::run::Status;
+use crate::upload::{self, Log};
+use crate::wire::{self, Specs};
+
+/// Events of the executor that are taken up before reports go out: what begins and ends in between costs one report.
+const EVENTS_AT_ONCE: usize = 8_192;
+/// A leader that answers no heartbeat for this long is left for another one.
+const SILENCE_MAX: Duration = Duration::from_secs(3);
+/// A report without an acknowledgement for this long: its outcome is not known, and only a new session asks again.
+const REPORT_ANSWER_MAX: Duration = limits::WRITE_TIMEOUT.as_duration();
+/// The loop looks at the clock at least this often: a suspended machine's timers sleep, its lease does not.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// What a session needs while it lasts.
+struct Live {
+    session: Box<Session>,
+    specs: Specs,
+    period: Duration,
+    next_heartbeat: Instant,
+    sequence: u64,
+    /// Since when heartbeats are unanswered, and up to which one they were answered.
+    silent_since: Option<Instant>,
+    answered: u64,
+}
+
+pub struct Shell {
+    pub agent: Agent,
+    pub hands: Hands,
+    pub capacity: Resources,
+    pub labels: BTreeMap<String, String>,
+    pub lease: Option<LeaseFile>,
+    pub factory: ChannelFactory,
+    pub status: Status,
+    pub executor_events: mpsc::UnboundedReceiver<ExecutorEvent>,
+    pub durable: mpsc::UnboundedReceiver<Vec<AttemptId>>,
+    pub link: mpsc::Receiver<LinkEvent>,
+}
+
+impl Shell {
+    /// Runs until `stop`. Containers go on; their reports are in the journal or will be found again.
+    pub async fn run(mut self, stop: CancellationToken) {
+        let mut live: Option<Live> = None;
+        let mut sessions = 0u64;
+        loop {
+            let timer = tokio::time::sleep_until(self.wake_at(live.as_ref()));
+            tokio::select! {
+                () = stop.cancelled() => return,
+                Some(event) = self.executor_events.recv() => self.handle(event.into()),
+                Some(attempts) = self.durable.recv() => self.handle(Input::Persisted(attempts)),
+                event = self.link.recv() => match event {
+                    Some(event) => {
+                        sessions += u64::from(matches!(event, LinkEvent::Up(_)));
+                        self.on_link(event, &mut live);
+                    }
+                    None => return,
+                },
+                () = timer => self.handle(Input::Tick),
+            }
+            self.take_what_waits();
+            if let Some(l) = &mut live {
+                self.look_at_clock(l);
+            }
+            self.handle(Input::Flush);
+            if let Some(reason) = self.hands.leave.take()
+                && let Some(l) = live.take()
+            {
+                tracing::info!(reason, leader = l.session.leader, "leaving the session");
+                l.session.leave.cancel();
+                self.session_down();
+            }
+            self.tell(live.is_some(), sessions);
+        }
+    }
+
+    fn handle(&mut self, input: Input) {
+        self.handle_at(clock::now(), input);
+    }
+
+    fn handle_at(&mut self, now: Now, input: Input) {
+        self.agent.handle(now, input, &mut self.hands);
+    }
+
+    /// More of what is there already, without going to sleep in between.
+    fn take_what_waits(&mut self) {
+        for _ in 0..EVENTS_AT_ONCE {
+            match self.executor_events.try_recv() {
+                Ok(event) => self.handle(event.into()),
+                Err(_) => break,
+            }
+        }
+        while let Ok(attempts) = self.durable.try_recv() {
+            self.handle(Input::Persisted(attempts));
+        }
+    }
+
+    fn wake_at(&self, live: Option<&Live>) -> Instant {
+        let now = Instant::now();
+        let mut wake = now + LOOK_EVERY;
+        if let Some(at) = self.agent.next_deadline() {
+            wake = wake.min(now + (at - clock::mono()).as_duration());
+        }
+        if let Some(l) = live {
+            wake = wake.min(l.next_heartbeat);
+            if let Some(since) = l.silent_since {
+                wake = wake.min(since + SILENCE_MAX);
+            }
+        }
+        wake
+    }
+
+    /// Heartbeats, and whether the leader still answers.
+    fn look_at_clock(&mut self, live: &mut Live) {
+        let now = Instant::now();
+        if now >= live.next_heartbeat {
+            live.sequence += 1;
+            live.silent_since.get_or_insert(now);
+            live.next_heartbeat = now + jittered(live.period);
+            let sequence = live.sequence;
+            self.handle(Input::HeartbeatSent { sequence });
+            let heartbeat = pb::worker_message::Heartbeat { sequence };
+            self.hands.send(wire::from_worker(pb::worker_message::Kind::Heartbeat(heartbeat)));
+        }
+        if live.silent_since.is_some_and(|since| now >= since + SILENCE_MAX) {
+            self.hands.leave.get_or_insert_with(|| "the leader answers no heartbeats".to_owned());
+        }
+        if self.hands.unanswered.front().is_some_and(|(_, at)| now >= *at + REPORT_ANSWER_MAX) {
+            self.hands.leave.get_or_insert_with(|| "the leader does not acknowledge reports".to_owned());
+        }
+    }
+
+    fn on_link(&mut self, event: LinkEvent, live: &mut Option<Live>) {
+        match event {
+            LinkEvent::Greet(answer) => {
+                // A link that does not wait any more has moved on.
+                let _ = answer.send(wire::hello(&self.agent, self.capacity, &self.labels));
+            }
+            LinkEvent::Up(session) => *live = Some(self.session_up(session)),
+            LinkEvent::Down { reason } => {
+                if let Some(l) = live.take() {
+                    tracing::info!(reason, leader = l.session.leader, "the session with the leader ended");
+                    self.session_down();
+                }
+            }
+            // Without a session: the rest of one that was left.
+            LinkEvent::Message(kind) => {
+                if let Some(l) = live {
+                    self.on_message(kind, l);
+                }
+            }
+        }
+    }
+
+    fn session_up(&mut self, session: Box<Session>) -> Live {
+        let w = &session.welcome;
+        tracing::info!(
+            leader = session.leader,
+            worker = w.worker_name,
+            session = w.session,
+            heartbeat_ms = w.heartbeat_period_ms,
+            "the leader welcomed this worker"
+        );
+        let period = Millis(u64::from(w.heartbeat_period_ms).clamp(10, limits::HEARTBEAT_PERIOD_MAX.0)).as_duration();
+        self.hands.out = Some(session.out.clone());
+        self.hands.leave = None;
+        self.hands.unanswered.clear();
+        self.hands.incarnation = w.incarnation;
+        let input = Input::SessionUp { incarnation: w.incarnation, hello_sent: session.hello_sent };
+        let live = Live {
+            specs: Specs::default(),
+            period,
+            // The first at a random point of the period, so that workers that came together do not beat together.
+            next_heartbeat: Instant::now() + period.mul_f64(rand::random()),
+            sequence: 0,
+            silent_since: None,
+            answered: 0,
+            session,
+        };
+        self.handle(input);
+        self.write_lease();
+        live
+    }
+
+    fn session_down(&mut self) {
+        self.hands.out = None;
+        self.hands.unanswered.clear();
+        self.handle(Input::SessionDown);
+    }
+
+    fn on_message(&mut self, kind: Kind, live: &mut Live) {
+        let input = match kind {
+            Kind::HeartbeatAck(ack) => {
+                live.answered = live.answered.max(ack.sequence);
+                if live.answered >= live.sequence
+                    && let Some(since) = live.silent_since.take()
+                {
+                    self.hands.metrics.heartbeat_seconds.observe(since.elapsed().as_secs_f64());
+                }
+                self.handle(Input::HeartbeatAcked { sequence: ack.sequence });
+                self.write_lease();
+                return;
+            }
+            Kind::Specs(specs) => match live.specs.take(specs.specs) {
+                Ok(()) => return,
+                Err(error) => Err(error),
+            },
+            Kind::FullSet(set) => live.specs.full_set(set),
+            Kind::Delta(delta) => live.specs.delta(delta),
+            Kind::ReportAck(ack) => {
+                self.hands.unanswered.retain(|(sequence, _)| *sequence != ack.sequence);
+                Ok(Input::ReportsAcked { sequence: ack.sequence })
+            }
+            Kind::OpenLog(open) => {
+                self.open_log(open, &live.session);
+                return;
+            }
+            // The link keeps these to itself.
+            Kind::Welcome(_) | Kind::NotLeader(_) | Kind::Goodbye(_) => return,
+        };
+        match input {
+            Ok(input) => self.handle(input),
+            Err(error) => {
+                tracing::warn!(%error, "the leader sent something that makes no sense");
+                self.hands.leave = Some(error.to_string());
+            }
+        }
+    }
+
+    fn write_lease(&self) {
+        if let (Some(file), Some(renewed)) = (&self.lease, self.agent.renewed())
+            && let Err(error) = file.write(renewed)
+        {
+            tracing::debug!(%error, "the lease cannot be noted; a restarted worker will count it as lost");
+        }
+    }
+
+    fn open_log(&self, open: pb::leader_message::OpenLog, session: &Session) {
+        let Some(attempt) = open.attempt.map(AttemptId::from) else { return };
+        let address = if open.address.is_empty() { session.leader.clone() } else { open.address.clone() };
+        let (factory, out, stream_id) = (self.factory.clone(), session.out.clone(), open.stream_id);
+        if !self.hands.executor.has_logs() {
+            let log = Log::Remark("cloudai: the noop executor runs nothing, so there is no output");
+            tokio::spawn(upload::upload(factory, address, stream_id, log));
+            return;
+        }
+        let expected = self.agent.phase(attempt).is_some_and(|p| p < Phase::Exited);
+        let logs = self.hands.logs.clone();
+        tokio::spawn(async move {
+            match logs.reader(attempt, expected && open.follow).await {
+                Ok(reader) => {
+                    let log = Log::Stored { reader, follow: open.follow, tail_lines: open.tail_lines };
+                    upload::upload(factory, address, stream_id, log).await;
+                }
+                Err(error) => {
+                    let not_found = match &error {
+                        OpenError::NotFound => true,
+                        OpenError::Io(_) => false,
+                    };
+                    let failed = pb::worker_message::LogOpenFailed { stream_id, reason: error.to_string(), not_found };
+                    // A session that is full or gone: the one who asked will see a time-out.
+                    let _ = out.try_send(wire::from_worker(pb::worker_message::Kind::LogOpenFailed(failed)));
+                }
+            }
+        });
+    }
+
+    fn tell(&self, connected: bool, sessions: u64) {
+        let m = &self.hands.metrics;
+        m.connected.set(i64::from(connected));
+        cloudai_telemetry::raise_to(&m.reconnects, sessions.saturating_sub(1));
+        let used = self.agent.in_use();
+        m.cpu_allocated_cores.set(used.cpu_milli as f64 / 1000.0);
+        m.memory_allocated_bytes.set(i64::try_from(used.memory_bytes).unwrap_or(i64::MAX));
+        self.status.set_connected(connected);
+    }
+}
+
+/// A tenth more or less.
+fn jittered(period: Duration) -> Duration {
+    period.mul_f64(0.9 + 0.2 * rand::random::<f64>())
+}

@@ -1,0 +1,180 @@
+//! Messages of a session ⇄ the agent's words. Comes in: what a leader sent, not yet believed. Goes out: inputs, or why the
+//! message makes no sense.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use cloudai_agent::{Agent, Assignment, Fence, Input, Phase, RecentSpecs, Report, WithdrawWhy, Withdrawal};
+use cloudai_proto::v1 as pb;
+use cloudai_proto::v1::stop_group::Why;
+use cloudai_types::limits::WORKER_ATTEMPTS_MAX;
+use cloudai_types::{AttemptId, JobId, JobSpec, Resources};
+
+/// Why a leader's message was not believed. The session ends; the next one begins with a full set.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum WireError {
+    #[error("the leader sent no spec of job {0}")]
+    NoSpec(JobId),
+    #[error("a set without a fence")]
+    NoFence,
+    #[error("a spec without its contents")]
+    EmptySpec,
+    #[error("attempt phase {0} is not known")]
+    Phase(i32),
+    #[error("a set of {0} attempts; {max} are allowed", max = WORKER_ATTEMPTS_MAX)]
+    TooMany(usize),
+}
+
+/// The specs that this session has brought.
+#[derive(Default)]
+pub struct Specs(RecentSpecs<Arc<JobSpec>>);
+
+impl Specs {
+    pub fn take(&mut self, specs: Vec<pb::SpecOfJob>) -> Result<(), WireError> {
+        for s in specs {
+            self.0.insert(JobId(s.job), Arc::new(s.spec.ok_or(WireError::EmptySpec)?));
+        }
+        Ok(())
+    }
+
+    pub fn full_set(&mut self, set: pb::leader_message::FullSet) -> Result<Input, WireError> {
+        let fence = fence(set.fence)?;
+        let assignments = self.assignments(set.specs, set.assignments)?;
+        Ok(Input::FullSet { fence, assignments, stop: withdrawals(set.stop)? })
+    }
+
+    pub fn delta(&mut self, delta: pb::leader_message::Delta) -> Result<Input, WireError> {
+        let fence = fence(delta.fence)?;
+        let add = self.assignments(delta.specs, delta.add)?;
+        Ok(Input::Delta { fence, add, stop: withdrawals(delta.stop)? })
+    }
+
+    fn assignments(
+        &mut self,
+        specs: Vec<pb::SpecOfJob>,
+        groups: Vec<pb::AssignmentGroup>,
+    ) -> Result<Vec<Assignment>, WireError> {
+        let mut brought = BTreeMap::new();
+        for s in specs {
+            let spec = Arc::new(s.spec.ok_or(WireError::EmptySpec)?);
+            brought.insert(JobId(s.job), spec.clone());
+            self.0.insert(JobId(s.job), spec);
+        }
+        let count = groups.iter().map(|g| g.indexes.len()).sum();
+        if count > WORKER_ATTEMPTS_MAX {
+            return Err(WireError::TooMany(count));
+        }
+        let mut out = Vec::with_capacity(count);
+        for group in groups {
+            let job = JobId(group.job);
+            let spec = brought.get(&job).or_else(|| self.0.get(job)).ok_or(WireError::NoSpec(job))?;
+            let phase = Phase::from_number(group.phase).ok_or(WireError::Phase(group.phase))?;
+            out.extend(group.indexes.iter().map(|index| Assignment {
+                attempt: AttemptId::new(job, *index, group.number),
+                assigned_index: group.assigned_index,
+                phase,
+                spec: spec.clone(),
+            }));
+        }
+        Ok(out)
+    }
+}
+
+fn fence(fence: Option<pb::Fence>) -> Result<Fence, WireError> {
+    fence.map(|f| Fence { incarnation: f.incarnation, index: f.index }).ok_or(WireError::NoFence)
+}
+
+fn withdrawals(groups: Vec<pb::StopGroup>) -> Result<Vec<Withdrawal>, WireError> {
+    let count = groups.iter().map(|g| g.indexes.len()).sum();
+    if count > WORKER_ATTEMPTS_MAX {
+        return Err(WireError::TooMany(count));
+    }
+    let mut out = Vec::with_capacity(count);
+    for group in groups {
+        let why = match group.why() {
+            Why::Cancelled => WithdrawWhy::Cancelled,
+            Why::Lost => WithdrawWhy::Lost,
+        };
+        let attempt = |index: &u32| AttemptId::new(JobId(group.job), *index, group.number);
+        out.extend(group.indexes.iter().map(|i| Withdrawal { attempt: attempt(i), why }));
+    }
+    Ok(out)
+}
+
+pub fn to_fence(fence: Fence) -> pb::Fence {
+    pb::Fence { incarnation: fence.incarnation, index: fence.index }
+}
+
+pub fn hello(agent: &Agent, capacity: Resources, labels: &BTreeMap<String, String>) -> pb::worker_message::Hello {
+    let held = agent.held().map(|(attempt, phase)| pb::worker_message::Held {
+        attempt: Some(attempt.into()),
+        phase: phase as i32,
+    });
+    pb::worker_message::Hello {
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        capacity: Some(capacity),
+        labels: labels.clone().into_iter().collect(),
+        held: held.collect(),
+        fence: Some(to_fence(agent.fence())),
+    }
+}
+
+pub fn reports(sequence: u64, reports: Vec<Report>) -> pb::WorkerMessage {
+    let reports = reports.into_iter().map(|r| pb::AttemptReport {
+        job: r.attempt.task.job.0,
+        index: r.attempt.task.index,
+        number: r.attempt.number,
+        phase: r.phase as i32,
+        reason: r.reason,
+        started_ms: r.started.0,
+        ended_ms: r.ended.0,
+    });
+    from_worker(pb::worker_message::Kind::Reports(pb::worker_message::Reports { sequence, reports: reports.collect() }))
+}
+
+pub fn from_worker(kind: pb::worker_message::Kind) -> pb::WorkerMessage {
+    pb::WorkerMessage { kind: Some(kind) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use pb::leader_message::Delta;
+
+    fn group(job: u64, indexes: Vec<u32>) -> pb::AssignmentGroup {
+        pb::AssignmentGroup { job, number: 2, indexes, assigned_index: 9, phase: Phase::Running as i32 }
+    }
+
+    fn spec(job: u64) -> pb::SpecOfJob {
+        pb::SpecOfJob { job, spec: Some(JobSpec { name: format!("j{job}"), ..Default::default() }) }
+    }
+
+    #[test]
+    fn groups_become_attempts_with_the_spec_that_came_once() {
+        let mut specs = Specs::default();
+        let fence = Some(pb::Fence { incarnation: 1, index: 9 });
+        let first = Delta { fence, specs: vec![spec(4)], add: vec![group(4, vec![0, 7])], stop: vec![] };
+        let Input::Delta { add, .. } = specs.delta(first).unwrap() else { panic!("a delta") };
+        let ids: Vec<_> = add.iter().map(|a| (a.attempt.to_string(), a.assigned_index, a.phase)).collect();
+        let job = JobId(4);
+        assert_eq!(ids, [(format!("{job}/0.2"), 9, Phase::Running), (format!("{job}/7.2"), 9, Phase::Running)]);
+        let again = Delta { fence, specs: vec![], add: vec![group(4, vec![1])], stop: vec![] };
+        let Input::Delta { add, .. } = specs.delta(again).unwrap() else { panic!("a delta") };
+        assert_eq!(add[0].spec.name, "j4");
+    }
+
+    #[test]
+    fn what_makes_no_sense_is_an_error() {
+        let mut specs = Specs::default();
+        let fence = Some(pb::Fence { incarnation: 1, index: 9 });
+        let delta = |add| Delta { fence, specs: vec![], add, stop: vec![] };
+        assert_eq!(specs.delta(delta(vec![group(5, vec![0])])), Err(WireError::NoSpec(JobId(5))));
+        assert_eq!(specs.delta(Delta::default()), Err(WireError::NoFence));
+        let many = group(5, vec![0; WORKER_ATTEMPTS_MAX + 1]);
+        assert_eq!(specs.delta(delta(vec![many])), Err(WireError::TooMany(WORKER_ATTEMPTS_MAX + 1)));
+        specs.take(vec![spec(5)]).unwrap();
+        let unknown = pb::AssignmentGroup { phase: 77, ..group(5, vec![0]) };
+        assert_eq!(specs.delta(delta(vec![unknown])), Err(WireError::Phase(77)));
+        assert_eq!(specs.take(vec![pb::SpecOfJob::default()]), Err(WireError::EmptySpec));
+    }
+}
