@@ -304,9 +304,10 @@ fn uri_san(uri: &str) -> SanType {
     SanType::URI(uri.try_into().expect("cluster ids, roles and checked names are ASCII"))
 }
 
+/// For people who look at the certificate; X.509 allows 64 characters. Who the holder is, the SAN URI says.
 fn common_name(name: &str) -> DistinguishedName {
     let mut dn = DistinguishedName::new();
-    dn.push(DnType::CommonName, name);
+    dn.push(DnType::CommonName, name.chars().take(64).collect::<String>());
     dn
 }
 
