@@ -1,1 +1,114 @@
-fn main() {}
+//! The `cloudai` binary. Comes in: arguments. Goes out: data on stdout, words on stderr, an exit code (`cloudai help exit-codes`). Each
+//! command is a file under `commands`; what servers do is not known here, only how to start them.
+
+use std::process::ExitCode;
+
+use clap::error::ErrorKind as ClapKind;
+use clap::{CommandFactory, FromArgMatches};
+
+mod args;
+mod commands;
+mod exit;
+mod input;
+mod output;
+mod settings;
+mod times;
+mod views;
+
+use args::{Cli, Command};
+use exit::Failure;
+use output::Format;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    let parsed = Cli::command().try_get_matches().and_then(|m| Cli::from_arg_matches(&m));
+    let cli = match parsed {
+        Ok(cli) => cli,
+        Err(e) => {
+            // A closed pipe behind `--help` is no error.
+            let _ = e.print();
+            return match e.kind() {
+                ClapKind::DisplayHelp | ClapKind::DisplayVersion => ExitCode::SUCCESS,
+                _ => ExitCode::from(exit::Code::Usage.number()),
+            };
+        }
+    };
+    let as_json = matches!(cli.global.output, Some(Format::Json | Format::Jsonl));
+    match run(cli) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            if !failure.silent {
+                output::say(if as_json { failure.json().to_string() } else { failure.text() });
+            }
+            ExitCode::from(failure.code.number())
+        }
+    }
+}
+
+fn run(cli: Cli) -> Result<(), Failure> {
+    cloudai_net::install_crypto_provider();
+    #[cfg(feature = "server")]
+    if let Some(server) = cli.command.server() {
+        return commands::server::run(server, &cli);
+    }
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|e| Failure::failed("the runtime cannot be started").why(e))?;
+    let result = runtime.block_on(client(&cli));
+    // A prompt may still be reading the terminal.
+    runtime.shutdown_background();
+    result
+}
+
+async fn client(cli: &Cli) -> Result<(), Failure> {
+    use args::{ClusterVerb, ConfigVerb, JobVerb, TaskVerb, WorkerVerb};
+    let settings = || settings::Settings::resolve(&cli.global);
+    match &cli.command {
+        Command::Run(a) => commands::run::run(&settings()?, a).await.map_err(Failure::of_run),
+        Command::Job { verb } => match verb {
+            JobVerb::Submit(a) => commands::job_submit::run(&settings()?, a).await,
+            JobVerb::List(a) => commands::job_list::run(&settings()?, a).await,
+            JobVerb::Show(a) => commands::job_show::run(&settings()?, a).await,
+            JobVerb::Wait(a) => commands::job_wait::run(&settings()?, a).await,
+            JobVerb::Cancel(a) => commands::job_cancel::run(&settings()?, a).await,
+            JobVerb::Logs(a) => commands::job_logs::run(&settings()?, a).await,
+            JobVerb::Validate(a) => commands::job_validate::run(&settings()?, a),
+        },
+        Command::Task { verb } => match verb {
+            TaskVerb::List(a) => commands::task_list::run(&settings()?, a).await,
+            TaskVerb::Show(a) => commands::task_show::run(&settings()?, a).await,
+            TaskVerb::Logs(a) => commands::task_logs::run(&settings()?, a).await,
+            TaskVerb::Explain(a) => commands::task_explain::run(&settings()?, a).await,
+        },
+        Command::Worker(noun) => match &noun.verb {
+            Some(WorkerVerb::List) => commands::worker_list::run(&settings()?).await,
+            Some(WorkerVerb::Show(a)) => commands::worker_show::run(&settings()?, a).await,
+            Some(WorkerVerb::Authorize(a)) => commands::worker_authorize::run(&settings()?, a).await,
+            Some(WorkerVerb::Revoke(a)) => commands::worker_revoke::run(&settings()?, a).await,
+            Some(WorkerVerb::Drain(a)) => commands::worker_drain::drain(&settings()?, a).await,
+            Some(WorkerVerb::Resume(a)) => commands::worker_drain::resume(&settings()?, a).await,
+            None => Err(Failure::invalid("this client-only build of cloudai cannot be a worker")
+                .next("build it with the feature `server`, which is the default")),
+        },
+        Command::Queue => commands::queue::run(&settings()?).await,
+        Command::Cluster { verb } => match verb {
+            ClusterVerb::Status => commands::cluster_status::run(&settings()?).await,
+            ClusterVerb::Members => commands::cluster_members::run(&settings()?).await,
+            ClusterVerb::Add(a) => commands::cluster_add::run(&settings()?, a).await,
+            ClusterVerb::Remove(a) => commands::cluster_remove::run(&settings()?, a).await,
+            ClusterVerb::TransferLeader(a) => commands::cluster_transfer_leader::run(&settings()?, a).await,
+            ClusterVerb::Config { verb } => match verb {
+                ConfigVerb::Set(a) => commands::cluster_config::run(&settings()?, a).await,
+            },
+        },
+        Command::Completion(a) => commands::completion::run(a),
+        Command::Help(a) => commands::help::run(a),
+        #[cfg(feature = "server")]
+        Command::Master(_) | Command::Dev(_) | Command::Init(_) => {
+            Err(Failure::failed("a server command reached the client: this is a mistake in cloudai"))
+        }
+    }
+}

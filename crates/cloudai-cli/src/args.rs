@@ -1,0 +1,263 @@
+//! The grammar: nouns and verbs. Comes in: words. Goes out: one parsed [`Cli`]. Each verb's own flags stand in its file.
+
+use clap::{Parser, Subcommand};
+
+use crate::commands;
+use crate::settings::GlobalFlags;
+
+/// Runs containers on many machines, with masters that survive each other.
+#[derive(Debug, Parser)]
+#[command(name = "cloudai", version, disable_help_subcommand = true, subcommand_required = true, arg_required_else_help = true)]
+#[command(after_help = "Topics: cloudai help exit-codes | environment | job-file\nFirst steps: cloudai dev, then cloudai run IMAGE -- CMD")]
+pub struct Cli {
+    #[command(flatten)]
+    pub global: GlobalFlags,
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Submit one task, show its log as it runs, end with its exit code
+    Run(commands::run::RunArgs),
+    /// Submit jobs and look after them
+    Job {
+        #[command(subcommand)]
+        verb: JobVerb,
+    },
+    /// Look at single tasks
+    Task {
+        #[command(subcommand)]
+        verb: TaskVerb,
+    },
+    /// Look after workers; without a verb: be one
+    Worker(Box<WorkerNoun>),
+    /// What waits, by what it asks for
+    Queue,
+    /// Look after the masters
+    Cluster {
+        #[command(subcommand)]
+        verb: ClusterVerb,
+    },
+    /// A whole cluster of processes on this machine, for trying and testing
+    #[cfg(feature = "server")]
+    Dev(Box<commands::dev::DevArgs>),
+    /// Make a new cluster's CA, the admin's identity and those of the first masters
+    #[cfg(feature = "server")]
+    Init(commands::init::InitArgs),
+    /// Be a master
+    #[cfg(feature = "server")]
+    Master(Box<commands::master::MasterArgs>),
+    /// Print a completion script for a shell
+    Completion(commands::completion::CompletionArgs),
+    /// Explain a command or a topic
+    Help(commands::help::HelpArgs),
+}
+
+#[derive(Debug, Subcommand)]
+pub enum JobVerb {
+    /// Submit a job and print its id
+    Submit(commands::job_submit::SubmitArgs),
+    /// Jobs, newest first
+    #[command(visible_alias = "ls")]
+    List(commands::job_list::ListArgs),
+    /// One job with its tasks
+    Show(commands::job_show::ShowArgs),
+    /// Wait until a job has ended; ends with its exit code
+    Wait(commands::job_wait::WaitArgs),
+    /// Stop what runs, drop what waits
+    Cancel(commands::job_cancel::CancelArgs),
+    /// The logs of its tasks
+    Logs(commands::job_logs::LogsArgs),
+    /// Check a job without submitting it
+    Validate(commands::job_validate::ValidateArgs),
+}
+
+#[derive(Debug, Subcommand)]
+pub enum TaskVerb {
+    /// Tasks of a job
+    #[command(visible_alias = "ls")]
+    List(commands::task_list::ListArgs),
+    /// One task with its attempts
+    Show(commands::task_show::ShowArgs),
+    /// The log of one attempt
+    Logs(commands::task_logs::LogsArgs),
+    /// Why it waits, and what would help
+    Explain(commands::task_explain::ExplainArgs),
+}
+
+#[derive(Debug, clap::Args)]
+pub struct WorkerNoun {
+    #[command(subcommand)]
+    pub verb: Option<WorkerVerb>,
+    #[cfg(feature = "server")]
+    #[command(flatten)]
+    pub serve: commands::worker::WorkerArgs,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum WorkerVerb {
+    /// Workers, by name
+    #[command(visible_alias = "ls")]
+    List,
+    /// One worker with what it runs
+    Show(commands::worker_show::ShowArgs),
+    /// Let a name join: prints a one-time token
+    Authorize(commands::worker_authorize::AuthorizeArgs),
+    /// Refuse it from now on; its tasks run elsewhere
+    Revoke(commands::worker_revoke::RevokeArgs),
+    /// Give it no new tasks; what runs goes on
+    Drain(commands::worker_drain::DrainArgs),
+    /// Give it tasks again
+    Resume(commands::worker_drain::DrainArgs),
+}
+
+#[derive(Debug, Subcommand)]
+pub enum ClusterVerb {
+    /// Leader, members, workers, tasks
+    Status,
+    /// The masters
+    Members,
+    /// Let a new master join: prints a one-time token
+    Add(commands::cluster_add::AddArgs),
+    /// Take a master out; its id is never used again
+    Remove(commands::cluster_remove::RemoveArgs),
+    /// Hand leadership over, without a failed call
+    TransferLeader(commands::cluster_transfer_leader::TransferArgs),
+    /// The replicated configuration
+    Config {
+        #[command(subcommand)]
+        verb: ConfigVerb,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub enum ConfigVerb {
+    /// Change one setting
+    Set(commands::cluster_config::SetArgs),
+}
+
+/// What runs as a server, with its own runtime.
+#[cfg(feature = "server")]
+pub enum Server<'a> {
+    Master(&'a commands::master::MasterArgs),
+    Worker(&'a commands::worker::WorkerArgs),
+    Dev(&'a commands::dev::DevArgs),
+    Init(&'a commands::init::InitArgs),
+}
+
+#[cfg(feature = "server")]
+impl Command {
+    pub fn server(&self) -> Option<Server<'_>> {
+        match self {
+            Command::Master(a) => Some(Server::Master(a)),
+            Command::Worker(noun) if noun.verb.is_none() => Some(Server::Worker(&noun.serve)),
+            Command::Dev(a) => Some(Server::Dev(a)),
+            Command::Init(a) => Some(Server::Init(a)),
+            Command::Worker(_)
+            | Command::Run(_)
+            | Command::Job { .. }
+            | Command::Task { .. }
+            | Command::Queue
+            | Command::Cluster { .. }
+            | Command::Completion(_)
+            | Command::Help(_) => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    fn parse(words: &str) -> Result<Cli, clap::Error> {
+        Cli::try_parse_from(words.split_whitespace())
+    }
+
+    #[test]
+    fn the_grammar_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_command_of_the_contract_parses() {
+        for words in [
+            "cloudai run busybox -- echo hi",
+            "cloudai run --cpu 0.5 --memory 32m --timeout 2s busybox -- sh -c exit",
+            "cloudai job submit --name n --env A=1 --cpu 0.5 --memory 32m --gpu 1 --storage 1g --require k=v --priority -3 --array 0-999 --max-attempts 3 --timeout 2s --namespace x --idempotency-key k --mount /a:/b busybox -- true",
+            "cloudai job submit -f job.yaml",
+            "cloudai -o json job list --limit 5",
+            "cloudai job list -o jsonl --limit 5",
+            "cloudai job show abc -o yaml",
+            "cloudai job wait abc --timeout 40s",
+            "cloudai job cancel abc",
+            "cloudai job logs -f abc",
+            "cloudai job validate -f job.yaml",
+            "cloudai task list abc",
+            "cloudai task show abc/1",
+            "cloudai task logs -f abc/1 --tail 5",
+            "cloudai task explain abc/1",
+            "cloudai worker list",
+            "cloudai worker show w1",
+            "cloudai worker authorize w1 --label zone=eu --label disk=ssd",
+            "cloudai worker revoke w1",
+            "cloudai worker drain w1",
+            "cloudai worker resume w1",
+            "cloudai queue",
+            "cloudai cluster status --consistency stale",
+            "cloudai cluster members",
+            "cloudai cluster add m4",
+            "cloudai cluster remove m4",
+            "cloudai cluster transfer-leader",
+            "cloudai cluster transfer-leader m2",
+            "cloudai cluster config set score-policy binpack",
+            "cloudai completion bash",
+            "cloudai help exit-codes",
+        ] {
+            parse(words).unwrap_or_else(|e| panic!("{words}: {e}"));
+        }
+    }
+
+    #[cfg(feature = "server")]
+    #[test]
+    fn every_server_command_of_the_contract_parses() {
+        for words in [
+            "cloudai dev",
+            "cloudai dev --masters 3 --workers 2 --data-dir d --executor noop --detach --capacity cpu=64,memory=256GiB --allow-mount /x",
+            "cloudai dev ps -o json --data-dir d",
+            "cloudai dev --data-dir d ps -o json",
+            "cloudai dev kill leader --data-dir d",
+            "cloudai dev start --all --data-dir d",
+            "cloudai dev start master-1 --data-dir d",
+            "cloudai dev stop --data-dir d",
+            "cloudai init --data-dir d --name m1",
+            "cloudai master --config f",
+            "cloudai worker --config f",
+            "cloudai worker --join token --masters a:1,b:2 --data-dir d",
+        ] {
+            parse(words).unwrap_or_else(|e| panic!("{words}: {e}"));
+        }
+        assert!(matches!(parse("cloudai worker --config f").unwrap().command.server(), Some(Server::Worker(_))));
+        assert!(parse("cloudai worker list").unwrap().command.server().is_none());
+    }
+
+    #[test]
+    fn wrong_usage_is_told_before_anything_is_sent() {
+        for words in [
+            "cloudai",
+            "cloudai job",
+            "cloudai job submit --cpu lots busybox",
+            "cloudai job submit --array 5-9 busybox",
+            "cloudai job submit --require zone busybox",
+            "cloudai run busybox --array 0-9",
+            "cloudai run busybox echo",
+            "cloudai cluster config set colour red",
+            "cloudai job list --limit -1",
+            "cloudai task explain",
+            "cloudai jobs",
+        ] {
+            assert!(parse(words).is_err(), "{words}");
+        }
+    }
+}

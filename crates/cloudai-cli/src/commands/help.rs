@@ -1,0 +1,90 @@
+//! `help`: a command's own help, or a topic.
+
+use std::io::Write;
+
+use clap::CommandFactory;
+
+use crate::args::Cli;
+use crate::exit::{Failure, TABLE};
+
+#[derive(Debug, Clone, clap::Args)]
+pub struct HelpArgs {
+    /// A command such as `job submit`, or a topic: exit-codes, environment, job-file
+    #[arg(value_name = "COMMAND|TOPIC")]
+    words: Vec<String>,
+}
+
+const ENVIRONMENT: &str = "\
+Environment (a flag wins over it; it wins over the settings file)
+  CLOUDAI_ADDR         masters' gRPC addresses, HOST:PORT with commas between
+  CLOUDAI_IDENTITY     directory with key.pem, cert.pem and ca.pem
+  CLOUDAI_CACERT, CLOUDAI_CLIENT_CERT, CLOUDAI_CLIENT_KEY
+                       the three files, when they lie apart
+  CLOUDAI_NAMESPACE    namespace of the jobs
+  CLOUDAI_OUTPUT       table, json, jsonl or yaml
+  CLOUDAI_RETRY        how long a request goes from master to master (default 30s)
+  CLOUDAI_CONFIG       the settings file; default ~/.config/cloudai/config.toml, then /etc/cloudai/config.toml
+                       with addr = [\"HOST:PORT\"], identity = \"DIR\", namespace, output
+  CLOUDAI_DEV_DIR      data directory of `cloudai dev`
+  CLOUDAI_LOG          what servers log, for example info or cloudai_raft=debug,info";
+
+const JOB_FILE: &str = "\
+A job file (YAML or JSON) says what the flags of `job submit` say; unknown fields are errors.
+  image: busybox              # the only field that is needed
+  name: sweep                 # default: after the image
+  namespace: default
+  command: [sh, -c, \"echo $MODE\"]
+  env: {MODE: fast}
+  cpu: 0.5                    # or 500m
+  memory: 32m                 # k, m, g, t: powers of 1024
+  storage: 1g
+  gpu: 0
+  require: {zone: eu}         # labels that the worker must have
+  priority: 0                 # -1000 to 1000, higher first
+  array: 0-999                # a thousand tasks; each finds its index in CLOUDAI_TASK_INDEX
+  max_attempts: 3
+  timeout: 2s                 # of one attempt
+  on_disconnect: continue     # or stop
+  mounts: [\"/data:/input\"]    # read-only, if the worker's operator allowed the path";
+
+pub fn run(args: &HelpArgs) -> Result<(), Failure> {
+    let words: Vec<&str> = args.words.iter().map(String::as_str).collect();
+    let text = match words.as_slice() {
+        ["exit-codes"] => format!("{TABLE}\n"),
+        ["environment"] => format!("{ENVIRONMENT}\n"),
+        ["job-file"] => format!("{JOB_FILE}\n"),
+        words => {
+            let mut command = Cli::command();
+            command.build();
+            let mut at = &mut command;
+            for w in words {
+                at = at.find_subcommand_mut(w).ok_or_else(|| {
+                    Failure::invalid(format!("there is no command or topic '{}'", args.words.join(" ")))
+                        .next("topics: exit-codes, environment, job-file; `cloudai help` lists the commands")
+                })?;
+            }
+            at.render_long_help().to_string()
+        }
+    };
+    let mut out = std::io::stdout().lock();
+    out.write_all(text.as_bytes())?;
+    out.flush()?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_job_file_of_the_help_is_valid() {
+        let yaml: String = JOB_FILE.lines().skip(1).map(|l| format!("{}\n", l.trim_start())).collect();
+        let file = crate::input::job_file::parse(&yaml).unwrap_or_else(|e| panic!("{e}"));
+        cloudai_types::ValidJobSpec::parse(file.spec).unwrap();
+    }
+
+    #[test]
+    fn unknown_topics_are_told() {
+        assert_eq!(run(&HelpArgs { words: vec!["nonsense".into()] }).unwrap_err().code.number(), 2);
+    }
+}

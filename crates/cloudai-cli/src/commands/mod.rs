@@ -1,0 +1,43 @@
+//! One file per command.
+
+pub mod cluster_add;
+pub mod cluster_config;
+pub mod cluster_members;
+pub mod cluster_remove;
+pub mod cluster_status;
+pub mod cluster_transfer_leader;
+pub mod completion;
+pub mod help;
+pub mod job_cancel;
+pub mod job_list;
+pub mod job_logs;
+pub mod job_show;
+pub mod job_submit;
+pub mod job_validate;
+pub mod job_wait;
+pub mod log_lines;
+pub mod queue;
+pub mod run;
+pub mod task_explain;
+pub mod task_list;
+pub mod task_logs;
+pub mod task_show;
+pub mod verdict;
+pub mod worker_authorize;
+pub mod worker_drain;
+pub mod worker_list;
+pub mod worker_revoke;
+pub mod worker_show;
+
+#[cfg(feature = "server")]
+pub mod dev;
+#[cfg(feature = "server")]
+pub mod init;
+#[cfg(feature = "server")]
+pub mod layered;
+#[cfg(feature = "server")]
+pub mod master;
+#[cfg(feature = "server")]
+pub mod server;
+#[cfg(feature = "server")]
+pub mod worker;

@@ -1,0 +1,184 @@
+//! `run`: one task from submit to end, with its log on the way. Ends with the task's own exit code. Ctrl-C asks on a terminal whether to
+//! detach or to cancel; elsewhere it detaches. What was submitted goes on unless it was cancelled.
+
+use std::io::IsTerminal;
+use std::time::Duration;
+
+use cloudai_client::{CallError, Client};
+use cloudai_proto::v1::{CancelJobRequest, GetTaskRequest, JobSummary, LogsRequest, WaitJobRequest};
+use cloudai_types::JobId;
+
+use crate::commands::log_lines::{Decoration, LogLines};
+use crate::commands::verdict;
+use crate::exit::{Code, Failure};
+use crate::input::job_flags::{self, JobFlags, ManyFlags};
+use crate::output::say;
+use crate::settings::Settings;
+
+/// After the job's end, how long the rest of its log is waited for.
+const LOG_REST: Duration = Duration::from_secs(10);
+/// Between two looks at whether a failed task tries again.
+const NEXT_ATTEMPT_POLL: Duration = Duration::from_millis(250);
+
+#[derive(Debug, Clone, clap::Args)]
+pub struct RunArgs {
+    #[command(flatten)]
+    job: JobFlags,
+    /// Submit, print the id and leave
+    #[arg(long, short = 'd')]
+    detach: bool,
+}
+
+pub async fn run(settings: &Settings, args: &RunArgs) -> Result<(), Failure> {
+    let decoration = Decoration::of(settings.format)?;
+    let request = job_flags::request(&args.job, &ManyFlags::default(), &settings.namespace)?;
+    let namespace = request.namespace.clone();
+    let client = settings.client()?;
+    let reply = client.submit(request).await?;
+    let id = JobId(reply.job_id).to_string();
+    if args.detach {
+        let key = String::new();
+        let view = crate::views::job::SubmittedView { id, duplicate: reply.duplicate, idempotency_key: key };
+        return crate::output::show(settings.format, &view);
+    }
+    say(format!("job {id} submitted"));
+    let ended = follow(&client, &namespace, &id, decoration).await?;
+    match verdict::of_job(&client, &ended).await? {
+        Code::Ok => Ok(()),
+        code => Err(Failure::silent(code)),
+    }
+}
+
+async fn follow(client: &Client, namespace: &str, id: &str, decoration: Decoration) -> Result<JobSummary, Failure> {
+    let mut wait = client.wait_job(WaitJobRequest { namespace: namespace.to_owned(), job: id.to_owned() });
+    let waiting = async move {
+        let mut last = None;
+        while let Some(job) = wait.next().await? {
+            last = Some(job);
+        }
+        last.ok_or_else(|| Failure::failed("the masters said nothing about the job"))
+    };
+    tokio::pin!(waiting);
+    let logs = logs(client, namespace, id, decoration);
+    tokio::pin!(logs);
+    let mut log_done = false;
+    let mut interrupts = 0;
+    let ended = loop {
+        tokio::select! {
+            ended = &mut waiting => break ended?,
+            done = &mut logs, if !log_done => {
+                done?;
+                log_done = true;
+            }
+            _ = tokio::signal::ctrl_c() => {
+                interrupts += 1;
+                match on_interrupt(interrupts, client, namespace, id).await? {
+                    Interrupt::Detach => return Err(Failure::silent(Code::Interrupted)),
+                    Interrupt::GoOn => {}
+                }
+            }
+        }
+    };
+    if !log_done {
+        match tokio::time::timeout(LOG_REST, &mut logs).await {
+            Ok(done) => done?,
+            Err(_) => say(format!("cloudai: the rest of the log did not come; read it with `cloudai task logs {id}/0`")),
+        }
+    }
+    Ok(ended)
+}
+
+/// The logs of all attempts, one after the other, until the task has ended.
+async fn logs(client: &Client, namespace: &str, id: &str, decoration: Decoration) -> Result<(), Failure> {
+    let mut shown = 0;
+    loop {
+        let request = LogsRequest {
+            namespace: namespace.to_owned(),
+            job: id.to_owned(),
+            index: 0,
+            // The first one is waited for by the masters; a later one exists when it is asked for.
+            attempt: if shown == 0 { 0 } else { shown + 1 },
+            follow: true,
+            tail_lines: 0,
+        };
+        let mut stream = client.logs(request);
+        let mut lines = LogLines::new(format!("{id}/0"), decoration.clone());
+        loop {
+            match stream.next().await {
+                Ok(Some(reply)) => {
+                    if reply.attempt > shown + 1 || (shown > 0 && reply.attempt > shown) {
+                        say(format!("cloudai: attempt {} on {}", reply.attempt, reply.worker));
+                    }
+                    shown = shown.max(reply.attempt);
+                    lines.print(&reply.frames)?;
+                }
+                Ok(None) => break,
+                // The task decides how `run` ends; a log that cannot be read is only said.
+                Err(CallError::Refused(info)) => {
+                    say(format!("cloudai: {}", info.sentence()));
+                    break;
+                }
+                Err(e) => return Err(e.into()),
+            }
+        }
+        lines.finish()?;
+        match next_attempt(client, namespace, id, shown).await? {
+            Some(number) => shown = number - 1,
+            None => return Ok(()),
+        }
+    }
+}
+
+/// Waits for an attempt after number `shown`; none when the task has ended.
+async fn next_attempt(client: &Client, namespace: &str, id: &str, shown: u32) -> Result<Option<u32>, Failure> {
+    loop {
+        let request = GetTaskRequest {
+            namespace: namespace.to_owned(),
+            job: id.to_owned(),
+            index: 0,
+            consistency: cloudai_proto::v1::Consistency::Linearizable as i32,
+        };
+        let task = client.get_task(request).await?.task.unwrap_or_default();
+        if let Some(a) = task.attempts.iter().find(|a| a.number > shown) {
+            return Ok(Some(a.number));
+        }
+        if task.state().is_ended() {
+            return Ok(None);
+        }
+        tokio::time::sleep(NEXT_ATTEMPT_POLL).await;
+    }
+}
+
+enum Interrupt {
+    Detach,
+    GoOn,
+}
+
+async fn on_interrupt(times: u32, client: &Client, namespace: &str, id: &str) -> Result<Interrupt, Failure> {
+    let reattach = format!("detached; job {id} goes on. Its log: cloudai job logs -f {id}; its end: cloudai job wait {id}");
+    let terminal = std::io::stdin().is_terminal() && std::io::stderr().is_terminal();
+    if times > 1 || !terminal {
+        say(format!("\n{reattach}"));
+        return Ok(Interrupt::Detach);
+    }
+    say(format!("\njob {id} is running. Detach (it goes on), cancel it, or go back? [d/c/Enter]"));
+    let answer = tokio::select! {
+        line = tokio::task::spawn_blocking(|| {
+            let mut line = String::new();
+            std::io::stdin().read_line(&mut line).map(|_| line)
+        }) => line.ok().and_then(Result::ok).unwrap_or_default(),
+        _ = tokio::signal::ctrl_c() => "d".to_owned(),
+    };
+    match answer.trim().to_ascii_lowercase().as_str() {
+        "c" | "cancel" => {
+            client.cancel_job(CancelJobRequest { namespace: namespace.to_owned(), job: id.to_owned() }).await?;
+            say(format!("job {id} is being cancelled"));
+            Ok(Interrupt::GoOn)
+        }
+        "d" | "detach" => {
+            say(reattach);
+            Ok(Interrupt::Detach)
+        }
+        _ => Ok(Interrupt::GoOn),
+    }
+}

@@ -1,0 +1,324 @@
+//! A job file: YAML (and so JSON), the same words as the flags. Comes in: a path or stdin. Goes out: a [`JobSpec`] and what goes with
+//! it, or an error with the line. Unknown fields are errors: a typing mistake must not silently change a job.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
+
+use cloudai_types::resources::{parse_cpu, parse_size};
+use cloudai_types::spec::Mount;
+use cloudai_types::{JobSpec, OnDisconnect, Resources, limits};
+use serde::de::{self, Deserializer, Visitor};
+use serde::Deserialize;
+
+use crate::exit::Failure;
+
+/// What a file says.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct JobFile {
+    pub spec: JobSpec,
+    pub namespace: Option<String>,
+}
+
+/// The file's fields. In the file's own words, so that an error names what stands there.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct Fields {
+    name: Option<String>,
+    namespace: Option<String>,
+    image: Option<String>,
+    command: Vec<Scalar>,
+    env: BTreeMap<String, Scalar>,
+    cpu: Option<Cpu>,
+    memory: Option<Size>,
+    storage: Option<Size>,
+    gpu: u32,
+    require: BTreeMap<String, Scalar>,
+    priority: i32,
+    array: Option<Array>,
+    max_attempts: u32,
+    timeout: Option<Timeout>,
+    on_disconnect: Option<Disconnect>,
+    mounts: Vec<MountText>,
+}
+
+/// Reads a file of at most [`limits::SPEC_FILE_BYTES_MAX`] bytes; a larger one is refused by its size, before it is read. `-` is stdin.
+pub fn read(path: &Path) -> Result<JobFile, Failure> {
+    let shown = if path == Path::new("-") { "standard input".to_owned() } else { path.display().to_string() };
+    let max = limits::SPEC_FILE_BYTES_MAX as u64;
+    let too_large = |bytes: String| {
+        Failure::new(crate::exit::Code::Usage, "too_large", format!("{shown} is too large for a job file"))
+            .why(format!("it has {bytes} bytes, and {max} are allowed"))
+            .next("put large data into the image or into a mounted file, and only its name into the job")
+    };
+    let failed = |e: std::io::Error| {
+        let f = Failure::invalid(format!("{shown} cannot be read")).why(&e);
+        match e.kind() {
+            std::io::ErrorKind::NotFound => f.next("check the path; `-f -` reads standard input"),
+            _ => f,
+        }
+    };
+    let mut bytes = vec![];
+    if path == Path::new("-") {
+        std::io::stdin().lock().take(max + 1).read_to_end(&mut bytes).map_err(failed)?;
+    } else {
+        let file = File::open(path).map_err(failed)?;
+        let len = file.metadata().map_err(failed)?.len();
+        if len > max {
+            return Err(too_large(len.to_string()));
+        }
+        file.take(max + 1).read_to_end(&mut bytes).map_err(failed)?;
+    }
+    if bytes.len() as u64 > max {
+        return Err(too_large(format!("more than {max}")));
+    }
+    let text = String::from_utf8(bytes).map_err(|e| Failure::invalid(format!("{shown} is no text")).why(e))?;
+    parse(&text).map_err(|e| Failure::invalid(format!("{shown} is no valid job file")).why(e))
+}
+
+/// The error is a text with line, column and the lines around it.
+pub fn parse(text: &str) -> Result<JobFile, String> {
+    let fields: Fields = serde_saphyr::from_str(text).map_err(|e| e.to_string())?;
+    let texts = |m: BTreeMap<String, Scalar>| m.into_iter().map(|(k, v)| (k, v.0)).collect();
+    let spec = JobSpec {
+        name: fields.name.unwrap_or_default(),
+        image: fields.image.unwrap_or_default(),
+        command: fields.command.into_iter().map(|w| w.0).collect(),
+        env: texts(fields.env),
+        resources: Resources {
+            cpu_milli: fields.cpu.map_or(0, |c| c.0),
+            memory_bytes: fields.memory.map_or(0, |s| s.0),
+            storage_bytes: fields.storage.map_or(0, |s| s.0),
+            gpus: fields.gpu,
+        },
+        require: texts(fields.require),
+        priority: fields.priority,
+        count: fields.array.map_or(0, |a| a.0),
+        max_attempts: fields.max_attempts,
+        timeout_ms: fields.timeout.map_or(0, |t| t.0),
+        on_disconnect: fields.on_disconnect.map_or(OnDisconnect::Continue, |d| d.0) as i32,
+        mounts: fields.mounts.into_iter().map(|m| m.0).collect(),
+    };
+    Ok(JobFile { spec, namespace: fields.namespace })
+}
+
+/// `0-999` or `1000`: the number of tasks.
+pub fn parse_array(text: &str) -> Result<u32, String> {
+    let t = text.trim();
+    let wrong = || format!("'{t}' is no array: write 0-999 or 1000 for a thousand tasks");
+    match t.split_once('-') {
+        None => match t.parse() {
+            Ok(0) => Err("an array has at least one task".to_owned()),
+            Ok(n) => Ok(n),
+            Err(_) => Err(wrong()),
+        },
+        Some((first, last)) => {
+            let (first, last): (u32, u32) = (first.parse().map_err(|_| wrong())?, last.parse().map_err(|_| wrong())?);
+            if first != 0 {
+                return Err(format!("'{t}': indexes begin at 0; write 0-{}", last.saturating_sub(first)));
+            }
+            last.checked_add(1).ok_or_else(wrong)
+        }
+    }
+}
+
+/// `SOURCE:TARGET`, always read-only; `:ro` may be written.
+pub fn parse_mount(text: &str) -> Result<Mount, String> {
+    let bare = text.strip_suffix(":ro").unwrap_or(text);
+    match bare.split_once(':') {
+        Some((source, target)) if !source.is_empty() && !target.is_empty() && !target.contains(':') => {
+            Ok(Mount { source: source.to_owned(), target: target.to_owned() })
+        }
+        Some(_) | None => Err(format!("'{text}' is no mount: write SOURCE:TARGET, both absolute; mounts are read-only")),
+    }
+}
+
+fn timeout_ms(text: &str) -> Result<u64, String> {
+    let d = crate::times::parse_duration(text)?;
+    match u64::try_from(d.as_millis()) {
+        Ok(0) => Err(format!("'{text}': a timeout is at least 1 ms; leave it out for no limit")),
+        Ok(ms) => Ok(ms),
+        Err(_) => Err(format!("'{text}' is too long")),
+    }
+}
+
+/// A text as it stands there, also when it looks like a number or a boolean.
+#[derive(Debug)]
+struct Scalar(String);
+struct Cpu(u64);
+struct Size(u64);
+struct Array(u32);
+struct Timeout(u64);
+struct MountText(Mount);
+struct Disconnect(OnDisconnect);
+
+/// Types that are written as one scalar, a text or a number.
+macro_rules! scalar {
+    ($name:ident, $expected:literal, $parse:expr) => {
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+                struct V;
+                impl Visitor<'_> for V {
+                    type Value = $name;
+                    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                        f.write_str($expected)
+                    }
+                    fn visit_str<E: de::Error>(self, s: &str) -> Result<$name, E> {
+                        let parse: fn(&str) -> Result<_, String> = $parse;
+                        parse(s).map($name).map_err(E::custom)
+                    }
+                    fn visit_u64<E: de::Error>(self, n: u64) -> Result<$name, E> {
+                        self.visit_str(&n.to_string())
+                    }
+                    fn visit_i64<E: de::Error>(self, n: i64) -> Result<$name, E> {
+                        self.visit_str(&n.to_string())
+                    }
+                    fn visit_f64<E: de::Error>(self, n: f64) -> Result<$name, E> {
+                        self.visit_str(&n.to_string())
+                    }
+                    fn visit_bool<E: de::Error>(self, b: bool) -> Result<$name, E> {
+                        self.visit_str(if b { "true" } else { "false" })
+                    }
+                }
+                d.deserialize_str(V)
+            }
+        }
+    };
+}
+
+scalar!(Scalar, "a text", |s| Ok(s.to_owned()));
+scalar!(Cpu, "a number of CPUs such as 0.5 or 500m", |s| parse_cpu(s).map_err(|e| e.to_string()));
+scalar!(Size, "a size such as 32m or 1GiB", |s| parse_size(s).map_err(|e| e.to_string()));
+scalar!(Array, "an array such as 0-999", parse_array);
+scalar!(Timeout, "a duration such as 2s or 1h30m", timeout_ms);
+scalar!(MountText, "a mount such as /data:/input", parse_mount);
+scalar!(Disconnect, "continue or stop", parse_disconnect);
+
+pub fn parse_disconnect(text: &str) -> Result<OnDisconnect, String> {
+    match text {
+        "continue" => Ok(OnDisconnect::Continue),
+        "stop" => Ok(OnDisconnect::Stop),
+        _ => Err(format!("'{text}' is neither continue nor stop")),
+    }
+}
+
+pub fn parse_timeout(text: &str) -> Result<u64, String> {
+    timeout_ms(text)
+}
+
+impl std::fmt::Debug for Cpu {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}", self.0)
+    }
+}
+macro_rules! debug_by_number {
+    ($($name:ident),*) => { $(impl std::fmt::Debug for $name {
+        fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            write!(f, "{:?}", self.0)
+        }
+    })* };
+}
+debug_by_number!(Size, Array, Timeout, MountText, Disconnect);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const FULL: &str = "
+name: train
+namespace: ml
+image: registry:5000/team/train:2
+command: [python3, train.py, --epochs, 3]
+env:
+  MODE: fast
+  DEBUG: true
+  PORT: 8080
+cpu: 0.5
+memory: 32m
+storage: 1g
+gpu: 1
+require: {zone: eu, disk: ssd}
+priority: -5
+array: 0-999
+max_attempts: 3
+timeout: 2s
+on_disconnect: stop
+mounts:
+  - /data/in:/input
+";
+
+    #[test]
+    fn a_full_file_becomes_a_spec() {
+        let f = parse(FULL).unwrap();
+        assert_eq!(f.namespace.as_deref(), Some("ml"));
+        let s = f.spec;
+        assert_eq!(s.command, ["python3", "train.py", "--epochs", "3"]);
+        assert_eq!(s.env["DEBUG"], "true");
+        assert_eq!(s.env["PORT"], "8080");
+        let r = Resources { cpu_milli: 500, memory_bytes: 32 << 20, storage_bytes: 1 << 30, gpus: 1 };
+        assert_eq!((s.resources, s.priority, s.count, s.max_attempts, s.timeout_ms), (r, -5, 1000, 3, 2000));
+        assert_eq!(s.on_disconnect, OnDisconnect::Stop as i32);
+        assert_eq!(s.mounts, [Mount { source: "/data/in".into(), target: "/input".into() }]);
+        assert_eq!(s.require["disk"], "ssd");
+    }
+
+    #[test]
+    fn json_is_a_job_file_too_and_numbers_need_no_quotes() {
+        let s = parse(r#"{"image": "busybox", "cpu": 2, "memory": 1048576, "timeout": 1.5, "array": 3}"#).unwrap().spec;
+        assert_eq!((s.resources.cpu_milli, s.resources.memory_bytes, s.timeout_ms, s.count), (2000, 1 << 20, 1500, 3));
+    }
+
+    #[test]
+    fn mistakes_show_their_line() {
+        for (text, line, says) in [
+            ("image: busybox\ncommand: [a]\ncpus: 2\n", "line 3", "cpus"),
+            ("image: busybox\nmemory: lots\n", "line 2", "lots"),
+            ("image: busybox\narray: 5-9\n", "line 2", "begin at 0"),
+            ("image: busybox\n\non_disconnect: maybe\n", "line 3", "maybe"),
+            ("image: [1, 2\nname: x\n", "line", ""),
+            ("image: busybox\nimage: alpine\n", "line 2", "image"),
+            ("image: busybox\nmounts:\n  - nowhere\n", "line 3", "nowhere"),
+        ] {
+            let e = parse(text).unwrap_err();
+            assert!(e.contains(line) && e.contains(says), "{text:?} → {e}");
+        }
+    }
+
+    #[test]
+    fn a_huge_file_is_refused_by_its_size() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("huge.yaml");
+        let file = File::create(&path).unwrap();
+        // Sparse: 100 MB without writing them.
+        file.set_len(100 << 20).unwrap();
+        let f = read(&path).unwrap_err();
+        assert_eq!((f.code.number(), f.kind), (2, "too_large"));
+        assert!(f.why.contains("104857600"), "{}", f.why);
+        assert_eq!(read(&dir.path().join("absent.yaml")).unwrap_err().code.number(), 2);
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_panics_the_parser(text in ".{0,200}") {
+            let _ = parse(&text);
+        }
+
+        #[test]
+        fn no_file_with_our_words_panics_the_parser(
+            lines in prop::collection::vec((
+                prop::sample::select(vec!["image", "command", "env", "cpu", "memory", "array", "timeout", "mounts", "gpu", "x"]),
+                prop::sample::select(vec!["1", "-1", "[", "]", "{a: b}", "*x", "&x 1", "!!int 3", "'", "0-9", "1e99", "~", "|\n  x", "9999999999999999999999"]),
+            ), 0..6)
+        ) {
+            let text: String = lines.iter().map(|(k, v)| format!("{k}: {v}\n")).collect();
+            let _ = parse(&text).map(|f| cloudai_types::ValidJobSpec::parse(f.spec));
+        }
+
+        #[test]
+        fn no_array_mount_or_duration_panics(text in ".{0,30}") {
+            let _ = (parse_array(&text), parse_mount(&text), timeout_ms(&text));
+        }
+    }
+}

@@ -1,0 +1,179 @@
+//! A job out of flags, alone or on top of a file. Comes in: what clap parsed. Goes out: a checked submit. A flag wins over the file.
+
+use std::path::PathBuf;
+
+use cloudai_proto::v1::SubmitRequest;
+use cloudai_types::resources::{parse_cpu, parse_size};
+use cloudai_types::spec::Mount;
+use cloudai_types::{OnDisconnect, RequestId, ValidJobSpec};
+
+use crate::exit::Failure;
+use crate::input::job_file::{self, JobFile, parse_array, parse_disconnect, parse_mount, parse_timeout};
+use crate::input::pairs;
+
+/// What to run.
+#[derive(Debug, Clone, Default, clap::Args)]
+pub struct JobFlags {
+    /// Image to run; the command follows after `--`
+    #[arg(value_name = "IMAGE")]
+    pub image: Option<String>,
+    /// Command and its arguments; without: the image's own
+    #[arg(last = true, value_name = "CMD")]
+    pub command: Vec<String>,
+    /// For people; default: after the image
+    #[arg(long)]
+    pub name: Option<String>,
+    /// Environment variable KEY=VALUE (repeatable); KEY alone takes this shell's value
+    #[arg(long, short = 'e', value_name = "KEY=VALUE")]
+    pub env: Vec<String>,
+    /// CPUs of one task, for example 0.5
+    #[arg(long, value_parser = cpu)]
+    pub cpu: Option<u64>,
+    /// Memory of one task, for example 32m or 2GiB
+    #[arg(long, short = 'm', value_parser = size)]
+    pub memory: Option<u64>,
+    /// GPUs of one task
+    #[arg(long)]
+    pub gpu: Option<u32>,
+    /// Scratch space of one task, for example 1g
+    #[arg(long, value_parser = size)]
+    pub storage: Option<u64>,
+    /// Label that the worker must have (repeatable)
+    #[arg(long, value_name = "KEY=VALUE", value_parser = pairs::parse)]
+    pub require: Vec<(String, String)>,
+    /// Higher runs first; -1000 to 1000
+    #[arg(long, allow_negative_numbers = true)]
+    pub priority: Option<i32>,
+    /// Tries that a failing task gets
+    #[arg(long)]
+    pub max_attempts: Option<u32>,
+    /// Run time of one try, for example 2s or 1h30m
+    #[arg(long, value_parser = parse_timeout)]
+    pub timeout: Option<u64>,
+    /// What a worker does with the task when it cannot reach the masters
+    #[arg(long, value_name = "continue|stop", value_parser = parse_disconnect)]
+    pub on_disconnect: Option<OnDisconnect>,
+    /// Path of the worker made visible read-only, if its operator allowed it (repeatable)
+    #[arg(long, value_name = "SOURCE:TARGET", value_parser = parse_mount)]
+    pub mount: Vec<Mount>,
+    /// The same key is the same job, however often it is sent within 24 h
+    #[arg(long, value_name = "KEY")]
+    pub idempotency_key: Option<String>,
+}
+
+/// Also for arrays and files; `run` takes neither.
+#[derive(Debug, Clone, Default, clap::Args)]
+pub struct ManyFlags {
+    /// Job file in YAML or JSON; `-` for standard input. Flags win over it
+    #[arg(long, short = 'f', value_name = "FILE")]
+    pub file: Option<PathBuf>,
+    /// Tasks of the job: 0-999, or 1000
+    #[arg(long, value_parser = parse_array)]
+    pub array: Option<u32>,
+}
+
+fn cpu(text: &str) -> Result<u64, String> {
+    parse_cpu(text).map_err(|e| e.to_string())
+}
+
+fn size(text: &str) -> Result<u64, String> {
+    parse_size(text).map_err(|e| e.to_string())
+}
+
+/// A checked job, ready to be sent; the spec is as it was given, the masters fill defaults the same way.
+pub fn request(flags: &JobFlags, many: &ManyFlags, namespace: &str) -> Result<SubmitRequest, Failure> {
+    let JobFile { mut spec, namespace: file_namespace } = match &many.file {
+        Some(path) => job_file::read(path)?,
+        None => JobFile::default(),
+    };
+    overlay(flags, many, &mut spec)?;
+    if spec.image.is_empty() {
+        return Err(Failure::invalid("no image is named").next("write `cloudai job submit IMAGE -- CMD`, or -f FILE with `image:` in it"));
+    }
+    let namespace = if namespace.is_empty() { file_namespace.unwrap_or_default() } else { namespace.to_owned() };
+    if !namespace.is_empty() {
+        cloudai_types::spec::check_name(&namespace).map_err(|why| Failure::invalid(format!("the namespace {why}")))?;
+    }
+    let request_id = match &flags.idempotency_key {
+        Some(key) => key.parse::<RequestId>().map_err(|e| Failure::invalid(e.to_string()))?.to_string(),
+        None => cloudai_client::request_id(),
+    };
+    // The same check as the masters', so that a mistake costs no round trip.
+    let spec = ValidJobSpec::parse(spec)
+        .map_err(|e| {
+            let faults: Vec<String> = e.faults.iter().map(|f| format!("  {f}")).collect();
+            Failure::invalid("the job spec is not valid").why(faults.join("\n"))
+        })?
+        .into_inner();
+    Ok(SubmitRequest { request_id, namespace, spec: Some(spec) })
+}
+
+fn overlay(flags: &JobFlags, many: &ManyFlags, spec: &mut cloudai_types::JobSpec) -> Result<(), Failure> {
+    if let Some(image) = &flags.image {
+        spec.image.clone_from(image);
+    }
+    if !flags.command.is_empty() {
+        spec.command.clone_from(&flags.command);
+    }
+    if let Some(name) = &flags.name {
+        spec.name.clone_from(name);
+    }
+    for text in &flags.env {
+        let (k, v) = match text.split_once('=') {
+            Some((k, v)) => (k.to_owned(), v.to_owned()),
+            None => {
+                let value = std::env::var(text).map_err(|_| {
+                    Failure::invalid(format!("the variable {text} of --env {text} is not set here")).next("write --env KEY=VALUE")
+                })?;
+                (text.clone(), value)
+            }
+        };
+        spec.env.insert(k, v);
+    }
+    spec.require.extend(pairs::map(&flags.require));
+    spec.mounts.extend(flags.mount.iter().cloned());
+    let r = &mut spec.resources;
+    r.cpu_milli = flags.cpu.unwrap_or(r.cpu_milli);
+    r.memory_bytes = flags.memory.unwrap_or(r.memory_bytes);
+    r.storage_bytes = flags.storage.unwrap_or(r.storage_bytes);
+    r.gpus = flags.gpu.unwrap_or(r.gpus);
+    spec.priority = flags.priority.unwrap_or(spec.priority);
+    spec.max_attempts = flags.max_attempts.unwrap_or(spec.max_attempts);
+    spec.timeout_ms = flags.timeout.unwrap_or(spec.timeout_ms);
+    spec.count = many.array.unwrap_or(spec.count);
+    if let Some(d) = flags.on_disconnect {
+        spec.on_disconnect = d as i32;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn flags_win_over_the_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("job.yaml");
+        std::fs::write(&path, "image: alpine\ncpu: 1\nmemory: 1g\nenv: {A: 1}\nnamespace: lab\n").unwrap();
+        let flags = JobFlags { cpu: Some(250), env: vec!["A=2".into(), "B=3".into()], ..Default::default() };
+        let many = ManyFlags { file: Some(path), array: Some(7) };
+        let r = request(&flags, &many, "").unwrap();
+        let s = r.spec.unwrap();
+        assert_eq!((s.resources.cpu_milli, s.resources.memory_bytes, s.count), (250, 1 << 30, 7));
+        assert_eq!((s.env["A"].as_str(), s.env["B"].as_str(), r.namespace.as_str()), ("2", "3", "lab"));
+        assert_eq!(r.request_id.len(), 32);
+        assert_eq!(request(&flags, &many, "prod").unwrap().namespace, "prod");
+    }
+
+    #[test]
+    fn a_wrong_spec_names_its_faults_and_ends_with_2() {
+        let flags = JobFlags { image: Some("busybox".into()), priority: Some(5000), name: Some("a b".into()), ..Default::default() };
+        let f = request(&flags, &ManyFlags::default(), "").unwrap_err();
+        assert_eq!(f.code.number(), 2);
+        assert!(f.why.contains("name:") && f.why.contains("priority:"), "{}", f.why);
+        assert_eq!(request(&JobFlags::default(), &ManyFlags::default(), "").unwrap_err().code.number(), 2);
+        let flags = JobFlags { image: Some("x".into()), idempotency_key: Some("a b".into()), ..Default::default() };
+        assert_eq!(request(&flags, &ManyFlags::default(), "").unwrap_err().code.number(), 2);
+    }
+}

@@ -1,0 +1,7 @@
+//! What people give: job files, flags, references to jobs and tasks. Comes in: text. Goes out: domain types, checked once, or a failure
+//! that says where the mistake is.
+
+pub mod job_file;
+pub mod job_flags;
+pub mod pairs;
+pub mod reference;

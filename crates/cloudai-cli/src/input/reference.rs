@@ -1,0 +1,57 @@
+//! How people name a task: `JOB/INDEX`, or `JOB` alone for its task 0. A job may be a prefix of its id; the masters resolve it.
+
+use crate::exit::Failure;
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TaskRef {
+    pub job: String,
+    pub index: u32,
+    /// `JOB/INDEX.N`
+    pub attempt: u32,
+    /// An index was written.
+    pub explicit: bool,
+}
+
+pub fn task(text: &str) -> Result<TaskRef, Failure> {
+    let wrong = || {
+        Failure::invalid(format!("'{text}' is no task")).next("write JOB/INDEX, for example 3gk7q2zx/0; `cloudai job list` shows the jobs")
+    };
+    let (job, rest) = match text.split_once('/') {
+        Some((job, rest)) => (job, Some(rest)),
+        None => (text, None),
+    };
+    let job = self::job(job)?;
+    let Some(rest) = rest else { return Ok(TaskRef { job, index: 0, attempt: 0, explicit: false }) };
+    let (index, attempt) = rest.split_once('.').map_or((rest, None), |(i, n)| (i, Some(n)));
+    let index = index.parse().map_err(|_| wrong())?;
+    let attempt = attempt.map_or(Ok(0), |n| n.parse().map_err(|_| wrong()))?;
+    Ok(TaskRef { job, index, attempt, explicit: true })
+}
+
+/// Lower case, and only characters that an id can have.
+pub fn job(text: &str) -> Result<String, Failure> {
+    let t = text.trim().to_ascii_lowercase();
+    let possible = t.bytes().all(|b| b.is_ascii_digit() || (b.is_ascii_lowercase() && !b"ilou".contains(&b)));
+    if t.is_empty() || t.len() > cloudai_types::ids::JOB_ID_CHARS || !possible {
+        return Err(Failure::invalid(format!("'{}' is no job id", crate::output::one_line(text)))
+            .why("a job id has 8 characters of 0-9 and a-z without i, l, o, u; a unique beginning is enough")
+            .next("`cloudai job list` shows the jobs"));
+    }
+    Ok(t)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tasks_are_named_in_three_ways() {
+        let t = |job: &str, index, attempt, explicit| TaskRef { job: job.into(), index, attempt, explicit };
+        assert_eq!(task("3GK7"), Ok(t("3gk7", 0, 0, false)));
+        assert_eq!(task("3gk7q2zx/12"), Ok(t("3gk7q2zx", 12, 0, true)));
+        assert_eq!(task("3gk7q2zx/12.3"), Ok(t("3gk7q2zx", 12, 3, true)));
+        for bad in ["", "/", "3gk7/", "3gk7/x", "3gk7/1.x", "olli", "123456789", "a b"] {
+            assert!(task(bad).is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,155 @@
+//! Why a task waits: the answer first, then the counts, then the smallest change.
+
+use std::io::{self, Write};
+
+use cloudai_proto::v1::{Explanation, TaskState};
+use cloudai_types::{JobId, TaskId};
+use serde::Serialize;
+
+use crate::output::{Columns, View, facts};
+use crate::times::{duration, rfc3339, seconds};
+
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct ReasonCountView {
+    /// `not_ready`, `draining`, `label`, `busy`, `too_small`, `avoided`, `full`.
+    pub kind: &'static str,
+    pub message: String,
+    pub workers: u32,
+    /// One of those workers.
+    pub example: String,
+}
+
+/// `task explain`.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct ExplainView {
+    pub task: String,
+    pub state: &'static str,
+    pub summary: String,
+    pub since: Option<String>,
+    /// Seconds in this state.
+    pub waiting: f64,
+    /// Tasks before it in the queue.
+    pub ahead: u64,
+    pub not_before: Option<String>,
+    pub workers: u32,
+    pub workers_fitting: u32,
+    pub reasons: Vec<ReasonCountView>,
+    /// Null: none is needed, or none is known.
+    pub smallest_change: Option<String>,
+    /// Log index of the state that this was read at, and the master that answered.
+    pub at_index: u64,
+    pub answered_by: String,
+    #[serde(skip)]
+    waits: bool,
+}
+
+impl From<Explanation> for ExplainView {
+    fn from(e: Explanation) -> Self {
+        let read = e.read.clone().unwrap_or_default();
+        let reasons = e.reasons.iter().map(|r| ReasonCountView {
+            kind: r.kind().name(),
+            message: r.message.clone(),
+            workers: r.workers,
+            example: r.example.clone(),
+        });
+        ExplainView {
+            task: TaskId { job: JobId(e.job_id), index: e.index }.to_string(),
+            state: e.state().name(),
+            waits: matches!(e.state(), TaskState::Queued | TaskState::Blocked),
+            since: rfc3339(e.since_ms),
+            waiting: seconds(e.waiting_ms),
+            ahead: e.ahead,
+            not_before: rfc3339(e.not_before_ms),
+            workers: e.workers_total,
+            workers_fitting: e.workers_fitting,
+            reasons: reasons.collect(),
+            summary: e.summary,
+            smallest_change: (!e.smallest_change.is_empty()).then_some(e.smallest_change),
+            at_index: read.index,
+            answered_by: read.master,
+        }
+    }
+}
+
+impl View for ExplainView {
+    fn table(&self, out: &mut dyn Write) -> io::Result<()> {
+        let waiting = duration((self.waiting * 1000.0) as u64);
+        let position = if self.waits { format!("{} tasks before it", self.ahead) } else { String::new() };
+        let workers = if self.waits { format!("{} of {} could take it now", self.workers_fitting, self.workers) } else { String::new() };
+        facts(
+            out,
+            &[
+                ("task", self.task.clone()),
+                ("state", format!("{} for {waiting}", self.state)),
+                ("because", self.summary.clone()),
+                ("queue", position),
+                ("next try", self.not_before.clone().unwrap_or_default()),
+                ("workers", workers),
+            ],
+        )?;
+        if !self.reasons.is_empty() {
+            writeln!(out)?;
+            let mut columns = Columns::new(&["WORKERS", "REASON", "MESSAGE", "FOR EXAMPLE"]);
+            for r in &self.reasons {
+                columns.row([r.workers.to_string(), r.kind.to_owned(), r.message.clone(), r.example.clone()]);
+            }
+            columns.write(out)?;
+        }
+        if let Some(change) = &self.smallest_change {
+            writeln!(out, "\nsmallest change that would place it: {change}")?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use cloudai_proto::v1::{ReadInfo, ReasonCount, WaitReason};
+
+    #[test]
+    fn the_answer_comes_first_and_every_reason_is_counted() {
+        let e = Explanation {
+            read: Some(ReadInfo { index: 9, master: "m1".into(), ..Default::default() }),
+            job_id: 5,
+            index: 0,
+            state: TaskState::Queued as i32,
+            ahead: 12,
+            workers_total: 3,
+            reasons: vec![
+                ReasonCount { kind: WaitReason::TooSmall as i32, message: "memory: asks 64.0 GiB".into(), workers: 2, example: "w1".into() },
+                ReasonCount { kind: WaitReason::Label as i32, message: "label zone: asks eu".into(), workers: 1, example: "w3".into() },
+            ],
+            summary: "no worker is large enough".into(),
+            smallest_change: "ask for 2.0 GiB".into(),
+            waiting_ms: 1500,
+            ..Default::default()
+        };
+        let view = ExplainView::from(e);
+        let mut out = vec![];
+        view.table(&mut out).unwrap();
+        assert_eq!(
+            String::from_utf8(out).unwrap(),
+            format!(
+                "\
+task:     {}/0
+state:    Queued for 1.5s
+because:  no worker is large enough
+queue:    12 tasks before it
+workers:  0 of 3 could take it now
+
+WORKERS  REASON     MESSAGE                FOR EXAMPLE
+2        too_small  memory: asks 64.0 GiB  w1
+1        label      label zone: asks eu    w3
+
+smallest change that would place it: ask for 2.0 GiB
+",
+                JobId(5)
+            )
+        );
+        let json = serde_json::to_value(&view).unwrap();
+        assert_eq!(json["reasons"][1]["kind"], "label");
+        assert_eq!(json["reasons"][0]["workers"], 2);
+        assert_eq!(json["smallest_change"], "ask for 2.0 GiB");
+    }
+}

@@ -1,0 +1,171 @@
+//! Tasks and their attempts.
+
+use std::io::{self, Write};
+
+use cloudai_proto::v1::{AttemptInfo, TaskInfo};
+use cloudai_types::EndReason;
+use serde::Serialize;
+
+use crate::output::{Columns, View, facts};
+use crate::times::{now_ms, rfc3339, span};
+
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct ReasonView {
+    pub kind: &'static str,
+    pub exit_code: Option<i32>,
+    pub detail: Option<String>,
+}
+
+impl From<EndReason> for ReasonView {
+    fn from(r: EndReason) -> Self {
+        ReasonView { kind: r.kind().name(), exit_code: r.exit_code, detail: (!r.detail.is_empty()).then_some(r.detail) }
+    }
+}
+
+impl ReasonView {
+    fn text(&self) -> String {
+        let code = self.exit_code.map_or(String::new(), |c| format!(" {c}"));
+        let detail = self.detail.as_ref().map_or(String::new(), |d| format!(": {d}"));
+        format!("{}{code}{detail}", self.kind)
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct AttemptView {
+    pub number: u32,
+    pub worker: String,
+    pub state: &'static str,
+    /// Null while it has not ended.
+    pub reason: Option<ReasonView>,
+    pub assigned_at: Option<String>,
+    pub started_at: Option<String>,
+    pub ended_at: Option<String>,
+    #[serde(skip)]
+    ran_ms: (u64, u64),
+}
+
+impl From<AttemptInfo> for AttemptView {
+    fn from(a: AttemptInfo) -> Self {
+        AttemptView {
+            number: a.number,
+            state: a.phase().name(),
+            worker: if a.worker.is_empty() { format!("w{}", a.worker_id) } else { a.worker },
+            reason: a.reason.map(Into::into),
+            assigned_at: rfc3339(a.assigned_ms),
+            started_at: rfc3339(a.started_ms),
+            ended_at: rfc3339(a.ended_ms),
+            ran_ms: (a.started_ms, a.ended_ms),
+        }
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct TaskView {
+    /// `JOB/INDEX`
+    pub id: String,
+    pub index: u32,
+    pub state: &'static str,
+    pub attempts: Vec<AttemptView>,
+    /// A retry waits for this time.
+    pub not_before: Option<String>,
+    pub ended_at: Option<String>,
+}
+
+impl From<TaskInfo> for TaskView {
+    fn from(t: TaskInfo) -> Self {
+        TaskView {
+            id: t.id().to_string(),
+            index: t.index,
+            state: t.state().name(),
+            not_before: rfc3339(t.not_before_ms),
+            ended_at: rfc3339(t.ended_ms),
+            attempts: t.attempts.into_iter().map(Into::into).collect(),
+        }
+    }
+}
+
+/// One row per task, with its last attempt.
+pub fn rows(tasks: &[TaskView], out: &mut dyn Write, now: u64) -> io::Result<()> {
+    let mut columns = Columns::new(&["TASK", "STATE", "ATTEMPT", "WORKER", "PHASE", "REASON", "RAN"]);
+    for t in tasks {
+        let mut row = vec![t.id.clone(), t.state.to_owned()];
+        match t.attempts.last() {
+            None => row.extend(["-", "-", "-", "-", "-"].map(str::to_owned)),
+            Some(a) => row.extend([
+                a.number.to_string(),
+                a.worker.clone(),
+                a.state.to_owned(),
+                a.reason.as_ref().map_or("-".to_owned(), ReasonView::text),
+                span(a.ran_ms.0, a.ran_ms.1, now),
+            ]),
+        }
+        columns.row(row);
+    }
+    columns.write(out)
+}
+
+/// `task list`.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(transparent)]
+pub struct TaskList(pub Vec<TaskView>);
+
+impl View for TaskList {
+    fn table(&self, out: &mut dyn Write) -> io::Result<()> {
+        rows(&self.0, out, now_ms())
+    }
+}
+
+/// `task show`.
+impl View for TaskView {
+    fn table(&self, out: &mut dyn Write) -> io::Result<()> {
+        let now = now_ms();
+        facts(
+            out,
+            &[
+                ("task", self.id.clone()),
+                ("state", self.state.to_owned()),
+                ("next try", self.not_before.clone().unwrap_or_default()),
+                ("ended", self.ended_at.clone().unwrap_or_default()),
+            ],
+        )?;
+        if self.attempts.is_empty() {
+            return Ok(());
+        }
+        writeln!(out)?;
+        let mut columns = Columns::new(&["ATTEMPT", "WORKER", "PHASE", "REASON", "STARTED", "RAN"]);
+        for a in &self.attempts {
+            columns.row([
+                a.number.to_string(),
+                a.worker.clone(),
+                a.state.to_owned(),
+                a.reason.as_ref().map_or("-".to_owned(), ReasonView::text),
+                a.started_at.clone().unwrap_or("-".to_owned()),
+                span(a.ran_ms.0, a.ran_ms.1, now),
+            ]);
+        }
+        columns.write(out)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::views::sample;
+
+    #[test]
+    fn a_task_shows_all_its_attempts() {
+        let mut out = vec![];
+        TaskView::from(sample::failed_task()).table(&mut out).unwrap();
+        let text = String::from_utf8(out).unwrap();
+        assert!(text.contains("1        w1      Lost    worker_lost: no heartbeat  -"), "{text}");
+        assert!(text.contains("2        w2      Exited  exit_code 3                2026-09-21T14:13:27Z  3.0s"), "{text}");
+    }
+
+    #[test]
+    fn a_task_that_waits_has_a_row_too() {
+        let waiting = TaskInfo { job_id: 5, index: 9, state: 1, ..Default::default() };
+        let mut out = vec![];
+        rows(&[waiting.into()], &mut out, 0).unwrap();
+        assert!(String::from_utf8(out).unwrap().lines().nth(1).unwrap().contains("Queued  -"), "row");
+    }
+}

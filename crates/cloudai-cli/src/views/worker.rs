@@ -1,0 +1,202 @@
+//! Workers.
+
+use std::collections::BTreeMap;
+use std::io::{self, Write};
+
+use cloudai_proto::v1::{GetWorkerReply, WorkerInfo, WorkerState};
+use cloudai_types::resources::{Bytes, Cpu};
+use cloudai_types::{AttemptId, Resources};
+use serde::Serialize;
+
+use crate::output::{Columns, View, facts};
+use crate::times::{duration, now_ms, rfc3339, seconds, span};
+use crate::views::resources::{ResourcesView, labels};
+
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct WorkerView {
+    pub id: u32,
+    pub name: String,
+    /// `Authorized`, `Ready`, `Lost`, `Revoked`.
+    pub state: &'static str,
+    pub draining: bool,
+    pub capacity: ResourcesView,
+    pub allocated: ResourcesView,
+    /// Live attempts, those that wait on the worker included.
+    pub attempts: u32,
+    pub attempts_running: u32,
+    pub labels: BTreeMap<String, String>,
+    pub software: String,
+    pub registered_at: Option<String>,
+    pub connected: bool,
+    /// Seconds since its last heartbeat; null when it has no session.
+    pub heard_ago: Option<f64>,
+    #[serde(skip)]
+    amounts: (Resources, Resources, u64),
+}
+
+impl From<WorkerInfo> for WorkerView {
+    fn from(w: WorkerInfo) -> Self {
+        let (capacity, allocated) = (w.capacity.unwrap_or_default(), w.allocated.unwrap_or_default());
+        WorkerView {
+            id: w.id,
+            state: w.state().name(),
+            name: w.name,
+            draining: w.draining,
+            capacity: capacity.into(),
+            allocated: allocated.into(),
+            attempts: w.attempts,
+            attempts_running: w.attempts_running,
+            labels: w.labels,
+            software: w.software,
+            registered_at: rfc3339(w.registered_ms),
+            connected: w.connected,
+            heard_ago: w.connected.then(|| seconds(w.heard_ms_ago)),
+            amounts: (capacity, allocated, w.heard_ms_ago),
+        }
+    }
+}
+
+impl WorkerView {
+    fn state_text(&self) -> String {
+        if self.draining && self.state == WorkerState::Ready.name() { "Ready, draining".to_owned() } else { self.state.to_owned() }
+    }
+
+    /// `0.5/4`, `32.0 MiB/2.0 GiB`, `0/1`.
+    fn used(&self) -> [String; 3] {
+        let (capacity, allocated, _) = &self.amounts;
+        [
+            format!("{}/{}", Cpu(allocated.cpu_milli), Cpu(capacity.cpu_milli)),
+            format!("{}/{}", Bytes(allocated.memory_bytes), Bytes(capacity.memory_bytes)),
+            format!("{}/{}", allocated.gpus, capacity.gpus),
+        ]
+    }
+
+    fn heard(&self) -> String {
+        if self.connected { format!("{} ago", duration(self.amounts.2)) } else { "-".to_owned() }
+    }
+}
+
+/// `worker list`.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(transparent)]
+pub struct WorkerList(pub Vec<WorkerView>);
+
+impl View for WorkerList {
+    fn table(&self, out: &mut dyn Write) -> io::Result<()> {
+        let mut columns = Columns::new(&["NAME", "STATE", "CPU", "MEMORY", "GPU", "RUNNING", "HEARD", "LABELS"]);
+        for w in &self.0 {
+            let [cpu, memory, gpu] = w.used();
+            let l = if w.labels.is_empty() { "-".to_owned() } else { labels(&w.labels) };
+            columns.row([w.name.clone(), w.state_text(), cpu, memory, gpu, w.attempts_running.to_string(), w.heard(), l]);
+        }
+        columns.write(out)
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct WorkerAttemptView {
+    /// `JOB/INDEX.N`
+    pub id: String,
+    pub state: &'static str,
+    pub assigned_at: Option<String>,
+    #[serde(skip)]
+    assigned_ms: u64,
+}
+
+/// `worker show`.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct WorkerDetail {
+    #[serde(flatten)]
+    pub worker: WorkerView,
+    pub live_attempts: Vec<WorkerAttemptView>,
+}
+
+impl From<GetWorkerReply> for WorkerDetail {
+    fn from(r: GetWorkerReply) -> Self {
+        let live_attempts = r
+            .attempts
+            .into_iter()
+            .map(|a| WorkerAttemptView {
+                id: AttemptId::from(a.attempt.unwrap_or_default()).to_string(),
+                state: a.phase().name(),
+                assigned_at: rfc3339(a.assigned_ms),
+                assigned_ms: a.assigned_ms,
+            })
+            .collect();
+        WorkerDetail { worker: r.worker.unwrap_or_default().into(), live_attempts }
+    }
+}
+
+impl View for WorkerDetail {
+    fn table(&self, out: &mut dyn Write) -> io::Result<()> {
+        let w = &self.worker;
+        let [cpu, memory, gpu] = w.used();
+        facts(
+            out,
+            &[
+                ("worker", w.name.clone()),
+                ("state", w.state_text()),
+                ("cpu", cpu),
+                ("memory", memory),
+                ("gpu", gpu),
+                ("labels", labels(&w.labels)),
+                ("attempts", format!("{} running, {} in all", w.attempts_running, w.attempts)),
+                ("heard", w.heard()),
+                ("registered", w.registered_at.clone().unwrap_or_default()),
+                ("software", w.software.clone()),
+            ],
+        )?;
+        if self.live_attempts.is_empty() {
+            return Ok(());
+        }
+        writeln!(out)?;
+        let mut columns = Columns::new(&["ATTEMPT", "PHASE", "SINCE ASSIGNMENT"]);
+        for a in &self.live_attempts {
+            columns.row([a.id.clone(), a.state.to_owned(), span(a.assigned_ms, 0, now_ms())]);
+        }
+        columns.write(out)
+    }
+}
+
+/// `worker authorize`, `cluster add`.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct TokenView {
+    pub name: String,
+    pub token: String,
+}
+
+impl View for TokenView {
+    fn table(&self, out: &mut dyn Write) -> io::Result<()> {
+        writeln!(out, "{}", self.token)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::views::sample;
+
+    #[test]
+    fn workers_as_a_table_and_as_json() {
+        let list = WorkerList(vec![sample::worker().into()]);
+        let mut out = vec![];
+        list.table(&mut out).unwrap();
+        assert_eq!(
+            String::from_utf8(out).unwrap(),
+            "NAME  STATE            CPU    MEMORY              GPU  RUNNING  HEARD      LABELS\n\
+             w1    Ready, draining  0.5/4  32.0 MiB/2.0 GiB    0/1  1        250ms ago  zone=eu\n"
+                .replace("2.0 GiB    0/1", "2.0 GiB  0/1")
+                .replace("MEMORY              GPU", "MEMORY            GPU")
+        );
+        assert_eq!(
+            serde_json::to_value(&list).unwrap(),
+            serde_json::json!([{
+                "id": 1, "name": "w1", "state": "Ready", "draining": true,
+                "capacity": {"cpu": 4.0, "memory_bytes": 2147483648u64, "storage_bytes": 0, "gpu": 1},
+                "allocated": {"cpu": 0.5, "memory_bytes": 33554432, "storage_bytes": 0, "gpu": 0},
+                "attempts": 3, "attempts_running": 1, "labels": {"zone": "eu"}, "software": "0.1.0",
+                "registered_at": "2026-09-21T14:13:20Z", "connected": true, "heard_ago": 0.25,
+            }])
+        );
+    }
+}
