@@ -38,16 +38,31 @@ pub enum Standing {
     /// It waits for a worker.
     Waiting,
     /// It waits for its next try, until replicated time reaches `until_ms`; `in_ms` from the view's clock.
-    Delayed { until_ms: u64, in_ms: u64, next_attempt: u32 },
-    Active { attempt: u32, worker: WorkerId, worker_name: String, state: AttemptState },
+    Delayed {
+        until_ms: u64,
+        in_ms: u64,
+        next_attempt: u32,
+    },
+    Active {
+        attempt: u32,
+        worker: WorkerId,
+        worker_name: String,
+        state: AttemptState,
+    },
     /// Cancelled, and its container is not gone yet.
-    Stopping { attempt: u32, worker: WorkerId, worker_name: String },
+    Stopping {
+        attempt: u32,
+        worker: WorkerId,
+        worker_name: String,
+    },
     /// The task has ended; its job has not.
     Ended,
     /// The job has ended or never was: rows tell which.
     NotAlive,
     /// The job has no such index.
-    NoSuchIndex { count: u32 },
+    NoSuchIndex {
+        count: u32,
+    },
 }
 
 impl Standing {
@@ -116,7 +131,8 @@ fn standing(view: &Hot, task: TaskId) -> Standing {
         return Standing::NoSuchIndex { count: job.count };
     }
     if let Some(attempt) = job.active.get(&task.index) {
-        let worker_name = view.workers.get(&attempt.worker).map_or_else(|| attempt.worker.to_string(), |w| w.name.clone());
+        let worker_name =
+            view.workers.get(&attempt.worker).map_or_else(|| attempt.worker.to_string(), |w| w.name.clone());
         let (worker, number) = (attempt.worker, attempt.number);
         return if job.cancel_requested {
             Standing::Stopping { attempt: number, worker, worker_name }
@@ -139,12 +155,20 @@ fn without_change(standing: &Standing) -> String {
         Standing::Waiting => String::new(),
         Standing::Delayed { in_ms, next_attempt, .. } => {
             let tenths = in_ms.div_ceil(100);
-            format!("attempt {next_attempt} may start in {}.{} s, after a pause that grows with each failure", tenths / 10, tenths % 10)
+            format!(
+                "attempt {next_attempt} may start in {}.{} s, after a pause that grows with each failure",
+                tenths / 10,
+                tenths % 10
+            )
         }
-        Standing::Active { attempt, worker_name, .. } => format!("it does not wait: attempt {attempt} is on {worker_name}"),
+        Standing::Active { attempt, worker_name, .. } => {
+            format!("it does not wait: attempt {attempt} is on {worker_name}")
+        }
         Standing::Stopping { worker_name, .. } => format!("it was cancelled, and {worker_name} is stopping it"),
         Standing::Ended => "it has ended; its job has other tasks that have not".to_owned(),
-        Standing::NotAlive => "its job is neither queued nor running: it has ended, or there is none with this id".to_owned(),
+        Standing::NotAlive => {
+            "its job is neither queued nor running: it has ended, or there is none with this id".to_owned()
+        }
         Standing::NoSuchIndex { count } => format!("the job has {count} tasks, numbered from 0"),
     }
 }
@@ -235,7 +259,11 @@ fn fix(view: &Hot, shape: &Shape) -> String {
         return if more.is_empty() {
             format!("one attempt fewer on {}: it starts when one ends there", g.worker.name)
         } else {
-            format!("{} more free on {}: it starts when tasks end there, or when a worker is added", more.join(" and "), g.worker.name)
+            format!(
+                "{} more free on {}: it starts when tasks end there, or when a worker is added",
+                more.join(" and "),
+                g.worker.name
+            )
         };
     }
     if let Some(g) = usable.first() {
@@ -272,9 +300,7 @@ fn excess(shape: &Shape, gap: &Gap<'_>) -> u32 {
 fn lower(shape: &Shape, gap: &Gap<'_>, view: &Hot) -> String {
     let has = gap.worker.capacity.dimensions();
     let asked = shape.resources.dimensions();
-    let each = |f: &dyn Fn(usize) -> String| {
-        gap.too_small.iter().map(|(d, _)| f(*d)).collect::<Vec<_>>().join(" and ")
-    };
+    let each = |f: &dyn Fn(usize) -> String| gap.too_small.iter().map(|(d, _)| f(*d)).collect::<Vec<_>>().join(" and ");
     let flags = each(&|d| {
         let flag = ["--cpu", "--memory", "--storage", "--gpu"][d];
         format!("{flag} {}", number(d, has[d]).replace(' ', ""))
@@ -282,7 +308,10 @@ fn lower(shape: &Shape, gap: &Gap<'_>, view: &Hot) -> String {
     let wanted = each(&|d| amount(d, asked[d]));
     let there = each(&|d| amount(d, has[d]));
     let whom = if filter::members(view).count() == 1 { "the only worker" } else { "the largest that may take it" };
-    format!("no worker has {wanted}: {whom}, {}, has {there}; ask for at most {flags}, or add a larger worker", gap.worker.name)
+    format!(
+        "no worker has {wanted}: {whom}, {}, has {there}; ask for at most {flags}, or add a larger worker",
+        gap.worker.name
+    )
 }
 
 /// What people read.
@@ -291,7 +320,8 @@ impl fmt::Display for Explanation {
         writeln!(f, "{}: {}", self.task, self.standing.name())?;
         if let Some(ahead) = self.ahead {
             let at_least = if ahead.at_least { "at least " } else { "" };
-            writeln!(f, "ahead: {at_least}{} jobs, {} tasks", ahead.jobs, ahead.tasks)?;
+            let (jobs, tasks) = (counted(ahead.jobs, "job"), counted(ahead.tasks, "task"));
+            writeln!(f, "ahead: {at_least}{jobs}, {tasks}")?;
         }
         if !self.reasons.is_empty() || self.ahead.is_some() {
             writeln!(f, "workers: {} in all, {} would take it now", self.workers, self.fitting)?;
@@ -301,4 +331,8 @@ impl fmt::Display for Explanation {
         }
         write!(f, "change: {}", self.fix)
     }
+}
+
+fn counted(n: u64, noun: &str) -> String {
+    format!("{n} {noun}{}", if n == 1 { "" } else { "s" })
 }

@@ -101,7 +101,9 @@ pub(crate) fn members(view: &Hot) -> impl Iterator<Item = &Worker> {
 
 fn words(shape: &Shape, worker: &Worker, reason: Refused) -> (String, String) {
     match reason.kind {
-        WaitKind::NeverSeen | WaitKind::Lost | WaitKind::Revoked | WaitKind::Draining => ready::words(worker, reason.kind),
+        WaitKind::NeverSeen | WaitKind::Lost | WaitKind::Revoked | WaitKind::Draining => {
+            ready::words(worker, reason.kind)
+        }
         WaitKind::MissingLabel => labels::words(shape, worker, reason.subject),
         WaitKind::TooSmall | WaitKind::Busy | WaitKind::AttemptsFull => resources::words(shape, worker, reason),
     }

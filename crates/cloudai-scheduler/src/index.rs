@@ -191,7 +191,11 @@ mod tests {
         Leave(u32),
         /// Room changes under the same key.
         Touch(u32, u64),
-        Search { from: u32, ask: u64, marks: u64 },
+        Search {
+            from: u32,
+            ask: u64,
+            marks: u64,
+        },
     }
 
     fn step() -> impl Strategy<Value = Step> {

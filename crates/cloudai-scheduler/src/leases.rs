@@ -261,7 +261,7 @@ mod tests {
                 }
                 for (w, _) in t.expired(Timestamp(now)).lost {
                     let silent = now - last.remove(&w.0).expect("it was alive");
-                    prop_assert!(silent >= LEASE && silent <= 2 * LEASE + 500, "{} silent for {}", w, silent);
+                    prop_assert!((LEASE..=2 * LEASE + 500).contains(&silent), "{} silent for {}", w, silent);
                 }
             }
             prop_assert!(last.is_empty() && t.is_empty());

@@ -35,7 +35,7 @@ pub struct Policy {
 impl Policy {
     /// The replicated configuration's score, with the largest pass allowed.
     pub fn of(view: &Hot) -> Policy {
-        Policy { score: view.config.score_policy(), placements_max: limits::PLACEMENTS_MAX as u32 }
+        Policy { score: view.config.score_policy(), placements_max: limits::PASS_PLACEMENTS_MAX }
     }
 }
 
@@ -145,7 +145,7 @@ impl<'a> Pass<'a> {
                 },
                 JobOutcome::FitsNowhere => {
                     PeekMut::pop(head);
-                    self.state.set_full_for(line.shape);
+                    self.state.set_full_for(line.shape, &line.ask);
                     self.plan.unplaced.push(line.shape);
                 }
             }

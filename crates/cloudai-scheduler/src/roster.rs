@@ -15,6 +15,8 @@ use crate::index::{Index, Offer, Room, key};
 use crate::require::{RequireId, Requirements};
 use crate::score::{self, Largest, Load};
 
+/// Requests that are remembered as fitting nowhere; more would cost what they save.
+const HOPELESS_MAX: usize = 16;
 /// Forgotten shapes that may stay known before all are looked up again.
 const SHAPES_STALE_MAX: usize = 1_024;
 
@@ -33,6 +35,9 @@ pub struct PlanState {
     asks: BTreeMap<ShapeId, Ask>,
     /// Shapes that fitted nowhere, since when no worker gained anything.
     full_for: BTreeSet<ShapeId>,
+    /// What the smallest of them asked for: who asks for as much fits nowhere either. Kept short; each is smaller than the
+    /// others in some way.
+    hopeless: Vec<Ask>,
     /// Round robin: the seat after the one taken last.
     turn: u32,
     /// Where the search for due indexes goes on, for jobs with too many to look at in one pass.
@@ -55,6 +60,14 @@ pub(crate) struct Ask {
     require: Option<RequireId>,
 }
 
+impl Ask {
+    /// True when every worker that fits `self` fits `other` as well.
+    fn is_as_large_as(&self, other: &Ask) -> bool {
+        (other.require.is_none() || self.require == other.require)
+            && self.offer.room.iter().zip(&other.offer.room).all(|(mine, theirs)| mine >= theirs)
+    }
+}
+
 impl PlanState {
     /// Compares with the view and takes over what changed.
     pub(crate) fn sync(&mut self, view: &Hot, policy: ScorePolicy) {
@@ -67,6 +80,10 @@ impl PlanState {
         self.policy = policy;
         let mut gained = false;
         let mut resized = false;
+        let new = view.workers.len() - self.ids.len();
+        self.ids.reserve(new);
+        self.seats.reserve(new);
+        self.offers.reserve(new);
         for (seat, (id, worker)) in view.workers.iter().enumerate() {
             if seat == self.ids.len() {
                 self.ids.push(*id);
@@ -96,6 +113,7 @@ impl PlanState {
         }
         if gained {
             self.full_for.clear();
+            self.hopeless.clear();
         }
         if self.asks.len() > view.shapes.by_id.len() + SHAPES_STALE_MAX {
             self.forget_shapes();
@@ -124,12 +142,21 @@ impl PlanState {
     }
 
     /// The shape fits nowhere until some worker gains room, labels or readiness.
-    pub(crate) fn set_full_for(&mut self, shape: ShapeId) {
+    pub(crate) fn set_full_for(&mut self, shape: ShapeId, ask: &Ask) {
         self.full_for.insert(shape);
+        if !self.is_hopeless(ask) {
+            self.hopeless.retain(|known| !known.is_as_large_as(ask));
+            if self.hopeless.len() < HOPELESS_MAX {
+                self.hopeless.push(*ask);
+            }
+        }
     }
 
     /// The worker that the policy prefers among those that fit. `avoid` is taken only when no other fits.
     pub(crate) fn choose(&mut self, ask: &Ask, avoid: WorkerId) -> Option<u32> {
+        if self.is_hopeless(ask) {
+            return None;
+        }
         let avoid = self.ids.binary_search(&avoid).ok().map(|seat| seat as u32);
         let found = self.search(ask, avoid);
         if found.is_none() && avoid.is_some() { self.search(ask, None) } else { found }
@@ -163,6 +190,10 @@ impl PlanState {
 
     pub(crate) fn seats(&self) -> usize {
         self.ids.len()
+    }
+
+    fn is_hopeless(&self, ask: &Ask) -> bool {
+        self.hopeless.iter().any(|known| ask.is_as_large_as(known))
     }
 
     fn search(&mut self, ask: &Ask, avoid: Option<u32>) -> Option<u32> {
@@ -252,6 +283,7 @@ impl PlanState {
     fn forget_shapes(&mut self) {
         self.asks.clear();
         self.full_for.clear();
+        self.hopeless.clear();
         self.requirements.forget_sets();
         for offer in &mut self.offers {
             offer.marks = 0;

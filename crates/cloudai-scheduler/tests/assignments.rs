@@ -26,10 +26,10 @@ fn a_cancelled_jobs_attempts_leave_the_set_before_they_end() {
     assert_eq!(c.hot.workers[&w].active.len(), 3, "they hold their room until they have ended");
     let index = c.hot.attempt(TaskId { job: keep, index: 0 }).expect("active").assigned_index;
     assert_eq!(full_set(&c.hot, w), vec![(AttemptId::new(keep, 0, 1), index)]);
-    assert_eq!(still_assigned(&c.hot, w, &[gone[0], AttemptId::new(keep, 0, 1), AttemptId::new(keep, 0, 2)]), vec![(
-        AttemptId::new(keep, 0, 1),
-        index
-    )]);
+    assert_eq!(
+        still_assigned(&c.hot, w, &[gone[0], AttemptId::new(keep, 0, 1), AttemptId::new(keep, 0, 2)]),
+        vec![(AttemptId::new(keep, 0, 1), index)]
+    );
     assert_eq!(full_set(&c.hot, WorkerId(99)), vec![]);
 }
 

@@ -42,7 +42,7 @@ fn a_full_cluster() {
     assert_eq!(
         told(&c, big, 0),
         "JOB/0: waiting\n\
-         ahead: 1 jobs, 3 tasks\n\
+         ahead: 1 job, 3 tasks\n\
          workers: 2 in all, 0 would take it now\n  \
          2: less than 2 cpu free now (worker-1 has 1 of 4 cpu free)\n\
          change: 1 cpu and 4.0 GiB memory more free on worker-1: it starts when tasks end there, or when a worker is added"
@@ -133,7 +133,10 @@ fn a_lost_worker_that_would_do_is_asked_back() {
     let job = c.submit(JobSpec { require: labels("zone=eu"), ..spec(2_000, 1) });
     let e = explain(&c.hot, TaskId { job, index: 0 });
     assert_eq!(e.fix, "bring worker-3 back: it is lost, and would have the room");
-    assert_eq!(e.reasons.iter().map(|r| (r.kind, r.workers)).collect::<Vec<_>>(), [(WaitKind::MissingLabel, 2), (WaitKind::Lost, 1)]);
+    assert_eq!(
+        e.reasons.iter().map(|r| (r.kind, r.workers)).collect::<Vec<_>>(),
+        [(WaitKind::MissingLabel, 2), (WaitKind::Lost, 1)]
+    );
 }
 
 #[test]

@@ -15,10 +15,20 @@ use proptest::prelude::*;
 
 #[derive(Clone, Debug)]
 enum Step {
-    Join { capacity: Resources, labels: usize },
-    Rejoin { worker: usize, capacity: Resources, labels: usize },
+    Join {
+        capacity: Resources,
+        labels: usize,
+    },
+    Rejoin {
+        worker: usize,
+        capacity: Resources,
+        labels: usize,
+    },
     Submit(JobSpec),
-    End { nth: usize, exit_code: i32 },
+    End {
+        nth: usize,
+        exit_code: i32,
+    },
     Lose(usize),
     Drain(usize, bool),
     Cancel(usize),
@@ -130,7 +140,8 @@ fn plain_plan(view: &Hot, turn: &mut u32, placements_max: u32) -> Shares {
                 let before_turn = policy == ScorePolicy::RoundRobin && id.0 <= *turn;
                 (id.0 == avoid, before_turn, score::rank(policy, &load, &largest), *id)
             };
-            let best = workers.iter().filter(|(_, w)| filter::check(shape, w).is_none()).min_by_key(|(id, w)| rank(id, w));
+            let best =
+                workers.iter().filter(|(_, w)| filter::check(shape, w).is_none()).min_by_key(|(id, w)| rank(id, w));
             // All tasks of a shape fail alike, so going on to the next task changes nothing.
             let Some(best) = best.map(|(id, _)| *id) else { break };
             let worker = workers.get_mut(&best).expect("it was just found");
@@ -162,7 +173,11 @@ fn run(score: ScorePolicy, steps: Vec<Step>) -> Result<(), TestCaseError> {
                 c.submit(spec);
             }
             Step::End { nth: n, exit_code } => {
-                let active = c.hot.jobs.iter().flat_map(|(job, j)| j.active.keys().map(|index| TaskId { job: *job, index: *index }));
+                let active = c
+                    .hot
+                    .jobs
+                    .iter()
+                    .flat_map(|(job, j)| j.active.keys().map(|index| TaskId { job: *job, index: *index }));
                 if let Some(task) = nth(active, n) {
                     c.end(task, ReasonKind::ExitCode, exit_code);
                 }

@@ -5,8 +5,8 @@
 use std::collections::BTreeMap;
 
 use cloudai_core::command::{
-    AttemptReport, AttemptState, Authorize, CancelJob, Kind, LoseWorker, MemberRole, PlaceTasks, Proposal, RegisterWorker,
-    ReportAttempts, SetConfig, SetDrain, SubmitJob,
+    AttemptReport, AttemptState, Authorize, CancelJob, Kind, LoseWorker, MemberRole, PlaceTasks, Proposal,
+    RegisterWorker, ReportAttempts, SetConfig, SetDrain, SubmitJob,
 };
 use cloudai_core::memory::MemRows;
 use cloudai_core::{Applied, Command, Hot, Reply, apply};
@@ -85,7 +85,8 @@ impl Cluster {
     }
 
     pub fn submit(&mut self, spec: JobSpec) -> JobId {
-        let reply = self.one(Kind::SubmitJob(SubmitJob { namespace: "default".to_owned(), spec, ..SubmitJob::default() }));
+        let reply =
+            self.one(Kind::SubmitJob(SubmitJob { namespace: "default".to_owned(), spec, ..SubmitJob::default() }));
         let Reply::Submitted { job, .. } = reply else { panic!("{reply:?}") };
         job
     }
