@@ -115,7 +115,8 @@ pub enum TransferError {
     /// Not tried, because it would only have stopped the cluster for a while.
     #[error("master {target} is not ready to lead: {why}")]
     NotReady { target: NodeId, why: String },
-    /// The target did not take over; `leader` is who leads now, as far as known. Proposals may have been refused meanwhile.
+    /// The target did not take over; `leader` is who leads now, as far as known. Proposals may have been refused
+    /// meanwhile.
     #[error("master {target} did not take over within {waited:?}")]
     Failed { target: NodeId, leader: Option<Peer>, waited: Duration },
     #[error(transparent)]

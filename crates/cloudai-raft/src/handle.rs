@@ -1,6 +1,6 @@
 //! The one handle through which the rest of a master uses Raft. Comes in: encoded proposals, questions, orders about
-//! members (`membership.rs`), frames of other masters (`serve.rs`). Goes out: replies after apply, indices, leadership. Knows
-//! neither RocksDB nor tonic nor what a task is, and lets no openraft type out.
+//! members (`membership.rs`), frames of other masters (`serve.rs`). Goes out: replies after apply, indices, leadership.
+//! Knows neither RocksDB nor tonic nor what a task is, and lets no openraft type out.
 
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -147,21 +147,14 @@ impl<A: Application> Raft<A> {
     ) -> Result<Raft<A>, StartError> {
         let config = settings.openraft().map_err(StartError::Settings)?;
         let storage = |e: std::io::Error| StartError::Storage(e.to_string());
-        let snapshots = Snapshots::open(&settings.snapshots_dir).map_err(|source| StartError::Snapshots {
-            path: settings.snapshots_dir.display().to_string(),
-            source,
-        })?;
+        let snapshots = Snapshots::open(&settings.snapshots_dir)
+            .map_err(|source| StartError::Snapshots { path: settings.snapshots_dir.display().to_string(), source })?;
         let snapshots = Arc::new(snapshots);
         let machine = Machine::open(app, snapshots.clone()).map_err(storage)?;
         let seen = machine.seen();
         let watched_log = log.clone();
         let adapter = LogAdapter::open(log).map_err(storage)?;
-        let network = Network {
-            transport,
-            me: settings.node_id,
-            open_within: settings.election_max,
-            snapshot_within: settings.snapshot_send_max,
-        };
+        let network = Network::new(transport, settings.node_id, settings.election_max, settings.snapshot_send_max);
         let raft = openraft::Raft::build(settings.node_id, Arc::new(config), network, adapter, machine)
             .await
             .map_err(|e| StartError::Storage(e.to_string()))?;
@@ -197,8 +190,8 @@ impl<A: Application> Raft<A> {
         self.inner.raft.run();
     }
 
-    /// Wait until everything that this node had acknowledged before it restarted is applied again. Serve reads only then.
-    /// A node that was never initialized waits here until it belongs to a cluster.
+    /// Wait until everything that this node had acknowledged before it restarted is applied again. Serve reads only
+    /// then. A node that was never initialized waits here until it belongs to a cluster.
     pub async fn recovered(&self, within: Duration) -> Result<(), AwaitError> {
         let waited = self.inner.raft.wait_for_recovery(Some(within)).await;
         waited.map(drop).map_err(|e| {
@@ -249,7 +242,9 @@ impl<A: Application> Raft<A> {
             Ok(Err(RaftError::APIError(LinearizableReadError::ForwardToLeader(f)))) => {
                 Err(ReadError::NotLeader { leader: peer_of(&f) })
             }
-            Ok(Err(RaftError::APIError(LinearizableReadError::QuorumNotEnough(_)))) | Err(_) => Err(ReadError::NoQuorum),
+            Ok(Err(RaftError::APIError(LinearizableReadError::QuorumNotEnough(_)))) | Err(_) => {
+                Err(ReadError::NoQuorum)
+            }
             Ok(Err(RaftError::Fatal(f))) => Err(fatal(f).into()),
         }
     }
@@ -265,9 +260,7 @@ impl<A: Application> Raft<A> {
         };
         match timeout_at(deadline.into(), reached).await {
             Ok(Ok(())) => Ok(()),
-            Ok(Err(f)) => {
-                Err(f.unwrap_or_else(|| Fatal { reason: "it was shut down".into() }).into())
-            }
+            Ok(Err(f)) => Err(f.unwrap_or_else(|| Fatal { reason: "it was shut down".into() }).into()),
             Err(_) => Err(AwaitError::TimedOut { wanted: index, applied: self.applied_index() }),
         }
     }
@@ -406,4 +399,3 @@ impl<A: Application> watchdog::Watched for Inner<A> {
         });
     }
 }
-

@@ -29,7 +29,8 @@ pub enum Role {
     Following,
     /// Elected, but the entries of earlier leaders are not all applied yet: act on nothing.
     Assuming,
-    /// Leads, and has applied its own blank entry at `since_index`: its state holds everything that was ever committed before.
+    /// Leads, and has applied its own blank entry at `since_index`: its state holds everything that was ever committed
+    /// before.
     Leading { since_index: u64 },
 }
 

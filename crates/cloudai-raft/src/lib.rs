@@ -14,8 +14,8 @@
 //! …leadership() starts and stops the leader's loops; failed() ends the process…
 //! ```
 //!
-//! Everything runs on the tokio runtime that called `start`; `apply` and `commit` run on it too (they touch the page cache,
-//! never an fsync), checkpoints and installs on its blocking threads, the watchdog on a thread of its own.
+//! Everything runs on the tokio runtime that called `start`; `apply` and `commit` run on it too (they touch the page
+//! cache, never an fsync), checkpoints and installs on its blocking threads, the watchdog on a thread of its own.
 //!
 //! # Known pitfalls of openraft, and the line that answers each
 //!
@@ -61,6 +61,7 @@ mod log_store;
 mod machine;
 mod member;
 mod membership;
+mod messages;
 mod network;
 mod serve;
 mod settings;
@@ -70,7 +71,7 @@ mod transport;
 mod types;
 mod watchdog;
 
-pub use application::{Application, CheckpointJob};
+pub use application::{Application, CheckpointJob, index_of_mark};
 pub use error::{
     AwaitError, Fatal, InitializeError, MembershipError, ProposeError, ReadError, StartError, TransferError,
 };

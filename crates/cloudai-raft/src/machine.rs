@@ -1,6 +1,6 @@
-//! openraft's state machine over any `Application`. Comes in: committed entries in order, checkpoints to build or install.
-//! Goes out: replies (only after the commit), and two watches: what is applied, and where the present term began.
-//! Knows nothing of what an entry means.
+//! openraft's state machine over any `Application`. Comes in: committed entries in order, checkpoints to build or
+//! install. Goes out: replies (only after the commit), and two watches: what is applied, and where the present term
+//! began. Knows nothing of what an entry means.
 
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -75,7 +75,8 @@ impl<A: Application> Machine<A> {
             Some(raw) => codec::mark_from(raw)?,
         };
         let applied = last.as_ref().map_or(0, |id| id.index);
-        let term_start = last.as_ref().map_or(TermStart::default(), |id| TermStart { term: term_of(id), index: id.index });
+        let term_start =
+            last.as_ref().map_or(TermStart::default(), |id| TermStart { term: term_of(id), index: id.index });
         let seen = Seen {
             applied: watch::Sender::new(applied),
             term_start: watch::Sender::new(term_start),

@@ -2,7 +2,6 @@
 //! membership, or why not. Decides nothing about when a master deserves its vote beyond its lag.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::future::Future;
 use std::time::Duration;
 
 use cloudai_types::limits::{MEMBERSHIP_CHANGE_MAX, PROMOTE_LAG_MAX};
@@ -50,8 +49,8 @@ impl<A: Application> Raft<A> {
         }
     }
 
-    /// Let a new master receive the log, without a vote. Returns when the change is committed, not when it has caught up.
-    /// The same call again is fine.
+    /// Let a new master receive the log, without a vote. Returns when the change is committed, not when it has caught
+    /// up. The same call again is fine.
     pub async fn add_learner(&self, id: NodeId, node: MasterNode) -> Result<(), MembershipError> {
         let _one = self.inner.admin.lock().await;
         self.leads()?;
@@ -89,7 +88,8 @@ impl<A: Application> Raft<A> {
         self.verify(|m| m.by_id.get(&id).is_some_and(|m| m.is_voter)).await
     }
 
-    /// Take a master out, voter or learner. Not the leader itself. Its id must never be used again. Fine when it is out.
+    /// Take a master out, voter or learner. Not the leader itself. Its id must never be used again. Fine when it is
+    /// out.
     pub async fn remove(&self, id: NodeId) -> Result<(), MembershipError> {
         let _one = self.inner.admin.lock().await;
         self.leads()?;
@@ -221,7 +221,9 @@ impl<A: Application> Raft<A> {
                     ChangeMembershipError::EmptyMembership(_) => {
                         MembershipError::LastVoter(self.inner.settings.node_id)
                     }
-                    ChangeMembershipError::UnsupportedMembershipTransition(e) => MembershipError::Unknown(e.to_string()),
+                    ChangeMembershipError::UnsupportedMembershipTransition(e) => {
+                        MembershipError::Unknown(e.to_string())
+                    }
                     ChangeMembershipError::NodeMetadataChanged(e) => MembershipError::Unknown(e.to_string()),
                 },
             }),
@@ -239,11 +241,9 @@ impl<A: Application> Raft<A> {
         }
     }
 
-    fn until_settled(&self) -> impl Future<Output = ()> + '_ {
-        async {
-            while !self.members().is_settled {
-                sleep(LOOK_EVERY).await;
-            }
+    async fn until_settled(&self) {
+        while !self.members().is_settled {
+            sleep(LOOK_EVERY).await;
         }
     }
 }
@@ -251,4 +251,3 @@ impl<A: Application> Raft<A> {
 fn is_joint(m: &StoredMembership) -> bool {
     m.get_joint_config().len() > 1
 }
-

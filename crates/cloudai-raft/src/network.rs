@@ -1,13 +1,16 @@
 //! openraft's network over any `Transport`. Comes in: openraft's questions to one other master. Goes out: frames on the
 //! connection that fits their purpose, each with a deadline of its own. The other side's half is `serve.rs`.
 
+use std::collections::HashMap;
 use std::future::Future;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use bytes::Bytes;
 use futures::future::BoxFuture;
 use futures::stream::BoxStream;
 use futures::{Stream, StreamExt};
+use openraft::OptionalSend;
 use openraft::errors::{NetworkError, RPCError, ReplicationClosed, StreamingError, Unreachable};
 use openraft::network::{RPCOption, RaftNetworkFactory, RaftNetworkV2};
 use openraft::raft::{
@@ -15,8 +18,6 @@ use openraft::raft::{
     TransferLeaderResponse, VoteRequest, VoteResponse,
 };
 use openraft::type_config::alias::SnapshotOf;
-use openraft::OptionalSend;
-use std::sync::Arc;
 
 use crate::codec;
 use crate::member::{MasterNode, NodeId, PeerAddress};
@@ -26,35 +27,52 @@ use crate::transport::{CallKind, Link, Purpose, Transport, TransportError};
 use crate::types::*;
 
 /// Makes one `Client` per target and purpose.
-pub struct Network<T> {
-    pub transport: T,
-    pub me: NodeId,
-    /// How long opening a stream may take.
-    pub open_within: Duration,
-    /// How long one checkpoint may take.
-    pub snapshot_within: Duration,
+pub struct Network<T: Transport> {
+    transport: T,
+    me: NodeId,
+    open_within: Duration,
+    snapshot_within: Duration,
+    /// One urgent link per peer, kept: openraft asks for a new client for each vote, and a new connection (with a TLS
+    /// handshake) for each would make elections slower. Made anew when the address changes.
+    urgent: HashMap<NodeId, (PeerAddress, Arc<T::Link>)>,
 }
 
 /// Speaks to one master for one purpose.
-pub struct Client<L> {
-    target: NodeId,
+pub struct Client<T: Transport> {
+    transport: T,
+    peer: PeerAddress,
     purpose: Purpose,
-    link: L,
-    /// Votes and hand-overs never wait behind entries, whichever client openraft asks with.
-    urgent: L,
+    /// The link for entries or for checkpoints, made on first use: clients that only ask for a vote never need it.
+    bulk: OnceLock<T::Link>,
+    /// Heartbeats, votes and hand-overs never wait behind entries, whichever client openraft asks with.
+    urgent: Arc<T::Link>,
     open_within: Duration,
     snapshot_within: Duration,
 }
 
 impl<T: Transport> Network<T> {
-    fn client(&self, target: NodeId, node: &MasterNode, purpose: Purpose) -> Client<T::Link> {
+    /// `open_within`: how long opening a stream may take. `snapshot_within`: how long one checkpoint may take.
+    pub fn new(transport: T, me: NodeId, open_within: Duration, snapshot_within: Duration) -> Network<T> {
+        Network { transport, me, open_within, snapshot_within, urgent: HashMap::new() }
+    }
+
+    fn client(&mut self, target: NodeId, node: &MasterNode, purpose: Purpose) -> Client<T> {
         assert_ne!(target, self.me, "a master never connects to itself");
         let peer = PeerAddress { target, raft_addr: node.raft_addr.clone() };
+        let urgent = match self.urgent.get(&target) {
+            Some((at, link)) if *at == peer => link.clone(),
+            Some(_) | None => {
+                let link = Arc::new(self.transport.link(peer.clone(), Purpose::Heartbeat));
+                self.urgent.insert(target, (peer.clone(), link.clone()));
+                link
+            }
+        };
         Client {
-            target,
+            transport: self.transport.clone(),
+            peer,
             purpose,
-            link: self.transport.link(peer.clone(), purpose),
-            urgent: self.transport.link(peer, Purpose::Heartbeat),
+            bulk: OnceLock::new(),
+            urgent,
             open_within: self.open_within,
             snapshot_within: self.snapshot_within,
         }
@@ -62,17 +80,17 @@ impl<T: Transport> Network<T> {
 }
 
 impl<T: Transport> RaftNetworkFactory<Types> for Network<T> {
-    type Network = Client<T::Link>;
+    type Network = Client<T>;
 
-    async fn new_client(&mut self, target: NodeId, node: &MasterNode) -> Client<T::Link> {
+    async fn new_client(&mut self, target: NodeId, node: &MasterNode) -> Client<T> {
         self.client(target, node, Purpose::Append)
     }
 
-    async fn new_heartbeat_client(&mut self, target: NodeId, node: &MasterNode) -> Client<T::Link> {
+    async fn new_heartbeat_client(&mut self, target: NodeId, node: &MasterNode) -> Client<T> {
         self.client(target, node, Purpose::Heartbeat)
     }
 
-    async fn new_snapshot_client(&mut self, target: NodeId, node: &MasterNode) -> Client<T::Link> {
+    async fn new_snapshot_client(&mut self, target: NodeId, node: &MasterNode) -> Client<T> {
         self.client(target, node, Purpose::Snapshot)
     }
 }
@@ -95,17 +113,21 @@ fn malformed(e: std::io::Error) -> RPCError<Types> {
     RPCError::Network(NetworkError::new(&e))
 }
 
-impl<L: Link> Client<L> {
+impl<T: Transport> Client<T> {
+    fn bulk(&self) -> &T::Link {
+        self.bulk.get_or_init(|| self.transport.link(self.peer.clone(), self.purpose))
+    }
+
     /// One frame there and one back. The deadline is ours: a transport that forgets its own must not hang the node.
-    async fn ask(&self, link: &L, kind: CallKind, frame: Bytes, deadline: Duration) -> Rpc<Bytes> {
-        match tokio::time::timeout(deadline, link.call(kind, frame, deadline)).await {
-            Ok(answer) => answer.map_err(|e| rpc_error(self.target, e)),
-            Err(_) => Err(rpc_error(self.target, TransportError::TimedOut(deadline))),
+    async fn ask(&self, kind: CallKind, frame: Bytes, deadline: Duration) -> Rpc<Bytes> {
+        match tokio::time::timeout(deadline, self.urgent.call(kind, frame, deadline)).await {
+            Ok(answer) => answer.map_err(|e| rpc_error(self.peer.target, e)),
+            Err(_) => Err(rpc_error(self.peer.target, TransportError::TimedOut(deadline))),
         }
     }
 }
 
-impl<L: Link> RaftNetworkV2<Types> for Client<L> {
+impl<T: Transport> RaftNetworkV2<Types> for Client<T> {
     type SnapshotData = Arc<SnapshotDir>;
 
     async fn append_entries(
@@ -113,7 +135,7 @@ impl<L: Link> RaftNetworkV2<Types> for Client<L> {
         rpc: AppendEntriesRequest<Types>,
         option: RPCOption,
     ) -> Rpc<AppendEntriesResponse<Types>> {
-        let answer = self.ask(&self.link, CallKind::Append, codec::append(&rpc), option.hard_ttl()).await?;
+        let answer = self.ask(CallKind::Append, codec::append(&rpc), option.hard_ttl()).await?;
         Ok(codec::append_reply_from(answer).map_err(malformed)?.into())
     }
 
@@ -129,14 +151,14 @@ impl<L: Link> RaftNetworkV2<Types> for Client<L> {
             if self.purpose == Purpose::Heartbeat {
                 // A heartbeat is one question and one answer; a stream per heartbeat would cost more than it carries.
                 let Some(request) = input.next().await else { return Ok(futures::stream::empty().boxed()) };
-                let answer = self.ask(&self.link, CallKind::Append, codec::append(&request), option.hard_ttl()).await?;
+                let answer = self.ask(CallKind::Append, codec::append(&request), option.hard_ttl()).await?;
                 let result = codec::append_reply_from(answer).map_err(malformed);
                 return Ok(futures::stream::iter([result]).boxed());
             }
             // `option`'s time is one heartbeat. It must not end a stream that lives as long as the leader leads.
-            let target = self.target;
+            let target = self.peer.target;
             let frames = input.map(|r| codec::append(&r)).boxed();
-            let opened = tokio::time::timeout(self.open_within, self.link.append_stream(frames, self.open_within));
+            let opened = tokio::time::timeout(self.open_within, self.bulk().append_stream(frames, self.open_within));
             let replies = match opened.await {
                 Ok(opened) => opened.map_err(|e| rpc_error(target, e))?,
                 Err(_) => return Err(rpc_error(target, TransportError::TimedOut(self.open_within))),
@@ -149,13 +171,13 @@ impl<L: Link> RaftNetworkV2<Types> for Client<L> {
     }
 
     async fn vote(&mut self, rpc: VoteRequest<Types>, option: RPCOption) -> Rpc<VoteResponse<Types>> {
-        let answer = self.ask(&self.urgent, CallKind::Vote, codec::vote_request(&rpc), option.hard_ttl()).await?;
+        let answer = self.ask(CallKind::Vote, codec::vote_request(&rpc), option.hard_ttl()).await?;
         codec::vote_reply_from(answer).map_err(malformed)
     }
 
     // openraft's default grants without asking.
     async fn pre_vote(&mut self, rpc: VoteRequest<Types>, option: RPCOption) -> Rpc<VoteResponse<Types>> {
-        let answer = self.ask(&self.urgent, CallKind::PreVote, codec::vote_request(&rpc), option.hard_ttl()).await?;
+        let answer = self.ask(CallKind::PreVote, codec::vote_request(&rpc), option.hard_ttl()).await?;
         codec::vote_reply_from(answer).map_err(malformed)
     }
 
@@ -165,8 +187,9 @@ impl<L: Link> RaftNetworkV2<Types> for Client<L> {
         req: TransferLeaderRequest<Types>,
         option: RPCOption,
     ) -> Rpc<TransferLeaderResponse<Types>> {
-        // A refusal comes back as an error; openraft only logs either. `transfer_leader` of the handle watches who leads.
-        self.ask(&self.urgent, CallKind::TransferLeader, codec::transfer(&req), option.hard_ttl()).await?;
+        // A refusal comes back as an error; openraft only logs either. `transfer_leader` of the handle watches who
+        // leads.
+        self.ask(CallKind::TransferLeader, codec::transfer(&req), option.hard_ttl()).await?;
         Ok(Ok(()))
     }
 
@@ -178,7 +201,7 @@ impl<L: Link> RaftNetworkV2<Types> for Client<L> {
         _option: RPCOption, // its time is meant for one chunk
     ) -> Result<SnapshotResponse<Types>, StreamingError<Types>> {
         let frames = snapshot_stream::frames(vote, snapshot.snapshot);
-        let send = tokio::time::timeout(self.snapshot_within, self.link.send_snapshot(frames));
+        let send = tokio::time::timeout(self.snapshot_within, self.bulk().send_snapshot(frames));
         tokio::select! {
             closed = cancel => Err(StreamingError::Closed(closed)),
             sent = send => {

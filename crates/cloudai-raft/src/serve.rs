@@ -53,8 +53,8 @@ impl<A: Application> Raft<A> {
         }
     }
 
-    /// Server half of `Link::append_stream`: one answer per request, in order. The returned stream ends after the incoming
-    /// one, or with an `Err` when a request makes no sense or this node stopped; end the call then.
+    /// Server half of `Link::append_stream`: one answer per request, in order. The returned stream ends after the
+    /// incoming one, or with an `Err` when a request makes no sense or this node stopped; end the call then.
     pub fn handle_append_stream<S>(&self, frames: S) -> BoxStream<'static, Result<Bytes, HandleError>>
     where
         S: Stream<Item = Result<Bytes, TransportError>> + Send + Unpin + 'static,

@@ -39,10 +39,7 @@ impl SnapshotDir {
     }
 
     /// The list of files, by `list` if it is not known yet.
-    pub(crate) fn files(
-        &self,
-        list: impl FnOnce(&Path) -> io::Result<Vec<FileMsg>>,
-    ) -> io::Result<&Vec<FileMsg>> {
+    pub(crate) fn files(&self, list: impl FnOnce(&Path) -> io::Result<Vec<FileMsg>>) -> io::Result<&Vec<FileMsg>> {
         if let Some(known) = self.files.get() {
             return Ok(known);
         }

@@ -21,7 +21,8 @@ async fn blocking<T: Send + 'static>(f: impl FnOnce() -> io::Result<T> + Send + 
     tokio::task::spawn_blocking(f).await.map_err(|e| io::Error::other(format!("a blocking task failed: {e}")))?
 }
 
-// ---- Sending ----------------------------------------------------------------------------------------------------------
+// ---- Sending
+// ----------------------------------------------------------------------------------------------------------
 
 /// The frames of one checkpoint. An `Err` ends them; the directory stays alive until the stream is dropped.
 pub fn frames(vote: Vote, snapshot: Arc<SnapshotDir>) -> BoxStream<'static, io::Result<Bytes>> {
@@ -103,7 +104,8 @@ impl Sender {
     }
 }
 
-// ---- Receiving --------------------------------------------------------------------------------------------------------
+// ---- Receiving
+// --------------------------------------------------------------------------------------------------------
 
 /// Receive one checkpoint: verified, synced and under its final name, but not yet adopted or installed.
 pub async fn receive<S, E>(snapshots: &Arc<Snapshots>, mut frames: S) -> io::Result<(Vote, Arc<SnapshotDir>)>

@@ -75,7 +75,8 @@ pub enum TransportError {
 pub trait Transport: Clone + Send + Sync + 'static {
     type Link: Link;
 
-    /// A link that connects on first use and again after a loss. Must not block and cannot fail.
+    /// A link that connects on first use and again after a loss. Must not block and cannot fail. Called once per peer
+    /// for `Heartbeat` (as long as its address stays), and once per leadership or checkpoint for the others.
     fn link(&self, peer: PeerAddress, purpose: Purpose) -> Self::Link;
 }
 

@@ -1,6 +1,6 @@
 //! Notices a disk that hangs. A leader whose disk hangs still sends heartbeats, so nobody else would lead.
-//! Comes in: since when the log's sync thread and `commit` have been busy. Goes out: an attempt to hand the leadership over,
-//! then one call of `on_hung`. Runs on a thread of its own, because the async runtime may be what hangs.
+//! Comes in: since when the log's sync thread and `commit` have been busy. Goes out: an attempt to hand the leadership
+//! over, then one call of `on_hung`. Runs on a thread of its own, because the async runtime may be what hangs.
 
 use std::io;
 use std::sync::Weak;
@@ -13,7 +13,8 @@ use cloudai_types::limits::DISK_HANG;
 pub struct Watchdog {
     /// One fsync or one commit that takes longer than this is a hung disk.
     pub limit: Duration,
-    /// Called once, from the watchdog's thread, after the leadership was offered to another master. Should end the process.
+    /// Called once, from the watchdog's thread, after the leadership was offered to another master. Should end the
+    /// process.
     pub on_hung: Box<dyn FnOnce(Hung) + Send + 'static>,
 }
 

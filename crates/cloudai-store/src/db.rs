@@ -1,5 +1,5 @@
-//! What both databases share: how RocksDB is opened and how its errors read. Comes in: a path and options. Goes out: `io::Error`s
-//! that keep RocksDB's words. A swap of the storage library would begin here.
+//! What both databases share: how RocksDB is opened and how its errors read. Comes in: a path and options. Goes out:
+//! `io::Error`s that keep RocksDB's words. A swap of the storage library would begin here.
 
 use std::fs::{self, File};
 use std::io;

@@ -1,16 +1,18 @@
-//! The Raft log on RocksDB. Comes in: opaque entries and meta values. Goes out: the same bytes, and one callback per write once
-//! an fsync covers it. Knows nothing of Raft beyond term and index.
+//! The Raft log on RocksDB. Comes in: opaque entries and meta values. Goes out: the same bytes, and one callback per
+//! write once an fsync covers it. Knows nothing of Raft beyond term and index.
 //!
-//! * Column family `default`: index (u64, big endian) → version, checksum, term, body. `meta`: vote, commit index, purge mark.
-//! * Every write goes to RocksDB's write-ahead log without fsync (entries can be read at once) and queues its callback. ONE thread
-//!   drains the queue, calls `flush_wal(true)` once, and completes the callbacks first in, first out.
-//! * A torn tail is normal after a power cut, and tolerated. Damage before it, a gap, or a bad checksum is not: `open` refuses.
+//! * Column family `default`: index (u64, big endian) → version, checksum, term, body (`record.rs`). `meta`: vote, commit
+//!   index, purge mark.
+//! * Every write goes to RocksDB's write-ahead log without fsync (entries can be read at once) and queues its callback. ONE
+//!   thread drains the queue, calls `flush_wal(true)` once, and completes the callbacks first in, first out (`sync.rs`).
+//! * A torn tail is normal after a power cut, and tolerated. Damage before it, a gap, or a bad checksum is not: `open`
+//!   refuses.
 
 use std::collections::VecDeque;
 use std::io;
 use std::path::Path;
-use std::sync::mpsc::{self, Receiver, Sender};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::mpsc::{self, Sender};
+use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Instant;
 
@@ -21,19 +23,16 @@ use rocksdb::{
     ColumnFamily, ColumnFamilyDescriptor, DB, DBCompressionType, DBRecoveryMode, Direction, IteratorMode, Options,
     ReadOptions, WriteBatch,
 };
-use xxhash_rust::xxh3::Xxh3;
 
 use crate::db::{base_options, io_error, is_locked, table_options};
+use crate::record::{HEAD_BYTES, decode, decode_position, encode, encode_position, index_of, key};
+pub use crate::sync::LogStats;
+use crate::sync::{Shared, lock, sync_loop};
 
 const META: &str = "meta";
 const PURGED: &str = "purged";
-/// First byte of each stored value.
-const VERSION: u8 = 1;
-/// Version, xxh3 (little endian), term (little endian).
-const HEAD_BYTES: usize = 1 + 8 + 8;
-
-/// Why a log cannot be used. Every variant but the first two means: quarantine this directory, remove the node from the cluster, and
-/// let it join again under a new id.
+/// Why a log cannot be used. Every variant but the first two means: quarantine this directory, remove the node from the
+/// cluster, and let it join again under a new id.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenLogError {
     /// Another process runs on this directory.
@@ -66,15 +65,6 @@ pub enum OpenLogError {
         "entry {index} of the log in {path} is damaged: {why}. Move the directory away, remove this master, and let it join under a new id"
     )]
     BadEntry { path: String, index: u64, why: &'static str },
-}
-
-/// How the log has been used since it was opened; for metrics.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct LogStats {
-    pub fsyncs: u64,
-    pub fsync_micros: u64,
-    pub appends: u64,
-    pub entries: u64,
 }
 
 /// The newest entries, in memory: replication and apply read them from here. Written by append, truncate and purge.
@@ -118,13 +108,6 @@ struct Inner {
     shared: Arc<Shared>,
 }
 
-/// Written by the sync thread (and by append, for two counters).
-#[derive(Default)]
-struct Shared {
-    busy_since: Mutex<Option<Instant>>,
-    stats: Mutex<LogStats>,
-}
-
 impl Drop for Inner {
     fn drop(&mut self) {
         drop(self.sync.take());
@@ -140,92 +123,6 @@ impl Drop for Inner {
 /// The log of one master. Clones are the same log; the directory is free again when the last one is dropped.
 #[derive(Clone)]
 pub struct RocksLog(Arc<Inner>);
-
-fn lock<T>(m: &Mutex<T>) -> MutexGuard<'_, T> {
-    m.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-fn key(index: u64) -> [u8; 8] {
-    index.to_be_bytes()
-}
-
-fn checksum(index: u64, term: u64, body: &[u8]) -> u64 {
-    let mut h = Xxh3::new();
-    h.update(&index.to_le_bytes());
-    h.update(&term.to_le_bytes());
-    h.update(body);
-    h.digest()
-}
-
-fn encode(e: &LogEntry) -> Vec<u8> {
-    let mut v = Vec::with_capacity(HEAD_BYTES + e.body.len());
-    v.push(VERSION);
-    v.extend_from_slice(&checksum(e.index, e.term, &e.body).to_le_bytes());
-    v.extend_from_slice(&e.term.to_le_bytes());
-    v.extend_from_slice(&e.body);
-    v
-}
-
-fn u64_at(raw: &[u8], at: usize) -> Option<u64> {
-    raw.get(at..at + 8).and_then(|b| b.try_into().ok()).map(u64::from_le_bytes)
-}
-
-fn decode(index: u64, raw: Bytes) -> Result<LogEntry, &'static str> {
-    if raw.first() != Some(&VERSION) {
-        return Err("unknown version");
-    }
-    let (Some(sum), Some(term)) = (u64_at(&raw, 1), u64_at(&raw, 9)) else { return Err("too short") };
-    let body = raw.slice(HEAD_BYTES..);
-    if checksum(index, term, &body) != sum { Err("bad checksum") } else { Ok(LogEntry { term, index, body }) }
-}
-
-fn index_of(key: &[u8]) -> io::Result<u64> {
-    let bytes = key.try_into().map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "a log key that is no index"))?;
-    Ok(u64::from_be_bytes(bytes))
-}
-
-fn encode_position(p: LogPosition) -> [u8; 16] {
-    let mut v = [0; 16];
-    v[..8].copy_from_slice(&p.term.to_le_bytes());
-    v[8..].copy_from_slice(&p.index.to_le_bytes());
-    v
-}
-
-fn decode_position(raw: &[u8]) -> io::Result<LogPosition> {
-    match (u64_at(raw, 0), u64_at(raw, 8)) {
-        (Some(term), Some(index)) => Ok(LogPosition { term, index }),
-        _ => Err(io::Error::new(io::ErrorKind::InvalidData, "a purge mark that is too short")),
-    }
-}
-
-/// Everything taken from the queue before the flush was written before it was queued, so one flush covers all of it.
-fn sync_loop(queue: Receiver<OnDurable>, shared: Arc<Shared>, flush: impl Fn() -> io::Result<()>) {
-    // After one failed fsync nobody knows what is on the disk: never again say that something is.
-    let mut broken: Option<String> = None;
-    while let Ok(first) = queue.recv() {
-        let mut waiting = vec![first];
-        waiting.extend(queue.try_iter());
-        if broken.is_none() {
-            let start = Instant::now();
-            *lock(&shared.busy_since) = Some(start);
-            let result = flush();
-            *lock(&shared.busy_since) = None;
-            let mut stats = lock(&shared.stats);
-            stats.fsyncs += 1;
-            stats.fsync_micros += start.elapsed().as_micros() as u64;
-            if let Err(e) = result {
-                tracing::error!(error = %e, "the log cannot be synced to disk; this master stops");
-                broken = Some(e.to_string());
-            }
-        }
-        for on_durable in waiting {
-            on_durable(match &broken {
-                None => Ok(()),
-                Some(why) => Err(io::Error::other(format!("the log cannot be synced: {why}"))),
-            });
-        }
-    }
-}
 
 impl RocksLog {
     /// Open or create the log in `dir`, and check all of it: no gap after the purge mark, every checksum.
@@ -455,45 +352,6 @@ mod tests {
 
     fn indices(log: &RocksLog, from: u64, to: u64, max: usize) -> Vec<u64> {
         log.read(from, to, max).unwrap().iter().map(|e| e.index).collect()
-    }
-
-    #[test]
-    fn callbacks_come_first_in_first_out_and_share_fsyncs() {
-        let (opened, gate) = channel();
-        let (tx, rx) = channel();
-        let (queue_tx, queue) = channel::<OnDurable>();
-        let shared = Arc::new(Shared::default());
-        for i in 0..100 {
-            let tx = tx.clone();
-            queue_tx.send(Box::new(move |r| tx.send((i, r.is_ok())).unwrap())).unwrap();
-        }
-        let s = shared.clone();
-        let t = std::thread::spawn(move || sync_loop(queue, s, || gate.recv().map_err(io::Error::other)));
-        assert!(rx.try_recv().is_err(), "nothing is durable before the flush");
-        opened.send(()).unwrap();
-        let order: Vec<(i32, bool)> = rx.iter().take(100).collect();
-        assert_eq!(order, (0..100).map(|i| (i, true)).collect::<Vec<_>>());
-        assert_eq!(lock(&shared.stats).fsyncs, 1, "one flush for all that waited");
-        drop(queue_tx);
-        t.join().unwrap();
-    }
-
-    #[test]
-    fn after_a_failed_fsync_nothing_is_ever_durable_again() {
-        let (tx, rx) = channel();
-        let (queue_tx, queue) = channel::<OnDurable>();
-        let t = std::thread::spawn(move || {
-            let first = std::cell::Cell::new(true);
-            let flush = || if first.replace(false) { Err(io::Error::other("EIO")) } else { Ok(()) };
-            sync_loop(queue, Arc::default(), flush)
-        });
-        for _ in 0..2 {
-            let tx = tx.clone();
-            queue_tx.send(Box::new(move |r| tx.send(r.is_ok()).unwrap())).unwrap();
-            assert!(!rx.recv().unwrap());
-        }
-        drop(queue_tx);
-        t.join().unwrap();
     }
 
     #[test]

@@ -1,5 +1,6 @@
-//! Point reads over the database plus the changes that are not written yet. Comes in: the changes of the entries applied since the last
-//! commit. Goes out: what `apply` must see, and at the commit one batch. Lives between two commits, on the applying thread only.
+//! Point reads over the database plus the changes that are not written yet. Comes in: the changes of the entries
+//! applied since the last commit. Goes out: what `apply` must see, and at the commit one batch. Lives between two
+//! commits, on the applying thread only.
 
 use std::collections::HashMap;
 use std::io;

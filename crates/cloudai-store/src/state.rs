@@ -1,11 +1,12 @@
-//! The replicated state's rows on RocksDB. Comes in: batches of row changes with a mark, and checkpoints to install. Goes out: point
-//! reads, scans, checkpoints. Rows are (family, key) → value; what they mean is somebody else's business.
+//! The replicated state's rows on RocksDB. Comes in: batches of row changes with a mark, and checkpoints to install.
+//! Goes out: point reads, scans, checkpoints. Rows are (family, key) → value; what they mean is somebody else's
+//! business.
 //!
-//! * One column family; key = family byte ‖ key. The mark is a row of the reserved family 255, so that a batch, a checkpoint and a
-//!   power cut can never separate it from the rows.
+//! * One column family; key = family byte ‖ key. The mark is a row of the reserved family 255, so that a batch, a checkpoint
+//!   and a power cut can never separate it from the rows.
 //! * Writes are not fsynced: the Raft log applies again what a power cut took.
-//! * An installed checkpoint becomes a new generation, `sm-N`; the file `CURRENT_SM` names the one in use and is replaced atomically. The
-//!   old generation is removed when its last reader is done.
+//! * An installed checkpoint becomes a new generation, `sm-N`; the file `CURRENT_SM` names the one in use and is replaced
+//!   atomically. The old generation is removed when its last reader is done.
 
 use std::fs::{self, File};
 use std::io::{self, Write};
@@ -113,7 +114,8 @@ impl RowBatch {
         self.inner.delete(row_key(family, key));
     }
 
-    /// Delete all of `keys`. Cheap to write; reads of the same range get slower until compaction, so not for single rows.
+    /// Delete all of `keys`. Cheap to write; reads of the same range get slower until compaction, so not for single
+    /// rows.
     pub fn delete_range(&mut self, family: u8, keys: Keys<'_>) {
         assert_ne!(family, RESERVED_FAMILY, "family 255 is reserved");
         let (low, high) = keys.bounds(family);
@@ -211,8 +213,9 @@ impl RocksState {
         self.generation().db().write(inner).map_err(io_error)
     }
 
-    /// A consistent copy as it is now, written by the returned job into a directory that does not exist yet: hard links where the file
-    /// systems allow it. The job returns the mark that it read from inside the copy, after all is fsynced.
+    /// A consistent copy as it is now, written by the returned job into a directory that does not exist yet: hard links
+    /// where the file systems allow it. The job returns the mark that it read from inside the copy, after all is
+    /// fsynced.
     pub fn checkpoint(&self) -> impl FnOnce(&Path) -> io::Result<Bytes> + Send + 'static {
         let generation = self.generation();
         move |dir| {

@@ -1,4 +1,6 @@
-//! Masters in one process over the real stores: proposals, hand-over, catching up by snapshot, members in and out, restarts.
+//! Masters in one process over the real stores: proposals, hand-over, catching up by snapshot, members in and out,
+//! restarts.
+#![allow(clippy::unwrap_used)] // a test may fail loudly
 
 mod common;
 
@@ -412,8 +414,8 @@ async fn a_leader_whose_disk_hangs_hands_over_and_is_told_to_stop() {
     );
 }
 
-/// `cargo test -p cloudai-store --test cluster -- --ignored --nocapture speed`: three masters on ONE thread, so a third of what
-/// three processes do at best; to find accidental waits, not to compare with anything.
+/// `cargo test -p cloudai-store --test cluster -- --ignored --nocapture speed`: three masters on ONE thread, so a third
+/// of what three processes do at best; to find accidental waits, not to compare with anything.
 #[tokio::test]
 #[ignore = "prints figures"]
 async fn speed() {

@@ -1,4 +1,5 @@
 //! openraft's own storage suite over the real log and the real state, through the adapters that a master uses.
+#![allow(clippy::unwrap_used)] // a test may fail loudly
 
 mod common;
 

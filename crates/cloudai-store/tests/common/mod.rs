@@ -1,5 +1,5 @@
 //! A small application over the real stores, and a network in memory that can be cut.
-#![allow(dead_code)]
+#![allow(dead_code, clippy::unwrap_used)] // each test file uses its part; a test may fail loudly
 
 use std::collections::BTreeSet;
 use std::io;
@@ -17,8 +17,8 @@ use cloudai_store::{Keys, RocksLog, RocksState, RowsOverlay};
 use futures::StreamExt;
 use futures::stream::BoxStream;
 
-/// Payload `KEY=VALUE`: sets a row. The reply is the number of changes so far, counted in a row of its own, so that an entry applied
-/// twice or never shows.
+/// Payload `KEY=VALUE`: sets a row. The reply is the number of changes so far, counted in a row of its own, so that an
+/// entry applied twice or never shows.
 pub struct Rows {
     pub state: RocksState,
     overlay: RowsOverlay,
