@@ -87,6 +87,22 @@ fn default_raft() -> String {
 }
 
 impl MasterConfig {
+    /// Everything else at its default.
+    pub fn new(name: String, data_dir: PathBuf) -> Self {
+        MasterConfig {
+            name,
+            data_dir,
+            identity_dir: None,
+            http_listen: default_http(),
+            grpc_listen: default_grpc(),
+            raft_listen: default_raft(),
+            advertise_host: None,
+            founders: vec![],
+            join: None,
+            raft: RaftTimes::default(),
+        }
+    }
+
     pub fn identity_dir(&self) -> PathBuf {
         self.identity_dir.clone().unwrap_or_else(|| self.data_dir.join("identity"))
     }

@@ -25,7 +25,7 @@ pub async fn join<S: StateStore>(node: &Node<S>, request: pb::JoinRequest) -> Re
         role: member as i32,
         name: request.name.clone(),
         secret_hash: hash_secret(&request.secret).to_vec(),
-        key_hash: csr.key_digest().into_bytes(),
+        key_hash: csr.key_digest().to_vec(),
     };
     let actor = format!("joining {role}/{}", request.name);
     let reply = match node.proposer.propose(Command::new(actor, Kind::RedeemToken(redeem))).await {

@@ -1,0 +1,259 @@
+//! Three real masters in one process, with RocksDB, mTLS and sockets: a job goes in at a follower, a hollow worker runs it, the
+//! leadership moves, and a wiped master is refused.
+#![cfg(feature = "rocksdb")]
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use cloudai_master::{Founder, MasterConfig, RaftTimes, RocksStores, RunError, run};
+use cloudai_net::{
+    CertificateAuthority, ChannelFactory, ChannelOptions, ClusterId, IdentityFiles, JoinToken, ReloadingTls, Revoked, Role,
+};
+use cloudai_proto::v1 as pb;
+use cloudai_proto::v1::control_client::ControlClient;
+use cloudai_proto::v1::dispatch_client::DispatchClient;
+use cloudai_types::{JobSpec, Resources, Timestamp, limits};
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinHandle;
+use tonic::transport::Channel;
+
+const FOREVER: Duration = Duration::from_secs(20);
+
+fn now() -> Timestamp {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("after 1970");
+    Timestamp(since.as_millis() as u64)
+}
+
+fn free_port() -> u16 {
+    std::net::TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("bound").port()
+}
+
+struct Running {
+    stop: oneshot::Sender<()>,
+    task: JoinHandle<Result<(), RunError>>,
+}
+
+struct Cluster {
+    dir: tempfile::TempDir,
+    founders: Vec<Founder>,
+    running: Vec<Option<Running>>,
+    admin: ChannelFactory,
+}
+
+impl Cluster {
+    fn new() -> Cluster {
+        let dir = tempfile::tempdir().expect("tempdir");
+        let ca = CertificateAuthority::create(ClusterId::from_bytes([7; 8]), now()).expect("a CA");
+        let enroll = |dir: &Path, role, name: &str| {
+            IdentityFiles::new(dir).enroll(&ca, role, name, &[], limits::LEAF_VALIDITY, now()).expect("enrolled");
+        };
+        let founders: Vec<Founder> = (1..=3)
+            .map(|id| {
+                let name = format!("master-{id}");
+                let identity = dir.path().join(&name).join("identity");
+                ca.save(&identity).expect("the CA's key");
+                enroll(&identity, Role::Master, &name);
+                let addr = || format!("127.0.0.1:{}", free_port());
+                Founder { id, name, raft_addr: addr(), grpc_addr: addr(), http_addr: addr() }
+            })
+            .collect();
+        let admin = dir.path().join("admin");
+        enroll(&admin, Role::Admin, "root");
+        let tls = ReloadingTls::load(IdentityFiles::new(admin), Revoked::default()).expect("identity");
+        Cluster { dir, founders, running: vec![None, None, None], admin: ChannelFactory::new(tls) }
+    }
+
+    fn data_dir(&self, n: usize) -> PathBuf {
+        self.dir.path().join(&self.founders[n].name)
+    }
+
+    fn start(&mut self, n: usize) {
+        self.start_in(n, self.data_dir(n));
+    }
+
+    fn start_in(&mut self, n: usize, data_dir: PathBuf) {
+        let f = &self.founders[n];
+        let config = MasterConfig {
+            name: f.name.clone(),
+            data_dir,
+            identity_dir: Some(self.data_dir(n).join("identity")),
+            http_listen: f.http_addr.clone(),
+            grpc_listen: f.grpc_addr.clone(),
+            raft_listen: f.raft_addr.clone(),
+            advertise_host: None,
+            founders: self.founders.clone(),
+            join: None,
+            raft: RaftTimes::default(),
+        };
+        let (stop, stopped) = oneshot::channel::<()>();
+        let task = tokio::spawn(run(config, RocksStores, async {
+            let _ = stopped.await;
+        }));
+        self.running[n] = Some(Running { stop, task });
+    }
+
+    async fn stop(&mut self, n: usize) -> Result<(), RunError> {
+        let r = self.running[n].take().expect("it runs");
+        let _ = r.stop.send(());
+        r.task.await.expect("no panic")
+    }
+
+    fn client(&self, n: usize) -> ControlClient<Channel> {
+        let channel = self.admin.channel(&self.founders[n].grpc_addr, &ChannelOptions::calls()).expect("an address");
+        ControlClient::new(channel)
+    }
+
+    async fn status(&self, n: usize) -> pb::ClusterStatusReply {
+        eventually(async || {
+            let status = self.client(n).cluster_status(pb::ClusterStatusRequest::default()).await.ok()?.into_inner();
+            (status.leader_id > 0).then_some(status)
+        })
+        .await
+    }
+}
+
+/// Asks until there is an answer. The limit only ends a test that hangs.
+async fn eventually<T>(mut ask: impl AsyncFnMut() -> Option<T>) -> T {
+    tokio::time::timeout(FOREVER, async {
+        loop {
+            if let Some(answer) = ask().await {
+                return answer;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    })
+    .await
+    .expect("it happens in time")
+}
+
+/// A worker that ends every task at once, and follows the leader.
+async fn hollow_worker(cluster: &Cluster, name: &str) -> JoinHandle<()> {
+    let request = pb::AuthorizeWorkerRequest { name: name.into(), ..Default::default() };
+    let token = eventually(async || cluster.client(1).authorize_worker(request.clone()).await.ok()).await.into_inner().token;
+    let token: JoinToken = token.parse().expect("a token");
+    let files = IdentityFiles::new(cluster.dir.path().join(name));
+    let join = pb::JoinRequest {
+        name: name.into(),
+        secret: token.secret.as_bytes().to_vec().into(),
+        csr_pem: files.request().expect("a request"),
+        role: pb::join_request::Role::Worker as i32,
+        hosts: vec![],
+    };
+    let channel = ChannelFactory::joining(token.ca)
+        .channel(&cluster.founders[2].grpc_addr, &ChannelOptions::calls())
+        .expect("an address");
+    let reply = DispatchClient::new(channel).join(join).await.expect("joined").into_inner();
+    files.install(&reply.cert_pem, &reply.ca_pem, Some(&token.ca)).expect("installed");
+    let factory = ChannelFactory::new(ReloadingTls::load(files, Revoked::default()).expect("identity"));
+    let addresses: Vec<String> = cluster.founders.iter().map(|f| f.grpc_addr.clone()).collect();
+    tokio::spawn(async move {
+        for address in addresses.iter().cycle() {
+            let _ = session(&factory, address).await;
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    })
+}
+
+async fn session(factory: &ChannelFactory, address: &str) -> Option<()> {
+    use pb::leader_message::Kind as FromLeader;
+    use pb::worker_message::Kind as FromWorker;
+    let channel = factory.channel(address, &ChannelOptions::calls()).ok()?;
+    let (out, outbound) = mpsc::channel(16);
+    let say = async |kind| out.send(pb::WorkerMessage { kind: Some(kind) }).await.ok();
+    let capacity = Resources { cpu_milli: 4000, memory_bytes: 1 << 30, storage_bytes: 0, gpus: 0 };
+    say(FromWorker::Hello(pb::worker_message::Hello { capacity: Some(capacity), ..Default::default() })).await?;
+    let stream = tokio_stream::wrappers::ReceiverStream::new(outbound);
+    let mut inbound = DispatchClient::new(channel).session(stream).await.ok()?.into_inner();
+    let mut sequence = 0;
+    while let Some(message) = inbound.message().await.ok()? {
+        let groups = match message.kind? {
+            FromLeader::FullSet(set) => set.assignments,
+            FromLeader::Delta(delta) => delta.add,
+            FromLeader::NotLeader(_) => return None,
+            _ => continue,
+        };
+        let reports = groups
+            .iter()
+            .flat_map(|g| g.indexes.iter().map(|i| (g.job, *i, g.number)))
+            .map(|(job, index, number)| pb::AttemptReport {
+                job,
+                index,
+                number,
+                phase: pb::AttemptPhase::Exited as i32,
+                reason: Some(cloudai_types::EndReason::exit(0)),
+                ..Default::default()
+            })
+            .collect();
+        sequence += 1;
+        say(FromWorker::Reports(pb::worker_message::Reports { sequence, reports })).await?;
+    }
+    None
+}
+
+fn submit(request_id: &str, count: u32) -> pb::SubmitRequest {
+    let resources = Resources { cpu_milli: 1000, ..Default::default() };
+    let spec = JobSpec { image: "noop".into(), count, resources, ..Default::default() };
+    pb::SubmitRequest { request_id: request_id.into(), namespace: String::new(), spec: Some(spec) }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_job_survives_its_leader_and_a_wiped_master_is_refused() {
+    cloudai_net::install_crypto_provider();
+    let _ = tracing_subscriber::fmt().with_env_filter(tracing_subscriber::EnvFilter::from_default_env()).try_init();
+    let mut cluster = Cluster::new();
+    (0..3).for_each(|n| cluster.start(n));
+    let status = cluster.status(0).await;
+    let leader = (status.leader_id - 1) as usize;
+    let follower = (leader + 1) % 3;
+    let worker = hollow_worker(&cluster, "hollow").await;
+
+    // In at a follower, and the same request again at another master: one job.
+    let mut client = cluster.client(follower);
+    let first = client.submit(submit("once", 10)).await.expect("accepted").into_inner();
+    let again = cluster.client(leader).submit(submit("once", 10)).await.expect("accepted").into_inner();
+    assert_eq!((first.job_id, first.duplicate), (again.job_id, false));
+    assert!(again.duplicate);
+    let other = client.submit(submit("once", 11)).await.expect_err("another body");
+    assert_eq!(pb::ErrorInfo::from_status(&other).kind(), pb::ErrorKind::Conflict);
+
+    // It ends, as every master tells.
+    let id = cloudai_types::JobId(first.job_id).to_string();
+    for n in 0..3 {
+        let request = pb::WaitJobRequest { namespace: String::new(), job: id[..5].to_owned() };
+        let mut changes = cluster.client(n).wait_job(request).await.expect("found").into_inner();
+        let mut last = None;
+        while let Some(summary) = changes.message().await.expect("no error") {
+            last = Some(summary);
+        }
+        let last = last.expect("at least one");
+        assert_eq!((last.state(), last.counts.expect("counts").succeeded), (pb::JobState::Succeeded, 10));
+    }
+
+    // A planned hand-over fails no call, and the queue goes on.
+    let moved = client.transfer_leader(pb::TransferLeaderRequest::default()).await.expect("moved").into_inner();
+    assert_ne!(moved.leader_id, status.leader_id);
+    let second = client.submit(submit("twice", 3)).await.expect("accepted").into_inner();
+    let id = cloudai_types::JobId(second.job_id).to_string();
+    let job = eventually(async || {
+        let request = pb::GetJobRequest { job: id.clone(), with_tasks: true, ..Default::default() };
+        let reply = client.get_job(request).await.ok()?.into_inner();
+        reply.job.as_ref()?.state().is_ended().then_some(reply)
+    })
+    .await;
+    assert!(job.tasks.iter().all(|t| t.attempts.len() == 1 && t.state() == pb::TaskState::Succeeded));
+
+    // The old leader comes back with an empty directory: its id is refused for good.
+    cluster.stop(leader).await.expect("a planned stop");
+    cluster.start_in(leader, cluster.dir.path().join("wiped"));
+    let wiped = cluster.running[leader].take().expect("started");
+    let end = tokio::time::timeout(FOREVER, wiped.task).await.expect("it ends by itself").expect("no panic");
+    assert!(matches!(end, Err(RunError::Refused(_))), "{end:?}");
+    client.submit(submit("thrice", 1)).await.expect("the others go on");
+
+    worker.abort();
+    for n in 0..3 {
+        if cluster.running[n].is_some() {
+            cluster.stop(n).await.expect("a planned stop");
+        }
+    }
+}
