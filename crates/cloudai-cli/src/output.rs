@@ -93,8 +93,9 @@ impl Columns {
 
 /// Names and values, one pair per line.
 pub fn facts(out: &mut dyn Write, facts: &[(&str, String)]) -> io::Result<()> {
-    let width = facts.iter().map(|(n, _)| n.len()).max().unwrap_or(0) + 1;
-    for (name, value) in facts.iter().filter(|(_, v)| !v.is_empty()) {
+    let known = || facts.iter().filter(|(_, v)| !v.is_empty());
+    let width = known().map(|(n, _)| n.len()).max().unwrap_or(0) + 1;
+    for (name, value) in known() {
         let name = format!("{name}:");
         writeln!(out, "{name:width$}  {}", value.replace('\n', &format!("\n{:width$}  ", "")))?;
     }
@@ -129,6 +130,6 @@ mod tests {
     fn facts_without_a_value_are_left_out() {
         let mut out = vec![];
         facts(&mut out, &[("id", "x".into()), ("nothing", String::new()), ("name", "y".into())]).unwrap();
-        assert_eq!(String::from_utf8(out).unwrap(), "id:       x\nname:     y\n");
+        assert_eq!(String::from_utf8(out).unwrap(), "id:    x\nname:  y\n");
     }
 }

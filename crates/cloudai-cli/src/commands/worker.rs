@@ -1,0 +1,116 @@
+//! `worker`: be one, with the configuration from file, environment and flags.
+
+use std::path::PathBuf;
+
+use cloudai_worker::{WorkerConfig, WorkerError};
+use tokio_util::sync::CancellationToken;
+use toml::{Table, Value};
+
+use crate::commands::layered::{self, Overlay};
+use crate::commands::server::{LogFlags, asked_to_stop};
+use crate::exit::{Code, Failure};
+use crate::input::pairs;
+
+#[derive(Debug, Clone, clap::Args)]
+pub struct WorkerArgs {
+    /// Configuration file (TOML); environment and flags win over it
+    #[arg(long, env = "CLOUDAI_WORKER_CONFIG", value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Its name; default: what the token or the certificate says
+    #[arg(long, env = "CLOUDAI_WORKER_NAME")]
+    name: Option<String>,
+    /// Identity, journal and logs
+    #[arg(long, env = "CLOUDAI_WORKER_DATA_DIR", value_name = "DIR")]
+    data_dir: Option<PathBuf>,
+    /// Masters' gRPC addresses
+    #[arg(long, env = "CLOUDAI_MASTERS", value_delimiter = ',', value_name = "HOST:PORT,…")]
+    masters: Vec<String>,
+    /// The token of `cloudai worker authorize NAME`, or @FILE; needed once
+    #[arg(long, env = "CLOUDAI_JOIN_TOKEN", value_name = "TOKEN", hide_env_values = true)]
+    join: Option<String>,
+    /// docker or noop
+    #[arg(long, env = "CLOUDAI_WORKER_EXECUTOR", value_parser = ["docker", "noop"])]
+    executor: Option<String>,
+    /// What it claims to have, for example cpu=64,memory=256GiB
+    #[arg(long, env = "CLOUDAI_WORKER_CAPACITY", value_name = "AMOUNTS")]
+    capacity: Option<String>,
+    /// Label of its own, for `--require` (repeatable)
+    #[arg(long, value_name = "KEY=VALUE", value_parser = pairs::parse)]
+    label: Vec<(String, String)>,
+    /// Path below which tasks may mount read-only (repeatable)
+    #[arg(long = "allow-mount", value_name = "DIR")]
+    allow_mount: Vec<PathBuf>,
+    /// The container engine's socket
+    #[arg(long, env = "CLOUDAI_WORKER_DOCKER_SOCKET", value_name = "PATH")]
+    docker_socket: Option<PathBuf>,
+    /// Where /metrics answers
+    #[arg(long, env = "CLOUDAI_WORKER_METRICS_ADDR", value_name = "HOST:PORT")]
+    metrics_addr: Option<String>,
+    #[command(flatten)]
+    pub log: LogFlags,
+}
+
+pub async fn run(args: &WorkerArgs) -> Result<(), Failure> {
+    let config = config(args)?;
+    tracing::info!(name = config.name, data_dir = %config.data_dir.display(), "worker starts");
+    let stop = CancellationToken::new();
+    let watcher = stop.clone();
+    tokio::spawn(async move {
+        asked_to_stop().await;
+        watcher.cancel();
+    });
+    cloudai_worker::run(config, stop).await.map_err(failure)?;
+    tracing::info!("worker stopped; its containers go on, and are adopted when it starts again");
+    Ok(())
+}
+
+fn config(args: &WorkerArgs) -> Result<WorkerConfig, Failure> {
+    let path = |p: &Option<PathBuf>| p.as_ref().map(|p| p.display().to_string());
+    let labels: Table = args.label.iter().map(|(k, v)| (k.clone(), Value::from(v.as_str()))).collect();
+    let mounts: Vec<String> = args.allow_mount.iter().map(|p| p.display().to_string()).collect();
+    let mut over = Overlay::default();
+    over.set("name", args.name.clone())
+        .set("data_dir", path(&args.data_dir))
+        .list("masters", &args.masters)
+        .set("join_token", layered::secret(&args.join)?)
+        .set("executor", args.executor.clone())
+        .set("capacity", args.capacity.clone())
+        .set("labels", (!labels.is_empty()).then_some(labels))
+        .list("allowed_mounts", &mounts)
+        .set("docker_socket", path(&args.docker_socket))
+        .set("metrics_addr", args.metrics_addr.clone());
+    let config: WorkerConfig = layered::load(args.config.as_deref(), over.into_table())?;
+    config.check().map_err(|e| Failure::invalid(format!("the worker's configuration is not valid: {e}")))?;
+    Ok(config)
+}
+
+fn failure(e: WorkerError) -> Failure {
+    let code = match &e {
+        WorkerError::Config(_) => Code::Usage,
+        WorkerError::Join(_) | WorkerError::Identity(_) | WorkerError::OtherName { .. } => Code::Auth,
+        WorkerError::DataDirInUse(_) => Code::Conflict,
+        _ => Code::Failed,
+    };
+    Failure::new(code, "worker", e.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Parser;
+
+    #[derive(Parser)]
+    struct Alone {
+        #[command(flatten)]
+        args: WorkerArgs,
+    }
+
+    #[test]
+    fn flags_make_a_whole_configuration() {
+        let words = "x --data-dir /d --masters a:1,b:2 --executor noop --capacity cpu=4 --label zone=eu --allow-mount /data";
+        let c = config(&Alone::try_parse_from(words.split(' ')).unwrap().args).unwrap();
+        assert_eq!((c.masters.len(), c.labels["zone"].as_str(), c.allowed_mounts.len()), (2, "eu", 1));
+        assert_eq!(c.executor, cloudai_worker::ExecutorKind::Noop);
+        assert_eq!(config(&Alone::try_parse_from(["x"]).unwrap().args).unwrap_err().code.number(), 2);
+    }
+}
