@@ -1,0 +1,270 @@
+//! A worker with real containers. Needs an engine; without one each test says NOT RUN.
+
+mod support;
+
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+use std::sync::Once;
+
+use cloudai_proto::v1::AttemptPhase;
+use cloudai_types::spec::Mount;
+use cloudai_types::{EndReason, JobSpec, OnDisconnect, ReasonKind};
+use cloudai_worker::{ExecutorKind, WorkerConfig};
+use support::*;
+
+const IMAGE: &str = "cloudai-worker-test:1";
+
+fn docker(args: &[&str]) -> Option<String> {
+    let out = Command::new("docker").args(args).stdin(Stdio::null()).output().ok()?;
+    out.status.success().then(|| String::from_utf8_lossy(&out.stdout).trim().to_owned())
+}
+
+/// True when there is an engine with our image: a static busybox and nothing else.
+fn engine() -> bool {
+    static IMPORT: Once = Once::new();
+    if docker(&["version", "--format", "{{.Server.Version}}"]).is_none() {
+        eprintln!("NOT RUN: no container engine answers (`docker version` fails); start one to run this test");
+        return false;
+    }
+    IMPORT.call_once(|| {
+        if docker(&["image", "inspect", IMAGE]).is_some() {
+            return;
+        }
+        let dir = tempfile::tempdir().unwrap();
+        let bin = dir.path().join("bin");
+        std::fs::create_dir_all(&bin).unwrap();
+        std::fs::create_dir_all(dir.path().join("tmp")).unwrap();
+        let busybox = ["/bin/busybox", "/usr/bin/busybox"].map(PathBuf::from).into_iter().find(|p| p.exists());
+        std::fs::copy(busybox.expect("a static busybox (package busybox-static)"), bin.join("busybox")).unwrap();
+        for name in ["sh", "sleep", "cat", "echo", "true", "kill", "head", "tr", "tail", "dd", "seq"] {
+            std::os::unix::fs::symlink("busybox", bin.join(name)).unwrap();
+        }
+        let mut tar = Command::new("tar").args(["-C", dir.path().to_str().unwrap(), "-c", "."]).stdout(Stdio::piped()).spawn().unwrap();
+        let import = Command::new("docker").args(["import", "-", IMAGE]).stdin(tar.stdout.take().unwrap()).output().unwrap();
+        assert!(tar.wait().unwrap().success() && import.status.success(), "{import:?}");
+    });
+    true
+}
+
+/// A cluster with one worker; its containers go when the test ends, however it ends.
+struct Rig {
+    cluster: std::sync::Arc<Cluster>,
+    leader: Master,
+    worker: Worker,
+}
+
+impl Rig {
+    async fn start(change: impl FnOnce(&mut WorkerConfig)) -> Rig {
+        let cluster = Cluster::new();
+        let leader = Master::start(&cluster, "m1").await;
+        let mut config = Worker::config(&cluster, &[&leader], ExecutorKind::Docker);
+        change(&mut config);
+        let worker = Worker::start(config);
+        leader.until_connected().await;
+        Rig { cluster, leader, worker }
+    }
+
+    fn run(&self, job: u64, script: &str) -> cloudai_types::AttemptId {
+        self.leader.assign(job, sh(script))[0]
+    }
+
+    fn containers(&self) -> Vec<String> {
+        containers(&self.cluster)
+    }
+
+    async fn until_no_containers(&self) {
+        let waiting = async {
+            while !self.containers().is_empty() {
+                tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, waiting).await.unwrap_or_else(|_| panic!("left: {:?}", self.containers()));
+    }
+}
+
+fn containers(cluster: &Cluster) -> Vec<String> {
+    let filter = format!("label=cloudai.cluster={}", cluster.ca.cluster());
+    let ids = docker(&["ps", "-aq", "--filter", &filter]).expect("the engine answers");
+    ids.lines().map(str::to_owned).collect()
+}
+
+impl Drop for Rig {
+    fn drop(&mut self) {
+        for id in containers(&self.cluster) {
+            docker(&["rm", "-f", "-v", &id]);
+        }
+    }
+}
+
+fn sh(script: &str) -> JobSpec {
+    let command = ["sh", "-c", script].map(str::to_owned).to_vec();
+    JobSpec { image: IMAGE.into(), command, count: 1, ..Default::default() }
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn endings_logs_and_nothing_left() {
+    if !engine() {
+        return;
+    }
+    let mut rig = Rig::start(|_| {}).await;
+    let good = rig.run(1, "echo hello; echo sorrow >&2; echo \"task $CLOUDAI_TASK_INDEX\"");
+    let three = rig.run(2, "exit 3");
+    let signalled = rig.run(3, "kill -9 $$");
+    let missing = {
+        let spec = JobSpec { image: IMAGE.into(), command: vec!["no-such-program".into()], ..Default::default() };
+        rig.leader.assign(4, spec)[0]
+    };
+    let not_a_program = {
+        let spec = JobSpec { image: IMAGE.into(), command: vec!["/bin".into()], ..Default::default() };
+        rig.leader.assign(5, spec)[0]
+    };
+    assert_eq!(rig.cluster.ending(good).await, EndReason::exit(0));
+    assert_eq!(rig.cluster.ending(three).await, EndReason::exit(3));
+    let r = rig.cluster.ending(signalled).await;
+    assert_eq!((r.kind(), r.exit_code), (ReasonKind::Signal, Some(137)));
+    for attempt in [missing, not_a_program] {
+        let r = rig.cluster.ending(attempt).await;
+        assert_eq!(r.kind(), ReasonKind::StartFailed, "{r}");
+    }
+    let log = rig.leader.log(1, good, true, 0).await;
+    assert_eq!((text(&log.stdout), text(&log.stderr)), ("hello\ntask 0\n".into(), "sorrow\n".into()));
+    let tail = rig.leader.log(2, good, false, 1).await;
+    assert_eq!(text(&tail.stdout), "task 0\n");
+    {
+        let table = rig.cluster.table.lock().unwrap();
+        let (_, started, ended) = table.ended[&good];
+        assert!(started > 0 && ended >= started.saturating_sub(1_000), "{started} {ended}");
+    }
+    rig.until_no_containers().await;
+    let log = rig.leader.log(3, good, true, 0).await;
+    assert_eq!(text(&log.stdout), "hello\ntask 0\n", "the log outlives the container");
+    rig.worker.stop().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn limits_timeouts_cancels_and_refusals() {
+    if !engine() {
+        return;
+    }
+    let shared = tempfile::tempdir().unwrap();
+    std::fs::write(shared.path().join("data"), "from the host\n").unwrap();
+    let mut rig = Rig::start(|c| c.allowed_mounts = vec![shared.path().to_owned()]).await;
+    let mount = |source: &str| Mount { source: source.into(), target: "/in".into() };
+    let inside = shared.path().join("data").to_str().unwrap().to_owned();
+
+    let oom = {
+        let mut spec = sh("tail /dev/zero");
+        spec.resources.memory_bytes = 16 << 20;
+        rig.leader.assign(1, spec)[0]
+    };
+    let limited = rig.leader.assign(2, JobSpec { timeout_ms: 300, ..sh("sleep 1000") })[0];
+    let cancelled = rig.run(3, "echo up; sleep 1000");
+    let reads = rig.leader.assign(4, JobSpec { mounts: vec![mount(&inside)], ..sh("cat /in; echo x > /in") })[0];
+    let forbidden = rig.leader.assign(5, JobSpec { mounts: vec![mount("/etc")], ..sh("true") })[0];
+    let image = "localhost:1/no-such-image:1";
+    let unknown = rig.leader.assign(6, JobSpec { image: image.into(), ..sh("true") })[0];
+    let malformed = rig.leader.assign(7, JobSpec { image: "UPPER//x".into(), ..sh("true") })[0];
+
+    assert_eq!(rig.cluster.ending(forbidden).await.kind(), ReasonKind::Rejected);
+    let r = rig.cluster.ending(unknown).await;
+    assert_eq!(r.kind(), ReasonKind::ImagePullFailed, "{r}");
+    let r = rig.cluster.ending(malformed).await;
+    assert_eq!(r.kind(), ReasonKind::ImageNotFound, "{r}");
+    let r = rig.cluster.ending(oom).await;
+    assert_eq!((r.kind(), r.exit_code), (ReasonKind::OutOfMemory, Some(137)), "{r}");
+    let r = rig.cluster.ending(limited).await;
+    assert_eq!((r.kind(), r.exit_code), (ReasonKind::Timeout, Some(143)), "{r}");
+    let r = rig.cluster.ending(reads).await;
+    assert_ne!(r.exit_code, Some(0), "the mount is read-only");
+    let log = rig.leader.log(1, reads, true, 0).await;
+    assert_eq!(text(&log.stdout), "from the host\n");
+    assert_eq!(std::fs::read_to_string(&inside).unwrap(), "from the host\n");
+
+    rig.cluster.until_phase(cancelled, AttemptPhase::Running).await;
+    rig.leader.cancel(cancelled);
+    let r = rig.cluster.ending(cancelled).await;
+    assert_eq!((r.kind(), r.exit_code), (ReasonKind::Cancelled, Some(143)), "init passes SIGTERM on: {r}");
+    let log = rig.leader.log(2, unknown, true, 0).await;
+    assert!(text(&log.markers).contains("did not start"), "{}", text(&log.markers));
+    rig.until_no_containers().await;
+    rig.worker.stop().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_restarted_worker_adopts_what_runs_and_reports_what_ended() {
+    if !engine() {
+        return;
+    }
+    let mut rig = Rig::start(|_| {}).await;
+    let long = rig.run(1, "echo one; sleep 3; echo two; exit 5");
+    let short = rig.run(2, "echo first; sleep 1; echo last; exit 6");
+    let outside = rig.run(3, "sleep 1000");
+    let bound = rig.leader.assign(4, JobSpec { on_disconnect: OnDisconnect::Stop as i32, ..sh("sleep 1000") })[0];
+    for a in [long, short, outside, bound] {
+        rig.cluster.until_phase(a, AttemptPhase::Running).await;
+    }
+    rig.worker.stop().await.unwrap();
+    assert_eq!(rig.containers().len(), 4, "stopping the worker stops no container");
+    // In the meantime one ends, and one is given to another worker.
+    let waiting = async {
+        while docker(&["ps", "-aq", "--filter", "status=exited", "--filter", &format!("label=cloudai.attempt={short}")])
+            .is_none_or(|ids| ids.is_empty())
+        {
+            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, waiting).await.expect("it ends without a worker");
+    rig.cluster.table.lock().unwrap().live.remove(&outside);
+
+    rig.worker = Worker::start(WorkerConfig { join_token: None, ..rig.worker.config.clone() });
+    assert_eq!(rig.cluster.ending(short).await, EndReason::exit(6));
+    assert_eq!(rig.cluster.ending(long).await, EndReason::exit(5));
+    for (stream, attempt, all) in [(1, long, "one\ntwo\n"), (2, short, "first\nlast\n")] {
+        let log = rig.leader.log(stream, attempt, true, 0).await;
+        assert_eq!(text(&log.stdout), all, "each line once, before and after the restart");
+    }
+    // Its lease was young enough, so it goes on until it is cancelled.
+    rig.leader.cancel(bound);
+    assert_eq!(rig.cluster.ending(bound).await.kind(), ReasonKind::Cancelled);
+    rig.until_no_containers().await;
+    {
+        let table = rig.cluster.table.lock().unwrap();
+        assert!(!table.ended.contains_key(&outside), "its ending was refused");
+        for a in [long, short] {
+            let preparing = table.phases[&a].iter().filter(|p| **p == AttemptPhase::Preparing as i32).count();
+            assert!(preparing <= 1, "{a} was started once: {:?}", table.phases[&a]);
+        }
+    }
+    rig.worker.stop().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_log_streams_while_it_is_written_and_many_run_at_once() {
+    if !engine() {
+        return;
+    }
+    let mut rig = Rig::start(|c| c.log_bytes_max = 400 << 10).await;
+    let follow = rig.run(1, "echo early; sleep 2; echo late");
+    rig.leader.open_log(1, follow, true, 0);
+    rig.cluster.until("the first line is here", |t| t.uploads[&1].stdout == b"early\n").await;
+    assert!(!rig.cluster.table.lock().unwrap().ended.contains_key(&follow), "while the task runs");
+    let many = rig.leader.assign(2, JobSpec { count: 20, ..sh("echo $CLOUDAI_TASK_INDEX") });
+    let loud = rig.run(3, "seq 1 200000; echo the result");
+    rig.cluster.until("the log is complete", |t| t.uploads[&1].complete).await;
+    assert_eq!(rig.cluster.table.lock().unwrap().uploads[&1].stdout, b"early\nlate\n");
+    for (n, a) in many.iter().enumerate() {
+        assert_eq!(rig.cluster.ending(*a).await, EndReason::exit(0));
+        let log = rig.leader.log(100 + n as u64, *a, true, 0).await;
+        assert_eq!(text(&log.stdout), format!("{n}\n"));
+    }
+    assert_eq!(rig.cluster.ending(loud).await, EndReason::exit(0));
+    let log = rig.leader.log(2, loud, true, 0).await;
+    assert!(log.stdout.starts_with(b"1\n2\n") && log.stdout.ends_with(b"the result\n"));
+    assert!(text(&log.markers).contains("left out"), "{}", text(&log.markers));
+    rig.until_no_containers().await;
+    rig.worker.stop().await.unwrap();
+}

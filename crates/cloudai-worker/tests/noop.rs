@@ -1,0 +1,175 @@
+//! A worker with the noop executor against masters in this process: joining, sessions, failover, reports.
+
+mod support;
+
+use std::sync::atomic::Ordering::SeqCst;
+
+use cloudai_proto::v1::AttemptPhase;
+use cloudai_types::{EndReason, JobSpec, ReasonKind};
+use cloudai_worker::{ExecutorKind, WorkerConfig, WorkerError};
+use support::*;
+
+fn noop(cluster: &Cluster, masters: &[&Master]) -> WorkerConfig {
+    Worker::config(cluster, masters, ExecutorKind::Noop)
+}
+
+#[tokio::test]
+async fn it_joins_finds_the_leader_and_runs_an_array_once() {
+    let cluster = Cluster::new();
+    let (follower, leader) = (Master::start(&cluster, "m1").await, Master::start(&cluster, "m2").await);
+    follower.follow(Some(&leader));
+    // It knows the follower only; the leader's address is a hint.
+    let mut worker = Worker::start(noop(&cluster, &[&follower]));
+    leader.until_connected().await;
+    let attempts = leader.assign(1, JobSpec { count: 5_000, ..command("true") });
+    cluster.until("all have ended", |t| t.ended.len() == attempts.len()).await;
+    {
+        let table = cluster.table.lock().unwrap();
+        assert!(table.ended.values().all(|(reason, ..)| *reason == EndReason::exit(0)));
+        assert_eq!(table.stale, 0, "nothing was reported twice");
+        assert!(table.report_messages < 500, "reports travel together: {} messages", table.report_messages);
+        assert_eq!(table.hellos.len(), 1);
+        let hello = &table.hellos[0];
+        assert_eq!(hello.capacity.unwrap().cpu_milli, 4_000);
+    }
+    worker.stop().await.unwrap();
+
+    // The certificate is there now: the token, used up, does not matter any more.
+    let mut again = Worker::start(WorkerConfig { join_token: None, ..worker.config.clone() });
+    cluster.until("it is back", |t| t.hellos.len() == 2).await;
+    assert_eq!(cluster.table.lock().unwrap().hellos[1].held.len(), 0, "all was acknowledged");
+    again.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn exit_codes_sleeps_and_cancels() {
+    let cluster = Cluster::new();
+    let leader = Master::start(&cluster, "m1").await;
+    let mut worker = Worker::start(noop(&cluster, &[&leader]));
+    leader.until_connected().await;
+    let failing = leader.assign(1, command("exit 3"))[0];
+    let short = leader.assign(2, command("sleep 0.05"))[0];
+    let long = leader.assign(3, command("sleep 1000"))[0];
+    let limited = leader.assign(4, JobSpec { timeout_ms: 100, ..command("sleep 1000") })[0];
+    let huge = leader.assign(5, {
+        let mut spec = command("true");
+        spec.resources.cpu_milli = 99_000;
+        spec
+    })[0];
+    assert_eq!(cluster.ending(failing).await, EndReason::exit(3));
+    assert_eq!(cluster.ending(short).await, EndReason::exit(0));
+    {
+        let table = cluster.table.lock().unwrap();
+        let (_, started, ended) = table.ended[&short];
+        assert!(started > 0 && ended >= started + 50, "it took its time: {started} to {ended}");
+    }
+    let timeout = cluster.ending(limited).await;
+    assert_eq!((timeout.kind(), timeout.exit_code), (ReasonKind::Timeout, Some(143)));
+    assert_eq!(cluster.ending(huge).await.kind(), ReasonKind::EngineError);
+    cluster.until_phase(long, AttemptPhase::Running).await;
+    leader.cancel(long);
+    assert_eq!(cluster.ending(long).await.kind(), ReasonKind::Cancelled);
+    let log = leader.log(1, short, true, 0).await;
+    assert!(String::from_utf8_lossy(&log.markers).contains("noop"));
+    worker.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn more_than_fits_waits_for_its_turn() {
+    let cluster = Cluster::new();
+    let leader = Master::start(&cluster, "m1").await;
+    let mut worker = Worker::start(noop(&cluster, &[&leader]));
+    leader.until_connected().await;
+    let mut spec = JobSpec { count: 12, ..command("sleep 0.03") };
+    spec.resources.cpu_milli = 2_000;
+    leader.assign(1, spec);
+    cluster.until("all have ended", |t| t.ended.len() == 12).await;
+    let table = cluster.table.lock().unwrap();
+    let mut spans: Vec<(u64, u64)> = table.ended.values().map(|(_, s, e)| (*s, *e)).collect();
+    spans.sort_unstable();
+    for (start, _) in &spans {
+        let running = spans.iter().filter(|(s, e)| s <= start && start < e).count();
+        assert!(running <= 2, "four CPUs hold two of these at a time: {spans:?}");
+    }
+    drop(table);
+    worker.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_killed_leader_costs_nothing_but_a_moment() {
+    let cluster = Cluster::new();
+    let (first, second) = (Master::start(&cluster, "m1").await, Master::start(&cluster, "m2").await);
+    second.follow(Some(&first));
+    let mut worker = Worker::start(noop(&cluster, &[&first, &second]));
+    first.until_connected().await;
+    let running = first.assign(1, command("sleep 0.5"))[0];
+    cluster.until_phase(running, AttemptPhase::Running).await;
+    // Its ending is applied, but the acknowledgement never leaves.
+    first.acks_reports.store(false, SeqCst);
+    let unacknowledged = first.assign(2, command("exit 4"))[0];
+    cluster.ending(unacknowledged).await;
+    let stale_before = cluster.table.lock().unwrap().stale;
+    first.kill();
+    second.leads.store(true, SeqCst);
+    second.until_connected().await;
+    assert_eq!(cluster.ending(running).await, EndReason::exit(0), "it ran on, once");
+    cluster.until("the ending is said again", |t| t.stale > stale_before).await;
+    let after = second.assign(3, command("true"))[0];
+    assert_eq!(cluster.ending(after).await, EndReason::exit(0));
+    let table = cluster.table.lock().unwrap();
+    assert_eq!(table.ended.len(), 3);
+    assert_eq!(table.ended[&unacknowledged].0, EndReason::exit(4));
+    let held: Vec<_> = table.hellos[1].held.iter().map(|h| h.phase).collect();
+    assert!(held.contains(&(AttemptPhase::Running as i32)) && held.contains(&(AttemptPhase::Exited as i32)));
+    drop(table);
+    worker.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_leader_that_falls_silent_is_left() {
+    let cluster = Cluster::new();
+    let leader = Master::start(&cluster, "m1").await;
+    let mut worker = Worker::start(noop(&cluster, &[&leader]));
+    leader.until_connected().await;
+    leader.acks_heartbeats.store(false, SeqCst);
+    cluster.until("it has tried again", |t| t.hellos.len() >= 2).await;
+    leader.acks_heartbeats.store(true, SeqCst);
+    let attempt = leader.assign(1, command("true"))[0];
+    assert_eq!(cluster.ending(attempt).await, EndReason::exit(0));
+    worker.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn what_cannot_begin_says_why() {
+    let cluster = Cluster::new();
+    let leader = Master::start(&cluster, "m1").await;
+    let config = noop(&cluster, &[&leader]);
+    let refused = |config: WorkerConfig| async move { Worker::start(config).result().await.unwrap_err().to_string() };
+
+    let text = refused(WorkerConfig { join_token: None, ..config.clone() }).await;
+    assert!(text.contains("worker authorize"), "{text}");
+    let text = refused(WorkerConfig { name: "w2".into(), ..config.clone() }).await;
+    assert!(text.contains("'w1'") && text.contains("'w2'"), "{text}");
+    let old = config.join_token.clone();
+    cluster.token("w1");
+    let text = refused(WorkerConfig { join_token: old, ..config.clone() }).await;
+    assert!(text.contains("refuse the join"), "{text}");
+    let text = refused(WorkerConfig { masters: vec![], ..config.clone() }).await;
+    assert!(text.contains("masters"), "{text}");
+
+    let token = Some(cluster.token("w1"));
+    let mut worker = Worker::start(WorkerConfig { join_token: token, ..config.clone() });
+    leader.until_connected().await;
+    let second = Worker::start(worker.config.clone()).result().await.unwrap_err();
+    assert!(matches!(second, WorkerError::DataDirInUse(_)), "{second}");
+    worker.stop().await.unwrap();
+    let other = Worker::start(WorkerConfig { name: "w9".into(), ..worker.config.clone() }).result().await.unwrap_err();
+    assert!(matches!(other, WorkerError::OtherName { .. }), "{other}");
+    let socket = Worker::start(WorkerConfig {
+        executor: ExecutorKind::Docker,
+        docker_socket: cluster.dir.path().join("no.sock"),
+        ..worker.config.clone()
+    });
+    let engine = { socket }.result().await.unwrap_err();
+    assert!(matches!(engine, WorkerError::Engine { .. }), "{engine}");
+}
