@@ -1,5 +1,5 @@
 //! What a leader remembers between passes: every worker's room in this pass's order, and which shapes fit nowhere. Comes
-//! in: the view, once per pass, by comparison (a few bytes per worker; no event can be missed). Goes out: the next worker
+//! in: the view, once per pass, by comparison (a few words per worker; no event can be missed). Goes out: the next worker
 //! for a task. It knows neither jobs nor the queue.
 //!
 //! Nothing here is truth: a new leader begins with an empty [`PlanState`], and a placement that was refused is put right
@@ -15,6 +15,8 @@ use crate::index::{Index, Offer, Room, key};
 use crate::require::{RequireId, Requirements};
 use crate::score::{self, Largest, Load};
 
+/// Workers whose labels are compared in each pass.
+const LABELS_LOOKED_AT: usize = 256;
 /// Requests that are remembered as fitting nowhere; more would cost what they save.
 const HOPELESS_MAX: usize = 16;
 /// Forgotten shapes that may stay known before all are looked up again.
@@ -40,6 +42,10 @@ pub struct PlanState {
     hopeless: Vec<Ask>,
     /// Round robin: the seat after the one taken last.
     turn: u32,
+    /// Every label is to be compared in the next pass.
+    labels_changed: bool,
+    /// Passes so far: which seats' labels are compared unasked.
+    passes: usize,
     /// Where the search for due indexes goes on, for jobs with too many to look at in one pass.
     pub(crate) due_from: BTreeMap<JobId, u32>,
 }
@@ -69,6 +75,12 @@ impl Ask {
 }
 
 impl PlanState {
+    /// To be called when a worker's row changed (an operator gave it other labels under a session that goes on). Without a
+    /// call the change is found all the same, 256 workers per pass; a new session is noticed at once in any case.
+    pub fn on_worker_changed(&mut self) {
+        self.labels_changed = true;
+    }
+
     /// Compares with the view and takes over what changed.
     pub(crate) fn sync(&mut self, view: &Hot, policy: ScorePolicy) {
         let same_order = self.ids.len() <= view.workers.len()
@@ -93,16 +105,18 @@ impl PlanState {
             let known = &self.seats[seat];
             let room = room_of(worker);
             if self.offers[seat].room == room
-                && known.session == worker.session
                 && known.key.is_some() == worker.is_schedulable()
                 && known.capacity == worker.capacity
-                && known.labels.len() == worker.labels.len()
+                && known.session == worker.session
+                && (!self.looks_at_labels(seat, view.workers.len()) || known.labels == worker.labels)
             {
                 continue;
             }
             resized |= known.capacity != worker.capacity;
             gained |= self.reseat(seat as u32, worker, room);
         }
+        self.labels_changed = false;
+        self.passes = self.passes.wrapping_add(1);
         if resized {
             let largest = largest_of(view);
             rekey |= policy == ScorePolicy::Greedy && largest != self.largest;
@@ -190,6 +204,12 @@ impl PlanState {
 
     pub(crate) fn seats(&self) -> usize {
         self.ids.len()
+    }
+
+    /// Comparing all labels of 10,000 workers costs more than the rest of a pass, and they hardly ever change.
+    fn looks_at_labels(&self, seat: usize, workers: usize) -> bool {
+        let windows = workers.div_ceil(LABELS_LOOKED_AT).max(1);
+        self.labels_changed || seat / LABELS_LOOKED_AT == self.passes % windows
     }
 
     fn is_hopeless(&self, ask: &Ask) -> bool {

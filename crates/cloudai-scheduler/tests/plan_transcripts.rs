@@ -188,3 +188,37 @@ fn a_new_policy_counts_from_the_next_pass_on() {
     c.submit(spec(1_000, 1));
     assert_eq!(c.pass(), "3:0>a");
 }
+
+#[test]
+fn labels_that_an_operator_changes_count_at_once() {
+    let mut c = Cluster::with_policy(ScorePolicy::Balanced);
+    let a = c.authorize_with("a", "zone=eu");
+    c.register(a, resources(4_000, 8), "");
+    let asia = || JobSpec { require: labels("zone=asia"), ..spec(1_000, 1) };
+    c.submit(asia());
+    assert_eq!(c.pass(), "");
+    // The same session, the same number of labels.
+    c.authorize_with("a", "zone=asia");
+    assert_eq!(c.pass(), "1:0>a");
+    c.authorize_with("a", "zone=eu");
+    c.submit(asia());
+    assert_eq!(c.pass(), "");
+}
+
+#[test]
+fn changed_labels_are_found_in_a_large_cluster_at_once_when_told_and_soon_when_not() {
+    let mut c = Cluster::with_policy(ScorePolicy::Balanced);
+    for n in 0..700 {
+        c.worker(&format!("w{n}"), resources(1_000, 1), "");
+    }
+    let asia = || JobSpec { require: labels("zone=asia"), ..spec(1_000, 1) };
+    c.submit(asia());
+    assert_eq!(c.pass(), "");
+    c.authorize_with("w690", "zone=asia");
+    c.state.on_worker_changed();
+    assert_eq!(c.pass(), "1:0>w690");
+    c.submit(asia());
+    c.authorize_with("w3", "zone=asia");
+    let passes: Vec<String> = (0..3).map(|_| c.pass()).collect();
+    assert_eq!(passes.concat(), "2:0>w3", "three windows of 256 hold 700 workers");
+}

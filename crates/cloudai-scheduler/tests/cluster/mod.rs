@@ -58,11 +58,16 @@ impl Cluster {
     }
 
     pub fn authorize(&mut self, name: &str) -> WorkerId {
+        self.authorize_with(name, "")
+    }
+
+    /// Again for a known name: the labels that the operator gave before are replaced.
+    pub fn authorize_with(&mut self, name: &str, given: &str) -> WorkerId {
         let reply = self.one(Kind::Authorize(Authorize {
             role: MemberRole::Worker as i32,
             name: name.to_owned(),
             secret_hash: vec![7; 32],
-            labels: BTreeMap::new(),
+            labels: labels(given),
         }));
         let Reply::Authorized { worker: Some(worker), .. } = reply else { panic!("{reply:?}") };
         worker
