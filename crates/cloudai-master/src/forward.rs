@@ -146,8 +146,8 @@ async fn leader_channel<S: StateStore>(node: &Node<S>) -> Result<Option<tonic::t
             if node.leading().is_some() {
                 return None;
             }
-            let leader = leadership.borrow_and_update().leader.clone();
-            if let Some(leader) = leader.filter(|l| l.id != node.me.node) {
+            leadership.mark_unchanged();
+            if let Some(leader) = node.leader().filter(|l| l.id != node.me.node) {
                 return Some(node.channel_to(&leader.node.grpc_addr));
             }
             // This master may be about to lead: its loops start a moment after Raft says so.

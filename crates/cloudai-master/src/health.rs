@@ -1,9 +1,7 @@
 //! What a master tells load balancers and Prometheus. Comes in: the node. Goes out: reasons for not being ready, and the metrics
 //! page. Answers from memory: it is asked often.
 
-use std::fmt::Write;
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
 
 use cloudai_api::{Health, NotReady};
 use cloudai_core::rows::WorkerState;
@@ -36,57 +34,54 @@ impl<S: StateStore> Health for MasterHealth<S> {
     }
 
     fn metrics(&self) -> String {
-        let mut page = String::new();
-        let mut line = |kind: &str, name: &str, help: &str, rows: &[(&str, f64)]| {
-            let _ = writeln!(page, "# HELP cloudai_{name} {help}\n# TYPE cloudai_{name} {kind}");
-            for (labels, value) in rows {
-                let _ = writeln!(page, "cloudai_{name}{labels} {value}");
-            }
-        };
         let node = &self.node;
-        let leadership = node.raft.leadership().borrow().clone();
-        let raft = node.raft.applied_index();
-        line("gauge", "master_is_leader", "1 on the leader.", &[("", f64::from(u8::from(node.leading().is_some())))]);
-        line("gauge", "raft_term", "Newest term seen.", &[("", leadership.term as f64)]);
-        line("gauge", "raft_applied_index", "Last applied log index.", &[("", raft as f64)]);
-        let counters = &node.proposer.counters;
-        line("counter", "proposer_entries_total", "Log entries proposed here.", &[("", load(&counters.entries))]);
-        line("counter", "proposer_commands_total", "Commands in those entries.", &[("", load(&counters.commands))]);
-        line("counter", "scheduler_passes_total", "Scheduling passes.", &[("", load(&node.metrics.passes))]);
-        line(
-            "counter",
-            "scheduler_pass_seconds_total",
-            "Time spent in passes.",
-            &[("", load(&node.metrics.pass_us) / 1e6)],
-        );
-        line("counter", "scheduler_placements_total", "Placements proposed.", &[("", load(&node.metrics.placements))]);
-        line(
-            "counter",
-            "leaderships_total",
-            "Times this master began to lead.",
-            &[("", load(&node.metrics.leaderships))],
-        );
-        line("gauge", "worker_sessions", "Workers with a session here.", &[("", node.hub.sessions() as f64)]);
-        let state = node.shared.read();
-        let hot = &state.hot;
-        let workers = |s| hot.workers.values().filter(|w| w.state == s).count() as f64;
-        line(
-            "gauge",
-            "workers",
-            "Workers by state.",
-            &[
-                ("{state=\"ready\"}", workers(WorkerState::Ready)),
-                ("{state=\"lost\"}", workers(WorkerState::Lost)),
-                ("{state=\"authorized\"}", workers(WorkerState::Authorized)),
-                ("{state=\"revoked\"}", workers(WorkerState::Revoked)),
-            ],
-        );
-        line("gauge", "jobs", "Jobs that have not ended.", &[("", hot.jobs.len() as f64)]);
-        line("gauge", "tasks_delayed", "Retries whose time has not come.", &[("", hot.delayed.len() as f64)]);
-        page
+        let m = &node.metrics;
+        let raft = node.raft.metrics();
+        let is_leading = node.leading().is_some();
+        m.is_leader.set(i64::from(is_leading));
+        m.has_leader.set(i64::from(node.leader().is_some()));
+        m.term.set(signed(raft.term));
+        m.last_log_index.set(signed(raft.last_log_index));
+        m.committed_index.set(signed(raft.committed_index));
+        m.applied_index.set(signed(raft.applied_index));
+        m.snapshot_index.set(signed(raft.snapshot_index));
+        m.purged_index.set(signed(raft.purged_index));
+        if is_leading {
+            self.leader_gauges(raft.slowest_voter_lag, raft.last_quorum_ack_age);
+        } else {
+            m.leader.clear();
+        }
+        m.text()
     }
 }
 
-fn load(counter: &std::sync::atomic::AtomicU64) -> f64 {
-    counter.load(Relaxed) as f64
+impl<S: StateStore> MasterHealth<S> {
+    fn leader_gauges(&self, voter_lag: Option<u64>, ack_age: Option<std::time::Duration>) {
+        let leader = &self.node.metrics.leader;
+        if let Some(lag) = voter_lag {
+            leader.set_slowest_voter_lag(lag);
+        }
+        if let Some(age) = ack_age {
+            leader.set_quorum_ack_age(age);
+        }
+        leader.set_sessions(self.node.hub.sessions() as u64);
+        let state = self.node.shared.read();
+        let workers = |s| state.hot.workers.values().filter(|w| w.state == s).count() as u64;
+        leader.set_workers(&[
+            ("ready", workers(WorkerState::Ready)),
+            ("lost", workers(WorkerState::Lost)),
+            ("authorized", workers(WorkerState::Authorized)),
+            ("revoked", workers(WorkerState::Revoked)),
+        ]);
+        let (mut queued, mut active) = (0, 0);
+        for job in state.hot.jobs.values() {
+            queued += u64::from(job.counts.queued);
+            active += u64::from(job.counts.active);
+        }
+        leader.set_tasks(&[("queued", queued), ("active", active), ("delayed", state.hot.delayed.len() as u64)]);
+    }
+}
+
+fn signed(n: u64) -> i64 {
+    i64::try_from(n).unwrap_or(i64::MAX)
 }

@@ -35,7 +35,7 @@ pub async fn run<S: StateStore>(node: Arc<Node<S>>) {
             begin(&node, &token);
             node.set_leading(Some(token.clone()));
             current = Some((term, token));
-            node.metrics.leader_changed();
+            node.metrics.leader_changes.inc();
         }
         tracing::debug!(term, leader = leader.map(|l| l.node.name), "leadership");
         if leadership.changed().await.is_err() {

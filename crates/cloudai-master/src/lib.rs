@@ -16,7 +16,6 @@ pub mod hub;
 mod leadership;
 mod liveness;
 pub mod machine;
-mod metrics;
 mod node;
 mod node_file;
 mod peers;

@@ -89,6 +89,7 @@ pub async fn run<S: StateStore>(node: &Node<S>, leading: &CancellationToken) {
         }
         for (worker, session) in node.liveness.expired() {
             tracing::warn!(%worker, session, "the worker was not heard of for its whole lease: it is lost");
+            node.metrics.leader.leases_expired.inc();
             let lose = LoseWorker { worker: worker.0, session };
             // Refused when it has registered again. Without an outcome its lease starts over: it is looked at again.
             if let Err(error) = node.proposer.propose(Command::new("leader", Kind::LoseWorker(lose))).await {

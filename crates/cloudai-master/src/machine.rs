@@ -47,7 +47,8 @@ impl<S: StateStore> Shared<S> {
     /// Loads hot state from the rows (I9).
     pub fn open(store: S) -> io::Result<Self> {
         let hot = load(&store)?;
-        let state = State { hot, pending: RowWrites::default(), committing: Arc::default(), index: 0 };
+        let index = marked_index(&store)?;
+        let state = State { hot, pending: RowWrites::default(), committing: Arc::default(), index };
         Ok(Shared { state: Arc::new(RwLock::new(state)), store })
     }
 
@@ -106,6 +107,11 @@ impl<S: StateStore> RowScan for StoreRows<'_, S> {
             true
         })
     }
+}
+
+/// The log index that the stored rows stand at.
+fn marked_index<S: StateStore>(store: &S) -> io::Result<u64> {
+    store.mark()?.map_or(Ok(0), |mark| cloudai_raft::index_of_mark(&mark))
 }
 
 fn load<S: StateStore>(store: &S) -> io::Result<Hot> {
@@ -185,7 +191,9 @@ impl<S: StateStore> Application for Machine<S> {
     fn install(&mut self, dir: &Path) -> io::Result<()> {
         self.shared.store.install(dir)?;
         let hot = load(&self.shared.store)?;
+        let index = marked_index(&self.shared.store)?;
         let mut guard = self.shared.state.write().expect(UNPOISONED);
+        guard.index = index;
         guard.hot = hot;
         guard.pending = RowWrites::default();
         self.events.clear();

@@ -13,6 +13,7 @@ use cloudai_core::rows::WorkerState;
 use cloudai_net::channel::AddressError;
 use cloudai_net::{ChannelFactory, ChannelOptions, Revoked};
 use cloudai_raft::{MasterNode, Peer, Raft};
+use cloudai_telemetry::MasterMetrics;
 use cloudai_types::limits;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -23,7 +24,6 @@ use crate::dispatch::logs::LogStreams;
 use crate::hub::Hub;
 use crate::liveness::Liveness;
 use crate::machine::{Machine, Shared};
-use crate::metrics::Metrics;
 use crate::node_file::NodeFile;
 use crate::peers::{Me, PeerRefusal};
 use crate::proposer::Proposer;
@@ -43,7 +43,7 @@ pub struct Node<S: StateStore> {
     pub proposer: Proposer,
     pub liveness: Liveness,
     pub logs: LogStreams,
-    pub metrics: Arc<Metrics>,
+    pub metrics: MasterMetrics,
     pub channels: ChannelFactory,
     /// One connection per master for forwarded calls and read indexes, by address.
     pub to_masters: Mutex<BTreeMap<String, Channel>>,
@@ -73,8 +73,9 @@ impl<S: StateStore> Node<S> {
         *self.leading.write().expect(UNPOISONED) = token;
     }
 
+    /// Who leads, once this master also knows where: a fresh one hears of a leader before it hears of the members.
     pub fn leader(&self) -> Option<Peer> {
-        self.raft.leadership().borrow().leader.clone()
+        self.raft.leadership().borrow().leader.clone().filter(|l| !l.node.grpc_addr.is_empty())
     }
 
     /// The connection to another master's `HOST:PORT`, shared by all calls.

@@ -4,12 +4,12 @@
 //! and are on their way back. Knows no service and no state.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use bytes::Bytes;
 use cloudai_core::command::VERSION;
 use cloudai_core::{Command, Proposal, Reply};
 use cloudai_raft::{Application, Peer, Pending, ProposeError, Raft};
+use cloudai_telemetry::MasterMetrics;
 use cloudai_types::limits;
 use prost::Message;
 use tokio::sync::{Semaphore, mpsc, oneshot};
@@ -40,29 +40,21 @@ struct Waiting {
     on_outcome: OnOutcome,
 }
 
-#[derive(Default)]
-pub struct Counters {
-    pub entries: AtomicU64,
-    pub commands: AtomicU64,
-}
-
 /// Cloneable handle of the loop.
 #[derive(Clone)]
 pub struct Proposer {
     queue: mpsc::Sender<Waiting>,
-    pub counters: Arc<Counters>,
 }
 
 impl Proposer {
     /// `now_ms` is the leader's clock, milliseconds since the epoch.
-    pub fn start<A>(raft: Raft<A>, now_ms: impl Fn() -> u64 + Send + 'static) -> Proposer
+    pub fn start<A>(raft: Raft<A>, now_ms: impl Fn() -> u64 + Send + 'static, metrics: MasterMetrics) -> Proposer
     where
         A: Application<Reply = Vec<Reply>>,
     {
         let (queue, waiting) = mpsc::channel(limits::PROPOSER_QUEUE_MAX);
-        let counters = Arc::new(Counters::default());
-        tokio::spawn(run(raft, waiting, now_ms, counters.clone()));
-        Proposer { queue, counters }
+        tokio::spawn(run(raft, waiting, now_ms, metrics));
+        Proposer { queue }
     }
 
     /// Returns after the command was applied here. A full queue is refused, not waited for: the caller decides.
@@ -93,7 +85,7 @@ async fn run<A>(
     raft: Raft<A>,
     mut queue: mpsc::Receiver<Waiting>,
     now_ms: impl Fn() -> u64 + Send + 'static,
-    counters: Arc<Counters>,
+    metrics: MasterMetrics,
 ) where
     A: Application<Reply = Vec<Reply>>,
 {
@@ -105,17 +97,20 @@ async fn run<A>(
         let Some(first) = queue.recv().await else { return };
         let batch = gather(&mut queue, first, answered_last).await;
         answered_last = batch.commands.len();
-        counters.entries.fetch_add(1, Relaxed);
-        counters.commands.fetch_add(batch.commands.len() as u64, Relaxed);
+        metrics.commands_per_entry.observe(batch.commands.len() as f64);
+        metrics.proposals_pending.set(queue.len() as i64);
+        let began = Instant::now();
+        let metrics = metrics.clone();
         let proposal = Proposal { version: VERSION, at_ms: now_ms(), commands: batch.commands };
         match raft.enqueue(Bytes::from(proposal.encode_to_vec())).await {
             Ok(pending) => {
                 tokio::spawn(async move {
-                    answer(pending, batch.callers).await;
+                    answer(pending, batch.callers, &metrics).await;
+                    metrics.propose_seconds.observe(began.elapsed().as_secs_f64());
                     drop(permit);
                 });
             }
-            Err(error) => fail(batch.callers, &error),
+            Err(error) => fail(batch.callers, &error, &metrics),
         }
     }
 }
@@ -157,23 +152,25 @@ async fn gather(queue: &mut mpsc::Receiver<Waiting>, first: Waiting, answered_la
     batch
 }
 
-async fn answer(pending: Pending<Vec<Reply>>, callers: Vec<OnOutcome>) {
+async fn answer(pending: Pending<Vec<Reply>>, callers: Vec<OnOutcome>, metrics: &MasterMetrics) {
     match pending.outcome().await {
         Ok(applied) => {
+            metrics.proposals.with_label_values(&["applied"]).inc_by(callers.len() as u64);
             debug_assert_eq!(applied.reply.len(), callers.len(), "one reply per command");
             for (on_outcome, reply) in callers.into_iter().zip(applied.reply) {
                 on_outcome(Ok((applied.index, reply)));
             }
         }
-        Err(error) => fail(callers, &error),
+        Err(error) => fail(callers, &error, metrics),
     }
 }
 
-fn fail(callers: Vec<OnOutcome>, error: &ProposeError) {
-    let outcome = match error {
-        ProposeError::NotLeader { leader } => WriteError::NotLeader { leader: leader.clone() },
-        ProposeError::Unknown | ProposeError::Fatal(_) => WriteError::Unknown(error.to_string()),
+fn fail(callers: Vec<OnOutcome>, error: &ProposeError, metrics: &MasterMetrics) {
+    let (result, outcome) = match error {
+        ProposeError::NotLeader { leader } => ("not_leader", WriteError::NotLeader { leader: leader.clone() }),
+        ProposeError::Unknown | ProposeError::Fatal(_) => ("unknown", WriteError::Unknown(error.to_string())),
     };
+    metrics.proposals.with_label_values(&[result]).inc_by(callers.len() as u64);
     for on_outcome in callers {
         on_outcome(Err(outcome.clone()));
     }

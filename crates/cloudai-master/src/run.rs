@@ -16,6 +16,7 @@ use cloudai_net::{
 use cloudai_proto::v1 as pb;
 use cloudai_proto::v1::{control_server, dispatch_server, raft_server};
 use cloudai_raft::{LogStore, MasterNode, Raft, Settings, Watchdog};
+use cloudai_telemetry::MasterMetrics;
 use cloudai_types::limits;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -27,7 +28,6 @@ use crate::forward::Forward;
 use crate::hub::Hub;
 use crate::liveness::Liveness;
 use crate::machine::{Machine, Shared};
-use crate::metrics::Metrics;
 use crate::node::{Node, now_ms};
 use crate::node_file::{NodeFile, NodeFileError};
 use crate::peers::{KnownMaster, Me};
@@ -134,7 +134,9 @@ pub async fn run<O: OpenStores>(
     });
     let machine = Machine::new(shared.clone(), hub.clone());
     let raft = Raft::start(settings, log, machine, transport, Some(watchdog)).await?;
-    let proposer = Proposer::start(raft.clone(), now_ms);
+    let metrics = MasterMetrics::new(env!("CARGO_PKG_VERSION"));
+    metrics.certificate_end.set(tls.not_after().0 as f64 / 1000.0);
+    let proposer = Proposer::start(raft.clone(), now_ms, metrics.clone());
 
     let connections = Connections::new();
     let (stop, mut stopped) = watch::channel(None);
@@ -147,7 +149,7 @@ pub async fn run<O: OpenStores>(
         proposer,
         liveness: Liveness::default(),
         logs: Default::default(),
-        metrics: Metrics::new(),
+        metrics,
         channels,
         to_masters: Mutex::default(),
         directory,
@@ -197,8 +199,14 @@ pub async fn run<O: OpenStores>(
             Err(error) => tracing::warn!(%error, "the leadership could not be handed over"),
         }
     }
-    tasks.shutdown().await;
-    raft.shutdown().await;
+    let wind_down = async {
+        tasks.shutdown().await;
+        raft.shutdown().await;
+    };
+    // Everything that counts is on disk: what does not end in time ends with the process.
+    if tokio::time::timeout(limits::SHUTDOWN_WITHIN.as_duration(), wind_down).await.is_err() {
+        tracing::warn!("some tasks did not end in time");
+    }
     end
 }
 

@@ -4,7 +4,7 @@
 
 use std::time::Instant;
 
-use cloudai_core::Command;
+use cloudai_core::{Command, Reply};
 use cloudai_core::command::{Kind, PlaceTasks};
 use cloudai_scheduler::{PlanState, Policy, plan};
 use cloudai_types::limits;
@@ -22,12 +22,17 @@ pub async fn run<S: StateStore>(node: &Node<S>, leading: &CancellationToken) {
             let state = node.shared.read();
             plan(&state.hot, &Policy::of(&state.hot), &mut memory)
         };
-        node.metrics.pass(began.elapsed(), pass.placed);
+        node.metrics.leader.pass_seconds.observe(began.elapsed().as_secs_f64());
         let more = pass.more;
         if !pass.groups.is_empty() {
             let place = PlaceTasks { groups: pass.groups };
             match node.proposer.propose(Command::new("leader", Kind::PlaceTasks(place))).await {
-                Ok(_) => {}
+                Ok((_, Reply::Placed { accepted, refused })) => {
+                    let placements = &node.metrics.leader.placements;
+                    placements.with_label_values(&["accepted"]).inc_by(u64::from(accepted));
+                    placements.with_label_values(&["refused"]).inc_by(u64::from(refused));
+                }
+                Ok((_, other)) => tracing::error!(?other, "placements got an unexpected reply"),
                 Err(error) => {
                     // The state is looked at again; what was placed after all is seen there.
                     tracing::debug!(%error, "placements have no outcome");

@@ -26,6 +26,9 @@ use crate::snapshot_stream;
 use crate::transport::{CallKind, Link, Purpose, Transport, TransportError};
 use crate::types::*;
 
+/// Between two attempts to open an append stream.
+const REOPEN_PAUSE: Duration = Duration::from_millis(50);
+
 /// Makes one `Client` per target and purpose.
 pub struct Network<T: Transport> {
     transport: T,
@@ -159,9 +162,19 @@ impl<T: Transport> RaftNetworkV2<Types> for Client<T> {
             let target = self.peer.target;
             let frames = input.map(|r| codec::append(&r)).boxed();
             let opened = tokio::time::timeout(self.open_within, self.bulk().append_stream(frames, self.open_within));
-            let replies = match opened.await {
-                Ok(opened) => opened.map_err(|e| rpc_error(target, e))?,
-                Err(_) => return Err(rpc_error(target, TransportError::TimedOut(self.open_within))),
+            let failed = match opened.await {
+                Ok(Ok(replies)) => Ok(replies),
+                Ok(Err(e)) => Err(e),
+                Err(_) => Err(TransportError::TimedOut(self.open_within)),
+            };
+            let replies = match failed {
+                Ok(replies) => replies,
+                Err(e) => {
+                    // openraft's back-off delays the requests on a stream. A stream that cannot even be opened (nobody
+                    // listens, or the peer refuses us) takes none, and would be opened again in a tight loop.
+                    tokio::time::sleep(REOPEN_PAUSE).await;
+                    return Err(rpc_error(target, e));
+                }
             };
             let results = replies.map(move |r| {
                 r.map_err(|e| rpc_error(target, e)).and_then(|b| codec::append_reply_from(b).map_err(malformed))

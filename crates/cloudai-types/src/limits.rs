@@ -202,3 +202,5 @@ pub const EXPLAIN_AHEAD_MAX: usize = 10_000;
 /// Placements that one pass plans and one command carries. Measured: with 10,000 workers and a million queued jobs a pass
 /// of so many stays below 5 ms, and so does its log entry's share of `apply`; larger passes gain nothing per placement.
 pub const PASS_PLACEMENTS_MAX: u32 = 4_096;
+/// A process that ends in order waits this long for its tasks.
+pub const SHUTDOWN_WITHIN: Millis = Millis(3_000);

@@ -67,7 +67,9 @@ impl ReasonKind {
     /// counts against the cap of infrastructure losses instead.
     pub fn is_infrastructure(self) -> bool {
         match self {
-            ReasonKind::WorkerLost | ReasonKind::EngineError | ReasonKind::Preempted | ReasonKind::ImagePullFailed => true,
+            ReasonKind::WorkerLost | ReasonKind::EngineError | ReasonKind::Preempted | ReasonKind::ImagePullFailed => {
+                true
+            }
             ReasonKind::Unknown
             | ReasonKind::ExitCode
             | ReasonKind::Signal
@@ -84,7 +86,10 @@ impl ReasonKind {
 
     /// True when trying again cannot help: the same image and command fail the same way everywhere.
     pub fn forbids_retry(self) -> bool {
-        matches!(self, ReasonKind::ImageNotFound | ReasonKind::StartFailed | ReasonKind::Rejected | ReasonKind::Cancelled)
+        matches!(
+            self,
+            ReasonKind::ImageNotFound | ReasonKind::StartFailed | ReasonKind::Rejected | ReasonKind::Cancelled
+        )
     }
 }
 

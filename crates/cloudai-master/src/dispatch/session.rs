@@ -286,6 +286,7 @@ impl<S: StateStore> Session<S> {
         use pb::worker_message::Kind as From;
         match message.kind {
             Some(From::Heartbeat(heartbeat)) => {
+                self.node.metrics.leader.heartbeats.inc();
                 // Only while a majority has just confirmed this leader: a deposed one must not renew a lease.
                 if self.node.quorum_ack_is_fresh() && self.node.liveness.renew(registered.worker, registered.session) {
                     let ack = pb::leader_message::HeartbeatAck { sequence: heartbeat.sequence };
