@@ -21,8 +21,7 @@ need 'have g++' g++                        # RocksDB is C++
 need 'libclang_is_there' libclang-dev      # its Rust binding is generated with libclang ...
 need 'have clang' clang                    # ... which asks clang for the system's header folders
 need 'have ccache' ccache
-need 'have dockerd || engine_answers' docker.io
-need 'have docker' docker.io
+need 'have docker && { have dockerd || engine_answers; }' docker.io
 need 'have iptables' iptables              # dockerd makes its bridge with it
 
 if [ ${#missing[@]} -eq 0 ]; then

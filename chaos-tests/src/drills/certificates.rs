@@ -85,7 +85,7 @@ fn cases(cluster: &Cluster, made: &Path) -> anyhow::Result<Vec<Case>> {
         Case {
             name: "another cluster's master's",
             identity: issue("other", &other, Role::Master, now)?,
-            reason: Some("issuer"),
+            reason: Some("another cluster"),
         },
         Case {
             name: "a forged master's",

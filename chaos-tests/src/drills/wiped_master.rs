@@ -23,9 +23,8 @@ const SUCCESSOR: &str = "master-4";
 const SNAPSHOT_EVERY: u32 = 100;
 
 pub fn run(size: Size) -> anyhow::Result<Verdict> {
-    let mut options = Options::noop(3, 1);
-    options.flags = vec!["--snapshot-every".into(), SNAPSHOT_EVERY.to_string()];
-    let cluster = Cluster::start(&options)?;
+    let cluster = Cluster::start(&Options::noop(3, 1))?;
+    snapshot_often(&cluster)?;
     let submits = if size == Size::Full { 5_000 } else { 600 };
     let pace = Pace { clients: 1, submits, over: Duration::from_secs(1) };
     let tally = load::tally(&Load::start(&cluster.cli, pace, load::spec("history", &["true"])).join()?);
@@ -58,14 +57,32 @@ pub fn run(size: Size) -> anyhow::Result<Verdict> {
     Ok(Verdict::Passed)
 }
 
+/// Restarts the masters with this one setting changed in their configuration files, as a person would.
+fn snapshot_often(cluster: &Cluster) -> anyhow::Result<()> {
+    let masters = cluster.masters()?;
+    for name in &masters {
+        cluster.kill(name)?;
+        let path = cluster.dir.join(name).join("master.toml");
+        let text = fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+        let other = text.lines().filter(|l| !l.starts_with("snapshot_every_entries"));
+        let changed: String = other.map(|l| format!("{l}\n")).collect();
+        ensure!(changed.contains("[raft]"), "{} has no [raft] part", path.display());
+        let changed = changed.replace("[raft]\n", &format!("[raft]\nsnapshot_every_entries = {SNAPSHOT_EVERY}\n"));
+        fs::write(&path, changed).with_context(|| format!("cannot write {}", path.display()))?;
+    }
+    cluster.start_all()?;
+    cluster.leader()?;
+    Ok(())
+}
+
 fn old_id_is_refused(cluster: &Cluster) -> anyhow::Result<()> {
     cluster.kill(VICTIM)?;
     let data = data_dir(cluster, VICTIM)?;
     let before = cluster.log(VICTIM).len();
-    // Everything but its certificate: what a new disk in the same machine looks like.
+    // Everything but its certificate and its configuration: what a new disk in the same machine looks like.
     for entry in fs::read_dir(&data).with_context(|| format!("cannot list {}", data.display()))? {
         let path = entry?.path();
-        if path.file_name().is_some_and(|name| name == "identity") {
+        if path.file_name().is_some_and(|name| name == "identity" || name == "master.toml") {
             continue;
         }
         if path.is_dir() { fs::remove_dir_all(&path)? } else { fs::remove_file(&path)? }
@@ -98,16 +115,10 @@ fn its_vote_counts(cluster: &Cluster) -> anyhow::Result<()> {
 
 /// Where a child keeps its data, as its configuration file says.
 fn data_dir(cluster: &Cluster, name: &str) -> anyhow::Result<PathBuf> {
-    let text = config(cluster, name)?;
+    let path = cluster.dir.join(name).join("master.toml");
+    let text = fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
     let value = text.lines().find_map(|l| l.strip_prefix("data_dir")).context("its configuration names no data_dir")?;
     Ok(PathBuf::from(value.trim_start_matches([' ', '=']).trim().trim_matches('"')))
-}
-
-fn config(cluster: &Cluster, name: &str) -> anyhow::Result<String> {
-    let candidates = [format!("{name}.toml"), format!("{name}/config.toml"), format!("{name}/{name}.toml")];
-    let found = candidates.iter().map(|c| cluster.dir.join(c)).find(|p| p.is_file());
-    let path = found.with_context(|| format!("{name} has no configuration file in {}", cluster.dir.display()))?;
-    fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))
 }
 
 /// A master that no `dev` knows: an ordinary process with a file of its own, as on another machine.

@@ -62,7 +62,7 @@ fn running_on(id: &str, worker: &str, count: usize) -> anyhow::Result<Vec<String
 
 fn agent_alone(cluster: &Cluster, id: &str, starts: &Starts, tasks: usize) -> anyhow::Result<()> {
     let job = submit(cluster, "adopted", tasks, 8)?;
-    let before = running_on(id, "worker-1", 1)?;
+    let before = running_on(id, "worker-1", 2)?;
     cluster.kill("worker-1")?;
     say(format!("killed worker-1's agent alone; {} of its containers run on", before.len()));
     cluster.start_one("worker-1")?;
@@ -82,7 +82,7 @@ fn agent_alone(cluster: &Cluster, id: &str, starts: &Starts, tasks: usize) -> an
 
 fn worker_and_containers(cluster: &Cluster, id: &str, starts: &Starts, tasks: usize) -> anyhow::Result<()> {
     let job = submit(cluster, "moved", tasks, 6)?;
-    running_on(id, "worker-1", 1)?;
+    running_on(id, "worker-1", 2)?;
     // The agent first: it must not report the deaths of its containers, as it could not on a machine that lost its power.
     cluster.kill("worker-1")?;
     let victims = running_on(id, "worker-1", 1)?;

@@ -18,7 +18,7 @@ pub fn run(cluster: &Cluster) -> anyhow::Result<()> {
         cluster.kill(name)?;
     }
     say(format!("killed {} and {}", masters[0], masters[1]));
-    let done = cluster.cli.run(&["job", "submit", "--name", "lost-or-not", "noop", "--", "true"])?;
+    let done = cluster.cli.run(&["job", "submit", "--retry", "6s", "--name", "lost-or-not", "noop", "--", "true"])?;
     let code = if done.code == OUTCOME_UNKNOWN { OUTCOME_UNKNOWN } else { NO_LEADER };
     refused("a submit without a quorum", &done, code, &[])?;
     let stale = cluster.cli.ok(&["job", "list", "--consistency", "stale", "-o", "json"])?;
