@@ -3,6 +3,8 @@
 //! woken looks at the state again, so a lost or doubled wake-up costs a look and nothing else.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use cloudai_core::Event;
@@ -45,6 +47,8 @@ pub struct Hub {
     pub schedule: Notify,
     /// Workers, masters or configuration changed.
     pub members: Notify,
+    /// A worker may have other labels than the scheduler remembers. Taken by each pass.
+    pub workers_changed: AtomicBool,
 }
 
 impl Hub {
@@ -73,6 +77,7 @@ impl Hub {
                 Event::CapacityChanged | Event::TasksReady | Event::ConfigChanged => schedule = true,
                 Event::WorkerChanged { .. } => {
                     schedule = true;
+                    self.workers_changed.store(true, Relaxed);
                     self.members.notify_waiters();
                 }
                 Event::MasterChanged { .. } => self.members.notify_waiters(),

@@ -2,6 +2,7 @@
 //! under its lock, decides with the pure [`plan`], proposes, and waits for `apply` to accept before the next pass, so no
 //! pass ever plans with room that is already promised.
 
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Instant;
 
 use cloudai_core::{Command, Reply};
@@ -18,6 +19,9 @@ pub async fn run<S: StateStore>(node: &Node<S>, leading: &CancellationToken) {
     let mut memory = PlanState::default();
     loop {
         let began = Instant::now();
+        if node.hub.workers_changed.swap(false, Relaxed) {
+            memory.on_worker_changed();
+        }
         let pass = {
             let state = node.shared.read();
             plan(&state.hot, &Policy::of(&state.hot), &mut memory)

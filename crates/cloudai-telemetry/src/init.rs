@@ -8,7 +8,7 @@ use tracing_subscriber::EnvFilter;
 /// The environment variable that a filter is usually taken from.
 pub const FILTER_VARIABLE: &str = "CLOUDAI_LOG";
 /// What is logged when nobody says otherwise.
-pub const DEFAULT_FILTER: &str = "info";
+pub const DEFAULT_FILTER: &str = "info,openraft=error";
 
 /// Libraries that log every frame or every handshake. Each is heard again when the filter names it.
 const QUIET: &[(&str, &str)] = &[

@@ -77,8 +77,6 @@ pub const STREAM_CALLS_MAX: usize = 1_024;
 /// Rows in one page of a list, and the default.
 pub const PAGE_ROWS_MAX: usize = 10_000;
 pub const PAGE_ROWS_DEFAULT: usize = 100;
-/// Placements in one scheduling pass.
-pub const PLACEMENTS_MAX: usize = 16_384;
 /// Reports in one message of a worker.
 pub const REPORTS_MAX: usize = 4_096;
 /// Report messages of a worker that wait for their acknowledgement; what comes up in the meantime makes the next one.

@@ -48,14 +48,18 @@ pub async fn explain<S: StateStore>(
             example: r.example.clone(),
         })
         .collect();
-    let explained = match (&e.standing, task_state) {
-        (Standing::NotAlive | Standing::Ended, state) => {
-            let why =
-                info.attempts.last().and_then(|a| a.reason.as_ref()).map(|r| format!(" ({r})")).unwrap_or_default();
-            format!("task {task} has ended: {}{why}", pb::TaskState::try_from(state as i32).unwrap_or_default().name())
-        }
-        _ => e.to_string(),
+    let has_ended = matches!(e.standing, Standing::NotAlive | Standing::Ended);
+    let why = if has_ended {
+        info.attempts.last().and_then(|a| a.reason.as_ref()).map(|r| format!(" ({r})"))
+    } else {
+        e.reasons.first().map(|r| format!(": {} of {} workers: {}", r.workers, e.workers, r.message))
     };
+    let word = if has_ended {
+        pb::TaskState::try_from(info.state).unwrap_or_default().name()
+    } else {
+        e.standing.name()
+    };
+    let explained = format!("task {task} is {word}{}", why.unwrap_or_default());
     Ok(pb::Explanation {
         read: Some(read),
         job_id: job.0,
@@ -66,7 +70,7 @@ pub async fn explain<S: StateStore>(
         workers_total: e.workers,
         workers_fitting: e.fitting,
         reasons,
-        smallest_change: e.fix.clone(),
+        smallest_change: if has_ended { String::new() } else { e.fix.clone() },
         summary: explained,
         not_before_ms: info.not_before_ms,
         waiting_ms: node.now_ms().saturating_sub(since_ms),
