@@ -18,6 +18,7 @@ mod logs;
 mod renew;
 mod run;
 mod shell;
+mod tasks;
 mod upload;
 mod wire;
 

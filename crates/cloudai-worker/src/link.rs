@@ -18,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::transport::Channel;
 
 use crate::clock;
+use crate::tasks::Tasks;
 use crate::wire::from_worker;
 
 /// Messages to the leader that its connection has not taken yet. Heartbeats, a few reports, an acknowledgement per delta.
@@ -91,17 +92,12 @@ pub struct Link {
 }
 
 impl Link {
-    /// Runs until `stop`, or until nobody listens any more.
-    pub fn spawn(factory: ChannelFactory, masters: Vec<String>, stop: CancellationToken) -> mpsc::Receiver<LinkEvent> {
+    /// Runs until nobody listens any more.
+    pub fn spawn(factory: ChannelFactory, masters: Vec<String>, tasks: &Tasks) -> mpsc::Receiver<LinkEvent> {
         let (events, inbox) = mpsc::channel(INBOUND_QUEUE);
         let masters = Masters { all: masters, next: 0, hints: VecDeque::new() };
         let link = Link { factory, masters, channels: BTreeMap::new(), events };
-        tokio::spawn(async move {
-            tokio::select! {
-                () = stop.cancelled() => {}
-                () = link.run() => {}
-            }
-        });
+        tasks.spawn(link.run());
         inbox
     }
 

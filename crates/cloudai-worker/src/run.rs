@@ -25,6 +25,7 @@ use crate::lease_file::{LeaseFile, boot_id};
 use crate::link::Link;
 use crate::logs::LogStore;
 use crate::shell::Shell;
+use crate::tasks::{StopOnDrop, Tasks};
 use crate::{capacity, clock, join, renew};
 
 /// Whether the worker has a leader, for `/readyz`.
@@ -69,8 +70,10 @@ pub async fn run(config: WorkerConfig, stop: CancellationToken) -> Result<(), Wo
     let (events, executor_events) = mpsc::unbounded_channel();
     let (on_durable, durable) = mpsc::unbounded_channel();
     let volatile = config.executor == ExecutorKind::Noop;
+    let tasks = Tasks::default();
+    let _also_on_error = StopOnDrop(tasks.clone());
     let (executor, found): (Box<dyn Executor>, Vec<Found>) = match config.executor {
-        ExecutorKind::Noop => (Box::new(NoopExecutor::new(events)), vec![]),
+        ExecutorKind::Noop => (Box::new(NoopExecutor::new(events, &tasks)), vec![]),
         ExecutorKind::Docker => {
             let options = DockerOptions {
                 socket: config.docker_socket().to_owned(),
@@ -79,7 +82,7 @@ pub async fn run(config: WorkerConfig, stop: CancellationToken) -> Result<(), Wo
                 allowed_mounts: config.allowed_mounts.clone(),
                 gpus: capacity.gpus,
             };
-            let connected = DockerExecutor::connect(options, logs.clone(), events, metrics.clone()).await;
+            let connected = DockerExecutor::connect(options, logs.clone(), events, metrics.clone(), tasks.clone()).await;
             let (executor, found) = connected.map_err(|e| match e {
                 ConnectError::Engine(reason) => {
                     WorkerError::Engine { socket: config.docker_socket().to_owned(), reason }
@@ -117,27 +120,15 @@ pub async fn run(config: WorkerConfig, stop: CancellationToken) -> Result<(), Wo
         agent.handle(clock::now(), Input::Found(f), &mut hands);
     }
 
-    // What runs beside the loop ends with it.
-    let helpers = CancellationToken::new();
-    let _end_helpers = helpers.clone().drop_guard();
     let status = Status::default();
-    let beside = |future: std::pin::Pin<Box<dyn Future<Output = ()> + Send>>| {
-        let helpers = helpers.clone();
-        tokio::spawn(async move {
-            tokio::select! {
-                () = helpers.cancelled() => {}
-                () = future => {}
-            }
-        });
-    };
     if !config.metrics_addr.is_empty() {
         let serving = serve_metrics(&config.metrics_addr, &tls, Page { metrics: metrics.clone(), status: status.clone() }).await?;
-        beside(Box::pin(serving));
+        tasks.spawn(serving);
     }
-    beside(Box::pin(tls.clone().watch()));
-    beside(Box::pin(renew::keep_renewed(tls.clone(), config.masters.clone())));
+    tasks.spawn(tls.clone().watch());
+    tasks.spawn(renew::keep_renewed(tls.clone(), config.masters.clone()));
     let factory = ChannelFactory::new(tls);
-    let link = Link::spawn(factory.clone(), config.masters.clone(), helpers.clone());
+    let link = Link::spawn(factory.clone(), config.masters.clone(), &tasks);
     tracing::info!(
         worker = identity.name,
         cluster = %identity.cluster,
@@ -146,7 +137,8 @@ pub async fn run(config: WorkerConfig, stop: CancellationToken) -> Result<(), Wo
         "the worker runs"
     );
     let labels = config.labels;
-    Shell { agent, hands, capacity, labels, lease, factory, status, executor_events, durable, link }.run(stop).await;
+    Shell { agent, hands, capacity, labels, lease, factory, status, tasks: tasks.clone(), executor_events, durable, link }.run(stop).await;
+    tasks.end().await;
     tracing::info!("the worker stops; its containers go on and are adopted at the next start");
     Ok(())
 }

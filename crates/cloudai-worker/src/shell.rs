@@ -20,6 +20,7 @@ use crate::lease_file::LeaseFile;
 use crate::link::{LinkEvent, Session};
 use crate::logs::OpenError;
 use crate::run::Status;
+use crate::tasks::Tasks;
 use crate::upload::{self, Log};
 use crate::wire::{self, Specs};
 
@@ -52,6 +53,7 @@ pub struct Shell {
     pub lease: Option<LeaseFile>,
     pub factory: ChannelFactory,
     pub status: Status,
+    pub tasks: Tasks,
     pub executor_events: mpsc::UnboundedReceiver<ExecutorEvent>,
     pub durable: mpsc::UnboundedReceiver<Vec<AttemptId>>,
     pub link: mpsc::Receiver<LinkEvent>,
@@ -260,12 +262,12 @@ impl Shell {
         let (factory, out, stream_id) = (self.factory.clone(), session.out.clone(), open.stream_id);
         if !self.hands.executor.has_logs() {
             let log = Log::Remark("cloudai: the noop executor runs nothing, so there is no output");
-            tokio::spawn(upload::upload(factory, address, stream_id, log));
+            self.tasks.spawn(upload::upload(factory, address, stream_id, log));
             return;
         }
         let expected = self.agent.phase(attempt).is_some_and(|p| p < Phase::Exited);
         let logs = self.hands.logs.clone();
-        tokio::spawn(async move {
+        self.tasks.spawn(async move {
             match logs.reader(attempt, expected && open.follow).await {
                 Ok(reader) => {
                     let log = Log::Stored { reader, follow: open.follow, tail_lines: open.tail_lines };

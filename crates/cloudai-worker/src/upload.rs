@@ -31,12 +31,21 @@ pub async fn upload(factory: ChannelFactory, address: String, stream_id: u64, lo
         }
     };
     let (tx, rx) = mpsc::channel(QUEUE);
-    let reading = tokio::spawn(read(stream_id, log, tx));
-    if let Err(status) = DispatchClient::new(channel).upload_log(ReceiverStream::new(rx)).await {
-        tracing::debug!(address, %status, "a log upload ended early");
+    let uploading = async {
+        if let Err(status) = DispatchClient::new(channel).upload_log(ReceiverStream::new(rx)).await {
+            tracing::debug!(address, %status, "a log upload ended early");
+        }
+    };
+    let reading = async {
+        read(stream_id, log, tx).await;
+        // Reading ends first; what it sent is still on its way.
+        std::future::pending().await
+    };
+    // When the upload ends, whoever asked is gone or has everything.
+    tokio::select! {
+        () = uploading => {}
+        () = reading => {}
     }
-    // Whoever asked is gone, or has everything.
-    reading.abort();
 }
 
 async fn read(stream_id: u64, log: Log, out: mpsc::Sender<pb::UploadLogRequest>) {

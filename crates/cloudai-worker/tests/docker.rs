@@ -268,3 +268,23 @@ async fn a_log_streams_while_it_is_written_and_many_run_at_once() {
     rig.until_no_containers().await;
     rig.worker.stop().await.unwrap();
 }
+
+/// `cargo test -p cloudai-worker --test docker -- --ignored --nocapture`: what the engine gives this worker, beside a bare client.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "a measurement, not a test"]
+async fn containers_per_second() {
+    const CONTAINERS: u32 = 60;
+    if !engine() {
+        return;
+    }
+    let mut rig = Rig::start(|_| {}).await;
+    for round in 1..=2u64 {
+        let begun = std::time::Instant::now();
+        rig.leader.assign(round, JobSpec { count: CONTAINERS, ..JobSpec { command: vec!["true".into()], ..sh("") } });
+        rig.cluster.until("all have ended", |t| t.ended.len() == (u64::from(CONTAINERS) * round) as usize).await;
+        rig.until_no_containers().await;
+        let seconds = begun.elapsed().as_secs_f64();
+        println!("{CONTAINERS} containers, from assignment to removal: {:.2}/s", f64::from(CONTAINERS) / seconds);
+    }
+    rig.worker.stop().await.unwrap();
+}

@@ -13,6 +13,7 @@ use tokio::time::Instant;
 
 use super::{Events, Executor, ExecutorEvent, Start};
 use crate::clock;
+use crate::tasks::Tasks;
 
 /// A sleep longer than this is cut: a timer must not overflow.
 const SLEEP_MAX: Duration = Duration::from_secs(365 * 24 * 3600);
@@ -49,9 +50,9 @@ pub struct NoopExecutor {
 
 impl NoopExecutor {
     /// Starts the one task, which ends with this value.
-    pub fn new(events: Events) -> Self {
+    pub fn new(events: Events, tasks: &Tasks) -> Self {
         let (sleeper, orders) = mpsc::unbounded_channel();
-        tokio::spawn(sleep_all(orders, events.clone()));
+        tasks.spawn(sleep_all(orders, events.clone()));
         NoopExecutor { events, sleeper }
     }
 }
@@ -154,7 +155,7 @@ mod tests {
     #[tokio::test]
     async fn sleepers_end_in_their_order_and_a_stop_ends_one_early() {
         let (tx, mut events) = mpsc::unbounded_channel();
-        let mut executor = NoopExecutor::new(tx);
+        let mut executor = NoopExecutor::new(tx, &Tasks::default());
         let id = |n| AttemptId::new(JobId(1), n, 1);
         for (n, command) in ["sleep 0.2", "sleep 0.05", "sleep 5000", "exit 7"].into_iter().enumerate() {
             let spec = Arc::new(JobSpec { command: words(command), ..Default::default() });

@@ -13,7 +13,7 @@ use super::body::{self, Machine};
 use super::endings::Died;
 use super::faults::Fault;
 use super::log_stream::{self, Followed};
-use super::{Shared, UNPOISONED, labels, pulls};
+use super::{Shared, UNPOISONED, kernel_log, labels, pulls};
 use crate::clock;
 use crate::executor::{ExecutorEvent, Start};
 use crate::logs::{Frame, LogWriter};
@@ -24,6 +24,7 @@ const LOG_REST: Duration = Duration::from_secs(5);
 const CREATES_MAX: u32 = 3;
 
 type Signals = watch::Receiver<Option<Signal>>;
+type Log = JoinHandle<Option<Followed>>;
 
 /// A container that runs.
 struct Running {
@@ -47,7 +48,7 @@ impl NeverRan {
 
 pub fn start(shared: Arc<Shared>, start: Start) {
     let signals = listen(&shared, start.attempt);
-    tokio::spawn(async move {
+    shared.tasks.clone().spawn(async move {
         let attempt = start.attempt;
         let writer = open_log(&shared, attempt);
         match bring_up(&shared, &start, signals.clone()).await {
@@ -72,7 +73,7 @@ pub fn start(shared: Arc<Shared>, start: Start) {
 /// Goes on with a container of an earlier run.
 pub fn adopt(shared: Arc<Shared>, attempt: AttemptId, id: String, started: Timestamp, died: oneshot::Receiver<Died>) {
     let signals = listen(&shared, attempt);
-    tokio::spawn(async move {
+    shared.tasks.clone().spawn(async move {
         let writer = open_log(&shared, attempt);
         see_through(&shared, attempt, Running { id, started, died }, writer, signals).await;
     });
@@ -233,9 +234,9 @@ async fn see_through(
     mut signals: Signals,
 ) {
     let Running { id, started, mut died } = running;
-    let log: Option<JoinHandle<Followed>> = writer.map(|writer| {
+    let log: Option<Log> = writer.map(|writer| {
         let (shared, id) = (shared.clone(), id.clone());
-        tokio::spawn(async move { log_stream::copy(&shared, &id, writer, true).await })
+        shared.tasks.clone().spawn(async move { log_stream::copy(&shared, &id, writer, true).await })
     });
     signals.mark_changed();
     let mut died = loop {
@@ -256,21 +257,28 @@ async fn see_through(
         }
     };
     // The engine's word about memory may come after its word about the end.
-    if died.exit_code == Some(137)
-        && !died.out_of_memory
-        && signals.borrow().is_none()
-        && let Ok(seen) = shared.engine.inspect(&id).await
-    {
-        died.out_of_memory = seen.state.is_some_and(|s| s.oom_killed == Some(true));
+    if died.exit_code == Some(137) && !died.out_of_memory && signals.borrow().is_none() {
+        died.out_of_memory = was_out_of_memory(shared, &id).await;
     }
     let init_failure = finish_log(log, died.at).await;
     end(shared, attempt, reason_of(&died, init_failure), started, died.at, true);
 }
 
-async fn finish_log(log: Option<JoinHandle<Followed>>, ended: Timestamp) -> Option<String> {
+/// Asks all who may know: SIGKILL without ours behind it is most often the kernel's.
+async fn was_out_of_memory(shared: &Shared, id: &str) -> bool {
+    if let Ok(seen) = shared.engine.inspect(id).await
+        && seen.state.is_some_and(|s| s.oom_killed == Some(true))
+    {
+        return true;
+    }
+    let id = id.to_owned();
+    tokio::task::spawn_blocking(move || kernel_log::killed_for_memory(&id)).await.unwrap_or(false)
+}
+
+async fn finish_log(log: Option<Log>, ended: Timestamp) -> Option<String> {
     let mut log = log?;
     match tokio::time::timeout(LOG_REST, &mut log).await {
-        Ok(Ok(mut followed)) => {
+        Ok(Ok(Some(mut followed))) => {
             if !followed.complete {
                 let text = "cloudai: the engine's log broke off here; something may be missing";
                 followed.writer.append(vec![Frame::marker(ended.0 * 1_000_000, text)]);
@@ -279,7 +287,7 @@ async fn finish_log(log: Option<JoinHandle<Followed>>, ended: Timestamp) -> Opti
             followed.init_failure
         }
         // With the task goes the writer, which ends the log.
-        Ok(Err(_)) => None,
+        Ok(Ok(None) | Err(_)) => None,
         Err(_) => {
             tracing::warn!("the engine does not end the log of a container that has ended; the log is cut there");
             log.abort();

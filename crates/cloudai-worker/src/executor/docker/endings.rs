@@ -99,10 +99,9 @@ impl Endings {
 }
 
 /// Listens for as long as the executor lives.
-pub fn listen(shared: Arc<Shared>) {
-    let weak = Arc::downgrade(&shared);
-    drop(shared);
-    tokio::spawn(async move {
+pub fn listen(shared: &Arc<Shared>) {
+    let weak = Arc::downgrade(shared);
+    shared.tasks.spawn(async move {
         let mut backoff = cloudai_net::Backoff::new(RECONNECT_FIRST, RECONNECT_MAX);
         let mut since = clock::wall().0 / 1000;
         let mut is_first = true;

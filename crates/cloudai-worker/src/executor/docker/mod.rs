@@ -9,6 +9,7 @@ mod endings;
 mod engine;
 mod faults;
 mod gpus;
+mod kernel_log;
 mod labels;
 mod log_stream;
 mod mounts;
@@ -27,6 +28,7 @@ use tokio::sync::{Semaphore, watch};
 
 use super::{Events, Executor, Start};
 use crate::logs::LogStore;
+use crate::tasks::Tasks;
 use endings::Endings;
 use engine::Engine;
 use gpus::Gpus;
@@ -62,6 +64,7 @@ pub(super) struct Shared {
     pub gpus: Gpus,
     pub logs: LogStore,
     pub events: Events,
+    pub tasks: Tasks,
     pub starts: Semaphore,
     pub removals: Semaphore,
     /// The latest signal for each attempt whose task runs.
@@ -89,6 +92,7 @@ impl DockerExecutor {
         logs: LogStore,
         events: Events,
         metrics: WorkerMetrics,
+        tasks: Tasks,
     ) -> Result<(DockerExecutor, Vec<Found>), ConnectError> {
         let mounts = AllowedMounts::resolve(&options.allowed_mounts)
             .map_err(|(path, source)| ConnectError::Mount { path, source })?;
@@ -100,6 +104,7 @@ impl DockerExecutor {
             gpus: Gpus::new(options.gpus),
             logs,
             events,
+            tasks,
             starts: Semaphore::new(STARTS_AT_A_TIME),
             removals: Semaphore::new(REMOVALS_AT_A_TIME),
             signals: Mutex::new(BTreeMap::new()),
@@ -107,7 +112,7 @@ impl DockerExecutor {
             engine,
             options,
         });
-        endings::listen(shared.clone());
+        endings::listen(&shared);
         let found = adopt(&shared).await.map_err(|e| ConnectError::Engine(e.to_string()))?;
         Ok((DockerExecutor(shared), found))
     }
@@ -169,7 +174,7 @@ impl Executor for DockerExecutor {
 
     fn remove(&mut self, attempt: AttemptId) {
         let shared = self.0.clone();
-        tokio::spawn(async move {
+        self.0.tasks.spawn(async move {
             let mut backoff = cloudai_net::Backoff::new(REMOVE_RETRY_FIRST, REMOVE_RETRY_MAX);
             let name = labels::container_name(&shared.options.cluster, attempt);
             loop {

@@ -47,7 +47,7 @@ pub async fn pull(shared: &Arc<Shared>, image: &str) -> Result<(), EndReason> {
 /// A task of its own: it goes on when the attempt that asked first is cancelled.
 fn begin(shared: Arc<Shared>, image: String) -> watch::Receiver<Outcome> {
     let (tx, rx) = watch::channel(None);
-    tokio::spawn(async move {
+    shared.tasks.clone().spawn(async move {
         tracing::info!(image, "pulling an image");
         let begun = Instant::now();
         let result = fetch(&shared, &image).await;
