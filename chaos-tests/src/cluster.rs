@@ -226,4 +226,17 @@ impl Cluster {
             asked.context("the cluster's status cannot be read")
         })
     }
+
+    /// What this one master knows now, whoever leads.
+    pub fn status_of(&self, name: &str) -> anyhow::Result<cloudai_proto::v1::ClusterStatusReply> {
+        let grpc = self.process(name)?.grpc.with_context(|| format!("{name} has no gRPC address"))?;
+        let mut only = self.cli.clone();
+        only.env.insert("CLOUDAI_ADDR".into(), grpc);
+        crate::load::runtime()?.block_on(async {
+            let client = crate::load::client(&only, 0)?;
+            let stale = cloudai_proto::v1::Consistency::Stale as i32;
+            let asked = client.cluster_status(cloudai_proto::v1::ClusterStatusRequest { consistency: stale }).await;
+            asked.with_context(|| format!("{name} cannot be asked"))
+        })
+    }
 }

@@ -50,8 +50,13 @@ fn refused(what: &str, done: &Finished, code: i32, words: &[&str]) -> anyhow::Re
             "{what}: the message does not speak of '{word}': {said}"
         );
     }
-    say(format!("{what}: exit code {code}: {}", said.lines().next().unwrap_or_default()));
+    say(format!("{what}: exit code {code}: {}", headline(said)));
     Ok(())
+}
+
+/// What a person reads first: a server's log lines stand before it.
+fn headline(said: &str) -> &str {
+    said.lines().find(|l| l.starts_with("error")).or(said.lines().next()).unwrap_or_default()
 }
 
 /// A job of somebody else, while all this goes on.

@@ -25,7 +25,7 @@ const SNAPSHOT_EVERY: u32 = 100;
 pub fn run(size: Size) -> anyhow::Result<Verdict> {
     let cluster = Cluster::start(&Options::noop(3, 1))?;
     snapshot_often(&cluster)?;
-    let submits = if size == Size::Full { 5_000 } else { 600 };
+    let submits = if size == Size::Full { 8_000 } else { 600 };
     let pace = Pace { clients: 1, submits, over: Duration::from_secs(1) };
     let tally = load::tally(&Load::start(&cluster.cli, pace, load::spec("history", &["true"])).join()?);
     ensure!(
