@@ -102,6 +102,12 @@ pub fn facts(out: &mut dyn Write, facts: &[(&str, String)]) -> io::Result<()> {
     Ok(())
 }
 
+/// `1 task`, `2 tasks`.
+pub fn count(n: impl Into<u64>, one: &str) -> String {
+    let n = n.into();
+    if n == 1 { format!("1 {one}") } else { format!("{n} {one}s") }
+}
+
 /// Texts of users and programs may hold line ends and control characters; a cell must not.
 pub fn one_line(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()

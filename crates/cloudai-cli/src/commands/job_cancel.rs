@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use crate::exit::Failure;
 use crate::input::reference;
-use crate::output::{View, show};
+use crate::output::{View, count, show};
 use crate::settings::Settings;
 
 #[derive(Debug, Clone, clap::Args)]
@@ -31,7 +31,7 @@ impl View for CancelView {
         match (self.already_ended, self.stopping) {
             (true, _) => writeln!(out, "job {} had ended before; nothing was changed", self.id),
             (false, 0) => writeln!(out, "job {} is cancelled", self.id),
-            (false, n) => writeln!(out, "job {} is being cancelled: {n} running tasks are being stopped", self.id),
+            (false, n) => writeln!(out, "job {} is being cancelled: {} to stop first", self.id, count(n, "running task")),
         }
     }
 }

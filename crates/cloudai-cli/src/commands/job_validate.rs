@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use crate::exit::Failure;
 use crate::input::job_flags::{self, JobFlags, ManyFlags};
-use crate::output::{View, show};
+use crate::output::{View, count, show};
 use crate::settings::Settings;
 use crate::views::job::SpecView;
 
@@ -30,7 +30,7 @@ struct ValidView {
 impl View for ValidView {
     fn table(&self, out: &mut dyn Write) -> io::Result<()> {
         let s = &self.spec;
-        writeln!(out, "valid: {} tasks of {} ({})", s.count, s.image, self.asks)
+        writeln!(out, "valid: {} of {} ({} each)", count(s.count, "task"), s.image, self.asks)
     }
 }
 

@@ -79,7 +79,9 @@ impl LogLines {
                     if self.decoration.json {
                         self.line(source, f.time_ms, text.trim_end().as_bytes(), out, err)?;
                     } else {
-                        writeln!(err, "cloudai: {}", text.trim_end())?;
+                        let text = text.trim_end();
+                        let whose = if text.starts_with("cloudai: ") { "" } else { "cloudai: " };
+                        writeln!(err, "{whose}{text}")?;
                     }
                     continue;
                 }

@@ -5,7 +5,10 @@ use std::io::IsTerminal;
 use std::time::Duration;
 
 use cloudai_client::{CallError, Client};
-use cloudai_proto::v1::{CancelJobRequest, GetTaskRequest, JobSummary, LogsRequest, WaitJobRequest};
+use cloudai_proto::v1::{
+    AttemptInfo, CancelJobRequest, Consistency, ErrorInfo, ErrorKind, GetTaskRequest, JobState, JobSummary, LogsRequest, TaskInfo,
+    WaitJobRequest,
+};
 use cloudai_types::JobId;
 
 use crate::commands::log_lines::{Decoration, LogLines};
@@ -17,8 +20,9 @@ use crate::settings::Settings;
 
 /// After the job's end, how long the rest of its log is waited for.
 const LOG_REST: Duration = Duration::from_secs(10);
-/// Between two looks at whether a failed task tries again.
-const NEXT_ATTEMPT_POLL: Duration = Duration::from_millis(250);
+/// Between two looks at a task whose next attempt, or whose log, is about to come; doubled each time up to the cap.
+const POLL: Duration = Duration::from_millis(100);
+const POLL_MAX: Duration = Duration::from_secs(2);
 
 #[derive(Debug, Clone, clap::Args)]
 pub struct RunArgs {
@@ -90,62 +94,92 @@ async fn follow(client: &Client, namespace: &str, id: &str, decoration: Decorati
 
 /// The logs of all attempts, one after the other, until the task has ended.
 async fn logs(client: &Client, namespace: &str, id: &str, decoration: Decoration) -> Result<(), Failure> {
-    let mut shown = 0;
+    let mut number = next_attempt(client, namespace, id, 0).await?;
+    while let Some(attempt) = number {
+        if attempt.number > 1 {
+            say(format!("cloudai: attempt {} on {}", attempt.number, attempt.worker));
+        }
+        one_log(client, namespace, id, attempt.number, decoration.clone()).await?;
+        number = next_attempt(client, namespace, id, attempt.number).await?;
+    }
+    Ok(())
+}
+
+async fn one_log(client: &Client, namespace: &str, id: &str, attempt: u32, decoration: Decoration) -> Result<(), Failure> {
+    let mut lines = LogLines::new(format!("{id}/0"), decoration);
+    let mut had_ended = false;
+    let mut pause = POLL;
     loop {
         let request = LogsRequest {
             namespace: namespace.to_owned(),
             job: id.to_owned(),
             index: 0,
-            // The first one is waited for by the masters; a later one exists when it is asked for.
-            attempt: if shown == 0 { 0 } else { shown + 1 },
+            attempt,
             follow: true,
             tail_lines: 0,
         };
         let mut stream = client.logs(request);
-        let mut lines = LogLines::new(format!("{id}/0"), decoration.clone());
-        loop {
+        let refused = loop {
             match stream.next().await {
-                Ok(Some(reply)) => {
-                    if reply.attempt > shown + 1 || (shown > 0 && reply.attempt > shown) {
-                        say(format!("cloudai: attempt {} on {}", reply.attempt, reply.worker));
-                    }
-                    shown = shown.max(reply.attempt);
-                    lines.print(&reply.frames)?;
-                }
-                Ok(None) => break,
-                // The task decides how `run` ends; a log that cannot be read is only said.
-                Err(CallError::Refused(info)) => {
-                    say(format!("cloudai: {}", info.sentence()));
-                    break;
-                }
+                Ok(Some(reply)) => lines.print(&reply.frames)?,
+                Ok(None) => return lines.finish(),
+                Err(CallError::Refused(info)) => break info,
                 Err(e) => return Err(e.into()),
             }
+        };
+        // The worker may not have begun it yet, so "not found" is only final after its end. And it is no news where nothing ever ran: the
+        // reason of the ending says more. The task decides how `run` ends; a log that cannot be read is only said.
+        let task = task(client, namespace, id).await?;
+        let found = task.attempts.iter().find(|a| a.number == attempt);
+        if info_is_final(&refused) || had_ended {
+            if found.is_none_or(|a| a.started_ms > 0) {
+                say(format!("cloudai: {}", refused.sentence()));
+            }
+            return lines.finish();
         }
-        lines.finish()?;
-        match next_attempt(client, namespace, id, shown).await? {
-            Some(number) => shown = number - 1,
-            None => return Ok(()),
-        }
+        had_ended = found.is_none_or(|a| a.phase().is_ended());
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(POLL_MAX);
     }
 }
 
-/// Waits for an attempt after number `shown`; none when the task has ended.
-async fn next_attempt(client: &Client, namespace: &str, id: &str, shown: u32) -> Result<Option<u32>, Failure> {
-    loop {
-        let request = GetTaskRequest {
-            namespace: namespace.to_owned(),
-            job: id.to_owned(),
-            index: 0,
-            consistency: cloudai_proto::v1::Consistency::Linearizable as i32,
-        };
-        let task = client.get_task(request).await?.task.unwrap_or_default();
-        if let Some(a) = task.attempts.iter().find(|a| a.number > shown) {
-            return Ok(Some(a.number));
+fn info_is_final(info: &ErrorInfo) -> bool {
+    info.kind() != ErrorKind::NotFound
+}
+
+async fn task(client: &Client, namespace: &str, id: &str) -> Result<TaskInfo, Failure> {
+    let request = GetTaskRequest {
+        namespace: namespace.to_owned(),
+        job: id.to_owned(),
+        index: 0,
+        consistency: Consistency::Linearizable as i32,
+    };
+    Ok(client.get_task(request).await?.task.unwrap_or_default())
+}
+
+/// Waits for an attempt after number `shown`; none when the task has ended without one. The first one is waited for on a
+/// stream, because it may take days; a later one comes within the back-off of a retry.
+async fn next_attempt(client: &Client, namespace: &str, id: &str, shown: u32) -> Result<Option<AttemptInfo>, Failure> {
+    if shown == 0 {
+        let mut wait = client.wait_job(WaitJobRequest { namespace: namespace.to_owned(), job: id.to_owned() });
+        while let Some(job) = wait.next().await? {
+            if job.state() != JobState::Queued {
+                break;
+            }
         }
-        if task.state().is_ended() {
+    }
+    let mut pause = POLL;
+    loop {
+        let mut task = task(client, namespace, id).await?;
+        let ended = task.state().is_ended();
+        if let Some(at) = task.attempts.iter().position(|a| a.number > shown) {
+            return Ok(Some(task.attempts.swap_remove(at)));
+        }
+        if ended {
             return Ok(None);
         }
-        tokio::time::sleep(NEXT_ATTEMPT_POLL).await;
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(POLL_MAX);
     }
 }
 

@@ -11,5 +11,5 @@ use crate::views::worker::WorkerList;
 pub async fn run(settings: &Settings) -> Result<(), Failure> {
     let reply = settings.client()?.list_workers(ListWorkersRequest { consistency: settings.consistency() }).await?;
     read::tell(reply.read.as_ref(), settings.consistency);
-    show(settings.format, &WorkerList(reply.workers.into_iter().map(Into::into).collect()))
+    show(settings.format, &WorkerList::from(reply))
 }

@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use cloudai_proto::v1::{ClusterStatusReply, Member, MemberRole, TransferLeaderReply};
 use serde::Serialize;
 
-use crate::output::{Columns, View, facts};
+use crate::output::{Columns, View, count, facts};
 use crate::times::seconds;
 
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -126,10 +126,9 @@ impl From<ClusterStatusReply> for StatusView {
 impl View for StatusView {
     fn table(&self, out: &mut dyn Write) -> io::Result<()> {
         let voters = self.members.iter().filter(|m| m.role == MemberRole::Voter.name()).count();
-        let voters = if voters == 1 { "1 voting master".to_owned() } else { format!("{voters} voting masters") };
+        let voters = count(voters as u64, "voting master");
         let masters = match self.tolerates {
             0 => format!("{voters}; none may fail"),
-            1 => format!("{voters}; 1 may fail"),
             n => format!("{voters}; {n} may fail"),
         };
         let lost = if self.workers.lost > 0 { format!(", {} lost", self.workers.lost) } else { String::new() };
@@ -142,7 +141,7 @@ impl View for StatusView {
                 ("applied", self.applied_index.to_string()),
                 ("masters", masters),
                 ("workers", format!("{} of {} ready{lost}", self.workers.ready, self.workers.total)),
-                ("tasks", format!("{} queued, {} active, {} jobs", self.tasks_queued, self.tasks_active, self.jobs)),
+                ("tasks", format!("{} queued, {} active, {}", self.tasks_queued, self.tasks_active, count(self.jobs, "job"))),
                 ("scheduling", self.score_policy.to_owned()),
                 ("answered by", format!("{} {}", self.read.master, self.software)),
             ],

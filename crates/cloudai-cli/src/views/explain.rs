@@ -6,7 +6,7 @@ use cloudai_proto::v1::{Explanation, TaskState};
 use cloudai_types::{JobId, TaskId};
 use serde::Serialize;
 
-use crate::output::{Columns, View, facts};
+use crate::output::{Columns, View, count, facts};
 use crate::times::{duration, rfc3339, seconds};
 
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -63,7 +63,7 @@ impl From<Explanation> for ExplainView {
             workers: e.workers_total,
             workers_fitting: e.workers_fitting,
             reasons: reasons.collect(),
-            summary: e.summary,
+            summary: one_sentence(&e),
             smallest_change: (!e.smallest_change.is_empty()).then_some(e.smallest_change),
             at_index: read.index,
             answered_by: read.master,
@@ -71,10 +71,22 @@ impl From<Explanation> for ExplainView {
     }
 }
 
+/// The masters' own sentence; where they gave several lines, which repeat the table, the most frequent reason.
+fn one_sentence(e: &Explanation) -> String {
+    if !e.summary.trim().contains('\n') {
+        return e.summary.trim().to_owned();
+    }
+    match e.reasons.iter().max_by_key(|r| r.workers) {
+        Some(r) if e.workers_fitting == 0 => format!("no worker can take it now; {} of {}: {}", r.workers, e.workers_total, r.message),
+        Some(_) => format!("{} of {} workers can take it, and it is not its turn yet", e.workers_fitting, e.workers_total),
+        None => e.summary.lines().next().unwrap_or_default().to_owned(),
+    }
+}
+
 impl View for ExplainView {
     fn table(&self, out: &mut dyn Write) -> io::Result<()> {
         let waiting = duration((self.waiting * 1000.0) as u64);
-        let position = if self.waits { format!("{} tasks before it", self.ahead) } else { String::new() };
+        let position = if self.waits { format!("{} before it", count(self.ahead, "task")) } else { String::new() };
         let workers = if self.waits { format!("{} of {} could take it now", self.workers_fitting, self.workers) } else { String::new() };
         facts(
             out,
@@ -96,7 +108,7 @@ impl View for ExplainView {
             columns.write(out)?;
         }
         if let Some(change) = &self.smallest_change {
-            writeln!(out, "\nsmallest change that would place it: {change}")?;
+            writeln!(out, "\nsmallest change: {change}")?;
         }
         Ok(())
     }
@@ -107,9 +119,8 @@ mod tests {
     use super::*;
     use cloudai_proto::v1::{ReadInfo, ReasonCount, WaitReason};
 
-    #[test]
-    fn the_answer_comes_first_and_every_reason_is_counted() {
-        let e = Explanation {
+    fn sample() -> Explanation {
+        Explanation {
             read: Some(ReadInfo { index: 9, master: "m1".into(), ..Default::default() }),
             job_id: 5,
             index: 0,
@@ -124,8 +135,12 @@ mod tests {
             smallest_change: "ask for 2.0 GiB".into(),
             waiting_ms: 1500,
             ..Default::default()
-        };
-        let view = ExplainView::from(e);
+        }
+    }
+
+    #[test]
+    fn the_answer_comes_first_and_every_reason_is_counted() {
+        let view = ExplainView::from(sample());
         let mut out = vec![];
         view.table(&mut out).unwrap();
         assert_eq!(
@@ -142,11 +157,13 @@ WORKERS  REASON     MESSAGE                FOR EXAMPLE
 2        too_small  memory: asks 64.0 GiB  w1
 1        label      label zone: asks eu    w3
 
-smallest change that would place it: ask for 2.0 GiB
+smallest change: ask for 2.0 GiB
 ",
                 JobId(5)
             )
         );
+        let lines = Explanation { summary: "a\nb".into(), ..sample() };
+        assert_eq!(ExplainView::from(lines).summary, "no worker can take it now; 2 of 3: memory: asks 64.0 GiB");
         let json = serde_json::to_value(&view).unwrap();
         assert_eq!(json["reasons"][1]["kind"], "label");
         assert_eq!(json["reasons"][0]["workers"], 2);

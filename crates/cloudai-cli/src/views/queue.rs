@@ -6,7 +6,7 @@ use std::io::{self, Write};
 use cloudai_proto::v1::QueueReply;
 use serde::Serialize;
 
-use crate::output::{Columns, View};
+use crate::output::{Columns, View, count};
 use crate::times::{ago, now_ms, rfc3339};
 use crate::views::resources::{ResourcesView, labels};
 
@@ -63,7 +63,7 @@ impl From<QueueReply> for QueueView {
 
 impl View for QueueView {
     fn table(&self, out: &mut dyn Write) -> io::Result<()> {
-        writeln!(out, "{} queued ({} of them wait for a retry), {} active, {} jobs", self.queued, self.retrying, self.active, self.jobs)?;
+        writeln!(out, "{} queued ({} of them waiting for a retry), {} active, {}", self.queued, self.retrying, self.active, count(self.jobs, "job"))?;
         if self.shapes.is_empty() {
             return Ok(());
         }
@@ -97,7 +97,7 @@ mod tests {
         q.table(&mut out).unwrap();
         assert_eq!(
             String::from_utf8(out).unwrap(),
-            "7 queued (2 of them wait for a retry), 1 active, 3 jobs\n\n\
+            "7 queued (2 of them waiting for a retry), 1 active, 3 jobs\n\n\
              PRIORITY  TASKS  JOBS  OLDEST  EACH TASK             REQUIRES\n\
              5         7      2     -       cpu 0.5, memory 0 B  -\n"
                 .replace("EACH TASK             R", "EACH TASK            R")

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::io::{self, Write};
 
-use cloudai_proto::v1::{GetWorkerReply, WorkerInfo, WorkerState};
+use cloudai_proto::v1::{GetWorkerReply, ListWorkersReply, WorkerInfo, WorkerState};
 use cloudai_types::resources::{Bytes, Cpu};
 use cloudai_types::{AttemptId, Resources};
 use serde::Serialize;
@@ -27,15 +27,17 @@ pub struct WorkerView {
     pub labels: BTreeMap<String, String>,
     pub software: String,
     pub registered_at: Option<String>,
-    pub connected: bool,
+    /// A session is open; null: the master that answered does not lead, so it cannot know.
+    pub connected: Option<bool>,
     /// Seconds since its last heartbeat; null when it has no session.
     pub heard_ago: Option<f64>,
     #[serde(skip)]
     amounts: (Resources, Resources, u64),
 }
 
-impl From<WorkerInfo> for WorkerView {
-    fn from(w: WorkerInfo) -> Self {
+impl WorkerView {
+    /// `by_leader`: the answer came from the leader, which alone knows sessions.
+    pub fn new(w: WorkerInfo, by_leader: bool) -> Self {
         let (capacity, allocated) = (w.capacity.unwrap_or_default(), w.allocated.unwrap_or_default());
         WorkerView {
             id: w.id,
@@ -49,14 +51,12 @@ impl From<WorkerInfo> for WorkerView {
             labels: w.labels,
             software: w.software,
             registered_at: rfc3339(w.registered_ms),
-            connected: w.connected,
-            heard_ago: w.connected.then(|| seconds(w.heard_ms_ago)),
+            connected: by_leader.then_some(w.connected),
+            heard_ago: (by_leader && w.connected).then(|| seconds(w.heard_ms_ago)),
             amounts: (capacity, allocated, w.heard_ms_ago),
         }
     }
-}
 
-impl WorkerView {
     fn state_text(&self) -> String {
         if self.draining && self.state == WorkerState::Ready.name() { "Ready, draining".to_owned() } else { self.state.to_owned() }
     }
@@ -72,7 +72,7 @@ impl WorkerView {
     }
 
     fn heard(&self) -> String {
-        if self.connected { format!("{} ago", duration(self.amounts.2)) } else { "-".to_owned() }
+        if self.heard_ago.is_some() { format!("{} ago", duration(self.amounts.2)) } else { "-".to_owned() }
     }
 }
 
@@ -80,6 +80,13 @@ impl WorkerView {
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(transparent)]
 pub struct WorkerList(pub Vec<WorkerView>);
+
+impl From<ListWorkersReply> for WorkerList {
+    fn from(r: ListWorkersReply) -> Self {
+        let by_leader = r.read.is_some_and(|r| r.leader);
+        WorkerList(r.workers.into_iter().map(|w| WorkerView::new(w, by_leader)).collect())
+    }
+}
 
 impl View for WorkerList {
     fn table(&self, out: &mut dyn Write) -> io::Result<()> {
@@ -123,7 +130,8 @@ impl From<GetWorkerReply> for WorkerDetail {
                 assigned_ms: a.assigned_ms,
             })
             .collect();
-        WorkerDetail { worker: r.worker.unwrap_or_default().into(), live_attempts }
+        let by_leader = r.read.is_some_and(|r| r.leader);
+        WorkerDetail { worker: WorkerView::new(r.worker.unwrap_or_default(), by_leader), live_attempts }
     }
 }
 
@@ -178,7 +186,9 @@ mod tests {
 
     #[test]
     fn workers_as_a_table_and_as_json() {
-        let list = WorkerList(vec![sample::worker().into()]);
+        let list = WorkerList(vec![WorkerView::new(sample::worker(), true)]);
+        let unknown = serde_json::to_value(WorkerView::new(sample::worker(), false)).unwrap();
+        assert_eq!((&unknown["connected"], &unknown["heard_ago"]), (&serde_json::Value::Null, &serde_json::Value::Null));
         let mut out = vec![];
         list.table(&mut out).unwrap();
         assert_eq!(

@@ -3,7 +3,10 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use cloudai_proto::v1::{AuthorizeWorkerRequest, ClusterStatusRequest, Consistency, ListWorkersRequest, WorkerState};
+use cloudai_client::CallError;
+use cloudai_proto::v1::{
+    AuthorizeWorkerRequest, ClusterStatusRequest, Consistency, ListWorkersReply, ListWorkersRequest, WorkerState,
+};
 use cloudai_worker::{ExecutorKind, WorkerConfig};
 
 use crate::commands::dev::child::{Child, Kind};
@@ -151,21 +154,30 @@ async fn wait_for_workers(root: &Path, children: &[Child], own: &mut Own, begun:
     if wanted == 0 {
         return Ok(());
     }
-    let client = leader::client(root, children, Duration::from_secs(5))?;
     loop {
-        let said = match client.list_workers(ListWorkersRequest { consistency: Consistency::Linearizable as i32 }).await {
-            Ok(reply) => {
+        // Only the leader knows sessions, and it may change while this waits.
+        let said = match ask_leader(root, children).await? {
+            None => "nobody says that it leads".to_owned(),
+            Some(Ok(reply)) => {
                 let ready = reply.workers.iter().filter(|w| w.state() == WorkerState::Ready && w.connected).count();
                 if ready >= wanted {
                     return Ok(());
                 }
                 format!("{ready} of {wanted} are connected")
             }
-            Err(e) => e.to_string(),
+            Some(Err(e)) => e.to_string(),
         };
         look(root, own, begun, "the workers", &said)?;
         tokio::time::sleep(LOOK_EVERY).await;
     }
+}
+
+async fn ask_leader(root: &Path, children: &[Child]) -> Result<Option<Result<ListWorkersReply, CallError>>, Failure> {
+    let Some(name) = leader::leader(root, children).await else { return Ok(None) };
+    let Some(child) = children.iter().find(|c| c.name == name) else { return Ok(None) };
+    let client = leader::client(root, std::slice::from_ref(child), Duration::from_secs(2))?;
+    let request = ListWorkersRequest { consistency: Consistency::Linearizable as i32 };
+    Ok(Some(client.list_workers(request).await))
 }
 
 /// A child that ended, or the time that is over, ends the wait.

@@ -1,0 +1,180 @@
+//! The binary as a user meets it, without a cluster: what it refuses, with which exit code, on which stream. With a cluster it is tested by
+//! the drills in `chaos-tests`.
+
+use std::io::Read;
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+
+fn cloudai(words: &[&str]) -> Command {
+    let mut c = Command::new(env!("CARGO_BIN_EXE_cloudai"));
+    for (name, _) in std::env::vars_os() {
+        if name.to_string_lossy().starts_with("CLOUDAI_") {
+            c.env_remove(name);
+        }
+    }
+    // Nobody's own settings file.
+    c.env("XDG_CONFIG_HOME", "/nonexistent").args(words).stdin(Stdio::null());
+    c
+}
+
+fn run(words: &[&str]) -> (i32, String, String) {
+    let Output { status, stdout, stderr } = cloudai(words).output().unwrap();
+    (status.code().unwrap(), String::from_utf8(stdout).unwrap(), String::from_utf8(stderr).unwrap())
+}
+
+fn written(dir: &Path, name: &str, text: &str) -> String {
+    let path = dir.join(name);
+    std::fs::write(&path, text).unwrap();
+    path.display().to_string()
+}
+
+#[test]
+fn help_and_version_are_data_and_wrong_usage_is_talk() {
+    let (code, out, err) = run(&["help", "exit-codes"]);
+    assert_eq!((code, err.as_str()), (0, ""));
+    assert!(out.contains("124") && out.contains("--idempotency-key"), "{out}");
+    let (code, out, _) = run(&["--version"]);
+    assert_eq!(code, 0);
+    assert!(out.starts_with("cloudai "), "{out}");
+    let (code, out, err) = run(&["job", "shw", "x"]);
+    assert_eq!((code, out.as_str()), (2, ""));
+    assert!(err.contains("show"), "it suggests what was meant: {err}");
+    let (code, out, _) = run(&["help", "job", "submit"]);
+    assert_eq!(code, 0);
+    assert!(out.contains("--idempotency-key"), "{out}");
+}
+
+#[test]
+fn completion_scripts_know_the_commands() {
+    for shell in ["bash", "zsh", "fish"] {
+        let (code, out, _) = run(&["completion", shell]);
+        assert_eq!(code, 0);
+        assert!(out.contains("transfer-leader"), "{shell}");
+    }
+}
+
+#[test]
+fn a_job_file_is_checked_without_a_cluster() {
+    let dir = tempfile::tempdir().unwrap();
+    let good = written(dir.path(), "good.yaml", "image: busybox\ncommand: [echo, hi]\narray: 0-9\n");
+    let (code, out, err) = run(&["job", "validate", "-f", &good]);
+    assert_eq!((code, err.as_str()), (0, ""), "{out}");
+    let (code, out, _) = run(&["job", "validate", "-f", &good, "-o", "json"]);
+    let v: serde_json::Value = serde_json::from_str(&out).unwrap();
+    assert_eq!((code, &v["valid"], &v["spec"]["count"]), (0, &true.into(), &10.into()));
+
+    let unknown = written(dir.path(), "unknown.yaml", "image: busybox\nmemory: 32m\ncpus: 2\n");
+    let (code, out, err) = run(&["job", "submit", "-f", &unknown]);
+    assert_eq!((code, out.as_str()), (2, ""));
+    assert!(err.contains("line 3") && err.contains("cpus"), "{err}");
+
+    let torn = written(dir.path(), "torn.yaml", "image: [busybox\nname: x\n");
+    let (code, _, err) = run(&["job", "submit", "-f", &torn]);
+    assert_eq!(code, 2);
+    assert!(err.contains("line"), "{err}");
+
+    let (code, _, err) = run(&["job", "submit", "--name", "a b", "busybox"]);
+    assert_eq!(code, 2);
+    assert!(err.contains("name:"), "{err}");
+}
+
+#[test]
+fn a_huge_file_is_refused_before_it_is_read() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("huge.yaml");
+    std::fs::File::create(&path).unwrap().set_len(100 << 20).unwrap();
+    let (code, out, err) = run(&["job", "submit", "-f", path.to_str().unwrap(), "-o", "json"]);
+    assert_eq!((code, out.as_str()), (2, ""));
+    let v: serde_json::Value = serde_json::from_str(&err).unwrap();
+    assert_eq!((&v["error"]["kind"], &v["error"]["exit_code"]), (&"too_large".into(), &2.into()));
+}
+
+#[test]
+fn without_masters_or_identity_the_next_step_is_named() {
+    let (code, _, err) = run(&["job", "list"]);
+    assert_eq!(code, 6);
+    assert!(err.contains("CLOUDAI_ADDR"), "{err}");
+    let (code, _, err) = run(&["job", "list", "--addr", "127.0.0.1:9"]);
+    assert_eq!(code, 4);
+    assert!(err.contains("CLOUDAI_IDENTITY"), "{err}");
+    let (code, _, err) = run(&["job", "list", "--addr", "127.0.0.1:9", "--identity", "/nonexistent"]);
+    assert_eq!(code, 4);
+    assert!(err.contains("/nonexistent"), "{err}");
+    let (code, _, err) = run(&["job", "list", "--addr", "nowhere", "--identity", "/nonexistent"]);
+    assert_ne!(code, 0, "{err}");
+}
+
+#[cfg(feature = "server")]
+#[test]
+fn masters_that_cannot_be_reached_are_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let root = dir.path().join("c");
+    let (code, out, err) = run(&["init", "--data-dir", root.to_str().unwrap(), "--name", "m1=127.0.0.1", "-o", "json"]);
+    assert_eq!(code, 0, "{err}");
+    let v: serde_json::Value = serde_json::from_str(&out).unwrap();
+    let identity = v["admin_identity"].as_str().unwrap();
+    // A port that was free a moment ago.
+    let address = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+    let at = ["--addr", &address, "--identity", identity, "--retry", "300ms"];
+    let (code, out, err) = run(&[&["job", "list"], &at[..]].concat());
+    assert_eq!((code, out.as_str()), (6, ""));
+    assert!(err.contains(&address), "{err}");
+    // `run` keeps the task's codes free.
+    let (code, _, _) = run(&[&["run", "busybox"], &at[..]].concat());
+    assert_eq!(code, 125);
+    // The three files may lie apart; nothing of them stays behind in the temporary folder.
+    let tmp = dir.path().join("tmp");
+    std::fs::create_dir(&tmp).unwrap();
+    let file = |name: &str| format!("{identity}/{name}");
+    let (key, cert, ca) = (file("key.pem"), file("cert.pem"), file("ca.pem"));
+    let apart = ["job", "list", "--addr", &address, "--client-key", &key, "--client-cert", &cert, "--cacert", &ca, "--retry", "300ms"];
+    let done = cloudai(&apart).env("TMPDIR", &tmp).output().unwrap();
+    assert_eq!(done.status.code(), Some(6), "{}", String::from_utf8_lossy(&done.stderr));
+    assert_eq!(std::fs::read_dir(&tmp).unwrap().count(), 0);
+    // Others may read the key: refused.
+    use std::os::unix::fs::PermissionsExt;
+    std::fs::set_permissions(&key, std::fs::Permissions::from_mode(0o644)).unwrap();
+    let (code, _, err) = run(&[&["job", "list"], &at[..]].concat());
+    assert_eq!(code, 4);
+    assert!(err.contains("key.pem"), "{err}");
+}
+
+#[cfg(feature = "server")]
+#[test]
+fn dev_verbs_without_a_cluster_say_so() {
+    let dir = tempfile::tempdir().unwrap();
+    let at = ["--data-dir", dir.path().to_str().unwrap()];
+    for verb in [&["dev", "ps"][..], &["dev", "stop"], &["dev", "kill", "leader"], &["dev", "start", "--all"]] {
+        let (code, out, err) = run(&[verb, &at[..]].concat());
+        assert_eq!((code, out.as_str()), (3, ""), "{verb:?}: {err}");
+        assert!(err.contains("cloudai dev --data-dir"), "{err}");
+    }
+}
+
+#[cfg(feature = "server")]
+#[test]
+fn a_wrong_server_configuration_names_file_and_line() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = written(dir.path(), "m.toml", "name = \"m1\"\ndata_dir = \"d\"\nhtp_listen = \"x\"\n");
+    let (code, _, err) = run(&["master", "--config", &file]);
+    assert_eq!(code, 2);
+    assert!(err.contains("line 3") && err.contains("htp_listen"), "{err}");
+    let file = written(dir.path(), "w.toml", "data_dir = \"d\"\nmasters = [\"nowhere\"]\n");
+    let (code, _, err) = run(&["worker", "--config", &file]);
+    assert_eq!(code, 2);
+    assert!(err.contains("nowhere"), "{err}");
+    let (code, _, err) = run(&["worker", "--data-dir", dir.path().to_str().unwrap(), "--masters", "127.0.0.1:9", "--join", "cloudai-join-v1.x"]);
+    assert_eq!(code, 2, "{err}");
+    assert!(!err.contains("panicked"), "{err}");
+}
+
+#[test]
+fn a_reader_that_leaves_is_no_error_to_talk_about() {
+    let mut child = cloudai(&["completion", "bash"]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    // Far more is coming than a pipe holds.
+    drop(child.stdout.take());
+    let mut err = String::new();
+    child.stderr.take().unwrap().read_to_string(&mut err).unwrap();
+    child.wait().unwrap();
+    assert_eq!(err, "");
+}
