@@ -180,6 +180,12 @@ async fn stream<S: StateStore>(
             }
         },
     };
+    // The worker must hear of the attempt before it is asked for the log: its assignment leaves after the commit.
+    let seen_at = node.shared.read().index;
+    let deadline = std::time::Instant::now() + UPLOAD_WAIT;
+    if node.raft.await_applied(seen_at, deadline).await.is_err() {
+        return Err(unreachable_worker(&attempt.worker));
+    }
     let (stream_id, mut uploads) = node.logs.open();
     let open = pb::leader_message::OpenLog {
         stream_id,

@@ -252,12 +252,13 @@ impl<S: StateStore> Session<S> {
         events: &mut mpsc::UnboundedReceiver<SessionEvent>,
     ) -> Result<(), SessionEnd> {
         let mut groups = Groups::default();
+        let mut opens = vec![];
         let mut fence_index = 0;
         let mut next = Some(first);
         while let Some(event) = next {
             match event {
                 SessionEvent::Superseded => return Err(SessionEnd::Superseded),
-                SessionEvent::OpenLog(open) => send(&self.out, pb::leader_message::Kind::OpenLog(open)).await?,
+                SessionEvent::OpenLog(open) => opens.push(open),
                 SessionEvent::Assigned { index, attempts } if index > registered.full_set_index => {
                     groups.assigned(index, &attempts);
                     fence_index = index;
@@ -270,9 +271,22 @@ impl<S: StateStore> Session<S> {
             }
             next = events.try_recv().ok();
         }
-        if groups.is_empty() {
-            return Ok(());
+        if !groups.is_empty() {
+            self.send_delta(registered, groups, fence_index).await?;
         }
+        // After the delta: a log may be asked for as soon as its attempt is assigned.
+        for open in opens {
+            send(&self.out, pb::leader_message::Kind::OpenLog(open)).await?;
+        }
+        Ok(())
+    }
+
+    async fn send_delta(
+        &self,
+        registered: &mut Registered,
+        groups: Groups,
+        fence_index: u64,
+    ) -> Result<(), SessionEnd> {
         let incarnation = self.node.shared.read().hot.incarnation;
         let specs = self.specs(groups.new_specs(&mut registered.sent))?;
         self.send_specs(specs).await?;
