@@ -90,7 +90,8 @@ impl Agent {
         let needs = Needs::of(&a.spec);
         self.insert(id, a.assigned_index, needs, State::Waiting { spec: a.spec });
         if a.phase >= Phase::Running && !self.settings.volatile && !self.unstarted.contains(&id) {
-            let gone = EndReason::new(ReasonKind::EngineError, "its container is gone: the worker found none after a restart");
+            let gone =
+                EndReason::new(ReasonKind::EngineError, "its container is gone: the worker found none after a restart");
             self.end_without_running(now, id, gone);
         } else if !needs.resources.fits(&self.settings.capacity) {
             let text = format!("asks for {}; this worker has {}", needs.resources, self.settings.capacity);
@@ -112,7 +113,8 @@ impl Agent {
             State::Preparing | State::Running { .. } => self.begin_stop(now, id, StopWhy::OtherFence, deps),
             State::Stopping { why, .. } => *why = StopWhy::OtherFence,
             State::Ended { ending, .. } => {
-                ending.reason = EndReason::new(ReasonKind::EngineError, "an ending of another assignment was in the way");
+                ending.reason =
+                    EndReason::new(ReasonKind::EngineError, "an ending of another assignment was in the way");
                 self.outbox.mark(id);
             }
         }

@@ -75,12 +75,25 @@ pub(crate) enum Durability {
 #[derive(Clone, PartialEq, Debug)]
 pub(crate) enum State {
     /// In the set, holds nothing, waits for room.
-    Waiting { spec: Arc<JobSpec> },
+    Waiting {
+        spec: Arc<JobSpec>,
+    },
     Preparing,
-    Running { started: Timestamp },
-    Stopping { why: StopWhy, stage: Signal, asked: Now, started: Timestamp },
+    Running {
+        started: Timestamp,
+    },
+    Stopping {
+        why: StopWhy,
+        stage: Signal,
+        asked: Now,
+        started: Timestamp,
+    },
     /// `container`: something is left to be removed.
-    Ended { ending: EndingRecord, durability: Durability, container: bool },
+    Ended {
+        ending: EndingRecord,
+        durability: Durability,
+        container: bool,
+    },
 }
 
 #[derive(Clone, PartialEq, Debug)]

@@ -76,30 +76,66 @@ pub struct Found {
 pub enum FoundState {
     /// Made but never started.
     Created,
-    Running { started: Timestamp },
-    Exited { reason: EndReason, started: Timestamp, ended: Timestamp },
+    Running {
+        started: Timestamp,
+    },
+    Exited {
+        reason: EndReason,
+        started: Timestamp,
+        ended: Timestamp,
+    },
 }
 
 #[derive(Clone, PartialEq, Debug)]
 pub enum Input {
     /// What the journal held. First of all, once. `renewed`: on the monotonic clock, of this boot.
-    Restored { fence: Fence, endings: Vec<EndingRecord>, renewed: Option<Timestamp> },
+    Restored {
+        fence: Fence,
+        endings: Vec<EndingRecord>,
+        renewed: Option<Timestamp>,
+    },
     /// Before the first session, once per container.
     Found(Found),
 
     /// The leader welcomed the worker. The Hello, sent at `hello_sent`, counts as a renewal.
-    SessionUp { incarnation: u64, hello_sent: Timestamp },
+    SessionUp {
+        incarnation: u64,
+        hello_sent: Timestamp,
+    },
     SessionDown,
-    HeartbeatSent { sequence: u64 },
-    HeartbeatAcked { sequence: u64 },
-    FullSet { fence: Fence, assignments: Vec<Assignment>, stop: Vec<Withdrawal> },
-    Delta { fence: Fence, add: Vec<Assignment>, stop: Vec<Withdrawal> },
-    ReportsAcked { sequence: u64 },
+    HeartbeatSent {
+        sequence: u64,
+    },
+    HeartbeatAcked {
+        sequence: u64,
+    },
+    FullSet {
+        fence: Fence,
+        assignments: Vec<Assignment>,
+        stop: Vec<Withdrawal>,
+    },
+    Delta {
+        fence: Fence,
+        add: Vec<Assignment>,
+        stop: Vec<Withdrawal>,
+    },
+    ReportsAcked {
+        sequence: u64,
+    },
 
     /// Answers `start`: the program runs.
-    Started { attempt: AttemptId, started: Timestamp },
+    Started {
+        attempt: AttemptId,
+        started: Timestamp,
+    },
     /// Answers `start`: the attempt has ended, or never came to run. `container`: something is left to be removed.
-    Ended { attempt: AttemptId, reason: EndReason, started: Timestamp, ended: Timestamp, container: bool },
+    Ended {
+        attempt: AttemptId,
+        reason: EndReason,
+        started: Timestamp,
+        ended: Timestamp,
+        container: bool,
+    },
     /// Answers `persist_ending`: these are on disk.
     Persisted(Vec<AttemptId>),
 

@@ -137,7 +137,7 @@ fn play(steps: Vec<Step>) {
             over_at_this_fence.clear();
         }
         let now = Now { mono: Timestamp(ms), wall: Timestamp(WALL_OFFSET + ms) };
-        let mut go = |agent: &mut Agent, world: &mut World, input| agent.handle(now, input, world);
+        let go = |agent: &mut Agent, world: &mut World, input| agent.handle(now, input, world);
         match step {
             Step::Up => {
                 (session, synced, sequence, renewed) = (true, false, 0, Some(ms));

@@ -173,10 +173,8 @@ fn a_restarted_agent_adopts_and_never_starts_twice() {
     assert_eq!(s.flush(), ["report 1: 0.1 Running, 1.1 Running, 2.1 Exited(exit_code 0)"]);
     let mut gone = assigned(5, 5, spec(100));
     gone.phase = Phase::Running;
-    let calls = s.go(
-        2,
-        full(10, [assigned(0, 5, spec(400)), assigned(2, 5, spec(400)), assigned(3, 5, spec(100)), gone], []),
-    );
+    let calls =
+        s.go(2, full(10, [assigned(0, 5, spec(400)), assigned(2, 5, spec(400)), assigned(3, 5, spec(100)), gone], []));
     assert_eq!(calls, ["fence 1.10", "stop 1.1 Term", "remove 4.1", "ack 1.10", "start 3.1 @5"]);
     let reports = s.flush();
     assert_eq!(
@@ -237,7 +235,10 @@ fn nothing_starts_without_a_young_lease() {
 #[test]
 fn an_older_incarnation_is_left_and_a_newer_one_wins_whatever_its_index() {
     let mut s = Script::new(1000, false);
-    s.go(0, Input::Restored { fence: cloudai_agent::Fence { incarnation: 3, index: 500 }, endings: vec![], renewed: None });
+    s.go(
+        0,
+        Input::Restored { fence: cloudai_agent::Fence { incarnation: 3, index: 500 }, endings: vec![], renewed: None },
+    );
     assert_eq!(s.go(0, up()), ["leave: incarnation 1 < 3"]);
     assert_eq!(s.go(1, Input::SessionUp { incarnation: 4, hello_sent: Timestamp(1) }), NOTHING);
     let fence = cloudai_agent::Fence { incarnation: 4, index: 7 };

@@ -21,7 +21,7 @@ pub enum ExecutorKind {
     Noop,
 }
 
-#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct WorkerConfig {
     /// Identity, journal and logs. One worker per directory.
@@ -48,6 +48,19 @@ pub struct WorkerConfig {
     pub log_bytes_max: u64,
     /// All logs of ended attempts together; the oldest go first.
     pub logs_total_bytes_max: u64,
+}
+
+impl std::fmt::Debug for WorkerConfig {
+    /// Without the token: it must not get into a log.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("WorkerConfig")
+            .field("data_dir", &self.data_dir)
+            .field("name", &self.name)
+            .field("masters", &self.masters)
+            .field("executor", &self.executor)
+            .field("capacity", &self.capacity)
+            .finish_non_exhaustive()
+    }
 }
 
 /// What is wrong with a configuration, with the field's name.
@@ -121,6 +134,23 @@ impl WorkerConfig {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_file_reads_back_and_an_unknown_field_is_refused() {
+        let config = WorkerConfig {
+            data_dir: "/var/lib/cloudai".into(),
+            name: "w1".into(),
+            masters: vec!["m1:7601".into()],
+            join_token: Some("secret".into()),
+            executor: ExecutorKind::Noop,
+            labels: BTreeMap::from([("zone".to_owned(), "a".to_owned())]),
+            ..Default::default()
+        };
+        let text = toml::to_string(&config).unwrap();
+        assert_eq!(toml::from_str::<WorkerConfig>(&text).unwrap(), config);
+        assert!(!format!("{config:?}").contains("secret"));
+        assert!(toml::from_str::<WorkerConfig>("colour = 'red'").unwrap_err().to_string().contains("colour"));
+    }
 
     #[test]
     fn each_mistake_has_its_field() {

@@ -19,16 +19,20 @@ const CALL_TIMEOUT: Duration = Duration::from_secs(15);
 
 #[derive(Debug, thiserror::Error)]
 pub enum JoinError {
-    #[error("this worker has no certificate yet, and no join token: run `cloudai worker authorize NAME` and give the token it prints")]
+    #[error(
+        "this worker has no certificate yet, and no join token: run `cloudai worker authorize NAME` and give the token it prints"
+    )]
     NoToken,
     #[error("the join token: {0}")]
     Token(#[from] TokenError),
-    #[error("the join token is for '{token}', and this worker is configured as '{configured}': use a token for that name")]
+    #[error(
+        "the join token is for '{token}', and this worker is configured as '{configured}': use a token for that name"
+    )]
     OtherName { token: String, configured: String },
     #[error("the masters refuse the join: {0}")]
     Refused(String),
-    #[error("the join: {0}")]
-    Untrusted(ConnectError),
+    #[error("the join token does not belong to the cluster at these addresses: {0}")]
+    Untrusted(String),
     #[error("no master could be joined within {} s: {last}", GIVE_UP_AFTER.as_secs())]
     GaveUp { last: String },
     #[error(transparent)]
@@ -104,6 +108,9 @@ async fn ask(factory: &ChannelFactory, request: pb::JoinRequest, address: &str) 
         Err(_) => return Err(Failure::Retry(format!("no answer within {} s", CALL_TIMEOUT.as_secs()))),
     };
     if let Some(error) = ConnectError::of(&status) {
+        if error.is_about_certificates() {
+            return Err(Failure::Final(JoinError::Untrusted(error.to_string())));
+        }
         return Err(Failure::Retry(error.to_string()));
     }
     let info = ErrorInfo::from_status(&status);

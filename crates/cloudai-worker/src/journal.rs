@@ -115,9 +115,8 @@ impl Journal {
         let mut writer = Writer { path: path.to_owned(), file: None, bytes: good_bytes, contents };
         writer.reopen()?;
         let (orders, inbox) = mpsc::channel();
-        let thread = std::thread::Builder::new()
-            .name("journal".into())
-            .spawn(move || writer.run(&inbox, &on_durable))?;
+        let thread =
+            std::thread::Builder::new().name("journal".into()).spawn(move || writer.run(&inbox, &on_durable))?;
         Ok((Journal { orders, thread: Some(thread) }, restored))
     }
 

@@ -38,7 +38,8 @@ impl LeaseFile {
 
 /// The kernel's random id of this boot; a fixed text where it cannot be read.
 pub fn boot_id() -> String {
-    std::fs::read_to_string("/proc/sys/kernel/random/boot_id").map_or_else(|_| "unknown".to_owned(), |s| s.trim().to_owned())
+    std::fs::read_to_string("/proc/sys/kernel/random/boot_id")
+        .map_or_else(|_| "unknown".to_owned(), |s| s.trim().to_owned())
 }
 
 #[cfg(test)]

@@ -40,7 +40,9 @@ pub enum LinkEvent {
     Greet(oneshot::Sender<pb::worker_message::Hello>),
     Up(Box<Session>),
     Message(Kind),
-    Down { reason: String },
+    Down {
+        reason: String,
+    },
 }
 
 /// A session that the leader has welcomed.
@@ -77,8 +79,12 @@ impl Masters {
 /// What came of one greeting.
 enum Attempt {
     /// A session was had and has ended.
-    Ended { leader: String },
-    NotLeader { hint: String },
+    Ended {
+        leader: String,
+    },
+    NotLeader {
+        hint: String,
+    },
     Failed,
     Refused,
 }

@@ -16,9 +16,9 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::{ExecutorKind, WorkerConfig};
 use crate::error::WorkerError;
+use crate::executor::Executor;
 use crate::executor::docker::{ConnectError, DockerExecutor, DockerOptions};
 use crate::executor::noop::NoopExecutor;
-use crate::executor::Executor;
 use crate::hands::Hands;
 use crate::journal::{Journal, Restored};
 use crate::lease_file::{LeaseFile, boot_id};
@@ -82,7 +82,8 @@ pub async fn run(config: WorkerConfig, stop: CancellationToken) -> Result<(), Wo
                 allowed_mounts: config.allowed_mounts.clone(),
                 gpus: capacity.gpus,
             };
-            let connected = DockerExecutor::connect(options, logs.clone(), events, metrics.clone(), tasks.clone()).await;
+            let connected =
+                DockerExecutor::connect(options, logs.clone(), events, metrics.clone(), tasks.clone()).await;
             let (executor, found) = connected.map_err(|e| match e {
                 ConnectError::Engine(reason) => {
                     WorkerError::Engine { socket: config.docker_socket().to_owned(), reason }
@@ -122,7 +123,9 @@ pub async fn run(config: WorkerConfig, stop: CancellationToken) -> Result<(), Wo
 
     let status = Status::default();
     if !config.metrics_addr.is_empty() {
-        let serving = serve_metrics(&config.metrics_addr, &tls, Page { metrics: metrics.clone(), status: status.clone() }).await?;
+        let serving =
+            serve_metrics(&config.metrics_addr, &tls, Page { metrics: metrics.clone(), status: status.clone() })
+                .await?;
         tasks.spawn(serving);
     }
     tasks.spawn(tls.clone().watch());
@@ -137,7 +140,21 @@ pub async fn run(config: WorkerConfig, stop: CancellationToken) -> Result<(), Wo
         "the worker runs"
     );
     let labels = config.labels;
-    Shell { agent, hands, capacity, labels, lease, factory, status, tasks: tasks.clone(), executor_events, durable, link }.run(stop).await;
+    Shell {
+        agent,
+        hands,
+        capacity,
+        labels,
+        lease,
+        factory,
+        status,
+        tasks: tasks.clone(),
+        executor_events,
+        durable,
+        link,
+    }
+    .run(stop)
+    .await;
     tasks.end().await;
     tracing::info!("the worker stops; its containers go on and are adopted at the next start");
     Ok(())
@@ -181,7 +198,8 @@ async fn serve_metrics(
     page: Page,
 ) -> Result<impl Future<Output = ()> + Send + use<>, WorkerError> {
     let failed = |source| WorkerError::Metrics { addr: addr.to_owned(), source };
-    let bind: SocketAddr = addr.parse().map_err(|e| failed(std::io::Error::new(std::io::ErrorKind::InvalidInput, e)))?;
+    let bind: SocketAddr =
+        addr.parse().map_err(|e| failed(std::io::Error::new(std::io::ErrorKind::InvalidInput, e)))?;
     let listener = TcpListener::bind(bind).await.map_err(failed)?;
     let incoming = Acceptor::spawn(listener, tls.clone(), AcceptOptions::http(), Connections::default());
     Ok(cloudai_api::serve(incoming, Arc::new(page)))

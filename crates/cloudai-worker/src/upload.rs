@@ -17,7 +17,11 @@ use crate::logs::{Frame, LogReader, Source};
 const QUEUE: usize = 4;
 
 pub enum Log {
-    Stored { reader: LogReader, follow: bool, tail_lines: u32 },
+    Stored {
+        reader: LogReader,
+        follow: bool,
+        tail_lines: u32,
+    },
     /// There is none, and this says why.
     Remark(&'static str),
 }

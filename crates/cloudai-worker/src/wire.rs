@@ -106,10 +106,9 @@ pub fn to_fence(fence: Fence) -> pb::Fence {
 }
 
 pub fn hello(agent: &Agent, capacity: Resources, labels: &BTreeMap<String, String>) -> pb::worker_message::Hello {
-    let held = agent.held().map(|(attempt, phase)| pb::worker_message::Held {
-        attempt: Some(attempt.into()),
-        phase: phase as i32,
-    });
+    let held = agent
+        .held()
+        .map(|(attempt, phase)| pb::worker_message::Held { attempt: Some(attempt.into()), phase: phase as i32 });
     pb::worker_message::Hello {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         capacity: Some(capacity),

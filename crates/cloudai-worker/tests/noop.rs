@@ -84,14 +84,12 @@ async fn more_than_fits_waits_for_its_turn() {
     spec.resources.cpu_milli = 2_000;
     leader.assign(1, spec);
     cluster.until("all have ended", |t| t.ended.len() == 12).await;
-    let table = cluster.table.lock().unwrap();
-    let mut spans: Vec<(u64, u64)> = table.ended.values().map(|(_, s, e)| (*s, *e)).collect();
+    let mut spans: Vec<(u64, u64)> = cluster.table.lock().unwrap().ended.values().map(|(_, s, e)| (*s, *e)).collect();
     spans.sort_unstable();
     for (start, _) in &spans {
         let running = spans.iter().filter(|(s, e)| s <= start && start < e).count();
         assert!(running <= 2, "four CPUs hold two of these at a time: {spans:?}");
     }
-    drop(table);
     worker.stop().await.unwrap();
 }
 
@@ -116,12 +114,13 @@ async fn a_killed_leader_costs_nothing_but_a_moment() {
     cluster.until("the ending is said again", |t| t.stale > stale_before).await;
     let after = second.assign(3, command("true"))[0];
     assert_eq!(cluster.ending(after).await, EndReason::exit(0));
-    let table = cluster.table.lock().unwrap();
-    assert_eq!(table.ended.len(), 3);
-    assert_eq!(table.ended[&unacknowledged].0, EndReason::exit(4));
-    let held: Vec<_> = table.hellos[1].held.iter().map(|h| h.phase).collect();
-    assert!(held.contains(&(AttemptPhase::Running as i32)) && held.contains(&(AttemptPhase::Exited as i32)));
-    drop(table);
+    {
+        let table = cluster.table.lock().unwrap();
+        assert_eq!(table.ended.len(), 3);
+        assert_eq!(table.ended[&unacknowledged].0, EndReason::exit(4));
+        let held: Vec<_> = table.hellos[1].held.iter().map(|h| h.phase).collect();
+        assert!(held.contains(&(AttemptPhase::Running as i32)) && held.contains(&(AttemptPhase::Exited as i32)));
+    }
     worker.stop().await.unwrap();
 }
 
@@ -154,6 +153,9 @@ async fn what_cannot_begin_says_why() {
     cluster.token("w1");
     let text = refused(WorkerConfig { join_token: old, ..config.clone() }).await;
     assert!(text.contains("refuse the join"), "{text}");
+    let elsewhere = Some(Cluster::new().token("w1"));
+    let text = refused(WorkerConfig { join_token: elsewhere, ..config.clone() }).await;
+    assert!(text.contains("does not belong to the cluster"), "{text}");
     let text = refused(WorkerConfig { masters: vec![], ..config.clone() }).await;
     assert!(text.contains("masters"), "{text}");
 

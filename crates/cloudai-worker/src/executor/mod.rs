@@ -21,9 +21,18 @@ pub struct Start {
 
 #[derive(Clone, PartialEq, Debug)]
 pub enum ExecutorEvent {
-    Started { attempt: AttemptId, started: Timestamp },
+    Started {
+        attempt: AttemptId,
+        started: Timestamp,
+    },
     /// `container`: something is left, which `remove` takes away. The log is complete.
-    Ended { attempt: AttemptId, reason: EndReason, started: Timestamp, ended: Timestamp, container: bool },
+    Ended {
+        attempt: AttemptId,
+        reason: EndReason,
+        started: Timestamp,
+        ended: Timestamp,
+        container: bool,
+    },
 }
 
 impl From<ExecutorEvent> for Input {

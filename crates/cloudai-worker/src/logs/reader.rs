@@ -35,7 +35,10 @@ pub struct LogReader {
 }
 
 impl LogReader {
-    pub(super) async fn open(path: PathBuf, progress: Option<watch::Receiver<Progress>>) -> Result<LogReader, OpenError> {
+    pub(super) async fn open(
+        path: PathBuf,
+        progress: Option<watch::Receiver<Progress>>,
+    ) -> Result<LogReader, OpenError> {
         let mut reader = LogReader { path, file: None, at: MAGIC.len() as u64, progress };
         if !reader.try_open()? && reader.progress.is_none() {
             return Err(OpenError::NotFound);

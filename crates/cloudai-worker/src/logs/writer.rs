@@ -41,7 +41,11 @@ struct Cut {
 }
 
 impl LogWriter {
-    pub(super) fn open(store: Arc<Inner>, attempt: AttemptId, progress: watch::Sender<Progress>) -> io::Result<LogWriter> {
+    pub(super) fn open(
+        store: Arc<Inner>,
+        attempt: AttemptId,
+        progress: watch::Sender<Progress>,
+    ) -> io::Result<LogWriter> {
         let mut writer = LogWriter {
             store,
             attempt,
@@ -108,11 +112,16 @@ impl LogWriter {
 
     /// Nothing follows. `ended_ms`: milliseconds since the epoch, decides which logs are old.
     pub fn finish(mut self, ended_ms: u64) {
+        self.conclude(ended_ms);
+    }
+
+    fn conclude(&mut self, ended_ms: u64) {
         let mut out = vec![];
         if let Some(cut) = self.cut.take() {
             let time_ns = cut.tail.front().map_or(ended_ms * 1_000_000, |f| f.time_ns);
             if cut.left_out_bytes > 0 {
-                Frame::marker(time_ns, format!("cloudai: {} bytes are left out here", cut.left_out_bytes)).push_to(&mut out);
+                Frame::marker(time_ns, format!("cloudai: {} bytes are left out here", cut.left_out_bytes))
+                    .push_to(&mut out);
             }
             cut.tail.iter().for_each(|f| f.push_to(&mut out));
         }
@@ -121,10 +130,6 @@ impl LogWriter {
             // An empty log is a log: its reader is told that there was no output.
             self.create();
         }
-        self.conclude(ended_ms);
-    }
-
-    fn conclude(&mut self, ended_ms: u64) {
         self.finished = true;
         self.store.on_finished(self.attempt, ended_ms, self.bytes);
         self.publish(true);

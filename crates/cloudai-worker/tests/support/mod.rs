@@ -1,7 +1,7 @@
 //! A master in this process, as far as a worker sees one: real TLS, real gRPC, a table of attempts instead of Raft.
 
-// Each test file uses its own part of this.
-#![allow(dead_code)]
+// Each test file uses its own part of this, and a failure here is a failed test.
+#![allow(dead_code, clippy::unwrap_used)]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
@@ -72,6 +72,8 @@ pub struct Upload {
     pub complete: bool,
 }
 
+type Outbound = Arc<Mutex<Option<mpsc::Sender<Result<pb::LeaderMessage, Status>>>>>;
+
 /// One fake master.
 pub struct Master {
     pub cluster: Arc<Cluster>,
@@ -80,7 +82,7 @@ pub struct Master {
     pub acks_heartbeats: Arc<AtomicBool>,
     pub acks_reports: Arc<AtomicBool>,
     hint: Arc<Mutex<String>>,
-    session: Arc<Mutex<Option<mpsc::Sender<Result<pb::LeaderMessage, Status>>>>>,
+    session: Outbound,
     connections: Connections,
     task: tokio::task::JoinHandle<()>,
 }
@@ -88,7 +90,8 @@ pub struct Master {
 impl Cluster {
     pub fn new() -> Arc<Cluster> {
         cloudai_net::install_crypto_provider();
-        let seed = now().0.to_le_bytes();
+        // Random: tests that begin in one millisecond share an engine, and must not share a cluster.
+        let seed = JoinSecret::generate().as_bytes()[..8].try_into().unwrap();
         let ca = CertificateAuthority::create(ClusterId::from_bytes(seed), now()).unwrap();
         let table = Mutex::new(Table { index: 10, ..Table::default() });
         Arc::new(Cluster { ca, dir: tempfile::tempdir().unwrap(), table, changes: watch::channel(0).0 })
@@ -118,7 +121,10 @@ impl Cluster {
         };
         if tokio::time::timeout(PATIENCE, waiting).await.is_err() {
             let table = self.table.lock().unwrap();
-            panic!("waited in vain until {what}; live: {:?}; ended: {:?}; phases: {:?}", table.live, table.ended, table.phases);
+            panic!(
+                "waited in vain until {what}; live: {:?}; ended: {:?}; phases: {:?}",
+                table.live, table.ended, table.phases
+            );
         }
     }
 
@@ -268,7 +274,7 @@ struct Service {
     acks_heartbeats: Arc<AtomicBool>,
     acks_reports: Arc<AtomicBool>,
     hint: Arc<Mutex<String>>,
-    session: Arc<Mutex<Option<mpsc::Sender<Result<pb::LeaderMessage, Status>>>>>,
+    session: Outbound,
 }
 
 impl Service {
@@ -330,7 +336,8 @@ impl Dispatch for Service {
         let mut inbound = request.into_inner();
         let (out, rx) = mpsc::channel(1_024);
         let send = |kind| out.try_send(Ok(pb::LeaderMessage { kind: Some(kind) }));
-        let Some(pb::WorkerMessage { kind: Some(pb::worker_message::Kind::Hello(hello)) }) = inbound.message().await? else {
+        let Some(pb::WorkerMessage { kind: Some(pb::worker_message::Kind::Hello(hello)) }) = inbound.message().await?
+        else {
             return Err(Status::invalid_argument("no hello"));
         };
         if !self.leads.load(SeqCst) {
@@ -356,7 +363,8 @@ impl Dispatch for Service {
         let _ = send(Kind::FullSet(self.full_set()));
         *self.session.lock().unwrap() = Some(out.clone());
         self.cluster.changed();
-        let (cluster, heartbeats, acks) = (self.cluster.clone(), self.acks_heartbeats.clone(), self.acks_reports.clone());
+        let (cluster, heartbeats, acks) =
+            (self.cluster.clone(), self.acks_heartbeats.clone(), self.acks_reports.clone());
         // Weak: when the test drops the session, the stream ends.
         let out = out.downgrade();
         tokio::spawn(async move {
@@ -392,7 +400,8 @@ impl Dispatch for Service {
         let mut inbound = request.into_inner();
         while let Some(message) = inbound.message().await? {
             let mut table = self.cluster.table.lock().unwrap();
-            let upload = table.uploads.get_mut(&message.stream_id).ok_or_else(|| Status::not_found("no such stream"))?;
+            let upload =
+                table.uploads.get_mut(&message.stream_id).ok_or_else(|| Status::not_found("no such stream"))?;
             for f in &message.frames {
                 match f.source() {
                     pb::log_frame::Source::Stdout => upload.stdout.extend_from_slice(&f.data),
@@ -421,7 +430,8 @@ impl Dispatch for Service {
             }
             table.token_key = Some(csr.key_digest());
         }
-        let issued = self.cluster.ca.issue(&csr, Role::Worker, &request.name, &[], limits::LEAF_VALIDITY, now()).unwrap();
+        let issued =
+            self.cluster.ca.issue(&csr, Role::Worker, &request.name, &[], limits::LEAF_VALIDITY, now()).unwrap();
         Ok(Response::new(pb::JoinReply {
             cert_pem: issued.chain_pem,
             ca_pem: self.cluster.ca.certificate_pem().to_owned(),
@@ -486,5 +496,10 @@ impl Drop for Worker {
 }
 
 pub fn command(words: &str) -> JobSpec {
-    JobSpec { image: "noop".into(), command: words.split(' ').map(str::to_owned).collect(), count: 1, ..Default::default() }
+    JobSpec {
+        image: "noop".into(),
+        command: words.split(' ').map(str::to_owned).collect(),
+        count: 1,
+        ..Default::default()
+    }
 }

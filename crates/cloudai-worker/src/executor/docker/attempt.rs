@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use cloudai_agent::Signal;
 use cloudai_types::{AttemptId, EndReason, ReasonKind, Timestamp};
@@ -12,14 +12,15 @@ use tokio::task::JoinHandle;
 use super::body::{self, Machine};
 use super::endings::Died;
 use super::faults::Fault;
-use super::log_stream::{self, Followed};
+use super::log_stream::{self, Control, Followed};
 use super::{Shared, UNPOISONED, kernel_log, labels, pulls};
 use crate::clock;
 use crate::executor::{ExecutorEvent, Start};
 use crate::logs::{Frame, LogWriter};
 
-/// How long an ending waits for the rest of its log.
-const LOG_REST: Duration = Duration::from_secs(5);
+/// An ending waits for the rest of its log while it comes: this long without any, and so long at most.
+const LOG_SILENCE: Duration = Duration::from_secs(5);
+const LOG_REST: Duration = Duration::from_secs(60);
 /// A pull and a create may race with someone who removes the image.
 const CREATES_MAX: u32 = 3;
 
@@ -82,7 +83,7 @@ pub fn adopt(shared: Arc<Shared>, attempt: AttemptId, id: String, started: Times
 /// Fetches the rest of the log of a container that ended while no worker ran.
 pub async fn finish_adopted_log(shared: Arc<Shared>, attempt: AttemptId, id: String) {
     if let Some(writer) = open_log(&shared, attempt) {
-        let followed = log_stream::copy(&shared, &id, writer, false).await;
+        let followed = log_stream::copy(&shared, &id, writer, false, &Control::default()).await;
         followed.writer.finish(clock::wall().0);
     }
 }
@@ -164,7 +165,9 @@ async fn bring_up(shared: &Arc<Shared>, start: &Start, mut signals: Signals) -> 
         match shared.engine.start(&id).await.map_err(|e| Fault::of(&e)) {
             Ok(()) => return Ok(Running { id, started: clock::wall(), died }),
             Err(Fault::NoInit) if shared.has_init.swap(false, Relaxed) => {
-                tracing::warn!("the container engine has no init program: tasks get SIGTERM directly, and may ignore it");
+                tracing::warn!(
+                    "the container engine has no init program: tasks get SIGTERM directly, and may ignore it"
+                );
                 shared.endings.forget(attempt);
                 if let Err(error) = shared.engine.remove(&id).await {
                     return Err(NeverRan { reason: Fault::of(&error).into_reason(&name), container: true });
@@ -195,7 +198,8 @@ async fn meet_namesake(shared: &Shared, start: &Start, name: &str) -> Result<Nam
     let labels = seen.config.and_then(|c| c.labels).unwrap_or_default();
     let is_ours = labels.get(labels::CLUSTER) == Some(&shared.options.cluster)
         && labels.get(labels::WORKER) == Some(&shared.options.worker)
-        && labels::read(&labels).is_some_and(|o| o.attempt == start.attempt && o.assigned_index == start.assigned_index);
+        && labels::read(&labels)
+            .is_some_and(|o| o.attempt == start.attempt && o.assigned_index == start.assigned_index);
     if !is_ours {
         shared.endings.forget(start.attempt);
         let text = format!("a container named {name} is there that this worker did not make; remove it");
@@ -234,9 +238,10 @@ async fn see_through(
     mut signals: Signals,
 ) {
     let Running { id, started, mut died } = running;
+    let control = Control::default();
     let log: Option<Log> = writer.map(|writer| {
-        let (shared, id) = (shared.clone(), id.clone());
-        shared.tasks.clone().spawn(async move { log_stream::copy(&shared, &id, writer, true).await })
+        let (shared, id, control) = (shared.clone(), id.clone(), control.clone());
+        shared.tasks.clone().spawn(async move { log_stream::copy(&shared, &id, writer, true, &control).await })
     });
     signals.mark_changed();
     let mut died = loop {
@@ -260,7 +265,7 @@ async fn see_through(
     if died.exit_code == Some(137) && !died.out_of_memory && signals.borrow().is_none() {
         died.out_of_memory = was_out_of_memory(shared, &id).await;
     }
-    let init_failure = finish_log(log, died.at).await;
+    let init_failure = finish_log(log, &control, died.at).await;
     end(shared, attempt, reason_of(&died, init_failure), started, died.at, true);
 }
 
@@ -275,25 +280,29 @@ async fn was_out_of_memory(shared: &Shared, id: &str) -> bool {
     tokio::task::spawn_blocking(move || kernel_log::killed_for_memory(&id)).await.unwrap_or(false)
 }
 
-async fn finish_log(log: Option<Log>, ended: Timestamp) -> Option<String> {
+async fn finish_log(log: Option<Log>, control: &Control, ended: Timestamp) -> Option<String> {
     let mut log = log?;
-    match tokio::time::timeout(LOG_REST, &mut log).await {
-        Ok(Ok(Some(mut followed))) => {
-            if !followed.complete {
-                let text = "cloudai: the engine's log broke off here; something may be missing";
-                followed.writer.append(vec![Frame::marker(ended.0 * 1_000_000, text)]);
-            }
-            followed.writer.finish(ended.0);
-            followed.init_failure
+    let begun = Instant::now();
+    let mut copied = control.copied.load(Relaxed);
+    let followed = loop {
+        if let Ok(done) = tokio::time::timeout(LOG_SILENCE, &mut log).await {
+            break done;
         }
-        // With the task goes the writer, which ends the log.
-        Ok(Ok(None) | Err(_)) => None,
-        Err(_) => {
+        let so_far = control.copied.load(Relaxed);
+        if so_far == copied || begun.elapsed() > LOG_REST {
             tracing::warn!("the engine does not end the log of a container that has ended; the log is cut there");
-            log.abort();
-            None
+            control.enough.cancel();
         }
+        copied = so_far;
+    };
+    // Without a value the task was ended from outside, and the writer with it.
+    let mut followed = followed.ok().flatten()?;
+    if !followed.complete {
+        let text = "cloudai: the engine's log broke off here; something may be missing";
+        followed.writer.append(vec![Frame::marker(ended.0 * 1_000_000, text)]);
     }
+    followed.writer.finish(ended.0);
+    followed.init_failure
 }
 
 pub fn reason_of(died: &Died, init_failure: Option<String>) -> EndReason {

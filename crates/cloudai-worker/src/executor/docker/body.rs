@@ -118,7 +118,8 @@ mod tests {
     #[test]
     fn nothing_is_privileged_and_the_task_knows_who_it_is() {
         let env = BTreeMap::from([("CLOUDAI_JOB".to_owned(), "forged".to_owned()), ("A".to_owned(), "b=c".to_owned())]);
-        let body = body(JobSpec { image: "i".into(), env, command: vec!["a".into(), "b c".into()], ..Default::default() });
+        let body =
+            body(JobSpec { image: "i".into(), env, command: vec!["a".into(), "b c".into()], ..Default::default() });
         let env = body.env.unwrap();
         assert!(env.contains(&"A=b=c".to_owned()));
         let job = env.iter().rfind(|e| e.starts_with("CLOUDAI_JOB=")).unwrap();

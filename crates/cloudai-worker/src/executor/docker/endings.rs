@@ -111,7 +111,9 @@ pub fn listen(shared: &Arc<Shared>) {
             if !is_first {
                 match reconcile(&shared).await {
                     Ok(()) => backoff.reset(),
-                    Err(error) => tracing::warn!(%error, "the container engine does not answer; tasks go on as they are"),
+                    Err(error) => {
+                        tracing::warn!(%error, "the container engine does not answer; tasks go on as they are")
+                    }
                 }
             }
             is_first = false;
@@ -159,7 +161,9 @@ fn on_event(shared: &Shared, event: &EventMessage) {
             let exit_code = attributes.get("exitCode").and_then(|c| c.parse().ok());
             let nanos = event.time_nano.and_then(|n| u64::try_from(n).ok());
             let at = nanos.map_or_else(clock::wall, |n| Timestamp(n / 1_000_000));
-            shared.endings.on_died(attempt, Died { exit_code: Some(exit_code.unwrap_or(-1)), out_of_memory: false, at });
+            shared
+                .endings
+                .on_died(attempt, Died { exit_code: Some(exit_code.unwrap_or(-1)), out_of_memory: false, at });
         }
         Some(_) | None => {}
     }

@@ -9,8 +9,8 @@ use bollard::Docker;
 use bollard::errors::Error;
 use bollard::models::{ContainerCreateBody, ContainerInspectResponse, ContainerSummary};
 use bollard::query_parameters::{
-    CreateContainerOptions, InspectContainerOptions, KillContainerOptions, ListContainersOptions, RemoveContainerOptions,
-    StartContainerOptions,
+    CreateContainerOptions, InspectContainerOptions, KillContainerOptions, ListContainersOptions,
+    RemoveContainerOptions, StartContainerOptions,
 };
 use cloudai_agent::Signal;
 use cloudai_telemetry::WorkerMetrics;
@@ -76,7 +76,8 @@ impl Engine {
 
     /// All containers of one worker, whatever their state.
     pub async fn list(&self, cluster: &str, worker: &str) -> Result<Vec<ContainerSummary>, Error> {
-        let options = ListContainersOptions { all: true, filters: Some(label_filter(cluster, worker)), ..Default::default() };
+        let options =
+            ListContainersOptions { all: true, filters: Some(label_filter(cluster, worker)), ..Default::default() };
         self.timed("list", self.docker.list_containers(Some(options))).await
     }
 

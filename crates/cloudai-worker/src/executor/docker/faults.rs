@@ -46,7 +46,9 @@ impl Fault {
         match self {
             Fault::NoSuchImage => EndReason::new(ReasonKind::ImageNotFound, format!("no image '{image}' was found")),
             Fault::Program(said) => EndReason::new(ReasonKind::StartFailed, said),
-            Fault::Request(said) => EndReason::new(ReasonKind::Rejected, format!("the engine refuses the request: {said}")),
+            Fault::Request(said) => {
+                EndReason::new(ReasonKind::Rejected, format!("the engine refuses the request: {said}"))
+            }
             Fault::NoSuchContainer => EndReason::new(ReasonKind::EngineError, "the container has vanished"),
             Fault::NameTaken => EndReason::new(ReasonKind::EngineError, "another container has this attempt's name"),
             Fault::NotRunning => EndReason::new(ReasonKind::EngineError, "the container is being removed"),
@@ -59,7 +61,14 @@ impl Fault {
 /// What the container runtime says when the command is not there, is no program, or may not be run.
 fn is_about_the_program(said: &str) -> bool {
     let start = said.contains("oci runtime") || said.contains("starting container process") || said.contains("exec:");
-    let fault = ["executable file not found", "no such file or directory", "permission denied", "exec format error", "is a directory", "not a directory"];
+    let fault = [
+        "executable file not found",
+        "no such file or directory",
+        "permission denied",
+        "exec format error",
+        "is a directory",
+        "not a directory",
+    ];
     (start && fault.iter().any(|f| said.contains(f))) || said.contains("no command specified")
 }
 
@@ -72,7 +81,14 @@ pub fn of_pull(error: &Error, image: &str) -> EndReason {
     };
     let said = message.to_ascii_lowercase();
     // "no such host" is about the registry: it must not be taken for the image.
-    let absent = ["manifest unknown", "not found", "does not exist", "pull access denied", "no such image", "invalid reference format"];
+    let absent = [
+        "manifest unknown",
+        "not found",
+        "does not exist",
+        "pull access denied",
+        "no such image",
+        "invalid reference format",
+    ];
     let network = ["no such host", "dial tcp", "i/o timeout", "connection refused", "tls"];
     let is_absent = absent.iter().any(|w| said.contains(w)) && !network.iter().any(|w| said.contains(w));
     let kind = if is_absent { ReasonKind::ImageNotFound } else { ReasonKind::ImagePullFailed };

@@ -1,10 +1,14 @@
 //! From the engine's log of a container to ours. Comes in: the engine's stream, each piece with its time. Goes out: frames in a
 //! [`LogWriter`], and what the init program said if it could not run the command.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+
 use bollard::container::LogOutput;
 use bollard::query_parameters::LogsOptions;
 use bytes::Bytes;
 use futures::StreamExt;
+use tokio_util::sync::CancellationToken;
 
 use super::{Shared, engine};
 use crate::logs::{Frame, LogWriter, Source};
@@ -22,8 +26,17 @@ pub struct Followed {
     pub complete: bool,
 }
 
+/// Says how a copy goes on, and can end it.
+#[derive(Clone, Default)]
+pub struct Control {
+    /// Pieces copied so far.
+    pub copied: Arc<AtomicUsize>,
+    /// Whatever is copied by then is all.
+    pub enough: CancellationToken,
+}
+
 /// Copies until the container has ended. With `follow: false`: what is there.
-pub async fn copy(shared: &Shared, id: &str, mut writer: LogWriter, follow: bool) -> Followed {
+pub async fn copy(shared: &Shared, id: &str, mut writer: LogWriter, follow: bool, control: &Control) -> Followed {
     let begun = writer.last_time_ns();
     // The engine counts in whole seconds here; what we have already is left out below.
     let since = begun.map_or(0, |ns| i32::try_from(ns / 1_000_000_000).unwrap_or(0));
@@ -32,7 +45,16 @@ pub async fn copy(shared: &Shared, id: &str, mut writer: LogWriter, follow: bool
     let mut init_failure = None;
     let mut count = 0usize;
     let mut complete = true;
-    while let Some(batch) = pieces.next().await {
+    loop {
+        let batch = tokio::select! {
+            batch = pieces.next() => batch,
+            () = control.enough.cancelled() => {
+                complete = false;
+                None
+            }
+        };
+        let Some(batch) = batch else { break };
+        control.copied.fetch_add(batch.len(), Relaxed);
         let mut frames = Vec::with_capacity(batch.len());
         for piece in batch {
             match piece {
@@ -74,7 +96,8 @@ fn frame_of(piece: LogOutput) -> Frame {
 
 fn split_time(bytes: &Bytes) -> (u64, Bytes) {
     let split = bytes.iter().take(40).position(|b| *b == b' ');
-    let time = split.and_then(|at| std::str::from_utf8(&bytes[..at]).ok().and_then(engine::nanoseconds).map(|t| (at, t)));
+    let time =
+        split.and_then(|at| std::str::from_utf8(&bytes[..at]).ok().and_then(engine::nanoseconds).map(|t| (at, t)));
     match time {
         Some((at, time_ns)) => (time_ns, bytes.slice(at + 1..)),
         None => (crate::clock::wall().0 * 1_000_000, bytes.clone()),

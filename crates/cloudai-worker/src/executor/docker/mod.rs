@@ -96,7 +96,8 @@ impl DockerExecutor {
     ) -> Result<(DockerExecutor, Vec<Found>), ConnectError> {
         let mounts = AllowedMounts::resolve(&options.allowed_mounts)
             .map_err(|(path, source)| ConnectError::Mount { path, source })?;
-        let engine = Engine::connect(&options.socket, metrics).await.map_err(|e| ConnectError::Engine(e.to_string()))?;
+        let engine =
+            Engine::connect(&options.socket, metrics).await.map_err(|e| ConnectError::Engine(e.to_string()))?;
         let shared = Arc::new(Shared {
             endings: Endings::default(),
             pulls: Pulls::default(),

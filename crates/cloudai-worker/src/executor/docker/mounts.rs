@@ -24,7 +24,8 @@ impl AllowedMounts {
 
     fn check_one(&self, wanted: &spec::Mount) -> Result<Mount, String> {
         let source = &wanted.source;
-        let refused = || format!("mount {source}: this worker does not allow it; its operator lists paths in allowed_mounts");
+        let refused =
+            || format!("mount {source}: this worker does not allow it; its operator lists paths in allowed_mounts");
         let resolved = match Path::new(source).canonicalize() {
             Ok(p) => p,
             // Whether a path exists is nobody's business where it is not allowed.
