@@ -7,8 +7,16 @@ use crate::settings::GlobalFlags;
 
 /// Runs containers on many machines, with masters that survive each other.
 #[derive(Debug, Parser)]
-#[command(name = "cloudai", version, disable_help_subcommand = true, subcommand_required = true, arg_required_else_help = true)]
-#[command(after_help = "Topics: cloudai help exit-codes | environment | job-file\nFirst steps: cloudai dev, then cloudai run IMAGE -- CMD")]
+#[command(
+    name = "cloudai",
+    version,
+    disable_help_subcommand = true,
+    subcommand_required = true,
+    arg_required_else_help = true
+)]
+#[command(
+    after_help = "Topics: cloudai help exit-codes | environment | job-file\nFirst steps: cloudai dev, then cloudai run IMAGE -- CMD"
+)]
 pub struct Cli {
     #[command(flatten)]
     pub global: GlobalFlags,

@@ -272,9 +272,13 @@ mod tests {
 
     #[test]
     fn a_refusal_keeps_the_masters_words() {
-        let info = ErrorInfo::new(ErrorKind::Ambiguous, "'a' is ambiguous").with_candidates(vec!["ab".into(), "ac".into()]);
+        let info =
+            ErrorInfo::new(ErrorKind::Ambiguous, "'a' is ambiguous").with_candidates(vec!["ab".into(), "ac".into()]);
         let f = Failure::from(CallError::Refused(Box::new(info)));
-        assert_eq!((f.code, f.text().as_str()), (Code::Conflict, "error: 'a' is ambiguous\nnext:  name one of: ab, ac"));
+        assert_eq!(
+            (f.code, f.text().as_str()),
+            (Code::Conflict, "error: 'a' is ambiguous\nnext:  name one of: ab, ac")
+        );
     }
 
     #[test]

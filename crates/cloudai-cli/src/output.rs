@@ -54,7 +54,8 @@ pub fn write_view(format: Format, view: &impl View, out: &mut dyn Write) -> Resu
             }
         }
         Format::Yaml => {
-            let text = serde_saphyr::to_string(view).map_err(|e| Failure::failed("the output cannot be written as YAML").why(e))?;
+            let text = serde_saphyr::to_string(view)
+                .map_err(|e| Failure::failed("the output cannot be written as YAML").why(e))?;
             out.write_all(text.as_bytes())?;
             if !text.ends_with('\n') {
                 writeln!(out)?;

@@ -15,19 +15,47 @@ use crate::output::Format;
 #[derive(Debug, Clone, Default, clap::Args)]
 pub struct GlobalFlags {
     /// Masters' gRPC addresses, HOST:PORT with commas between
-    #[arg(long, global = true, env = "CLOUDAI_ADDR", value_delimiter = ',', value_name = "HOST:PORT,…", help_heading = "Connection")]
+    #[arg(
+        long,
+        global = true,
+        env = "CLOUDAI_ADDR",
+        value_delimiter = ',',
+        value_name = "HOST:PORT,…",
+        help_heading = "Connection"
+    )]
     pub addr: Vec<String>,
     /// Directory with key.pem, cert.pem and ca.pem
     #[arg(long, global = true, env = "CLOUDAI_IDENTITY", value_name = "DIR", help_heading = "Connection")]
     pub identity: Option<PathBuf>,
     /// CA certificates, when they are not in the identity directory
-    #[arg(long, global = true, env = "CLOUDAI_CACERT", value_name = "FILE", help_heading = "Connection", hide_short_help = true)]
+    #[arg(
+        long,
+        global = true,
+        env = "CLOUDAI_CACERT",
+        value_name = "FILE",
+        help_heading = "Connection",
+        hide_short_help = true
+    )]
     pub cacert: Option<PathBuf>,
     /// Client certificate, together with --client-key and --cacert
-    #[arg(long, global = true, env = "CLOUDAI_CLIENT_CERT", value_name = "FILE", help_heading = "Connection", hide_short_help = true)]
+    #[arg(
+        long,
+        global = true,
+        env = "CLOUDAI_CLIENT_CERT",
+        value_name = "FILE",
+        help_heading = "Connection",
+        hide_short_help = true
+    )]
     pub client_cert: Option<PathBuf>,
     /// Client key; readable by its owner only
-    #[arg(long, global = true, env = "CLOUDAI_CLIENT_KEY", value_name = "FILE", help_heading = "Connection", hide_short_help = true)]
+    #[arg(
+        long,
+        global = true,
+        env = "CLOUDAI_CLIENT_KEY",
+        value_name = "FILE",
+        help_heading = "Connection",
+        hide_short_help = true
+    )]
     pub client_key: Option<PathBuf>,
     /// How long a request goes from master to master before it gives up
     #[arg(long, global = true, env = "CLOUDAI_RETRY", value_parser = crate::times::parse_duration, value_name = "DURATION", help_heading = "Connection", hide_short_help = true)]
@@ -39,7 +67,14 @@ pub struct GlobalFlags {
     #[arg(long, short = 'o', global = true, env = "CLOUDAI_OUTPUT", value_enum, help_heading = "Common")]
     pub output: Option<Format>,
     /// Reads: everything acknowledged so far, or what one master knows now
-    #[arg(long, global = true, value_enum, value_name = "linearizable|stale", help_heading = "Common", hide_possible_values = true)]
+    #[arg(
+        long,
+        global = true,
+        value_enum,
+        value_name = "linearizable|stale",
+        help_heading = "Common",
+        hide_possible_values = true
+    )]
     pub consistency: Option<ConsistencyFlag>,
 }
 
@@ -80,9 +115,11 @@ impl Settings {
     fn overlay(flags: &GlobalFlags, file: SettingsFile) -> Result<Settings, Failure> {
         let format = match (flags.output, &file.output) {
             (Some(f), _) => f,
-            (None, Some(text)) => {
-                clap::ValueEnum::from_str(text, true).map_err(|_| Failure::invalid(format!("output = \"{text}\" in the settings file is none of table, json, jsonl, yaml")))?
-            }
+            (None, Some(text)) => clap::ValueEnum::from_str(text, true).map_err(|_| {
+                Failure::invalid(format!(
+                    "output = \"{text}\" in the settings file is none of table, json, jsonl, yaml"
+                ))
+            })?,
             (None, None) => Format::Table,
         };
         let separate = match (&flags.client_key, &flags.client_cert, &flags.cacert) {
@@ -93,7 +130,8 @@ impl Settings {
                     .next("give all three, or --identity DIR"));
             }
         };
-        let addresses: Vec<String> = if flags.addr.iter().any(|a| !a.trim().is_empty()) { flags.addr.clone() } else { file.addr };
+        let addresses: Vec<String> =
+            if flags.addr.iter().any(|a| !a.trim().is_empty()) { flags.addr.clone() } else { file.addr };
         Ok(Settings {
             addresses,
             identity: flags.identity.clone().or(file.identity),
@@ -118,8 +156,9 @@ impl Settings {
             (Some(dir), _) => Gathered { dir: dir.clone(), temporary: false },
             (None, Some(files)) => gather(files)?,
             (None, None) => {
-                return Err(Failure::new(crate::exit::Code::Auth, "unauthenticated", "no identity is given")
-                    .next("set CLOUDAI_IDENTITY to a directory with key.pem, cert.pem and ca.pem, or give --identity DIR"));
+                return Err(Failure::new(crate::exit::Code::Auth, "unauthenticated", "no identity is given").next(
+                    "set CLOUDAI_IDENTITY to a directory with key.pem, cert.pem and ca.pem, or give --identity DIR",
+                ));
             }
         };
         let mut options = ClientOptions::new(addresses, &gathered.dir);
@@ -178,11 +217,14 @@ fn read_file() -> Result<SettingsFile, Failure> {
         match std::fs::read_to_string(&path) {
             Ok(text) => {
                 return toml::from_str(&text).map_err(|e| {
-                    Failure::invalid(format!("the settings file {} is not valid", path.display())).why(e.to_string().trim_end())
+                    Failure::invalid(format!("the settings file {} is not valid", path.display()))
+                        .why(e.to_string().trim_end())
                 });
             }
             Err(e) if e.kind() == std::io::ErrorKind::NotFound && !required => {}
-            Err(e) => return Err(Failure::invalid(format!("the settings file {} cannot be read", path.display())).why(e)),
+            Err(e) => {
+                return Err(Failure::invalid(format!("the settings file {} cannot be read", path.display())).why(e));
+            }
         }
     }
     Ok(SettingsFile::default())
@@ -195,7 +237,8 @@ mod tests {
     #[test]
     fn flags_win_over_the_file_and_the_file_over_nothing() {
         let file: SettingsFile =
-            toml::from_str("addr = [\"a:1\", \"b:2\"]\nidentity = \"/id\"\nnamespace = \"lab\"\noutput = \"json\"\n").unwrap();
+            toml::from_str("addr = [\"a:1\", \"b:2\"]\nidentity = \"/id\"\nnamespace = \"lab\"\noutput = \"json\"\n")
+                .unwrap();
         let s = Settings::overlay(&GlobalFlags::default(), file.clone()).unwrap();
         assert_eq!((s.addresses.len(), s.namespace.as_str(), s.format), (2, "lab", Format::Json));
         let flags = GlobalFlags {

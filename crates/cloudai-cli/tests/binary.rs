@@ -1,6 +1,8 @@
 //! The binary as a user meets it, without a cluster: what it refuses, with which exit code, on which stream. With a cluster it is tested by
 //! the drills in `chaos-tests`.
 
+#![allow(clippy::unwrap_used)]
+
 use std::io::Read;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
@@ -127,7 +129,20 @@ fn masters_that_cannot_be_reached_are_named() {
     std::fs::create_dir(&tmp).unwrap();
     let file = |name: &str| format!("{identity}/{name}");
     let (key, cert, ca) = (file("key.pem"), file("cert.pem"), file("ca.pem"));
-    let apart = ["job", "list", "--addr", &address, "--client-key", &key, "--client-cert", &cert, "--cacert", &ca, "--retry", "300ms"];
+    let apart = [
+        "job",
+        "list",
+        "--addr",
+        &address,
+        "--client-key",
+        &key,
+        "--client-cert",
+        &cert,
+        "--cacert",
+        &ca,
+        "--retry",
+        "300ms",
+    ];
     let done = cloudai(&apart).env("TMPDIR", &tmp).output().unwrap();
     assert_eq!(done.status.code(), Some(6), "{}", String::from_utf8_lossy(&done.stderr));
     assert_eq!(std::fs::read_dir(&tmp).unwrap().count(), 0);
@@ -163,7 +178,15 @@ fn a_wrong_server_configuration_names_file_and_line() {
     let (code, _, err) = run(&["worker", "--config", &file]);
     assert_eq!(code, 2);
     assert!(err.contains("nowhere"), "{err}");
-    let (code, _, err) = run(&["worker", "--data-dir", dir.path().to_str().unwrap(), "--masters", "127.0.0.1:9", "--join", "cloudai-join-v1.x"]);
+    let (code, _, err) = run(&[
+        "worker",
+        "--data-dir",
+        dir.path().to_str().unwrap(),
+        "--masters",
+        "127.0.0.1:9",
+        "--join",
+        "cloudai-join-v1.x",
+    ]);
     assert_eq!(code, 2, "{err}");
     assert!(!err.contains("panicked"), "{err}");
 }

@@ -114,18 +114,18 @@ impl Tries {
     fn give_up(&mut self) -> CallError {
         let after = self.retry_for;
         let tried = self.tried.iter().cloned().collect();
-        let (last, kind): (String, fn(Duration, String, Vec<String>) -> CallError) = match &self.last {
-            Verdict::Final(info) => {
-                (info.sentence(), |after, last, tried| CallError::Unreachable { tried, after, last })
-            }
+        let (last, otherwise) = match &self.last {
             Verdict::Certificate(s) | Verdict::NotReached(s) | Verdict::Unknown(s) => {
-                (s.clone(), |after, last, tried| CallError::Unreachable { tried, after, last })
+                (s.clone(), CallError::Unreachable { tried, after, last: s.clone() })
             }
-            Verdict::NotLeader { said, .. } => (said.clone(), |after, last, _| CallError::NoLeader { after, last }),
-            Verdict::NoLeader(s) => (s.clone(), |after, last, _| CallError::NoLeader { after, last }),
-            Verdict::TooBusy(s) => (s.clone(), |after, last, _| CallError::TooBusy { after, last }),
+            // Final verdicts end a call where they come up.
+            Verdict::Final(info) => (info.sentence(), CallError::Unreachable { tried, after, last: info.sentence() }),
+            Verdict::NotLeader { said: s, .. } | Verdict::NoLeader(s) => {
+                (s.clone(), CallError::NoLeader { after, last: s.clone() })
+            }
+            Verdict::TooBusy(s) => (s.clone(), CallError::TooBusy { after, last: s.clone() }),
         };
-        if self.maybe_done { CallError::OutcomeUnknown { after, last } } else { kind(after, last, tried) }
+        if self.maybe_done { CallError::OutcomeUnknown { after, last } } else { otherwise }
     }
 }
 

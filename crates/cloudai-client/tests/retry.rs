@@ -1,5 +1,7 @@
 //! The client against masters that misbehave: fake Control services on loopback, behind the real TLS.
 
+#![allow(clippy::unwrap_used)]
+
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};

@@ -24,7 +24,11 @@ pub enum Setting {
 pub async fn run(settings: &Settings, args: &SetArgs) -> Result<(), Failure> {
     let (request, name) = match args.setting {
         Setting::ScorePolicy => {
-            let policy: ScorePolicy = args.value.replace('-', "_").parse().map_err(|e: cloudai_types::config::UnknownPolicy| Failure::invalid(e.to_string()))?;
+            let policy: ScorePolicy = args
+                .value
+                .replace('-', "_")
+                .parse()
+                .map_err(|e: cloudai_types::config::UnknownPolicy| Failure::invalid(e.to_string()))?;
             (SetConfigRequest { score_policy: Some(policy as i32) }, format!("score-policy {}", policy.name()))
         }
     };

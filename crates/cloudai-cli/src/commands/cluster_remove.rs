@@ -15,9 +15,14 @@ pub struct RemoveArgs {
 }
 
 pub async fn run(settings: &Settings, args: &RemoveArgs) -> Result<(), Failure> {
-    let reply = settings.client()?.remove_master(RemoveMasterRequest { master: args.master.clone() }).await.map_err(|e| {
-        let f = Failure::from(e);
-        if f.code == crate::exit::Code::OutcomeUnknown { f.next("`cloudai cluster members` shows whether it is still there") } else { f }
-    })?;
+    let reply =
+        settings.client()?.remove_master(RemoveMasterRequest { master: args.master.clone() }).await.map_err(|e| {
+            let f = Failure::from(e);
+            if f.code == crate::exit::Code::OutcomeUnknown {
+                f.next("`cloudai cluster members` shows whether it is still there")
+            } else {
+                f
+            }
+        })?;
     show(settings.format, &ChangeView::new(&args.master, "is removed", reply))
 }

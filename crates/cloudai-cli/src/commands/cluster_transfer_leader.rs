@@ -18,7 +18,11 @@ pub async fn run(settings: &Settings, args: &TransferArgs) -> Result<(), Failure
     let request = TransferLeaderRequest { to: args.to.clone().unwrap_or_default() };
     let reply = settings.client()?.transfer_leader(request).await.map_err(|e| {
         let f = Failure::from(e);
-        if f.code == crate::exit::Code::OutcomeUnknown { f.next("`cloudai cluster status` shows who leads now") } else { f }
+        if f.code == crate::exit::Code::OutcomeUnknown {
+            f.next("`cloudai cluster status` shows who leads now")
+        } else {
+            f
+        }
     })?;
     show(settings.format, &TransferView::from(reply))
 }

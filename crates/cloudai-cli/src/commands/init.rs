@@ -63,8 +63,12 @@ impl NewCluster {
     pub fn create(root: &Path) -> Result<Self, Failure> {
         let dir = root.join("ca");
         if dir.join(CertificateAuthority::KEY_FILE).exists() {
-            return Err(Failure::new(Code::Conflict, "conflict", format!("{} holds a cluster already", root.display()))
-                .next("use another directory; a second CA would make the first one's certificates worthless"));
+            return Err(Failure::new(
+                Code::Conflict,
+                "conflict",
+                format!("{} holds a cluster already", root.display()),
+            )
+            .next("use another directory; a second CA would make the first one's certificates worthless"));
         }
         let now = Timestamp(now_ms());
         let id = ClusterId::from_bytes(rand::random());
@@ -142,9 +146,11 @@ fn first_masters(names: &[String]) -> Result<Vec<FirstMaster>, Failure> {
     let mut all: Vec<FirstMaster> = vec![];
     for text in names {
         let (name, host) = text.split_once('=').unwrap_or((text, text));
-        cloudai_types::spec::check_name(name).map_err(|why| Failure::invalid(format!("the master's name '{name}' {why}")))?;
+        cloudai_types::spec::check_name(name)
+            .map_err(|why| Failure::invalid(format!("the master's name '{name}' {why}")))?;
         if host.is_empty() || ["ca", "admin"].contains(&name) || all.iter().any(|m| m.name == name) {
-            return Err(Failure::invalid(format!("'{text}' cannot be a master here")).why("a name may be given once, is neither ca nor admin, and its host is not empty"));
+            return Err(Failure::invalid(format!("'{text}' cannot be a master here"))
+                .why("a name may be given once, is neither ca nor admin, and its host is not empty"));
         }
         all.push(FirstMaster { name: name.to_owned(), host: host.to_owned(), ports: [7600, 7601, 7602] });
     }
@@ -175,15 +181,25 @@ impl View for InitView {
                 ("masters", configs.join("\n")),
             ],
         )?;
-        writeln!(out, "\nNext: carry each master's directory to its machine and start it there with `cloudai master --config …/master.toml`, then")?;
-        writeln!(out, "  export CLOUDAI_ADDR={}\n  export CLOUDAI_IDENTITY={}\n  cloudai cluster status", self.addr, self.admin_identity.display())
+        writeln!(
+            out,
+            "\nNext: carry each master's directory to its machine and start it there with `cloudai master --config …/master.toml`, then"
+        )?;
+        writeln!(
+            out,
+            "  export CLOUDAI_ADDR={}\n  export CLOUDAI_IDENTITY={}\n  cloudai cluster status",
+            self.addr,
+            self.admin_identity.display()
+        )
     }
 }
 
 pub fn run(args: &InitArgs, format: Format) -> Result<(), Failure> {
     let masters = first_masters(&args.names)?;
-    cloudai_types::spec::check_name(&args.admin).map_err(|why| Failure::invalid(format!("the administrator's name {why}")))?;
-    let root = std::path::absolute(&args.data_dir).map_err(|e| Failure::invalid("the data directory is not usable").why(e))?;
+    cloudai_types::spec::check_name(&args.admin)
+        .map_err(|why| Failure::invalid(format!("the administrator's name {why}")))?;
+    let root =
+        std::path::absolute(&args.data_dir).map_err(|e| Failure::invalid("the data directory is not usable").why(e))?;
     let cluster = NewCluster::create(&root)?;
     let admin = cluster.admin(&args.admin)?;
     let configs = (0..masters.len()).map(|i| cluster.master(&masters, i, None)).collect::<Result<Vec<_>, _>>()?;

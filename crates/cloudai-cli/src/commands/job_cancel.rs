@@ -31,7 +31,9 @@ impl View for CancelView {
         match (self.already_ended, self.stopping) {
             (true, _) => writeln!(out, "job {} had ended before; nothing was changed", self.id),
             (false, 0) => writeln!(out, "job {} is cancelled", self.id),
-            (false, n) => writeln!(out, "job {} is being cancelled: {} to stop first", self.id, count(n, "running task")),
+            (false, n) => {
+                writeln!(out, "job {} is being cancelled: {} to stop first", self.id, count(n, "running task"))
+            }
         }
     }
 }

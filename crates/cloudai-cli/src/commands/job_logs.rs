@@ -54,10 +54,14 @@ pub async fn run(settings: &Settings, args: &LogsArgs) -> Result<(), Failure> {
         }
         if args.how.follow {
             if job.count > FOLLOWED_MAX {
-                return Err(Failure::invalid(format!("job {id} has {} tasks, and at most {FOLLOWED_MAX} logs are followed at a time", job.count))
-                    .next(format!("follow one: cloudai task logs -f {id}/INDEX")));
+                return Err(Failure::invalid(format!(
+                    "job {id} has {} tasks, and at most {FOLLOWED_MAX} logs are followed at a time",
+                    job.count
+                ))
+                .next(format!("follow one: cloudai task logs -f {id}/INDEX")));
             }
-            let all: FuturesUnordered<_> = (0..job.count).map(|i| one(i, prefixed(&decoration, i, job.count))).collect();
+            let all: FuturesUnordered<_> =
+                (0..job.count).map(|i| one(i, prefixed(&decoration, i, job.count))).collect();
             return all.fold(Ok(()), |so_far, done| async { so_far.and(skip_missing(done)) }).await;
         }
         let mut from = 0;
@@ -111,7 +115,9 @@ impl Failure {
 /// Among many tasks, one without a log is no failure of the whole.
 fn skip_missing(done: Result<(), LogFailure>) -> Result<(), Failure> {
     match done {
-        Err(LogFailure::Call(CallError::Refused(info))) if matches!(info.kind(), ErrorKind::NotFound | ErrorKind::Unreachable) => {
+        Err(LogFailure::Call(CallError::Refused(info)))
+            if matches!(info.kind(), ErrorKind::NotFound | ErrorKind::Unreachable) =>
+        {
             say(format!("cloudai: {}", info.sentence()));
             Ok(())
         }

@@ -25,7 +25,11 @@ pub struct ShowArgs {
 
 pub async fn run(settings: &Settings, args: &ShowArgs) -> Result<(), Failure> {
     let client = settings.client()?;
-    let wanted = args.tasks.unwrap_or(if settings.format == Format::Table { limits::PAGE_ROWS_DEFAULT as u32 } else { DOCUMENT_TASKS });
+    let wanted = args.tasks.unwrap_or(if settings.format == Format::Table {
+        limits::PAGE_ROWS_DEFAULT as u32
+    } else {
+        DOCUMENT_TASKS
+    });
     let page = |left: u32| left.min(limits::PAGE_ROWS_MAX as u32);
     let request = GetJobRequest {
         namespace: settings.namespace.clone(),

@@ -21,7 +21,8 @@ pub async fn run(settings: &Settings, args: &SubmitArgs) -> Result<(), Failure> 
     let key = request.request_id.clone();
     let reply = settings.client()?.submit(request).await?;
     let id = JobId(reply.job_id).to_string();
-    if reply.duplicate {
+    // Without a key of the user's own, it was this very command that asked twice, around a change of leader.
+    if reply.duplicate && args.job.idempotency_key.is_some() {
         say(format!("the key {key} is known: this is the job of the first time"));
     }
     show(settings.format, &SubmittedView { id, duplicate: reply.duplicate, idempotency_key: key })

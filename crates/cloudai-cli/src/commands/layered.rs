@@ -12,9 +12,12 @@ pub fn load<T: DeserializeOwned>(file: Option<&Path>, overlay: Table) -> Result<
     let mut table = match file {
         None => Table::new(),
         Some(path) => {
-            let failed = |why: String| Failure::invalid(format!("the configuration file {} is not valid", path.display())).why(why);
-            let text = std::fs::read_to_string(path)
-                .map_err(|e| Failure::invalid(format!("the configuration file {} cannot be read", path.display())).why(e))?;
+            let failed = |why: String| {
+                Failure::invalid(format!("the configuration file {} is not valid", path.display())).why(why)
+            };
+            let text = std::fs::read_to_string(path).map_err(|e| {
+                Failure::invalid(format!("the configuration file {} cannot be read", path.display())).why(e)
+            })?;
             // Alone it may lack what flags give; every other mistake has a line here, and none after the merge.
             if let Err(e) = toml::from_str::<T>(&text)
                 && !e.message().contains("missing field")
@@ -26,7 +29,9 @@ pub fn load<T: DeserializeOwned>(file: Option<&Path>, overlay: Table) -> Result<
     };
     merge(&mut table, overlay);
     Value::Table(table).try_into().map_err(|e: toml::de::Error| {
-        Failure::invalid("the configuration is not complete").why(e.to_string().trim_end()).next("give it in the --config file, by flag or in the environment (`--help` lists them)")
+        Failure::invalid("the configuration is not complete")
+            .why(e.to_string().trim_end())
+            .next("give it in the --config file, by flag or in the environment (`--help` lists them)")
     })
 }
 

@@ -111,7 +111,14 @@ impl LogLines {
         Ok(())
     }
 
-    fn line(&self, source: Source, time_ms: u64, line: &[u8], out: &mut dyn Write, err: &mut dyn Write) -> io::Result<()> {
+    fn line(
+        &self,
+        source: Source,
+        time_ms: u64,
+        line: &[u8],
+        out: &mut dyn Write,
+        err: &mut dyn Write,
+    ) -> io::Result<()> {
         let text = String::from_utf8_lossy(line);
         if self.decoration.json {
             let stream = match source {
@@ -119,10 +126,15 @@ impl LogLines {
                 Source::Stderr => "stderr",
                 Source::Marker => "marker",
             };
-            let value = serde_json::json!({ "task": self.task, "time": rfc3339(time_ms), "stream": stream, "text": text });
+            let value =
+                serde_json::json!({ "task": self.task, "time": rfc3339(time_ms), "stream": stream, "text": text });
             return writeln!(out, "{value}");
         }
-        let time = if self.decoration.timestamps { format!("{} ", rfc3339(time_ms).unwrap_or("-".to_owned())) } else { String::new() };
+        let time = if self.decoration.timestamps {
+            format!("{} ", rfc3339(time_ms).unwrap_or("-".to_owned()))
+        } else {
+            String::new()
+        };
         let to: &mut dyn Write = if source == Source::Stderr { err } else { out };
         writeln!(to, "{}{time}{text}", self.decoration.prefix)
     }
@@ -146,7 +158,12 @@ mod tests {
 
     #[test]
     fn a_plain_log_is_the_programs_bytes_on_their_own_streams() {
-        let frames = [frame(Source::Stdout, "a"), frame(Source::Stderr, "oops"), frame(Source::Stdout, "b\nc"), frame(Source::Marker, "cut\n")];
+        let frames = [
+            frame(Source::Stdout, "a"),
+            frame(Source::Stderr, "oops"),
+            frame(Source::Stdout, "b\nc"),
+            frame(Source::Marker, "cut\n"),
+        ];
         assert_eq!(shown(Decoration::default(), &frames), ("ab\nc".into(), "oopscloudai: cut\n".into()));
     }
 
@@ -162,7 +179,10 @@ mod tests {
         let d = Decoration { json: true, ..Default::default() };
         let (out, err) = shown(d, &[frame(Source::Stderr, "x\n")]);
         let v: serde_json::Value = serde_json::from_str(&out).unwrap();
-        assert_eq!(v, serde_json::json!({"task": "abc/0", "time": "2026-09-21T14:13:20Z", "stream": "stderr", "text": "x"}));
+        assert_eq!(
+            v,
+            serde_json::json!({"task": "abc/0", "time": "2026-09-21T14:13:20Z", "stream": "stderr", "text": "x"})
+        );
         assert_eq!(err, "");
     }
 }

@@ -94,8 +94,23 @@ mod tests {
     fn flags_make_a_whole_configuration_and_win_over_a_file() {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("master.toml");
-        std::fs::write(&file, "name = \"m1\"\ndata_dir = \"/d\"\ngrpc_listen = \"127.0.0.1:1\"\n[raft]\nheartbeat_ms = 50\n").unwrap();
-        let parsed = Alone::try_parse_from(["x", "--config", file.to_str().unwrap(), "--grpc-listen", "127.0.0.1:2", "--masters", "a:1,b:2", "--join", "t"]).unwrap();
+        std::fs::write(
+            &file,
+            "name = \"m1\"\ndata_dir = \"/d\"\ngrpc_listen = \"127.0.0.1:1\"\n[raft]\nheartbeat_ms = 50\n",
+        )
+        .unwrap();
+        let parsed = Alone::try_parse_from([
+            "x",
+            "--config",
+            file.to_str().unwrap(),
+            "--grpc-listen",
+            "127.0.0.1:2",
+            "--masters",
+            "a:1,b:2",
+            "--join",
+            "t",
+        ])
+        .unwrap();
         let c = config(&parsed.args).unwrap();
         assert_eq!((c.name.as_str(), c.grpc_listen.as_str(), c.raft.heartbeat_ms), ("m1", "127.0.0.1:2", 50));
         let join = c.join.unwrap();

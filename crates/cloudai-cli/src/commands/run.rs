@@ -6,10 +6,11 @@ use std::time::Duration;
 
 use cloudai_client::{CallError, Client};
 use cloudai_proto::v1::{
-    AttemptInfo, CancelJobRequest, Consistency, ErrorInfo, ErrorKind, GetTaskRequest, JobState, JobSummary, LogsRequest, TaskInfo,
-    WaitJobRequest,
+    AttemptInfo, CancelJobRequest, Consistency, ErrorInfo, ErrorKind, GetTaskRequest, JobState, JobSummary,
+    LogsRequest, TaskInfo, WaitJobRequest,
 };
 use cloudai_types::JobId;
+use tokio::signal::unix::{SignalKind, signal};
 
 use crate::commands::log_lines::{Decoration, LogLines};
 use crate::commands::verdict;
@@ -66,6 +67,9 @@ async fn follow(client: &Client, namespace: &str, id: &str, decoration: Decorati
     let logs = logs(client, namespace, id, decoration);
     tokio::pin!(logs);
     let mut log_done = false;
+    // Listened to from here on without a gap.
+    let mut interrupted =
+        signal(SignalKind::interrupt()).map_err(|e| Failure::failed("Ctrl-C cannot be listened for").why(e))?;
     let mut interrupts = 0;
     let ended = loop {
         tokio::select! {
@@ -74,7 +78,7 @@ async fn follow(client: &Client, namespace: &str, id: &str, decoration: Decorati
                 done?;
                 log_done = true;
             }
-            _ = tokio::signal::ctrl_c() => {
+            _ = interrupted.recv() => {
                 interrupts += 1;
                 match on_interrupt(interrupts, client, namespace, id).await? {
                     Interrupt::Detach => return Err(Failure::silent(Code::Interrupted)),
@@ -86,7 +90,9 @@ async fn follow(client: &Client, namespace: &str, id: &str, decoration: Decorati
     if !log_done {
         match tokio::time::timeout(LOG_REST, &mut logs).await {
             Ok(done) => done?,
-            Err(_) => say(format!("cloudai: the rest of the log did not come; read it with `cloudai task logs {id}/0`")),
+            Err(_) => {
+                say(format!("cloudai: the rest of the log did not come; read it with `cloudai task logs {id}/0`"))
+            }
         }
     }
     Ok(ended)
@@ -105,7 +111,13 @@ async fn logs(client: &Client, namespace: &str, id: &str, decoration: Decoration
     Ok(())
 }
 
-async fn one_log(client: &Client, namespace: &str, id: &str, attempt: u32, decoration: Decoration) -> Result<(), Failure> {
+async fn one_log(
+    client: &Client,
+    namespace: &str,
+    id: &str,
+    attempt: u32,
+    decoration: Decoration,
+) -> Result<(), Failure> {
     let mut lines = LogLines::new(format!("{id}/0"), decoration);
     let mut had_ended = false;
     let mut pause = POLL;
@@ -189,7 +201,8 @@ enum Interrupt {
 }
 
 async fn on_interrupt(times: u32, client: &Client, namespace: &str, id: &str) -> Result<Interrupt, Failure> {
-    let reattach = format!("detached; job {id} goes on. Its log: cloudai job logs -f {id}; its end: cloudai job wait {id}");
+    let reattach =
+        format!("detached; job {id} goes on. Its log: cloudai job logs -f {id}; its end: cloudai job wait {id}");
     let terminal = std::io::stdin().is_terminal() && std::io::stderr().is_terminal();
     if times > 1 || !terminal {
         say(format!("\n{reattach}"));

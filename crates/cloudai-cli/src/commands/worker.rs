@@ -107,7 +107,8 @@ mod tests {
 
     #[test]
     fn flags_make_a_whole_configuration() {
-        let words = "x --data-dir /d --masters a:1,b:2 --executor noop --capacity cpu=4 --label zone=eu --allow-mount /data";
+        let words =
+            "x --data-dir /d --masters a:1,b:2 --executor noop --capacity cpu=4 --label zone=eu --allow-mount /data";
         let c = config(&Alone::try_parse_from(words.split(' ')).unwrap().args).unwrap();
         assert_eq!((c.masters.len(), c.labels["zone"].as_str(), c.allowed_mounts.len()), (2, "eu", 1));
         assert_eq!(c.executor, cloudai_worker::ExecutorKind::Noop);

@@ -9,8 +9,8 @@ use std::path::Path;
 use cloudai_types::resources::{parse_cpu, parse_size};
 use cloudai_types::spec::Mount;
 use cloudai_types::{JobSpec, OnDisconnect, Resources, limits};
-use serde::de::{self, Deserializer, Visitor};
 use serde::Deserialize;
+use serde::de::{self, Deserializer, Visitor};
 
 use crate::exit::Failure;
 
@@ -130,7 +130,9 @@ pub fn parse_mount(text: &str) -> Result<Mount, String> {
         Some((source, target)) if !source.is_empty() && !target.is_empty() && !target.contains(':') => {
             Ok(Mount { source: source.to_owned(), target: target.to_owned() })
         }
-        Some(_) | None => Err(format!("'{text}' is no mount: write SOURCE:TARGET, both absolute; mounts are read-only")),
+        Some(_) | None => {
+            Err(format!("'{text}' is no mount: write SOURCE:TARGET, both absolute; mounts are read-only"))
+        }
     }
 }
 

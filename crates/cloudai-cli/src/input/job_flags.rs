@@ -88,7 +88,8 @@ pub fn request(flags: &JobFlags, many: &ManyFlags, namespace: &str) -> Result<Su
     };
     overlay(flags, many, &mut spec)?;
     if spec.image.is_empty() {
-        return Err(Failure::invalid("no image is named").next("write `cloudai job submit IMAGE -- CMD`, or -f FILE with `image:` in it"));
+        return Err(Failure::invalid("no image is named")
+            .next("write `cloudai job submit IMAGE -- CMD`, or -f FILE with `image:` in it"));
     }
     let namespace = if namespace.is_empty() { file_namespace.unwrap_or_default() } else { namespace.to_owned() };
     if !namespace.is_empty() {
@@ -123,7 +124,8 @@ fn overlay(flags: &JobFlags, many: &ManyFlags, spec: &mut cloudai_types::JobSpec
             Some((k, v)) => (k.to_owned(), v.to_owned()),
             None => {
                 let value = std::env::var(text).map_err(|_| {
-                    Failure::invalid(format!("the variable {text} of --env {text} is not set here")).next("write --env KEY=VALUE")
+                    Failure::invalid(format!("the variable {text} of --env {text} is not set here"))
+                        .next("write --env KEY=VALUE")
                 })?;
                 (text.clone(), value)
             }
@@ -168,7 +170,12 @@ mod tests {
 
     #[test]
     fn a_wrong_spec_names_its_faults_and_ends_with_2() {
-        let flags = JobFlags { image: Some("busybox".into()), priority: Some(5000), name: Some("a b".into()), ..Default::default() };
+        let flags = JobFlags {
+            image: Some("busybox".into()),
+            priority: Some(5000),
+            name: Some("a b".into()),
+            ..Default::default()
+        };
         let f = request(&flags, &ManyFlags::default(), "").unwrap_err();
         assert_eq!(f.code.number(), 2);
         assert!(f.why.contains("name:") && f.why.contains("priority:"), "{}", f.why);

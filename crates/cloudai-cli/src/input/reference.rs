@@ -14,7 +14,8 @@ pub struct TaskRef {
 
 pub fn task(text: &str) -> Result<TaskRef, Failure> {
     let wrong = || {
-        Failure::invalid(format!("'{text}' is no task")).next("write JOB/INDEX, for example 3gk7q2zx/0; `cloudai job list` shows the jobs")
+        Failure::invalid(format!("'{text}' is no task"))
+            .next("write JOB/INDEX, for example 3gk7q2zx/0; `cloudai job list` shows the jobs")
     };
     let (job, rest) = match text.split_once('/') {
         Some((job, rest)) => (job, Some(rest)),

@@ -17,7 +17,12 @@ pub struct ChangeView {
 
 impl ChangeView {
     pub fn new(name: impl Into<String>, change: &'static str, reply: cloudai_proto::v1::ChangeReply) -> Self {
-        ChangeView { name: name.into(), change, index: reply.index, note: (!reply.note.is_empty()).then_some(reply.note) }
+        ChangeView {
+            name: name.into(),
+            change,
+            index: reply.index,
+            note: (!reply.note.is_empty()).then_some(reply.note),
+        }
     }
 }
 

@@ -51,8 +51,18 @@ impl View for MemberList {
         for m in &self.0 {
             let role = if m.leader { format!("{}, leader", m.role) } else { m.role.to_owned() };
             let lag = m.lag_entries.map_or("-".to_owned(), |l| l.to_string());
-            let heard = m.heard_ago.map_or("-".to_owned(), |s| format!("{} ago", crate::times::duration((s * 1000.0) as u64)));
-            columns.row([m.id.to_string(), m.name.clone(), role, lag, heard, m.grpc.clone(), m.http.clone(), m.raft.clone()]);
+            let heard =
+                m.heard_ago.map_or("-".to_owned(), |s| format!("{} ago", crate::times::duration((s * 1000.0) as u64)));
+            columns.row([
+                m.id.to_string(),
+                m.name.clone(),
+                role,
+                lag,
+                heard,
+                m.grpc.clone(),
+                m.http.clone(),
+                m.raft.clone(),
+            ]);
         }
         columns.write(out)
     }
@@ -141,7 +151,10 @@ impl View for StatusView {
                 ("applied", self.applied_index.to_string()),
                 ("masters", masters),
                 ("workers", format!("{} of {} ready{lost}", self.workers.ready, self.workers.total)),
-                ("tasks", format!("{} queued, {} active, {}", self.tasks_queued, self.tasks_active, count(self.jobs, "job"))),
+                (
+                    "tasks",
+                    format!("{} queued, {} active, {}", self.tasks_queued, self.tasks_active, count(self.jobs, "job")),
+                ),
                 ("scheduling", self.score_policy.to_owned()),
                 ("answered by", format!("{} {}", self.read.master, self.software)),
             ],

@@ -77,8 +77,12 @@ fn one_sentence(e: &Explanation) -> String {
         return e.summary.trim().to_owned();
     }
     match e.reasons.iter().max_by_key(|r| r.workers) {
-        Some(r) if e.workers_fitting == 0 => format!("no worker can take it now; {} of {}: {}", r.workers, e.workers_total, r.message),
-        Some(_) => format!("{} of {} workers can take it, and it is not its turn yet", e.workers_fitting, e.workers_total),
+        Some(r) if e.workers_fitting == 0 => {
+            format!("no worker can take it now; {} of {}: {}", r.workers, e.workers_total, r.message)
+        }
+        Some(_) => {
+            format!("{} of {} workers can take it, and it is not its turn yet", e.workers_fitting, e.workers_total)
+        }
         None => e.summary.lines().next().unwrap_or_default().to_owned(),
     }
 }
@@ -87,7 +91,11 @@ impl View for ExplainView {
     fn table(&self, out: &mut dyn Write) -> io::Result<()> {
         let waiting = duration((self.waiting * 1000.0) as u64);
         let position = if self.waits { format!("{} before it", count(self.ahead, "task")) } else { String::new() };
-        let workers = if self.waits { format!("{} of {} could take it now", self.workers_fitting, self.workers) } else { String::new() };
+        let workers = if self.waits {
+            format!("{} of {} could take it now", self.workers_fitting, self.workers)
+        } else {
+            String::new()
+        };
         facts(
             out,
             &[
@@ -128,8 +136,18 @@ mod tests {
             ahead: 12,
             workers_total: 3,
             reasons: vec![
-                ReasonCount { kind: WaitReason::TooSmall as i32, message: "memory: asks 64.0 GiB".into(), workers: 2, example: "w1".into() },
-                ReasonCount { kind: WaitReason::Label as i32, message: "label zone: asks eu".into(), workers: 1, example: "w3".into() },
+                ReasonCount {
+                    kind: WaitReason::TooSmall as i32,
+                    message: "memory: asks 64.0 GiB".into(),
+                    workers: 2,
+                    example: "w1".into(),
+                },
+                ReasonCount {
+                    kind: WaitReason::Label as i32,
+                    message: "label zone: asks eu".into(),
+                    workers: 1,
+                    example: "w3".into(),
+                },
             ],
             summary: "no worker is large enough".into(),
             smallest_change: "ask for 2.0 GiB".into(),

@@ -104,7 +104,14 @@ impl JobView {
             ("job", self.id.clone()),
             ("name", self.name.clone()),
             ("namespace", self.namespace.clone()),
-            ("state", if self.cancel_requested && ended == 0 { format!("{}, being cancelled", self.state) } else { self.state.to_owned() }),
+            (
+                "state",
+                if self.cancel_requested && ended == 0 {
+                    format!("{}, being cancelled", self.state)
+                } else {
+                    self.state.to_owned()
+                },
+            ),
             ("tasks", format!("{} ({})", self.count, self.counts.text())),
             ("image", self.image.clone()),
             ("priority", if self.priority == 0 { String::new() } else { self.priority.to_string() }),
@@ -136,13 +143,24 @@ impl JobList {
         let mut columns = Columns::new(&header);
         for j in &self.0 {
             let (submitted, started, ended) = j.times_ms;
-            let tasks = if j.count == 1 && j.counts.ended() == 1 { "1".to_owned() } else { format!("{}/{}", j.counts.ended(), j.count) };
+            let tasks = if j.count == 1 && j.counts.ended() == 1 {
+                "1".to_owned()
+            } else {
+                format!("{}/{}", j.counts.ended(), j.count)
+            };
             let tasks = if j.counts.failed + j.counts.dead > 0 && j.count > 1 {
                 format!("{tasks} ({} failed)", j.counts.failed + j.counts.dead)
             } else {
                 tasks
             };
-            let mut row = vec![j.id.clone(), j.name.clone(), j.state.to_owned(), tasks, ago(submitted, now), span(started, ended, now)];
+            let mut row = vec![
+                j.id.clone(),
+                j.name.clone(),
+                j.state.to_owned(),
+                tasks,
+                ago(submitted, now),
+                span(started, ended, now),
+            ];
             if namespaces {
                 row.insert(1, j.namespace.clone());
             }
@@ -383,7 +401,9 @@ IDIDIDI5  sweep  Running    4/10 (2 failed)  10.0s ago  8.5s
     #[test]
     fn one_job_as_a_table() {
         let mut out = vec![];
-        JobDetail::new(sample::job_reply(), vec![sample::failed_task()], 0).table_at(&mut out, sample::T0 + 60_000).unwrap();
+        JobDetail::new(sample::job_reply(), vec![sample::failed_task()], 0)
+            .table_at(&mut out, sample::T0 + 60_000)
+            .unwrap();
         let expected = "\
 job:           IDIDIDI5
 name:          sweep

@@ -63,7 +63,14 @@ impl From<QueueReply> for QueueView {
 
 impl View for QueueView {
     fn table(&self, out: &mut dyn Write) -> io::Result<()> {
-        writeln!(out, "{} queued ({} of them waiting for a retry), {} active, {}", self.queued, self.retrying, self.active, count(self.jobs, "job"))?;
+        writeln!(
+            out,
+            "{} queued ({} of them waiting for a retry), {} active, {}",
+            self.queued,
+            self.retrying,
+            self.active,
+            count(self.jobs, "job")
+        )?;
         if self.shapes.is_empty() {
             return Ok(());
         }
@@ -71,7 +78,14 @@ impl View for QueueView {
         let mut columns = Columns::new(&["PRIORITY", "TASKS", "JOBS", "OLDEST", "EACH TASK", "REQUIRES"]);
         for s in &self.shapes {
             let require = if s.require.is_empty() { "-".to_owned() } else { labels(&s.require) };
-            columns.row([s.priority.to_string(), s.tasks.to_string(), s.jobs.to_string(), ago(s.text.1, now_ms()), s.text.0.clone(), require]);
+            columns.row([
+                s.priority.to_string(),
+                s.tasks.to_string(),
+                s.jobs.to_string(),
+                ago(s.text.1, now_ms()),
+                s.text.0.clone(),
+                require,
+            ]);
         }
         columns.write(out)
     }
@@ -92,7 +106,14 @@ mod tests {
             jobs: 2,
             ..Default::default()
         };
-        let q = QueueView::from(QueueReply { shapes: vec![shape], queued: 7, active: 1, retrying: 2, jobs: 3, ..Default::default() });
+        let q = QueueView::from(QueueReply {
+            shapes: vec![shape],
+            queued: 7,
+            active: 1,
+            retrying: 2,
+            jobs: 3,
+            ..Default::default()
+        });
         let mut out = vec![];
         q.table(&mut out).unwrap();
         assert_eq!(

@@ -15,8 +15,13 @@ fn line(read: &ReadInfo, consistency: Consistency) -> Option<String> {
     match consistency {
         Consistency::Linearizable => None,
         Consistency::Stale => {
-            let leader = if read.known_leader.is_empty() { "it knows no leader".to_owned() } else { format!("leader {}", read.known_leader) };
-            let age = if read.leader { "it leads".to_owned() } else { format!("heard from a leader {} ms ago", read.age_ms) };
+            let leader = if read.known_leader.is_empty() {
+                "it knows no leader".to_owned()
+            } else {
+                format!("leader {}", read.known_leader)
+            };
+            let age =
+                if read.leader { "it leads".to_owned() } else { format!("heard from a leader {} ms ago", read.age_ms) };
             Some(format!("stale read from {} at index {}: {age}; {leader}", read.master, read.index))
         }
     }

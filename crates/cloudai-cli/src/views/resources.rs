@@ -13,7 +13,12 @@ pub struct ResourcesView {
 
 impl From<Resources> for ResourcesView {
     fn from(r: Resources) -> Self {
-        ResourcesView { cpu: r.cpu_milli as f64 / 1000.0, memory_bytes: r.memory_bytes, storage_bytes: r.storage_bytes, gpu: r.gpus }
+        ResourcesView {
+            cpu: r.cpu_milli as f64 / 1000.0,
+            memory_bytes: r.memory_bytes,
+            storage_bytes: r.storage_bytes,
+            gpu: r.gpus,
+        }
     }
 }
 

@@ -158,7 +158,10 @@ mod tests {
         TaskView::from(sample::failed_task()).table(&mut out).unwrap();
         let text = String::from_utf8(out).unwrap();
         assert!(text.contains("1        w1      Lost    worker_lost: no heartbeat  -"), "{text}");
-        assert!(text.contains("2        w2      Exited  exit_code 3                2026-09-21T14:13:27Z  3.0s"), "{text}");
+        assert!(
+            text.contains("2        w2      Exited  exit_code 3                2026-09-21T14:13:27Z  3.0s"),
+            "{text}"
+        );
     }
 
     #[test]

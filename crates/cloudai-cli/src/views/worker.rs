@@ -58,7 +58,11 @@ impl WorkerView {
     }
 
     fn state_text(&self) -> String {
-        if self.draining && self.state == WorkerState::Ready.name() { "Ready, draining".to_owned() } else { self.state.to_owned() }
+        if self.draining && self.state == WorkerState::Ready.name() {
+            "Ready, draining".to_owned()
+        } else {
+            self.state.to_owned()
+        }
     }
 
     /// `0.5/4`, `32.0 MiB/2.0 GiB`, `0/1`.
@@ -94,7 +98,16 @@ impl View for WorkerList {
         for w in &self.0 {
             let [cpu, memory, gpu] = w.used();
             let l = if w.labels.is_empty() { "-".to_owned() } else { labels(&w.labels) };
-            columns.row([w.name.clone(), w.state_text(), cpu, memory, gpu, w.attempts_running.to_string(), w.heard(), l]);
+            columns.row([
+                w.name.clone(),
+                w.state_text(),
+                cpu,
+                memory,
+                gpu,
+                w.attempts_running.to_string(),
+                w.heard(),
+                l,
+            ]);
         }
         columns.write(out)
     }
@@ -188,7 +201,10 @@ mod tests {
     fn workers_as_a_table_and_as_json() {
         let list = WorkerList(vec![WorkerView::new(sample::worker(), true)]);
         let unknown = serde_json::to_value(WorkerView::new(sample::worker(), false)).unwrap();
-        assert_eq!((&unknown["connected"], &unknown["heard_ago"]), (&serde_json::Value::Null, &serde_json::Value::Null));
+        assert_eq!(
+            (&unknown["connected"], &unknown["heard_ago"]),
+            (&serde_json::Value::Null, &serde_json::Value::Null)
+        );
         let mut out = vec![];
         list.table(&mut out).unwrap();
         assert_eq!(

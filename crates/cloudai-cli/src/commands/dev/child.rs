@@ -64,7 +64,9 @@ impl Child {
         for entry in fs::read_dir(&dir).map_err(|_| none())? {
             let path = entry.map_err(|e| Failure::failed("the cluster's records cannot be listed").why(e))?.path();
             if path.extension().is_some_and(|e| e == "json") {
-                let failed = |e: &dyn std::fmt::Display| Failure::failed(format!("the record {} cannot be read", path.display())).why(e);
+                let failed = |e: &dyn std::fmt::Display| {
+                    Failure::failed(format!("the record {} cannot be read", path.display())).why(e)
+                };
                 let text = fs::read_to_string(&path).map_err(|e| failed(&e))?;
                 all.push(serde_json::from_str::<Child>(&text).map_err(|e| failed(&e))?);
             }
@@ -80,13 +82,16 @@ impl Child {
         let all = Self::all(root)?;
         let names: Vec<String> = all.iter().map(|c| c.name.clone()).collect();
         all.into_iter().find(|c| c.name == name).ok_or_else(|| {
-            Failure::new(Code::NotFound, "not_found", format!("the cluster has no process '{name}'")).next(format!("it has {}", names.join(", ")))
+            Failure::new(Code::NotFound, "not_found", format!("the cluster has no process '{name}'"))
+                .next(format!("it has {}", names.join(", ")))
         })
     }
 
     /// Written beside and renamed: a reader never sees half a record.
     pub fn save(&self, root: &Path) -> Result<(), Failure> {
-        let failed = |e: &dyn std::fmt::Display| Failure::failed(format!("the record of {} cannot be written", self.name)).why(e);
+        let failed = |e: &dyn std::fmt::Display| {
+            Failure::failed(format!("the record of {} cannot be written", self.name)).why(e)
+        };
         let dir = root.join("run");
         fs::create_dir_all(&dir).map_err(|e| failed(&e))?;
         let text = serde_json::to_string_pretty(self).map_err(|e| failed(&e))?;
@@ -113,7 +118,12 @@ impl Child {
                 command.env_remove(name);
             }
         }
-        command.stdin(Stdio::null()).stdout(log.try_clone().map_err(failed)?).stderr(log).process_group(0).current_dir(root);
+        command
+            .stdin(Stdio::null())
+            .stdout(log.try_clone().map_err(failed)?)
+            .stderr(log)
+            .process_group(0)
+            .current_dir(root);
         let process = command.spawn().map_err(failed)?;
         let pid = process.id();
         // It cannot be gone from /proc before we have waited for it.
@@ -130,7 +140,8 @@ impl Child {
     /// False when it was not running.
     pub fn signal(&self, signal: Signal) -> Result<bool, Failure> {
         let Some(pid) = self.pid() else { return Ok(false) };
-        let pid = i32::try_from(pid).ok().and_then(Pid::from_raw).expect("a running process's pid is a positive number");
+        let pid =
+            i32::try_from(pid).ok().and_then(Pid::from_raw).expect("a running process's pid is a positive number");
         match kill_process(pid, signal) {
             Ok(()) => Ok(true),
             // It ended by itself in between.
@@ -147,7 +158,11 @@ impl Child {
         if self.gone_within(GONE_AFTER_KILL).await {
             Ok(true)
         } else {
-            Err(Failure::failed(format!("{} got SIGKILL and is still there after {} s", self.name, GONE_AFTER_KILL.as_secs())))
+            Err(Failure::failed(format!(
+                "{} got SIGKILL and is still there after {} s",
+                self.name,
+                GONE_AFTER_KILL.as_secs()
+            )))
         }
     }
 

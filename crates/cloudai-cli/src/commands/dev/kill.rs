@@ -29,7 +29,8 @@ impl View for KilledView {
 pub async fn run(root: &Path, name: &str, format: Format) -> Result<(), Failure> {
     let child = if name == "leader" { the_leader(root).await? } else { Child::find(root, name)? };
     let not_running = || {
-        Failure::new(Code::Conflict, "conflict", format!("{} is not running", child.name)).next(format!("start it: cloudai dev start {}", child.name))
+        Failure::new(Code::Conflict, "conflict", format!("{} is not running", child.name))
+            .next(format!("start it: cloudai dev start {}", child.name))
     };
     let pid = child.pid().ok_or_else(not_running)?;
     if !child.kill().await? {
@@ -48,8 +49,12 @@ async fn the_leader(root: &Path) -> Result<Child, Failure> {
             return Ok(child);
         }
         if Instant::now() >= until {
-            return Err(Failure::new(Code::Unreachable, "no_leader", format!("no master says that it leads, for {} s", LEADER_WITHIN.as_secs()))
-                .next("`cloudai dev ps` shows which masters run; a majority must"));
+            return Err(Failure::new(
+                Code::Unreachable,
+                "no_leader",
+                format!("no master says that it leads, for {} s", LEADER_WITHIN.as_secs()),
+            )
+            .next("`cloudai dev ps` shows which masters run; a majority must"));
         }
         tokio::time::sleep(Duration::from_millis(50)).await;
     }

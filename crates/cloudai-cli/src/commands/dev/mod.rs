@@ -86,7 +86,11 @@ fn root(given: Option<&PathBuf>) -> Result<PathBuf, Failure> {
             let state = std::env::var_os("XDG_STATE_HOME")
                 .map(PathBuf::from)
                 .or_else(|| std::env::var_os("HOME").map(|h| PathBuf::from(h).join(".local/state")));
-            state.ok_or_else(|| Failure::invalid("there is no home directory for the cluster").next("give --data-dir DIR"))?.join("cloudai/dev")
+            state
+                .ok_or_else(|| {
+                    Failure::invalid("there is no home directory for the cluster").next("give --data-dir DIR")
+                })?
+                .join("cloudai/dev")
         }
     };
     std::path::absolute(dir).map_err(|e| Failure::invalid("the data directory is not usable").why(e))

@@ -22,7 +22,10 @@ pub fn free(count: usize) -> Result<Vec<u16>, Failure> {
         port = if port + 1 >= LAST { FIRST } else { port + 1 };
     }
     if held.len() < count {
-        return Err(Failure::failed(format!("only {} of {count} ports between {FIRST} and {LAST} are free", held.len())));
+        return Err(Failure::failed(format!(
+            "only {} of {count} ports between {FIRST} and {LAST} are free",
+            held.len()
+        )));
     }
     Ok(held.into_iter().map(|(port, _)| port).collect())
 }

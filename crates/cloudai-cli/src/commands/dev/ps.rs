@@ -48,7 +48,14 @@ impl View for ProcessList {
         for p in &self.0 {
             let state = if p.leader { format!("{}, leader", p.state) } else { p.state.to_owned() };
             let text = |t: &Option<String>| t.clone().unwrap_or("-".to_owned());
-            columns.row([p.name.clone(), p.role.to_owned(), state, p.pid.map_or("-".to_owned(), |p| p.to_string()), text(&p.http), text(&p.grpc)]);
+            columns.row([
+                p.name.clone(),
+                p.role.to_owned(),
+                state,
+                p.pid.map_or("-".to_owned(), |p| p.to_string()),
+                text(&p.http),
+                text(&p.grpc),
+            ]);
         }
         columns.write(out)
     }

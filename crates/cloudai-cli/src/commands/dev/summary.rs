@@ -38,10 +38,17 @@ fn addresses(children: &[Child]) -> String {
 
 impl View for SummaryView {
     fn table(&self, out: &mut dyn Write) -> io::Result<()> {
-        writeln!(out, "CloudAI is ready. A cluster for trying and testing: all of it on this machine, not for production.\n")?;
+        writeln!(
+            out,
+            "CloudAI is ready. A cluster for trying and testing: all of it on this machine, not for production.\n"
+        )?;
         self.processes.table(out)?;
         let dir = self.data_dir.display();
-        writeln!(out, "\ndata:    {dir}\nlogs:    {dir}/logs\nto use:  eval \"$(cat {}/env)\"\n\nTry:", shell_word(&dir.to_string()))?;
+        writeln!(
+            out,
+            "\ndata:    {dir}\nlogs:    {dir}/logs\nto use:  eval \"$(cat {}/env)\"\n\nTry:",
+            shell_word(&dir.to_string())
+        )?;
         writeln!(out, "  cloudai run busybox -- echo hello")?;
         writeln!(out, "  cloudai dev kill leader && cloudai cluster status")?;
         writeln!(out, "  cloudai job submit --array 0-99 busybox -- sleep 1 && cloudai queue")?;
@@ -62,7 +69,8 @@ pub fn write_env(root: &Path, children: &[Child]) -> Result<(), Failure> {
 
 /// Quoted where a shell would read more than the text.
 fn shell_word(text: &str) -> String {
-    let plain = !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"/._-:,@+[]".contains(&b) && b != b'[' && b != b']');
+    let plain = !text.is_empty()
+        && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"/._-:,@+[]".contains(&b) && b != b'[' && b != b']');
     if plain { text.to_owned() } else { format!("'{}'", text.replace('\'', "'\\''")) }
 }
 

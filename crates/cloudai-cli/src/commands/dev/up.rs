@@ -64,7 +64,11 @@ async fn bring_up(root: &Path, args: &UpArgs, own: &mut Own) -> Result<Vec<Child
     let first: Vec<FirstMaster> = for_masters
         .chunks_exact(3)
         .enumerate()
-        .map(|(i, p)| FirstMaster { name: format!("master-{}", i + 1), host: LOCAL.to_owned(), ports: [p[0], p[1], p[2]] })
+        .map(|(i, p)| FirstMaster {
+            name: format!("master-{}", i + 1),
+            host: LOCAL.to_owned(),
+            ports: [p[0], p[1], p[2]],
+        })
         .collect();
     let cluster = NewCluster::create(root)?;
     cluster.admin("dev")?;
@@ -122,7 +126,9 @@ fn start(root: &Path, mut child: Child, children: &mut Vec<Child>, own: &mut Own
 async fn start_again(root: &Path, mut children: Vec<Child>, own: &mut Own) -> Result<Vec<Child>, Failure> {
     if children.iter().any(|c| c.pid().is_some()) {
         return Err(Failure::new(Code::Conflict, "conflict", format!("the cluster in {} is running", root.display()))
-            .next("`cloudai dev ps` shows it, `cloudai dev start --all` starts what is down, `cloudai dev stop` ends it"));
+            .next(
+                "`cloudai dev ps` shows it, `cloudai dev start --all` starts what is down, `cloudai dev stop` ends it",
+            ));
     }
     say(format!("the cluster in {} exists: it is started as it was made", root.display()));
     let begun = Instant::now();
@@ -201,9 +207,11 @@ fn look(root: &Path, own: &mut Own, begun: Instant, what: &str, said: &str) -> R
 /// In the foreground: says when a child ends, stops all at Ctrl-C, kills all at the second one.
 async fn attend(root: &Path, mut own: Own) -> Result<(), Failure> {
     let mut looks = tokio::time::interval(Duration::from_millis(200));
+    let asked = asked_to_stop();
+    tokio::pin!(asked);
     loop {
         tokio::select! {
-            () = asked_to_stop() => break,
+            () = &mut asked => break,
             _ = looks.tick() => own.retain_mut(|(name, process)| match process.try_wait() {
                 Ok(None) => true,
                 Ok(Some(status)) => {
@@ -237,9 +245,9 @@ fn absolute(paths: &[std::path::PathBuf]) -> Result<Vec<std::path::PathBuf>, Fai
 /// So that the workers of one machine together claim no more than it has.
 fn share_of_machine(workers: usize) -> String {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    let memory_kib = std::fs::read_to_string("/proc/meminfo")
-        .ok()
-        .and_then(|t| t.lines().find_map(|l| l.strip_prefix("MemTotal:")?.trim().strip_suffix(" kB")?.parse::<u64>().ok()));
+    let memory_kib = std::fs::read_to_string("/proc/meminfo").ok().and_then(|t| {
+        t.lines().find_map(|l| l.strip_prefix("MemTotal:")?.trim().strip_suffix(" kB")?.parse::<u64>().ok())
+    });
     let shares = workers.max(1) as u64;
     let cpu_milli = (cores as u64 * 1000 / shares).max(100);
     let cpu = format!("cpu={}", cloudai_types::resources::Cpu(cpu_milli));
