@@ -12,6 +12,7 @@ use cloudai_core::command::{
 };
 use cloudai_core::{Command, Family, Hot, Reply, Rows, apply};
 use cloudai_scheduler::{Plan, PlanState, Policy, plan};
+use crate::figure::{Figure, Goal};
 use cloudai_types::{ClusterConfig, EndReason, JobSpec, ReasonKind, Resources, ScorePolicy, TaskId, limits};
 
 #[derive(Clone, clap::Args)]
@@ -124,6 +125,29 @@ impl Queue {
                 spec
             })),
         }
+    }
+}
+
+impl Report {
+    /// The budgets' numbers: the worst of what was measured.
+    pub fn figures(&self) -> Vec<Figure> {
+        let detail = serde_json::to_value(self).unwrap_or_default();
+        let worst = |values: &mut dyn Iterator<Item = f64>, larger: bool| {
+            values.reduce(|a, b| if larger { a.max(b) } else { a.min(b) })
+        };
+        let mut placements = Figure::new("placements", "placements/s");
+        let busy = self.passes.iter().filter(|p| p.phase == "fill");
+        placements.ours = worst(&mut busy.map(|p| p.placements_per_s), false);
+        placements.detail = detail;
+        let mut pass = Figure::new("pass-p99", "ms");
+        pass.ours = worst(&mut self.passes.iter().filter(|p| p.phase != "first").map(|p| p.pass_p99_ms), true);
+        let mut memory = Figure::new("memory-per-queued-task", "bytes");
+        memory.ours = worst(&mut self.memory.iter().map(|m| m.bytes_per_task), true);
+        vec![
+            placements.judged(Some(Goal::AtLeast(200_000.0))),
+            pass.judged(Some(Goal::AtMost(5.0))),
+            memory.judged(Some(Goal::AtMost(600.0))),
+        ]
     }
 }
 

@@ -1,0 +1,135 @@
+//! Real containers per second: an array of `true` in busybox on one worker, beside a bare client of the same engine with as many at
+//! a time. Both create, start, wait for and remove each container; ours also queues, places, reports and keeps the log, replicated
+//! over three fsyncing masters. Rounds alternate.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Instant;
+
+use anyhow::{Context as _, bail};
+use bollard::Docker;
+use bollard::models::{ContainerCreateBody, HostConfig};
+use bollard::query_parameters::{
+    CreateContainerOptions, RemoveContainerOptions, StartContainerOptions, WaitContainerOptions,
+};
+use cloudai_types::{JobSpec, Resources};
+use futures::StreamExt as _;
+use futures::future::try_join_all;
+use serde_json::json;
+
+use crate::RunOptions;
+use crate::cluster::Cluster;
+use crate::figure::{Figure, Goal, median};
+use crate::lifecycles::array;
+
+#[derive(Clone, clap::Args)]
+pub struct Options {
+    /// Containers of one round, of each side
+    #[arg(long, default_value_t = 100)]
+    containers: u32,
+    /// Containers at a time
+    #[arg(long, default_value_t = 8)]
+    concurrency: u32,
+    /// An image that is there already and has `true`
+    #[arg(long, default_value = "cloudai/busybox")]
+    image: String,
+}
+
+const MEMORY: u64 = 32 << 20;
+
+pub async fn run(run: &RunOptions, options: &Options) -> anyhow::Result<Figure> {
+    let mut figure = Figure::new("containers", "containers/s");
+    figure.peer_name = Some("a bare client of the same engine: create, start, wait, remove");
+    let docker = match engine(&options.image).await {
+        Ok(docker) => docker,
+        Err(why) => {
+            figure.not_run = Some(why.to_string());
+            return Ok(figure);
+        }
+    };
+    let capacity = format!("cpu={},memory=64GiB", options.concurrency);
+    let cluster = Cluster::start(run, &["--executor", "docker", "--workers", "1", "--capacity", &capacity])?;
+    let client = cluster.client()?;
+    // One core each: the worker's capacity is the concurrency. The engine's share of CPU is the same for the bare client.
+    let spec = JobSpec {
+        name: "bench".to_owned(),
+        image: options.image.clone(),
+        command: vec!["true".to_owned()],
+        resources: Resources { cpu_milli: 1_000, memory_bytes: MEMORY, ..Resources::default() },
+        count: options.containers,
+        max_attempts: 1,
+        ..JobSpec::default()
+    };
+    array(&client, JobSpec { count: options.concurrency, ..spec.clone() }).await?;
+    bare(&docker, options, options.concurrency).await?;
+    let (mut ours, mut theirs) = (vec![], vec![]);
+    for _ in 0..run.rounds {
+        ours.push(f64::from(options.containers) / array(&client, spec.clone()).await?);
+        theirs.push(f64::from(options.containers) / bare(&docker, options, options.containers).await?);
+    }
+    let ratios: Vec<f64> = ours.iter().zip(&theirs).map(|(a, b)| a / b).collect();
+    figure.ours = Some(median(&ours));
+    figure.peer = Some(median(&theirs));
+    figure.ratio = Some(median(&ratios));
+    figure.detail = json!({"containers": options.containers, "concurrency": options.concurrency, "rounds": ours,
+        "peer_rounds": theirs, "ratios": ratios});
+    Ok(figure.judged(Some(Goal::RatioAtLeast(0.95))))
+}
+
+/// The engine, when it answers and has the image.
+async fn engine(image: &str) -> anyhow::Result<Docker> {
+    let docker = Docker::connect_with_defaults().context("no container engine is configured")?;
+    docker.ping().await.map_err(|e| anyhow::anyhow!("no container engine answers: {e}"))?;
+    if let Err(error) = docker.inspect_image(image).await {
+        bail!("the engine has no image {image} ({error}): sample-tasks/build.sh builds it");
+    }
+    Ok(docker)
+}
+
+/// Seconds for `count` containers.
+async fn bare(docker: &Docker, options: &Options, count: u32) -> anyhow::Result<f64> {
+    let began = Instant::now();
+    let left = Arc::new(AtomicU32::new(count));
+    let callers = (0..options.concurrency).map(|_| {
+        let (docker, left, image) = (docker.clone(), left.clone(), options.image.clone());
+        tokio::spawn(async move {
+            while left.try_update(Ordering::Relaxed, Ordering::Relaxed, |n| n.checked_sub(1)).is_ok() {
+                one(&docker, &image).await?;
+            }
+            anyhow::Ok(())
+        })
+    });
+    for ended in try_join_all(callers).await? {
+        ended?;
+    }
+    Ok(began.elapsed().as_secs_f64())
+}
+
+async fn one(docker: &Docker, image: &str) -> anyhow::Result<()> {
+    let memory = i64::try_from(MEMORY).context("a small number")?;
+    let body = ContainerCreateBody {
+        image: Some(image.to_owned()),
+        cmd: Some(vec!["true".to_owned()]),
+        // The same limits as a task gets.
+        host_config: Some(HostConfig {
+            memory: Some(memory),
+            memory_swap: Some(memory),
+            nano_cpus: Some(1_000_000_000),
+            ..HostConfig::default()
+        }),
+        ..ContainerCreateBody::default()
+    };
+    let id = docker.create_container(None::<CreateContainerOptions>, body).await?.id;
+    let ran = async {
+        docker.start_container(&id, None::<StartContainerOptions>).await?;
+        let mut ended = docker.wait_container(&id, None::<WaitContainerOptions>);
+        while let Some(state) = ended.next().await {
+            state?;
+        }
+        anyhow::Ok(())
+    };
+    let ran = ran.await;
+    let force = RemoveContainerOptions { force: ran.is_err(), ..RemoveContainerOptions::default() };
+    docker.remove_container(&id, Some(force)).await?;
+    ran
+}
