@@ -62,13 +62,13 @@ impl Hub {
         for event in events {
             match event {
                 Event::Assigned { worker, attempts } => {
-                    listeners.to_session(worker, SessionEvent::Assigned { index, attempts });
+                    listeners.tell_session(worker, SessionEvent::Assigned { index, attempts });
                 }
                 Event::Withdrawn { worker, attempts } => {
-                    listeners.to_session(worker, SessionEvent::Withdrawn { index, attempts });
+                    listeners.tell_session(worker, SessionEvent::Withdrawn { index, attempts });
                 }
                 Event::WorkerLost { worker } => {
-                    listeners.to_session(worker, SessionEvent::Superseded);
+                    listeners.tell_session(worker, SessionEvent::Superseded);
                     schedule = true;
                 }
                 Event::JobSubmitted { .. } => {}
@@ -155,7 +155,7 @@ impl Hub {
 }
 
 impl Listeners {
-    fn to_session(&mut self, worker: WorkerId, event: SessionEvent) {
+    fn tell_session(&mut self, worker: WorkerId, event: SessionEvent) {
         if let Some((_, sender)) = self.sessions.get(&worker) {
             // A session that just ended does not matter: its successor starts with a full set.
             let _ = sender.send(event);

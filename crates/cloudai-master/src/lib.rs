@@ -23,6 +23,7 @@ mod proposer;
 mod raft_link;
 mod raft_service;
 mod registration;
+mod renewal;
 #[cfg(feature = "rocksdb")]
 mod rocks;
 mod run;

@@ -36,7 +36,7 @@ use crate::raft_link::{Directory, RaftTransport};
 use crate::raft_service::RaftService;
 use crate::registration::Joined;
 use crate::state_store::StateStore;
-use crate::{leadership, registration};
+use crate::{leadership, registration, renewal};
 
 /// Why a master did not start, or ended.
 #[derive(Debug, thiserror::Error)]
@@ -165,6 +165,7 @@ pub async fn run<O: OpenStores>(
     follow_revocations(&node, connections.clone());
     let mut tasks = tokio::task::JoinSet::new();
     tasks.spawn(tls.clone().watch());
+    tasks.spawn(renewal::run(tls.clone(), node.identity_dir.clone()));
     serve(&node, listeners, &tls, &connections, &mut tasks);
 
     // Only now: the node can neither campaign nor vote before its services listen.

@@ -5,8 +5,8 @@
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Instant;
 
-use cloudai_core::{Command, Reply};
 use cloudai_core::command::{Kind, PlaceTasks};
+use cloudai_core::{Command, Reply};
 use cloudai_scheduler::{PlanState, Policy, plan};
 use cloudai_types::limits;
 use tokio_util::sync::CancellationToken;

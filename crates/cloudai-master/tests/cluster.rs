@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use cloudai_master::{Founder, MasterConfig, RaftTimes, RocksStores, RunError, run};
 use cloudai_net::{
-    CertificateAuthority, ChannelFactory, ChannelOptions, ClusterId, IdentityFiles, JoinToken, ReloadingTls, Revoked, Role,
+    CertificateAuthority, ChannelFactory, ChannelOptions, ClusterId, IdentityFiles, JoinToken, ReloadingTls, Revoked,
+    Role,
 };
 use cloudai_proto::v1 as pb;
 use cloudai_proto::v1::control_client::ControlClient;
@@ -129,7 +130,8 @@ async fn eventually<T>(mut ask: impl AsyncFnMut() -> Option<T>) -> T {
 /// A worker that ends every task at once, and follows the leader.
 async fn hollow_worker(cluster: &Cluster, name: &str) -> JoinHandle<()> {
     let request = pb::AuthorizeWorkerRequest { name: name.into(), ..Default::default() };
-    let token = eventually(async || cluster.client(1).authorize_worker(request.clone()).await.ok()).await.into_inner().token;
+    let token =
+        eventually(async || cluster.client(1).authorize_worker(request.clone()).await.ok()).await.into_inner().token;
     let token: JoinToken = token.parse().expect("a token");
     let files = IdentityFiles::new(cluster.dir.path().join(name));
     let join = pb::JoinRequest {

@@ -38,14 +38,14 @@ fn submit_command(actor: &str, submit: Submit) -> Command {
     Command::new(actor, Kind::SubmitJob(submit))
 }
 
-fn submit_reply(outcome: Outcome) -> Result<pb::SubmitReply, pb::ErrorInfo> {
+fn submit_reply(outcome: Outcome) -> Result<pb::SubmitReply, Box<pb::ErrorInfo>> {
     match outcome {
         Ok((index, Reply::Submitted { job, duplicate })) => Ok(pb::SubmitReply { job_id: job.0, index, duplicate }),
-        Ok((_, Reply::Refused(refusal))) => Err(errors::refused_info(&refusal)),
+        Ok((_, Reply::Refused(refusal))) => Err(errors::refused_info(&refusal).into()),
         Ok((_, other)) => {
-            Err(pb::ErrorInfo::new(pb::ErrorKind::Internal, "unexpected reply").why(format!("{other:?}")))
+            Err(pb::ErrorInfo::new(pb::ErrorKind::Internal, "unexpected reply").why(format!("{other:?}")).into())
         }
-        Err(error) => Err(errors::write_info(&error)),
+        Err(error) => Err(errors::write_info(&error).into()),
     }
 }
 
@@ -57,7 +57,7 @@ pub async fn submit<S: StateStore>(
     let submit = Submit::try_from(request).map_err(pb::ErrorInfo::into_status)?;
     match node.proposer.propose(submit_command(actor, submit)).await {
         Err(error) => Err(errors::write(&error)),
-        outcome => submit_reply(outcome).map_err(pb::ErrorInfo::into_status),
+        outcome => submit_reply(outcome).map_err(|error| error.into_status()),
     }
 }
 
@@ -71,13 +71,13 @@ pub fn submit_stream<S: StateStore>(
     tokio::spawn(async move {
         while let Ok(place) = out.clone().reserve_owned().await {
             let Ok(Some(pb::SubmitStreamRequest { tag, request })) = requests.message().await else { return };
-            let ack = move |result: Result<pb::SubmitReply, pb::ErrorInfo>| {
+            let ack = move |result: Result<pb::SubmitReply, Box<pb::ErrorInfo>>| {
                 use pb::submit_ack::Outcome;
-                let outcome = Some(result.map_or_else(Outcome::Error, Outcome::Reply));
+                let outcome = Some(result.map_or_else(|error| Outcome::Error(*error), Outcome::Reply));
                 place.send(Ok(pb::SubmitAck { tag, outcome }));
             };
             match Submit::try_from(request.unwrap_or_default()) {
-                Err(error) => ack(Err(error)),
+                Err(error) => ack(Err(Box::new(error))),
                 Ok(submit) => {
                     let command = submit_command(&actor, submit);
                     node.proposer.enqueue(command, move |outcome| ack(submit_reply(outcome))).await;

@@ -54,11 +54,8 @@ pub async fn explain<S: StateStore>(
     } else {
         e.reasons.first().map(|r| format!(": {} of {} workers: {}", r.workers, e.workers, r.message))
     };
-    let word = if has_ended {
-        pb::TaskState::try_from(info.state).unwrap_or_default().name()
-    } else {
-        e.standing.name()
-    };
+    let word =
+        if has_ended { pb::TaskState::try_from(info.state).unwrap_or_default().name() } else { e.standing.name() };
     let explained = format!("task {task} is {word}{}", why.unwrap_or_default());
     Ok(pb::Explanation {
         read: Some(read),
