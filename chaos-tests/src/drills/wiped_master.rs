@@ -21,8 +21,8 @@ const VICTIM: &str = "master-3";
 const SUCCESSOR: &str = "master-4";
 /// Small, so that the log's beginning is purged and a newcomer can only catch up by snapshot.
 const SNAPSHOT_EVERY: u32 = 100;
-/// One by one each makes some entries of the log; together more than the masters keep behind a snapshot (20,000).
-const SUBMITS: u32 = 8_000;
+/// One by one each makes some entries of the log; together several times what the masters keep behind a snapshot.
+const SUBMITS: u32 = 800;
 
 pub fn run(_: Size) -> anyhow::Result<Verdict> {
     let cluster = Cluster::start(&Options::noop(3, 1))?;

@@ -128,6 +128,7 @@ pub async fn run<O: OpenStores>(
     settings.election_min = Duration::from_millis(config.raft.election_min_ms);
     settings.election_max = Duration::from_millis(config.raft.election_max_ms);
     settings.snapshot_every_entries = config.raft.snapshot_every_entries;
+    settings.keep_entries = settings.keep_entries.min(config.raft.snapshot_every_entries);
     let watchdog = Watchdog::new(|hung| {
         eprintln!("the disk hangs ({hung:?}): this master gives up, so that another one leads");
         std::process::exit(HUNG_DISK_EXIT);
@@ -195,14 +196,15 @@ pub async fn run<O: OpenStores>(
     };
     if end.is_ok() && node.leading().is_some() {
         // A planned end hands the leadership over, so that nobody waits for an election.
-        match raft.transfer_leader(None).await {
-            Ok(to) => tracing::info!(to, "handed the leadership over"),
-            Err(error) => tracing::warn!(%error, "the leadership could not be handed over"),
+        match tokio::time::timeout(limits::HAND_OVER_WITHIN.as_duration(), raft.transfer_leader(None)).await {
+            Ok(Ok(to)) => tracing::info!(to, "handed the leadership over"),
+            Ok(Err(error)) => tracing::warn!(%error, "the leadership could not be handed over"),
+            Err(_) => tracing::warn!("nobody took the leadership over in time; the others elect a leader"),
         }
     }
     let wind_down = async {
-        tasks.shutdown().await;
         raft.shutdown().await;
+        tasks.shutdown().await;
     };
     // Everything that counts is on disk: what does not end in time ends with the process.
     if tokio::time::timeout(limits::SHUTDOWN_WITHIN.as_duration(), wind_down).await.is_err() {

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use cloudai_core::rows::{JobState, TaskState};
+use cloudai_core::rows::{JobState, TaskState, WorkerState};
 use cloudai_proto::v1 as pb;
 use cloudai_scheduler::{Standing, WaitKind, explain as explain_task};
 use cloudai_types::{NamespaceId, TaskId, WorkerId, limits};
@@ -87,6 +87,8 @@ fn reason_kind(kind: WaitKind) -> pb::WaitReason {
 
 /// How long a reader waits for the worker to dial in with the log.
 const UPLOAD_WAIT: Duration = Duration::from_secs(10);
+/// How often a session that is about to come is looked for.
+const SESSION_LOOK: Duration = Duration::from_millis(50);
 /// How often the first attempt of a queued task is looked for, besides the job's changes.
 const FIRST_ATTEMPT_LOOK: Duration = Duration::from_secs(1);
 
@@ -191,9 +193,15 @@ async fn stream<S: StateStore>(
         tail_lines: request.tail_lines,
         address: node.own.grpc_addr.clone(),
     };
-    if !node.hub.open_log(WorkerId(attempt.worker_id), open) {
-        node.logs.close(stream_id);
-        return Err(unreachable_worker(&attempt.worker));
+    // Right after a change of leader the worker is on its way here: it is waited for, unless it is known to be gone.
+    let worker = WorkerId(attempt.worker_id);
+    while !node.hub.open_log(worker, open.clone()) {
+        let is_ready = node.shared.read().hot.workers.get(&worker).is_some_and(|w| w.state == WorkerState::Ready);
+        if !is_ready || std::time::Instant::now() > deadline || out.is_closed() {
+            node.logs.close(stream_id);
+            return Err(unreachable_worker(&attempt.worker));
+        }
+        tokio::time::sleep(SESSION_LOOK).await;
     }
     let header = pb::LogsReply { attempt: attempt.number, worker: attempt.worker.clone(), ..Default::default() };
     if out.send(Ok(header)).await.is_err() {
