@@ -55,8 +55,11 @@ impl Cluster {
             .output()
             .with_context(|| format!("{} cannot be started", program.display()))?;
         // From here on a drop stops whatever runs.
-        let mut cluster =
-            Cluster { program, dir, summary: Summary { addr: String::new(), identity: PathBuf::new(), processes: vec![] } };
+        let mut cluster = Cluster {
+            program,
+            dir,
+            summary: Summary { addr: String::new(), identity: PathBuf::new(), processes: vec![] },
+        };
         if !output.status.success() {
             bail!("the cluster did not start ({}): {}", output.status, String::from_utf8_lossy(&output.stderr));
         }
@@ -119,7 +122,10 @@ impl Drop for Cluster {
             .stderr(Stdio::null())
             .status();
         if !stopped.is_ok_and(|s| s.success()) && !self.summary.processes.is_empty() {
-            eprintln!("the cluster could not be stopped; try: cloudai dev stop --data-dir {}", self.dir.path().display());
+            eprintln!(
+                "the cluster could not be stopped; try: cloudai dev stop --data-dir {}",
+                self.dir.path().display()
+            );
         }
     }
 }
@@ -134,7 +140,10 @@ fn program(run: &RunOptions) -> anyhow::Result<PathBuf> {
     let beside = || std::env::current_exe().ok().and_then(|e| Some(e.parent()?.join("cloudai")));
     let path = run.cloudai.clone().or_else(beside).unwrap_or_else(|| "cloudai".into());
     if !Path::new(&path).exists() {
-        bail!("{} does not exist: build it with `cargo build --release -p cloudai-cli`, or give --cloudai PATH", path.display());
+        bail!(
+            "{} does not exist: build it with `cargo build --release -p cloudai-cli`, or give --cloudai PATH",
+            path.display()
+        );
     }
     Ok(path)
 }

@@ -50,7 +50,10 @@ struct StatusResponse {
 pub enum Security {
     Plain,
     /// Both sides show certificates.
-    Mutual { server: PathBuf, client: PathBuf },
+    Mutual {
+        server: PathBuf,
+        client: PathBuf,
+    },
 }
 
 /// Stopped when it is dropped. Its data lies in the directory that was given.
@@ -88,12 +91,21 @@ impl Etcd {
             command.args(["--listen-client-urls", &client, "--advertise-client-urls", &client]);
             command.args(["--listen-peer-urls", &peer, "--initial-advertise-peer-urls", &peer]);
             // Its default of 2 GB would fill up in a long run.
-            command.args(["--initial-cluster-state", "new", "--log-level", "error", "--quota-backend-bytes", "8589934592"]);
+            command.args([
+                "--initial-cluster-state",
+                "new",
+                "--log-level",
+                "error",
+                "--quota-backend-bytes",
+                "8589934592",
+            ]);
             command.arg("--data-dir").arg(dir.join(format!("m{n}")));
             if let Security::Mutual { server, .. } = &security {
                 for (side, auth) in [("", "client-cert-auth"), ("peer-", "peer-client-cert-auth")] {
                     command.arg(format!("--{auth}"));
-                    for (flag, file) in [("cert-file", "cert.pem"), ("key-file", "key.pem"), ("trusted-ca-file", "ca.pem")] {
+                    for (flag, file) in
+                        [("cert-file", "cert.pem"), ("key-file", "key.pem"), ("trusted-ca-file", "ca.pem")]
+                    {
                         command.arg(format!("--{side}{flag}")).arg(server.join(file));
                     }
                 }
@@ -106,7 +118,8 @@ impl Etcd {
         loop {
             for port in &ports[..3] {
                 let address = format!("127.0.0.1:{port}");
-                let Ok(Ok(true)) = tokio::time::timeout(Duration::from_secs(1), etcd.connect(&address)?.leads()).await else {
+                let Ok(Ok(true)) = tokio::time::timeout(Duration::from_secs(1), etcd.connect(&address)?.leads()).await
+                else {
                     continue;
                 };
                 etcd.leader = address;
@@ -114,7 +127,11 @@ impl Etcd {
             }
             if began.elapsed() > READY_WITHIN {
                 let log = std::fs::read_to_string(dir.join("m0.log")).unwrap_or_default();
-                bail!("etcd did not get a leader within {} s: {}", READY_WITHIN.as_secs(), log.lines().last().unwrap_or(""));
+                bail!(
+                    "etcd did not get a leader within {} s: {}",
+                    READY_WITHIN.as_secs(),
+                    log.lines().last().unwrap_or("")
+                );
             }
             tokio::time::sleep(Duration::from_millis(100)).await;
         }

@@ -32,8 +32,7 @@ pub struct Options {
 pub async fn run(run: &RunOptions, options: &Options) -> anyhow::Result<Figure> {
     let mut figure = Figure::new("lifecycles", "tasks/s");
     let workers = options.workers.to_string();
-    let cluster =
-        Cluster::start(run, &["--executor", "noop", "--workers", &workers, "--capacity", &options.capacity])?;
+    let cluster = Cluster::start(run, &["--executor", "noop", "--workers", &workers, "--capacity", &options.capacity])?;
     let client = cluster.client()?;
     let spec = JobSpec {
         name: "bench".to_owned(),
@@ -53,7 +52,8 @@ pub async fn run(run: &RunOptions, options: &Options) -> anyhow::Result<Figure> 
         costs.push(before.costs(&cluster.clocks(), options.tasks.into()));
     }
     figure.ours = Some(median(&rates));
-    figure.detail = json!({"tasks": options.tasks, "workers": options.workers, "rounds": rates, "cpu_us_per_task": costs});
+    figure.detail =
+        json!({"tasks": options.tasks, "workers": options.workers, "rounds": rates, "cpu_us_per_task": costs});
     // The goal names HyperQueue's server, for which there is no client here.
     figure.not_run = Some("no peer: HyperQueue's server is not measured by this program".to_owned());
     Ok(figure.judged(None))

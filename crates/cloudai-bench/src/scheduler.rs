@@ -5,6 +5,7 @@
 use std::fmt;
 use std::time::Duration;
 
+use crate::figure::{Figure, Goal};
 use anyhow::{Context as _, bail};
 use cloudai_core::command::{
     AttemptReport, AttemptState, Authorize, Kind, MemberRole, PlaceTasks, Proposal, RegisterWorker, ReportAttempts,
@@ -12,7 +13,6 @@ use cloudai_core::command::{
 };
 use cloudai_core::{Command, Family, Hot, Reply, Rows, apply};
 use cloudai_scheduler::{Plan, PlanState, Policy, plan};
-use crate::figure::{Figure, Goal};
 use cloudai_types::{ClusterConfig, EndReason, JobSpec, ReasonKind, Resources, ScorePolicy, TaskId, limits};
 
 #[derive(Clone, clap::Args)]
