@@ -95,11 +95,11 @@ async fn run<A>(
         // Room first, then the batch: whoever comes while no entry may leave joins it.
         let permit = room.clone().acquire_owned().await.expect("never closed");
         let Some(first) = queue.recv().await else { return };
+        let began = Instant::now();
         let batch = gather(&mut queue, first, answered_last).await;
         answered_last = batch.commands.len();
         metrics.commands_per_entry.observe(batch.commands.len() as f64);
         metrics.proposals_pending.set(queue.len() as i64);
-        let began = Instant::now();
         let metrics = metrics.clone();
         let proposal = Proposal { version: VERSION, at_ms: now_ms(), commands: batch.commands };
         match raft.enqueue(Bytes::from(proposal.encode_to_vec())).await {

@@ -49,6 +49,7 @@ const ASK_WITHIN: Duration = Duration::from_secs(3);
 
 /// Runs until this start has been registered.
 pub async fn run<S: StateStore>(node: Arc<Node<S>>) {
+    let mut leadership = node.raft.leadership();
     loop {
         if node.leading().is_some() {
             match register(&node, record(&node)).await {
@@ -68,7 +69,11 @@ pub async fn run<S: StateStore>(node: Arc<Node<S>>) {
                 None => tracing::debug!(address, "no answer to the registration"),
             }
         }
-        tokio::time::sleep(ROUND).await;
+        // A new leader is asked at once: until its disk is registered, a wiped one could not be told from it.
+        tokio::select! {
+            () = tokio::time::sleep(ROUND) => {}
+            _ = leadership.changed() => {}
+        }
     }
 }
 

@@ -1,5 +1,5 @@
 //! Three real masters in one process, with RocksDB, mTLS and sockets: a job goes in at a follower, a hollow worker runs it, the
-//! leadership moves, and a wiped master is refused.
+//! leadership moves, and a master stops. (Wiped masters need real processes: the drills have them.)
 #![cfg(feature = "rocksdb")]
 
 use std::path::{Path, PathBuf};
@@ -69,15 +69,11 @@ impl Cluster {
     }
 
     fn start(&mut self, n: usize) {
-        self.start_in(n, self.data_dir(n));
-    }
-
-    fn start_in(&mut self, n: usize, data_dir: PathBuf) {
         let f = &self.founders[n];
         let config = MasterConfig {
             name: f.name.clone(),
-            data_dir,
-            identity_dir: Some(self.data_dir(n).join("identity")),
+            data_dir: self.data_dir(n),
+            identity_dir: None,
             http_listen: f.http_addr.clone(),
             grpc_listen: f.grpc_addr.clone(),
             raft_listen: f.raft_addr.clone(),
@@ -199,7 +195,7 @@ fn submit(request_id: &str, count: u32) -> pb::SubmitRequest {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_job_survives_its_leader_and_a_wiped_master_is_refused() {
+async fn a_job_survives_its_leader() {
     cloudai_net::install_crypto_provider();
     let _ = tracing_subscriber::fmt().with_env_filter(tracing_subscriber::EnvFilter::from_default_env()).try_init();
     let mut cluster = Cluster::new();
@@ -244,12 +240,8 @@ async fn a_job_survives_its_leader_and_a_wiped_master_is_refused() {
     .await;
     assert!(job.tasks.iter().all(|t| t.attempts.len() == 1 && t.state() == pb::TaskState::Succeeded));
 
-    // The old leader comes back with an empty directory: its id is refused for good.
+    // A planned stop of a master costs no call either.
     cluster.stop(leader).await.expect("a planned stop");
-    cluster.start_in(leader, cluster.dir.path().join("wiped"));
-    let wiped = cluster.running[leader].take().expect("started");
-    let end = tokio::time::timeout(FOREVER, wiped.task).await.expect("it ends by itself").expect("no panic");
-    assert!(matches!(end, Err(RunError::Refused(_))), "{end:?}");
     client.submit(submit("thrice", 1)).await.expect("the others go on");
 
     worker.abort();

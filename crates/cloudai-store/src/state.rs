@@ -135,6 +135,9 @@ fn state_options() -> Options {
     let mut o = base_options();
     o.set_write_buffer_size(48 << 20);
     o.set_max_write_buffer_number(3);
+    // Every submit looks for a request id that is nearly always new: without a filter it walks the whole memtable.
+    o.set_memtable_whole_key_filtering(true);
+    o.set_memtable_prefix_bloom_ratio(0.05);
     o.set_max_total_wal_size(256 << 20);
     o.set_wal_bytes_per_sync(1 << 20);
     o.set_compression_type(DBCompressionType::Lz4);
