@@ -1,7 +1,7 @@
 //! Compiles every file under /proto/cloudai/v1. Messages that `cloudai-types` defines itself stay its structs: a spec that
 //! comes in by gRPC is the very struct that goes into the log.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 /// What `types.proto` declares and `cloudai-types` owns.
 const OWNED: [(&str, &str); 8] = [
@@ -16,7 +16,8 @@ const OWNED: [(&str, &str); 8] = [
 ];
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../proto");
+    // Asked for when it runs: clones share one target directory, and a path compiled in would be another clone's.
+    let root = PathBuf::from(std::env::var("CARGO_MANIFEST_DIR")?).join("../../proto");
     let folder = root.join("cloudai/v1");
     println!("cargo:rerun-if-changed={}", folder.display());
     println!("cargo:rerun-if-changed=build.rs");

@@ -8,7 +8,6 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, RwLock};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use cloudai_core::command::MemberRole;
 use cloudai_core::rows::WorkerState;
 use cloudai_net::channel::AddressError;
 use cloudai_net::{ChannelFactory, ChannelOptions, Revoked};
@@ -113,10 +112,6 @@ impl<S: StateStore> Node<S> {
         let state = self.shared.read();
         let id = state.hot.worker_names.get(worker);
         id.and_then(|id| state.hot.workers.get(id)).is_none_or(|w| w.state == WorkerState::Revoked)
-    }
-
-    pub fn is_revoked(&self, role: MemberRole, name: &str) -> bool {
-        self.shared.read().hot.revoked.contains(&(role as i32 as u8, name.to_owned()))
     }
 
     /// A frame was refused. When it says that this very disk is not the node that it claims to be, the node stops for good.

@@ -3,6 +3,7 @@
 //! masters. Goes out: a registration; learners, promotions and removals. A refusal is final: this disk is not that node.
 
 use std::collections::BTreeSet;
+use std::io::Write as _;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -35,7 +36,10 @@ const JOINED_FILE: &str = "joined.json";
 impl Joined {
     pub fn save(&self, dir: &Path) -> std::io::Result<()> {
         std::fs::create_dir_all(dir)?;
-        std::fs::write(dir.join(JOINED_FILE), serde_json::to_vec(self)?)
+        let mut file = std::fs::File::create(dir.join(JOINED_FILE))?;
+        file.write_all(&serde_json::to_vec(self)?)?;
+        file.sync_all()?;
+        std::fs::File::open(dir)?.sync_all()
     }
 
     pub fn load(dir: &Path) -> Option<Joined> {

@@ -246,9 +246,10 @@ async fn join_if_needed(config: &MasterConfig, identity_dir: &Path) -> Result<()
                     .map_err(|e| failed(&e))?
                     .save(identity_dir)
                     .map_err(|e| failed(&e))?;
-                files.install(&reply.cert_pem, &reply.ca_pem, Some(&token.ca)).map_err(|e| failed(&e))?;
                 let masters = reply.masters.into_iter().map(|m| m.raft).collect();
                 Joined { node: reply.node_id, masters }.save(&config.data_dir).map_err(|e| failed(&e))?;
+                // Last: with a certificate in place the token is not redeemed again, so everything else must be there.
+                files.install(&reply.cert_pem, &reply.ca_pem, Some(&token.ca)).map_err(|e| failed(&e))?;
                 return Ok(());
             }
             Err(status) => last = format!("{address}: {}", status.message()),

@@ -204,3 +204,16 @@ pub const PASS_PLACEMENTS_MAX: u32 = 4_096;
 pub const SHUTDOWN_WITHIN: Millis = Millis(3_000);
 /// A leader that ends in order tries to hand over for this long: a healthy successor needs a tenth of it.
 pub const HAND_OVER_WITHIN: Millis = Millis(500);
+
+// ---- A master's queues and look-ups -----------------------------------------------------------------------------------
+
+/// Messages to one worker that its connection has not taken yet.
+pub const SESSION_MESSAGES_MAX: usize = 256;
+/// Upload messages in memory between a worker and a log's reader; more wait in the network.
+pub const LOG_UPLOAD_MESSAGES_MAX: usize = 16;
+/// Rows that one page looks at before it gives a cursor back, found or not.
+pub const PAGE_SCAN_MAX: usize = 100_000;
+/// An id prefix is looked for among so many newest jobs.
+pub const PREFIX_JOBS_MAX: u64 = 10_000_000;
+/// Candidates that an ambiguous prefix lists.
+pub const PREFIX_CANDIDATES_MAX: usize = 5;

@@ -20,9 +20,6 @@ use crate::node::Node;
 use crate::proposer::Outcome;
 use crate::state_store::StateStore;
 
-/// Rows that one page looks at before it gives a cursor back, found or not.
-const PAGE_SCAN_MAX: usize = 100_000;
-
 /// The command of a checked submit. The hash ties the request id to this very request.
 fn submit_command(actor: &str, submit: Submit) -> Command {
     let spec = submit.spec.into_inner();
@@ -106,7 +103,7 @@ pub async fn list<S: StateStore>(node: &Node<S>, request: pb::ListJobsRequest) -
         let (mut seen, mut taken) = (0, 0);
         let mut each = |key: &[u8], value: &[u8]| {
             let Some(job) = key.get(4..12).and_then(|b| b.try_into().ok()).map(u64::from_be_bytes) else { return true };
-            if taken > limit || seen > PAGE_SCAN_MAX {
+            if taken > limit || seen > limits::PAGE_SCAN_MAX {
                 reached = reached.max(job + 1);
                 return false;
             }
@@ -223,7 +220,7 @@ pub async fn list_tasks<S: StateStore>(
     let limit = page(request.limit);
     let mut tasks = vec![];
     let mut index = request.from_index;
-    let stop = index.saturating_add(PAGE_SCAN_MAX as u32).min(count);
+    let stop = index.saturating_add(limits::PAGE_SCAN_MAX as u32).min(count);
     while index < stop && tasks.len() < limit {
         let task = node.task(&state, ns, TaskId { job, index })?;
         if request.states.is_empty() || request.states.contains(&task.state) {

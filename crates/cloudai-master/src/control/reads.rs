@@ -17,11 +17,6 @@ use crate::node::Node;
 use crate::raft_link::header;
 use crate::state_store::StateStore;
 
-/// A prefix is looked for among so many newest jobs.
-const PREFIX_JOBS_MAX: u64 = 10_000_000;
-/// Candidates that an ambiguous prefix lists.
-const CANDIDATES: usize = 5;
-
 impl<S: StateStore> Node<S> {
     /// Waits until this master may answer with the given consistency.
     pub async fn read_point(&self, consistency: pb::Consistency) -> Result<pb::ReadInfo, Status> {
@@ -104,10 +99,12 @@ impl<S: StateStore> Node<S> {
         }
         let newest = state.hot.next_job.saturating_sub(1);
         let mut found = vec![];
-        for n in (newest.saturating_sub(PREFIX_JOBS_MAX)..=newest).rev().map(JobId).filter(|j| j.has_prefix(&prefix)) {
+        for n in
+            (newest.saturating_sub(limits::PREFIX_JOBS_MAX)..=newest).rev().map(JobId).filter(|j| j.has_prefix(&prefix))
+        {
             if exists(n)? {
                 found.push(n);
-                if found.len() > CANDIDATES {
+                if found.len() > limits::PREFIX_CANDIDATES_MAX {
                     break;
                 }
             }

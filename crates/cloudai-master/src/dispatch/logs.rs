@@ -6,10 +6,8 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use cloudai_proto::v1 as pb;
+use cloudai_types::limits;
 use tokio::sync::mpsc;
-
-/// Upload messages in memory between a worker and a reader; more wait in the network.
-const QUEUE: usize = 16;
 
 /// What the reader gets.
 #[derive(Debug)]
@@ -29,7 +27,7 @@ const UNPOISONED: &str = "nothing panics under this lock";
 impl LogStreams {
     pub fn open(&self) -> (u64, mpsc::Receiver<Upload>) {
         let id = self.next.fetch_add(1, Relaxed) + 1;
-        let (tx, rx) = mpsc::channel(QUEUE);
+        let (tx, rx) = mpsc::channel(limits::LOG_UPLOAD_MESSAGES_MAX);
         let mut open = self.open.lock().expect(UNPOISONED);
         // Readers that went away leave a closed channel behind, also where no worker ever answered.
         open.retain(|_, sender| !sender.is_closed());

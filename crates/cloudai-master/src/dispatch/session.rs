@@ -19,9 +19,6 @@ use crate::node::Node;
 use crate::proposer::{Outcome, WriteError};
 use crate::state_store::StateStore;
 
-/// Messages to one worker that its connection has not taken yet.
-const OUTBOUND_QUEUE: usize = 256;
-
 type Out = mpsc::Sender<Result<pb::LeaderMessage, Status>>;
 
 /// Why a session ended, for the log.
@@ -49,7 +46,7 @@ pub fn start<S: StateStore>(
     worker_name: String,
     inbound: Streaming<pb::WorkerMessage>,
 ) -> mpsc::Receiver<Result<pb::LeaderMessage, Status>> {
-    let (out, outbound) = mpsc::channel(OUTBOUND_QUEUE);
+    let (out, outbound) = mpsc::channel(limits::SESSION_MESSAGES_MAX);
     tokio::spawn(async move {
         let end = match node.leading() {
             None => not_leader(&node, &out).await,
