@@ -4,7 +4,7 @@
 use super::Tree;
 
 /// Crate, floor.
-pub const FLOORS: [(&str, u8); 19] = [
+pub const FLOORS: [(&str, u8); 20] = [
     ("cloudai-types", 0),
     ("cloudai-core", 1),
     ("cloudai-scheduler", 1),
@@ -20,6 +20,7 @@ pub const FLOORS: [(&str, u8); 19] = [
     ("cloudai-master", 4),
     ("cloudai-worker", 4),
     ("cloudai-sim", 5),
+    ("cloudai-fuzz", 6),
     ("cloudai-cli", 6),
     ("chaos-tests", 6),
     ("cloudai-bench", 6),

@@ -1,0 +1,1 @@
+//! Seeded simulation of the whole system, and a protocol model of leases and fencing.
