@@ -15,6 +15,7 @@ pub mod command;
 pub mod demo;
 pub mod drills;
 pub mod engine;
+pub mod history;
 pub mod load;
 pub mod tls_probe;
 pub mod transcript;

@@ -1,0 +1,52 @@
+//! The drills D01 to D16: each injects one kind of fault into a rig under load, and says what must hold. Comes in: a size and a seed.
+//! Goes out: a [`Report`]. A drill that cannot inject its fault ends as NOT RUN, one that cannot prove it as INVALID; neither passes.
+
+pub mod d01_leader_kill;
+pub mod d02_leader_pause;
+pub mod d03_partition;
+pub mod d05_quorum_loss;
+pub mod d06_power_cut;
+pub mod d11_bad_network;
+pub mod d12_worker_death;
+pub mod perform;
+
+use crate::rig::preflight::Need;
+use crate::rig::{Options, Report, Rig};
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, clap::ValueEnum)]
+#[serde(rename_all = "snake_case")]
+pub enum Size {
+    /// For `make test`: at most 20 s and the set-up, judged on correctness alone.
+    Short,
+    /// For `make drills`: limits on time are judged too.
+    Full,
+}
+
+/// One drill.
+#[derive(Clone, Copy)]
+pub struct Drill {
+    /// `D01`
+    pub id: &'static str,
+    pub name: &'static str,
+    pub injects: &'static str,
+    pub must_hold: &'static str,
+    /// What this machine must be able to do for it.
+    pub needs: &'static [Need],
+    /// What it runs on.
+    pub options: fn(Size) -> Options,
+    /// On a rig that serves already. It adds rows to the report; an `Err` ends the drill: [`crate::rig::NotRun`],
+    /// [`crate::rig::Invalid`], anything else is a failure. What it leaves broken is healed by the runner, which then makes the
+    /// always-on checks.
+    pub run: fn(&mut Rig, &mut Report, Size, u64) -> anyhow::Result<()>,
+}
+
+/// All that exist, in their order.
+pub const ALL: &[Drill] = &[
+    d01_leader_kill::DRILL,
+    d02_leader_pause::DRILL,
+    d03_partition::DRILL,
+    d05_quorum_loss::DRILL,
+    d06_power_cut::DRILL,
+    d11_bad_network::DRILL,
+    d12_worker_death::DRILL,
+];
