@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use cloudai_net::{Identity, PeerInfo, Role, Serial};
+use cloudai_raft::Peer;
 use cloudai_types::limits;
 use http::{HeaderValue, Request, Response};
 use http_body_util::{BodyExt, Full, Limited};
@@ -18,6 +19,7 @@ use tonic::Status;
 use tonic::body::Body;
 use tower::Service;
 
+use crate::masters::GrpcMasters;
 use crate::node::Node;
 use crate::state_store::StateStore;
 
@@ -63,18 +65,19 @@ pub fn place(path: &str) -> Place {
 /// A tower layer over the services of port 7601.
 pub struct Forward<S: StateStore, I> {
     node: Arc<Node<S>>,
+    masters: Arc<GrpcMasters>,
     inner: I,
 }
 
 impl<S: StateStore, I> Forward<S, I> {
-    pub fn new(node: Arc<Node<S>>, inner: I) -> Self {
-        Forward { node, inner }
+    pub fn new(node: Arc<Node<S>>, masters: Arc<GrpcMasters>, inner: I) -> Self {
+        Forward { node, masters, inner }
     }
 }
 
 impl<S: StateStore, I: Clone> Clone for Forward<S, I> {
     fn clone(&self) -> Self {
-        Forward { node: self.node.clone(), inner: self.inner.clone() }
+        Forward { node: self.node.clone(), masters: self.masters.clone(), inner: self.inner.clone() }
     }
 }
 
@@ -98,7 +101,7 @@ where
         // The clone that was polled ready answers; a fresh one stays behind.
         let fresh = self.inner.clone();
         let mut inner = std::mem::replace(&mut self.inner, fresh);
-        let node = self.node.clone();
+        let (node, masters) = (self.node.clone(), self.masters.clone());
         Box::pin(async move {
             let was_forwarded = match take_caller(&mut request) {
                 Ok(was_forwarded) => was_forwarded,
@@ -108,12 +111,12 @@ where
                 // Once forwarded, never again: two masters that disagree must not play ball.
                 _ if was_forwarded => inner.call(request).await,
                 Place::Here => inner.call(request).await,
-                Place::LeaderStream => match leader_channel(&node).await {
+                Place::LeaderStream => match leader_channel(&node, &masters).await {
                     Ok(None) => inner.call(request).await,
                     Ok(Some(channel)) => Ok(send(channel, request).await),
                     Err(status) => Ok(status.into_http()),
                 },
-                Place::Leader => Ok(unary(&node, &mut inner, request).await?),
+                Place::Leader => Ok(unary(&node, &masters, &mut inner, request).await?),
             }
         })
     }
@@ -138,8 +141,8 @@ fn take_caller(request: &mut Request<Body>) -> Result<bool, Status> {
     Ok(true)
 }
 
-/// `None`: this master leads.
-async fn leader_channel<S: StateStore>(node: &Node<S>) -> Result<Option<tonic::transport::Channel>, Status> {
+/// Who leads, waited for a moment: an election or a hand-over is no error. `None`: this master does.
+pub async fn find_leader<S: StateStore>(node: &Node<S>) -> Result<Option<Peer>, Status> {
     let mut leadership = node.raft.leadership();
     let find = async {
         loop {
@@ -148,7 +151,7 @@ async fn leader_channel<S: StateStore>(node: &Node<S>) -> Result<Option<tonic::t
             }
             leadership.mark_unchanged();
             if let Some(leader) = node.leader().filter(|l| l.id != node.me.node) {
-                return Some(node.channel_to(&leader.node.grpc_addr));
+                return Some(leader);
             }
             // This master may be about to lead: its loops start a moment after Raft says so.
             tokio::select! {
@@ -157,13 +160,26 @@ async fn leader_channel<S: StateStore>(node: &Node<S>) -> Result<Option<tonic::t
             }
         }
     };
-    match tokio::time::timeout(limits::LEADER_WAIT.as_duration(), find).await {
-        Ok(found) => found.transpose().map_err(|e| Status::internal(e.to_string())),
-        Err(_) => Err(crate::control::errors::no_leader()),
-    }
+    let found = tokio::time::timeout(limits::LEADER_WAIT.as_duration(), find).await;
+    found.map_err(|_| crate::control::errors::no_leader())
 }
 
-async fn unary<S, I>(node: &Node<S>, inner: &mut I, request: Request<Body>) -> Result<Response<Body>, I::Error>
+/// `None`: this master leads.
+async fn leader_channel<S: StateStore>(
+    node: &Node<S>,
+    masters: &GrpcMasters,
+) -> Result<Option<tonic::transport::Channel>, Status> {
+    let leader = find_leader(node).await?;
+    let channel = leader.map(|l| masters.channel_to(&l.node.grpc_addr));
+    channel.transpose().map_err(|e| Status::internal(e.to_string()))
+}
+
+async fn unary<S, I>(
+    node: &Node<S>,
+    masters: &GrpcMasters,
+    inner: &mut I,
+    request: Request<Body>,
+) -> Result<Response<Body>, I::Error>
 where
     S: StateStore,
     I: Service<Request<Body>, Response = Response<Body>> + Clone,
@@ -181,7 +197,7 @@ where
         *again.version_mut() = parts.version;
         *again.headers_mut() = parts.headers.clone();
         *again.extensions_mut() = parts.extensions.clone();
-        let response = match leader_channel(node).await {
+        let response = match leader_channel(node, masters).await {
             Ok(None) => {
                 let mut inner = inner.clone();
                 std::future::poll_fn(|cx| inner.poll_ready(cx)).await?;

@@ -9,29 +9,34 @@
 pub mod config;
 pub mod control;
 pub mod dispatch;
-mod forward;
+pub mod forward;
 mod health;
 mod housekeeping;
 pub mod hub;
-mod leadership;
-mod liveness;
+pub mod leadership;
+pub mod liveness;
 pub mod machine;
-mod node;
+mod masters;
+pub mod node;
 mod node_file;
-mod peers;
-mod proposer;
+pub mod peers;
+pub mod proposer;
 mod raft_link;
 mod raft_service;
-mod registration;
+pub mod registration;
 mod renewal;
 #[cfg(feature = "rocksdb")]
 mod rocks;
 mod run;
 mod scheduling;
 mod state_store;
+mod surroundings;
 
 pub use config::{Founder, Join, MasterConfig, RaftTimes};
+pub use masters::AskMaster;
+pub use node_file::NodeFile;
 #[cfg(feature = "rocksdb")]
 pub use rocks::RocksStores;
-pub use run::{HUNG_DISK_EXIT, OpenStores, RunError, run};
+pub use run::{HUNG_DISK_EXIT, OpenStores, RunError, found_cluster, run};
 pub use state_store::{RowWrites, StateStore};
+pub use surroundings::Surroundings;

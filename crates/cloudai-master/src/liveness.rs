@@ -2,13 +2,13 @@
 //! decisions are the scheduler crate's [`LeaseTable`]; this is its loop and its lock.
 
 use std::sync::{Mutex, MutexGuard};
-use std::time::Instant;
 
 use cloudai_core::command::{Kind, LoseWorker};
 use cloudai_core::rows::WorkerState;
 use cloudai_core::{Command, Hot};
 use cloudai_scheduler::{LeaseTable, Renewal, heartbeat_period};
 use cloudai_types::{Millis, Timestamp, WorkerId};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::node::Node;

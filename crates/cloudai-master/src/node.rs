@@ -1,33 +1,51 @@
 //! One master, as its services and loops see it: who it is, the replicated state, Raft, and what only lives in memory.
 //! Comes in: parts that [`crate::run`] has built. Goes out: questions answered in one line. Starts and stops nothing.
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
-use std::sync::{Arc, Mutex, RwLock};
+use std::sync::{Arc, RwLock};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use cloudai_core::rows::WorkerState;
-use cloudai_net::channel::AddressError;
-use cloudai_net::{ChannelFactory, ChannelOptions, Revoked};
+use cloudai_net::Revoked;
 use cloudai_raft::{MasterNode, Peer, Raft};
 use cloudai_telemetry::MasterMetrics;
 use cloudai_types::limits;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
-use tonic::transport::Channel;
 
 use crate::config::MasterConfig;
 use crate::dispatch::logs::LogStreams;
 use crate::hub::Hub;
 use crate::liveness::Liveness;
 use crate::machine::{Machine, Shared};
+use crate::masters::AskMaster;
 use crate::node_file::NodeFile;
 use crate::peers::{Me, PeerRefusal};
 use crate::proposer::Proposer;
 use crate::raft_link::Directory;
 use crate::state_store::StateStore;
+use crate::surroundings::Surroundings;
+
+/// What a node is made of: everything else begins empty.
+pub struct Parts<S: StateStore> {
+    pub config: MasterConfig,
+    /// Name and addresses under which others reach this master.
+    pub own: MasterNode,
+    pub me: Arc<Me>,
+    pub node_file: NodeFile,
+    pub shared: Shared<S>,
+    pub hub: Arc<Hub>,
+    pub raft: Raft<Machine<S>>,
+    pub metrics: MasterMetrics,
+    pub masters: Arc<dyn AskMaster>,
+    pub directory: Directory,
+    pub revoked: Revoked,
+    /// Where the CA's key and certificate lie.
+    pub identity_dir: PathBuf,
+    pub surroundings: Surroundings,
+}
 
 /// Shared by every service and loop of one master.
 pub struct Node<S: StateStore> {
@@ -43,9 +61,8 @@ pub struct Node<S: StateStore> {
     pub liveness: Liveness,
     pub logs: LogStreams,
     pub metrics: MasterMetrics,
-    pub channels: ChannelFactory,
-    /// One connection per master for forwarded calls and read indexes, by address.
-    pub to_masters: Mutex<BTreeMap<String, Channel>>,
+    /// Questions to other masters.
+    pub masters: Arc<dyn AskMaster>,
     pub directory: Directory,
     pub revoked: Revoked,
     /// Where the CA's key and certificate lie.
@@ -58,11 +75,42 @@ pub struct Node<S: StateStore> {
     pub members_lock: tokio::sync::Mutex<()>,
     /// When a leader's frame last came, in milliseconds since the epoch; 0: never.
     pub heard_leader_ms: AtomicU64,
+    pub surroundings: Surroundings,
 }
 
 const UNPOISONED: &str = "nothing panics under this lock";
 
 impl<S: StateStore> Node<S> {
+    /// Starts the proposer, and nothing else. Inside a tokio runtime.
+    pub fn new(parts: Parts<S>) -> Self {
+        let Parts { config, own, me, node_file, shared, hub, raft, metrics, .. } = parts;
+        let Parts { masters, directory, revoked, identity_dir, surroundings, .. } = parts;
+        let clock = surroundings.now_ms.clone();
+        let proposer = Proposer::start(raft.clone(), move || clock(), metrics.clone());
+        Node {
+            config,
+            own,
+            me,
+            node_file,
+            shared,
+            hub,
+            raft,
+            proposer,
+            liveness: Liveness::default(),
+            logs: LogStreams::default(),
+            metrics,
+            masters,
+            directory,
+            revoked,
+            identity_dir,
+            leading: RwLock::new(None),
+            stop: watch::Sender::new(None),
+            members_lock: tokio::sync::Mutex::new(()),
+            heard_leader_ms: AtomicU64::new(0),
+            surroundings,
+        }
+    }
+
     /// The token of the current leadership, while this master leads.
     pub fn leading(&self) -> Option<CancellationToken> {
         self.leading.read().expect(UNPOISONED).clone()
@@ -77,20 +125,9 @@ impl<S: StateStore> Node<S> {
         self.raft.leadership().borrow().leader.clone().filter(|l| !l.node.grpc_addr.is_empty())
     }
 
-    /// The connection to another master's `HOST:PORT`, shared by all calls.
-    pub fn channel_to(&self, address: &str) -> Result<Channel, AddressError> {
-        let mut channels = self.to_masters.lock().expect(UNPOISONED);
-        if let Some(channel) = channels.get(address) {
-            return Ok(channel.clone());
-        }
-        let channel = self.channels.channel(address, &ChannelOptions::calls())?;
-        channels.insert(address.to_owned(), channel.clone());
-        Ok(channel)
-    }
-
     /// This machine's wall clock, milliseconds since the epoch. Only a leader's stamp of it enters the state.
     pub fn now_ms(&self) -> u64 {
-        now_ms()
+        (self.surroundings.now_ms)()
     }
 
     /// A leader's frame came in: stale reads tell how long ago.
@@ -130,6 +167,7 @@ impl<S: StateStore> Node<S> {
     }
 }
 
+/// This machine's wall clock, milliseconds since the epoch.
 pub fn now_ms() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_millis() as u64)
 }

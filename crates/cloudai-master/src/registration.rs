@@ -11,9 +11,7 @@ use std::time::Duration;
 use cloudai_core::command::{Kind, RegisterMaster, VERSION};
 use cloudai_core::reply::Refusal;
 use cloudai_core::{Command, Reply};
-use cloudai_net::ChannelOptions;
 use cloudai_proto::v1 as pb;
-use cloudai_proto::v1::raft_client::RaftClient;
 use cloudai_raft::MasterNode;
 use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
@@ -63,14 +61,12 @@ pub async fn run<S: StateStore>(node: Arc<Node<S>>) {
             }
         }
         for address in others(&node) {
-            // One connection per try: a wiped master's may be cut at any moment.
-            let Ok(channel) = node.channels.channel(&address, &ChannelOptions::calls()) else { continue };
-            let asked = RaftClient::new(channel).register(request(&node)).into_inner_within(ASK_WITHIN).await;
-            match asked {
-                Some(Ok(reply)) if reply.refused.is_empty() => return,
-                Some(Ok(reply)) => return refused(&node, reply.refused),
-                Some(Err(status)) => tracing::debug!(address, %status, "not registered there"),
-                None => tracing::debug!(address, "no answer to the registration"),
+            let asked = node.masters.register(address.clone(), request(&node));
+            match tokio::time::timeout(ASK_WITHIN, asked).await {
+                Ok(Ok(reply)) if reply.refused.is_empty() => return,
+                Ok(Ok(reply)) => return refused(&node, reply.refused),
+                Ok(Err(status)) => tracing::debug!(address, %status, "not registered there"),
+                Err(_) => tracing::debug!(address, "no answer to the registration"),
             }
         }
         // A new leader is asked at once: until its disk is registered, a wiped one could not be told from it.
@@ -78,16 +74,6 @@ pub async fn run<S: StateStore>(node: Arc<Node<S>>) {
             () = tokio::time::sleep(ROUND) => {}
             _ = leadership.changed() => {}
         }
-    }
-}
-
-trait Within<T> {
-    async fn into_inner_within(self, limit: Duration) -> Option<Result<T, Status>>;
-}
-
-impl<T, F: Future<Output = Result<tonic::Response<T>, Status>>> Within<T> for F {
-    async fn into_inner_within(self, limit: Duration) -> Option<Result<T, Status>> {
-        tokio::time::timeout(limit, self).await.ok().map(|r| r.map(tonic::Response::into_inner))
     }
 }
 

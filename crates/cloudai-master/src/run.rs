@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, RwLock};
+use std::sync::Arc;
 use std::time::Duration;
 
 use cloudai_api::Health;
@@ -19,23 +19,22 @@ use cloudai_raft::{LogStore, MasterNode, Raft, Settings, Watchdog};
 use cloudai_telemetry::MasterMetrics;
 use cloudai_types::limits;
 use tokio::net::TcpListener;
-use tokio::sync::watch;
 
 use crate::config::{Join, MasterConfig};
 use crate::control::ControlService;
 use crate::dispatch::DispatchService;
 use crate::forward::Forward;
 use crate::hub::Hub;
-use crate::liveness::Liveness;
 use crate::machine::{Machine, Shared};
-use crate::node::{Node, now_ms};
+use crate::masters::GrpcMasters;
+use crate::node::{Node, Parts};
 use crate::node_file::{NodeFile, NodeFileError};
 use crate::peers::{KnownMaster, Me};
-use crate::proposer::Proposer;
 use crate::raft_link::{Directory, RaftTransport};
 use crate::raft_service::RaftService;
 use crate::registration::Joined;
 use crate::state_store::StateStore;
+use crate::surroundings::Surroundings;
 use crate::{leadership, registration, renewal};
 
 /// Why a master did not start, or ended.
@@ -137,37 +136,29 @@ pub async fn run<O: OpenStores>(
     let raft = Raft::start(settings, log, machine, transport, Some(watchdog)).await?;
     let metrics = MasterMetrics::new(env!("CARGO_PKG_VERSION"));
     metrics.certificate_end.set(tls.not_after().0 as f64 / 1000.0);
-    let proposer = Proposer::start(raft.clone(), now_ms, metrics.clone());
-
     let connections = Connections::new();
-    let (stop, mut stopped) = watch::channel(None);
-    let node = Arc::new(Node {
+    let masters = Arc::new(GrpcMasters::new(channels));
+    let node = Arc::new(Node::new(Parts {
+        config,
+        own,
         me,
         node_file,
         shared,
         hub,
         raft: raft.clone(),
-        proposer,
-        liveness: Liveness::default(),
-        logs: Default::default(),
         metrics,
-        channels,
-        to_masters: Mutex::default(),
+        masters: masters.clone(),
         directory,
         revoked: revoked.clone(),
         identity_dir,
-        leading: RwLock::new(None),
-        stop,
-        members_lock: tokio::sync::Mutex::new(()),
-        heard_leader_ms: Default::default(),
-        own,
-        config,
-    });
+        surroundings: Surroundings::default(),
+    }));
+    let mut stopped = node.stop.subscribe();
     follow_revocations(&node, connections.clone());
     let mut tasks = tokio::task::JoinSet::new();
     tasks.spawn(tls.clone().watch());
     tasks.spawn(renewal::run(tls.clone(), node.identity_dir.clone()));
-    serve(&node, listeners, &tls, &connections, &mut tasks);
+    serve(&node, &masters, listeners, &tls, &connections, &mut tasks);
 
     // Only now: the node can neither campaign nor vote before its services listen.
     raft.run();
@@ -354,6 +345,7 @@ fn follow_revocations<S: StateStore>(node: &Arc<Node<S>>, connections: Connectio
 
 fn serve<S: StateStore>(
     node: &Arc<Node<S>>,
+    masters: &Arc<GrpcMasters>,
     listeners: Listeners,
     tls: &Arc<ReloadingTls>,
     connections: &Connections,
@@ -379,11 +371,11 @@ fn serve<S: StateStore>(
         .max_decoding_message_size(limits::GRPC_MESSAGE_BYTES_MAX);
     let dispatch = dispatch_server::DispatchServer::new(DispatchService { node: node.clone() })
         .max_decoding_message_size(limits::GRPC_MESSAGE_BYTES_MAX);
-    let forward = node.clone();
+    let (forward, masters) = (node.clone(), masters.clone());
     let router = server()
         .initial_stream_window_size(1 << 20)
         .initial_connection_window_size(4 << 20)
-        .layer(tower::layer::layer_fn(move |inner| Forward::new(forward.clone(), inner)))
+        .layer(tower::layer::layer_fn(move |inner| Forward::new(forward.clone(), masters.clone(), inner)))
         .add_service(control)
         .add_service(dispatch);
     tasks.spawn(async move { ended("grpc", router.serve_with_incoming(incoming).await) });
@@ -400,7 +392,7 @@ fn ended(what: &str, result: Result<(), tonic::transport::Error>) {
 }
 
 /// The founder with the lowest id forms the group, once. It asks nobody: the others are empty, or they refuse its disk.
-async fn found_cluster<S: StateStore>(node: &Node<S>) -> Result<(), RunError> {
+pub async fn found_cluster<S: StateStore>(node: &Node<S>) -> Result<(), RunError> {
     let first = node.config.founders.iter().map(|f| f.id).min();
     if first != Some(node.me.node) || node.raft.is_initialized().await.map_err(|e| RunError::Stopped(e.to_string()))? {
         return Ok(());

@@ -3,12 +3,12 @@
 //! pass ever plans with room that is already promised.
 
 use std::sync::atomic::Ordering::Relaxed;
-use std::time::Instant;
 
 use cloudai_core::command::{Kind, PlaceTasks};
 use cloudai_core::{Command, Reply};
 use cloudai_scheduler::{PlanState, Policy, plan};
 use cloudai_types::limits;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::node::Node;

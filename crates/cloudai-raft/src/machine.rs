@@ -15,6 +15,7 @@ use tokio::sync::watch;
 
 use crate::application::{Application, CheckpointJob};
 use crate::codec;
+use crate::runtime::blocking;
 use crate::snapshot::{SnapshotDir, Snapshots};
 use crate::types::*;
 
@@ -195,7 +196,7 @@ impl<A: Application> RaftStateMachine<Types> for Machine<A> {
             let installed = app.install(&dir).and_then(|()| app.mark());
             (app, installed)
         };
-        let (app, installed) = tokio::task::spawn_blocking(work).await.map_err(|e| io::Error::other(e.to_string()))?;
+        let (app, installed) = blocking(work).await?;
         let mark = installed?.ok_or_else(|| codec::bad("an installed snapshot without a mark"))?;
         let (last, membership) = codec::mark_from(mark)?;
         if last != meta.last_log_id {
@@ -228,9 +229,7 @@ impl RaftSnapshotBuilder<Types> for Builder {
         let job = self.job.get_mut().unwrap_or_else(PoisonError::into_inner).take();
         let job = job.ok_or_else(|| io::Error::other("a snapshot builder builds once"))??;
         let snapshots = self.snapshots.clone();
-        let built = tokio::task::spawn_blocking(move || snapshots.build(job))
-            .await
-            .map_err(|e| io::Error::other(e.to_string()))??;
+        let built = blocking(move || snapshots.build(job)).await??;
         Ok(SnapshotOf::<Types, _> { meta: built.meta()?, snapshot: built })
     }
 }

@@ -19,6 +19,7 @@ use bytes::Bytes;
 
 use crate::application::CheckpointJob;
 use crate::codec::{self, FileMsg};
+use crate::runtime::blocking_some_time;
 use crate::types::SnapshotMeta;
 
 /// One complete checkpoint. The directory is removed when the last holder drops it, unless it is the newest.
@@ -74,10 +75,7 @@ impl Drop for SnapshotDir {
                 tracing::warn!(dir = %dir.display(), %error, "cannot remove an old checkpoint; the next start tries again");
             }
         };
-        match tokio::runtime::Handle::try_current() {
-            Ok(runtime) => drop(runtime.spawn_blocking(remove)),
-            Err(_) => remove(),
-        }
+        blocking_some_time(remove);
     }
 }
 

@@ -18,7 +18,7 @@ use crate::snapshot::{SnapshotDir, Snapshots, sync_dir};
 use crate::types::Vote;
 
 async fn blocking<T: Send + 'static>(f: impl FnOnce() -> io::Result<T> + Send + 'static) -> io::Result<T> {
-    tokio::task::spawn_blocking(f).await.map_err(|e| io::Error::other(format!("a blocking task failed: {e}")))?
+    crate::runtime::blocking(f).await?
 }
 
 // ---- Sending

@@ -58,6 +58,7 @@ openraft::declare_raft_types!(
         Node = MasterNode,
         Term = u64,
         LeaderId = leader_id_std::LeaderId<u64, NodeId>,
+        AsyncRuntime = crate::runtime::Runtime,
 );
 
 pub type Entry = EntryOf<Types>;

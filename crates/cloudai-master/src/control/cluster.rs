@@ -1,13 +1,12 @@
 //! Calls about the queue and the cluster. Comes in: requests whose caller is admitted. Goes out: totals, members, and orders
 //! to Raft about its members.
 
-use std::time::Instant;
-
 use cloudai_core::command::{ForgetMaster, Kind, SetConfig};
 use cloudai_core::rows::WorkerState;
 use cloudai_proto::v1 as pb;
 use cloudai_raft::Members;
 use cloudai_types::{NodeId, limits};
+use tokio::time::Instant;
 use tonic::Status;
 
 use super::errors;

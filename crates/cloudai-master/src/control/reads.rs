@@ -2,13 +2,13 @@
 //! turned into answers. Linearizable reads ask the leader for its read index and then read here (ReadIndex); stale ones read
 //! at once and say how old that may be.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use cloudai_core::rows::{EndedAttempt, Family, JobRow, JobSpecRow, TaskRow, TaskState, job_key, task_key};
 use cloudai_core::{ActiveAttempt, Hot};
 use cloudai_proto::v1 as pb;
-use cloudai_proto::v1::raft_client::RaftClient;
 use cloudai_types::{JobId, NamespaceId, TaskId, limits};
+use tokio::time::Instant;
 use tonic::Status;
 
 use super::errors;
@@ -53,15 +53,12 @@ impl<S: StateStore> Node<S> {
             if let Ok(index) = self.raft.read_index().await {
                 return Ok(index);
             }
-            if let Some(leader) = self.leader().filter(|l| l.id != self.me.node)
-                && let Ok(channel) = self.channel_to(&leader.node.raft_addr)
-            {
+            if let Some(leader) = self.leader().filter(|l| l.id != self.me.node) {
                 let request = pb::ReadIndexRequest { header: Some(header(&self.me, leader.id, &self.directory)) };
-                let mut client = RaftClient::new(channel);
-                let asked = client.read_index(request);
+                let asked = self.masters.read_index(leader.node.raft_addr, request);
                 // A dead leader's connection may hang: better ask again than wait for it.
                 if let Ok(Ok(reply)) = tokio::time::timeout(Duration::from_secs(1), asked).await {
-                    return Ok(reply.into_inner().index);
+                    return Ok(reply.index);
                 }
             }
             if Instant::now() > deadline {

@@ -181,7 +181,7 @@ async fn stream<S: StateStore>(
     };
     // The worker must hear of the attempt before it is asked for the log: its assignment leaves after the commit.
     let seen_at = node.shared.read().index;
-    let deadline = std::time::Instant::now() + UPLOAD_WAIT;
+    let deadline = tokio::time::Instant::now() + UPLOAD_WAIT;
     if node.raft.await_applied(seen_at, deadline).await.is_err() {
         return Err(unreachable_worker(&attempt.worker));
     }
@@ -197,7 +197,7 @@ async fn stream<S: StateStore>(
     let worker = WorkerId(attempt.worker_id);
     while !node.hub.open_log(worker, open.clone()) {
         let is_ready = node.shared.read().hot.workers.get(&worker).is_some_and(|w| w.state == WorkerState::Ready);
-        if !is_ready || std::time::Instant::now() > deadline || out.is_closed() {
+        if !is_ready || tokio::time::Instant::now() > deadline || out.is_closed() {
             node.logs.close(stream_id);
             return Err(unreachable_worker(&attempt.worker));
         }

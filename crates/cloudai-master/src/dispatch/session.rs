@@ -9,9 +9,10 @@ use cloudai_core::rows::{Family, JobSpecRow, WorkerState, job_key};
 use cloudai_core::{Command, Reply};
 use cloudai_proto::v1 as pb;
 use cloudai_types::{JobId, WorkerId, limits};
+use futures::{Stream, StreamExt};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
-use tonic::{Status, Streaming};
+use tonic::Status;
 
 use super::sets::{Groups, SentSpecs};
 use crate::hub::SessionEvent;
@@ -44,7 +45,7 @@ pub enum SessionEnd {
 pub fn start<S: StateStore>(
     node: Arc<Node<S>>,
     worker_name: String,
-    inbound: Streaming<pb::WorkerMessage>,
+    inbound: impl Stream<Item = Result<pb::WorkerMessage, Status>> + Send + Sync + Unpin + 'static,
 ) -> mpsc::Receiver<Result<pb::LeaderMessage, Status>> {
     let (out, outbound) = mpsc::channel(limits::SESSION_MESSAGES_MAX);
     tokio::spawn(async move {
@@ -78,11 +79,11 @@ async fn send(out: &Out, kind: pb::leader_message::Kind) -> Result<(), SessionEn
     out.send(Ok(pb::LeaderMessage { kind: Some(kind) })).await.map_err(|_| SessionEnd::HungUp)
 }
 
-struct Session<S: StateStore> {
+struct Session<S: StateStore, I> {
     node: Arc<Node<S>>,
     worker_name: String,
     out: Out,
-    inbound: Streaming<pb::WorkerMessage>,
+    inbound: I,
 }
 
 /// What a registered session knows.
@@ -94,9 +95,17 @@ struct Registered {
     full_set_index: u64,
 }
 
-impl<S: StateStore> Session<S> {
+impl<S, I> Session<S, I>
+where
+    S: StateStore,
+    I: Stream<Item = Result<pb::WorkerMessage, Status>> + Send + Sync + Unpin + 'static,
+{
+    async fn message(&mut self) -> Result<Option<pb::WorkerMessage>, Status> {
+        self.inbound.next().await.transpose()
+    }
+
     async fn run(mut self, leading: &CancellationToken) -> SessionEnd {
-        let hello = match self.inbound.message().await {
+        let hello = match self.message().await {
             Ok(Some(pb::WorkerMessage { kind: Some(pb::worker_message::Kind::Hello(hello)) })) => hello,
             Ok(Some(_)) => return SessionEnd::Protocol("the first message was no hello"),
             Ok(None) => return SessionEnd::HungUp,
@@ -124,7 +133,7 @@ impl<S: StateStore> Session<S> {
                         break end;
                     }
                 }
-                message = self.inbound.message() => {
+                message = self.message() => {
                     let message = match message {
                         Ok(Some(m)) => m,
                         Ok(None) => break SessionEnd::HungUp,
@@ -182,7 +191,7 @@ impl<S: StateStore> Session<S> {
         let welcome = pb::leader_message::Welcome {
             worker_id: worker.0,
             session,
-            heartbeat_period_ms: self.node.liveness.heartbeat_period(rand::random()).0 as u32,
+            heartbeat_period_ms: self.node.liveness.heartbeat_period((self.node.surroundings.random)()).0 as u32,
             lease_ms: limits::LEASE.0 as u32,
             incarnation,
             worker_name: self.worker_name.clone(),
