@@ -44,10 +44,18 @@ pub struct WorkerConfig {
     pub docker_socket: PathBuf,
     /// Where `/metrics` answers; empty: nowhere.
     pub metrics_addr: String,
+    /// Where the executor `noop` writes down each start and end as it happens, one JSON line each: evidence for tests of fencing.
+    /// Empty: nowhere.
+    #[serde(skip_serializing_if = "is_empty")]
+    pub noop_record: PathBuf,
     /// One attempt's log.
     pub log_bytes_max: u64,
     /// All logs of ended attempts together; the oldest go first.
     pub logs_total_bytes_max: u64,
+}
+
+fn is_empty(path: &Path) -> bool {
+    path.as_os_str().is_empty()
 }
 
 impl std::fmt::Debug for WorkerConfig {
@@ -80,6 +88,8 @@ pub enum ConfigError {
     Capacity(#[from] crate::capacity::CapacityError),
     #[error("allowed_mounts: {} is no absolute path", .0.display())]
     Mount(PathBuf),
+    #[error("noop_record: only the executor noop keeps one; leave it out")]
+    Record,
     #[error("join_token: {0}")]
     Token(#[from] cloudai_net::token::TokenError),
 }
@@ -124,6 +134,9 @@ impl WorkerConfig {
         if let Some(token) = &self.join_token {
             token.parse::<cloudai_net::JoinToken>()?;
         }
+        if self.executor != ExecutorKind::Noop && !is_empty(&self.noop_record) {
+            return Err(ConfigError::Record);
+        }
         match self.allowed_mounts.iter().find(|p| !p.is_absolute()) {
             Some(p) => Err(ConfigError::Mount(p.clone())),
             None => Ok(()),
@@ -160,6 +173,7 @@ mod tests {
         assert_eq!(field(WorkerConfig { masters: vec![], ..ok.clone() }), "masters");
         assert_eq!(field(WorkerConfig { masters: vec!["nowhere".into()], ..ok.clone() }), "masters");
         assert_eq!(field(WorkerConfig { data_dir: "".into(), ..ok.clone() }), "data_dir");
+        assert_eq!(field(WorkerConfig { noop_record: "/r".into(), ..ok.clone() }), "noop_record");
         assert_eq!(field(WorkerConfig { name: "a b".into(), ..ok.clone() }), "name");
         assert_eq!(field(WorkerConfig { capacity: "cpu=x".into(), ..ok.clone() }), "capacity");
         assert_eq!(field(WorkerConfig { join_token: Some("x".into()), ..ok.clone() }), "join_token");

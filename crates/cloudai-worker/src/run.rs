@@ -19,6 +19,7 @@ use crate::error::WorkerError;
 use crate::executor::Executor;
 use crate::executor::docker::{ConnectError, DockerExecutor, DockerOptions};
 use crate::executor::noop::NoopExecutor;
+use crate::executor::noop_record::Record;
 use crate::hands::Hands;
 use crate::journal::{Journal, Restored};
 use crate::lease_file::{LeaseFile, boot_id};
@@ -73,7 +74,17 @@ pub async fn run(config: WorkerConfig, stop: CancellationToken) -> Result<(), Wo
     let tasks = Tasks::default();
     let _also_on_error = StopOnDrop(tasks.clone());
     let (executor, found): (Box<dyn Executor>, Vec<Found>) = match config.executor {
-        ExecutorKind::Noop => (Box::new(NoopExecutor::new(events, &tasks)), vec![]),
+        ExecutorKind::Noop => {
+            let path = &config.noop_record;
+            let record = match path.as_os_str().is_empty() {
+                true => None,
+                false => {
+                    let opened = Record::open(path);
+                    Some(opened.map_err(|source| WorkerError::DataDir { path: path.clone(), source })?)
+                }
+            };
+            (Box::new(NoopExecutor::new(events, &tasks, record)), vec![])
+        }
         ExecutorKind::Docker => {
             let options = DockerOptions {
                 socket: config.docker_socket().to_owned(),

@@ -2,6 +2,7 @@
 
 pub mod docker;
 pub mod noop;
+pub mod noop_record;
 
 use std::sync::Arc;
 

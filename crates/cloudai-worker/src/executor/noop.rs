@@ -1,9 +1,11 @@
 //! Runs nothing, for tests of scale. `sleep SECONDS` takes that long, `exit N` ends with N, anything else ends at once. A noop
 //! attempt lives in this process's memory only and holds nothing.
 //!
-//! What ends at once costs one message and nothing else. All that sleep share one task with one timer.
+//! What ends at once costs one message and nothing else. All that sleep share one task with one timer. On demand each start and end is
+//! written down as it happens ([`Record`]).
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use cloudai_agent::Signal;
@@ -11,6 +13,7 @@ use cloudai_types::{AttemptId, EndReason, Timestamp};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
+use super::noop_record::Record;
 use super::{Events, Executor, ExecutorEvent, Start};
 use crate::clock;
 use crate::tasks::Tasks;
@@ -46,23 +49,29 @@ enum Order {
 pub struct NoopExecutor {
     events: Events,
     sleeper: mpsc::UnboundedSender<Order>,
+    record: Option<Arc<Record>>,
 }
 
 impl NoopExecutor {
     /// Starts the one task, which ends with this value.
-    pub fn new(events: Events, tasks: &Tasks) -> Self {
+    pub fn new(events: Events, tasks: &Tasks, record: Option<Record>) -> Self {
         let (sleeper, orders) = mpsc::unbounded_channel();
-        tasks.spawn(sleep_all(orders, events.clone()));
-        NoopExecutor { events, sleeper }
+        let record = record.map(Arc::new);
+        tasks.spawn(sleep_all(orders, events.clone(), record.clone()));
+        NoopExecutor { events, sleeper, record }
     }
 }
 
 impl Executor for NoopExecutor {
     fn start(&mut self, start: Start) {
         let (attempt, started) = (start.attempt, clock::wall());
+        note_start(&self.record, attempt);
         // The shell or the sleeper being gone means that the worker is stopping: nobody waits for the answer.
         let _ = match parse(&start.spec.command) {
-            Program::Exit(code) => self.events.send(ended(attempt, EndReason::exit(code), started)).is_ok(),
+            Program::Exit(code) => {
+                note_stop(&self.record, attempt);
+                self.events.send(ended(attempt, EndReason::exit(code), started)).is_ok()
+            }
             Program::Sleep(time) => {
                 let until = Instant::now() + time;
                 let told = self.events.send(ExecutorEvent::Started { attempt, started }).is_ok();
@@ -82,11 +91,24 @@ impl Executor for NoopExecutor {
     }
 }
 
+fn note_start(record: &Option<Arc<Record>>, attempt: AttemptId) {
+    if let Some(record) = record {
+        record.started(attempt);
+    }
+}
+
+/// Before anybody hears of the end.
+fn note_stop(record: &Option<Arc<Record>>, attempt: AttemptId) {
+    if let Some(record) = record {
+        record.stopped(attempt);
+    }
+}
+
 fn ended(attempt: AttemptId, reason: EndReason, started: Timestamp) -> ExecutorEvent {
     ExecutorEvent::Ended { attempt, reason, started, ended: clock::wall(), container: false }
 }
 
-async fn sleep_all(mut orders: mpsc::UnboundedReceiver<Order>, events: Events) {
+async fn sleep_all(mut orders: mpsc::UnboundedReceiver<Order>, events: Events, record: Option<Arc<Record>>) {
     let mut by_time: BTreeSet<(Instant, AttemptId)> = BTreeSet::new();
     let mut asleep: BTreeMap<AttemptId, (Instant, Timestamp)> = BTreeMap::new();
     loop {
@@ -111,6 +133,7 @@ async fn sleep_all(mut orders: mpsc::UnboundedReceiver<Order>, events: Events) {
                             Signal::Term => 143,
                             Signal::Kill => 137,
                         };
+                        note_stop(&record, attempt);
                         let _ = events.send(ended(attempt, EndReason::exit(code), started));
                     }
                 }
@@ -123,6 +146,7 @@ async fn sleep_all(mut orders: mpsc::UnboundedReceiver<Order>, events: Events) {
                     }
                     by_time.pop_first();
                     if let Some((_, started)) = asleep.remove(&attempt) {
+                        note_stop(&record, attempt);
                         let _ = events.send(ended(attempt, EndReason::exit(0), started));
                     }
                 }
@@ -135,7 +159,6 @@ async fn sleep_all(mut orders: mpsc::UnboundedReceiver<Order>, events: Events) {
 mod tests {
     use super::*;
     use cloudai_types::{JobId, JobSpec};
-    use std::sync::Arc;
 
     fn words(text: &str) -> Vec<String> {
         text.split(' ').map(str::to_owned).collect()
@@ -155,7 +178,7 @@ mod tests {
     #[tokio::test]
     async fn sleepers_end_in_their_order_and_a_stop_ends_one_early() {
         let (tx, mut events) = mpsc::unbounded_channel();
-        let mut executor = NoopExecutor::new(tx, &Tasks::default());
+        let mut executor = NoopExecutor::new(tx, &Tasks::default(), None);
         let id = |n| AttemptId::new(JobId(1), n, 1);
         for (n, command) in ["sleep 0.2", "sleep 0.05", "sleep 5000", "exit 7"].into_iter().enumerate() {
             let spec = Arc::new(JobSpec { command: words(command), ..Default::default() });
