@@ -20,6 +20,7 @@ pub mod cuts;
 pub mod digests;
 pub mod executions;
 pub mod facts;
+pub mod from_history;
 pub mod healed;
 pub mod linearizable;
 pub mod logs;

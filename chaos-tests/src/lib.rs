@@ -9,6 +9,7 @@
 
 pub mod binary;
 pub mod check;
+pub mod checker;
 pub mod cli;
 pub mod cluster;
 pub mod command;

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use chaos_tests::checker::facts::{Asked, Digest, Heal, Job, Log, Op, Seen, Told};
 use chaos_tests::checker::{Check, Execution, Facts, Until, Violation, check_all};
-use cloudai_proto::v1::{AttemptInfo, AttemptPhase, EndReason, JobState, ReasonKind, TaskInfo, TaskState};
-use cloudai_types::{AttemptId, JobId};
+use cloudai_proto::v1::{AttemptInfo, AttemptPhase, JobState, TaskInfo, TaskState};
+use cloudai_types::{AttemptId, EndReason, JobId};
 
 const SEEDS: u64 = 60;
 const MS: u64 = 1_000_000;
@@ -32,6 +32,8 @@ struct Model {
     random: Random,
     now: u64,
     index: u64,
+    /// The last entry holds submits, and nothing was read since.
+    open: bool,
     facts: Facts,
     register: u64,
     registers: Vec<(u64, u64)>,
@@ -41,7 +43,7 @@ impl Model {
     fn new(seed: u64) -> Self {
         let facts = Facts { clocks_agree: true, ..Facts::default() };
         let random = Random(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1);
-        Model { random, now: 1_000 * MS, index: 10, facts, register: 0, registers: vec![(0, 0)] }
+        Model { random, now: 1_000 * MS, index: 10, open: false, facts, register: 0, registers: vec![(0, 0)] }
     }
 
     /// The moment of the effect; call and return lie around it, at random distances, so that operations overlap.
@@ -66,9 +68,11 @@ impl Model {
         if is_unknown && self.random.chance(50) {
             return self.push(call, back, asked, Told::Unknown);
         }
-        if self.random.chance(70) {
-            self.index += 1; // otherwise it shares the entry before it
+        // It may share the entry of the submit before it, as long as nobody has read up to there: an entry is applied as one.
+        if !self.open || self.random.chance(70) {
+            self.index += 1;
         }
+        self.open = true;
         let job = JobId(self.facts.jobs.len() as u64 + 1);
         let told = Told::Submitted { job, index: self.index, duplicate: false };
         self.push(call, back, asked, if is_unknown { Told::Unknown } else { told });
@@ -91,17 +95,17 @@ impl Model {
                 ended_ms: lost / MS,
                 ..AttemptInfo::default()
             });
-            self.execution(job, number, "w1", start, lost + self.random_zombie());
+            let zombie = self.random.below(200 * MS);
+            self.execution(job, number, "w1", start, lost + zombie);
             (number, begin) = (2, lost + MS);
         }
         let end = begin + 50 * MS;
         self.execution(job, number, "w2", begin, end);
-        let reason = EndReason { kind: ReasonKind::ExitCode as i32, exit_code: Some(0), ..EndReason::default() };
         attempts.push(AttemptInfo {
             number,
             worker: "w2".into(),
             phase: AttemptPhase::Exited as i32,
-            reason: Some(reason),
+            reason: Some(EndReason::exit(0)),
             assigned_ms: begin / MS,
             started_ms: begin / MS,
             ended_ms: end / MS,
@@ -110,10 +114,6 @@ impl Model {
         let state = TaskState::Succeeded as i32;
         let task = TaskInfo { job_id: job.0, state, attempts, ended_ms: end / MS, ..TaskInfo::default() };
         self.facts.jobs.push(Job { id: job, request, state: JobState::Succeeded, count: 1, tasks: vec![task] });
-    }
-
-    fn random_zombie(&mut self) -> u64 {
-        self.random.below(200 * MS)
     }
 
     fn execution(&mut self, job: JobId, number: u32, worker: &str, start: u64, end: u64) {
@@ -127,6 +127,7 @@ impl Model {
     }
 
     fn read(&mut self) {
+        self.open = false;
         let (call, back) = self.around();
         let there = self.facts.jobs.len() as u64;
         match self.random.below(4) {
@@ -158,6 +159,7 @@ impl Model {
     }
 
     fn write(&mut self) {
+        self.open = false;
         let (call, back) = self.around();
         let value = self.random.below(4);
         let asked = Asked::Write { key: "policy".to_owned(), value };
@@ -354,7 +356,9 @@ const MUTATIONS: &[(&str, Check, Mutation)] = &[
         let Some(at) = with_a_loss(f) else { return false };
         let id = f.jobs[at].id;
         f.stop_jobs.insert(id);
-        let Some(second) = f.executions.iter().find(|e| e.task().job == id && e.attempt.number == 2) else { return false };
+        let Some(second) = f.executions.iter().find(|e| e.task().job == id && e.attempt.number == 2) else {
+            return false;
+        };
         let until = Until::Ended(second.start + MS);
         f.executions.iter_mut().filter(|e| e.task().job == id && e.attempt.number == 1).for_each(|e| e.until = until);
         true

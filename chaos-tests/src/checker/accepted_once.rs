@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use cloudai_proto::v1::{AttemptInfo, AttemptPhase, ReasonKind, TaskInfo, TaskState};
-use cloudai_types::{AttemptId, TaskId};
+use cloudai_proto::v1::{AttemptInfo, AttemptPhase, TaskInfo, TaskState};
+use cloudai_types::{AttemptId, EndReason, ReasonKind, TaskId};
 
 use super::facts::{Execution, Job};
 use super::results::has_ended;
@@ -32,12 +32,11 @@ pub fn check(jobs: &[Job], executions: &[Execution]) -> Vec<Violation> {
 
 /// A program ended: only a worker that ran it can say so.
 fn exited_by_itself(attempt: &AttemptInfo) -> bool {
-    attempt.phase() == AttemptPhase::Exited
-        && attempt.reason.as_ref().is_some_and(|r| r.kind() == ReasonKind::ExitCode)
+    attempt.phase() == AttemptPhase::Exited && attempt.reason.as_ref().is_some_and(|r| r.kind() == ReasonKind::ExitCode)
 }
 
 fn succeeded(attempt: &AttemptInfo) -> bool {
-    exited_by_itself(attempt) && attempt.reason.as_ref().is_some_and(|r| r.exit_code.unwrap_or(0) == 0)
+    attempt.phase() == AttemptPhase::Exited && attempt.reason.as_ref().is_some_and(EndReason::is_success)
 }
 
 fn one_result(id: TaskId, task: &TaskInfo, wrong: &mut Vec<String>) {
@@ -95,13 +94,11 @@ fn one_result(id: TaskId, task: &TaskInfo, wrong: &mut Vec<String>) {
 mod tests {
     use super::*;
     use crate::checker::facts::Until;
-    use cloudai_proto::v1::EndReason;
     use cloudai_types::JobId;
 
     fn exited(number: u32, code: i32) -> AttemptInfo {
-        let reason = EndReason { kind: ReasonKind::ExitCode as i32, exit_code: Some(code), ..EndReason::default() };
         let phase = AttemptPhase::Exited as i32;
-        AttemptInfo { number, phase, reason: Some(reason), ..AttemptInfo::default() }
+        AttemptInfo { number, phase, reason: Some(EndReason::exit(code)), ..AttemptInfo::default() }
     }
     fn other(number: u32, phase: AttemptPhase) -> AttemptInfo {
         AttemptInfo { number, phase: phase as i32, ..AttemptInfo::default() }

@@ -102,7 +102,8 @@ fn values(ops: &[Op]) -> Vec<String> {
     }
     let mut wrong = vec![];
     for op in ops {
-        let ((Asked::Read { key } | Asked::StaleRead { key }), Told::Value { value, index }) = (&op.asked, &op.told) else {
+        let (Asked::Read { key } | Asked::StaleRead { key }, Told::Value { value, index }) = (&op.asked, &op.told)
+        else {
             continue;
         };
         let last = written.get(key.as_str()).and_then(|w| w.range(..=index).next_back());
@@ -164,9 +165,7 @@ mod tests {
 
     #[test]
     fn stale_values_are_old_and_never_invented() {
-        let write = |index, value| {
-            op(index, index, Asked::Write { key: key(), value }, Told::Written { index })
-        };
+        let write = |index, value| op(index, index, Asked::Write { key: key(), value }, Told::Written { index });
         let stale = |index, v| value(Asked::StaleRead { key: key() }, index, v);
         let two = [write(10, 1), write(20, 2)];
         let with = |last: Op| wrong(&[two[0].clone(), two[1].clone(), last]);

@@ -60,9 +60,9 @@ pub fn read(worker: &str, text: &str, deaths: &[Death]) -> anyhow::Result<Vec<Ex
                 });
             }
             What::Stop => {
-                let at = open.remove(&(line.pid, attempt)).with_context(|| {
-                    format!("{worker}'s record ends {attempt} that it never started")
-                })?;
+                let at = open
+                    .remove(&(line.pid, attempt))
+                    .with_context(|| format!("{worker}'s record ends {attempt} that it never started"))?;
                 all[at].until = Until::Ended(line.at_ns);
             }
         }

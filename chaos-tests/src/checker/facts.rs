@@ -39,15 +39,26 @@ pub struct Op {
 #[derive(Debug, Clone, PartialEq)]
 pub enum Asked {
     /// The request id names it.
-    Submit { request: String },
-    Get { job: JobId },
+    Submit {
+        request: String,
+    },
+    Get {
+        job: JobId,
+    },
     /// The newest jobs.
     List,
     /// Sets a register.
-    Write { key: String, value: u64 },
-    Read { key: String },
+    Write {
+        key: String,
+        value: u64,
+    },
+    Read {
+        key: String,
+    },
     /// Answered from one master's own state, which may be old.
-    StaleRead { key: String },
+    StaleRead {
+        key: String,
+    },
 }
 
 #[derive(Debug, Clone, PartialEq)]

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use cloudai_types::JobId;
-use porcupine::{CheckResult, Model, Operation};
+use porcupine_rs::{CheckResult, Model, Operation};
 
 use super::facts::{Asked, Job, Op, Told};
 use super::{Check, Violation};
@@ -21,7 +21,8 @@ pub fn check(ops: &[Op], jobs: &[Job], limit: Duration) -> Vec<Violation> {
     let began = Instant::now();
     let mut wrong = vec![];
     for (key, history) in presence_histories(ops, jobs).into_iter().chain(register_histories(ops)) {
-        let said = match porcupine::check_operations_timeout::<Key>(&history, limit.saturating_sub(began.elapsed())) {
+        let said = match porcupine_rs::check_operations_timeout::<Key>(&history, limit.saturating_sub(began.elapsed()))
+        {
             CheckResult::Ok => continue,
             CheckResult::Illegal => format!("{key}: no order explains {}", shown(&history)),
             CheckResult::Unknown => format!("{key}: the search did not end within {} s", limit.as_secs()),
@@ -227,7 +228,10 @@ mod tests {
 
     #[test]
     fn while_it_is_submitted_a_job_may_be_seen_or_not() {
-        assert_eq!(wrong(&[list(1, 2, &[]), submit(3, 9, made(1)), get(4, 5, false), get(6, 7, true), get(10, 11, true)]), 0);
+        assert_eq!(
+            wrong(&[list(1, 2, &[]), submit(3, 9, made(1)), get(4, 5, false), get(6, 7, true), get(10, 11, true)]),
+            0
+        );
         assert_eq!(wrong(&[submit(3, 9, made(1)), get(4, 5, true), get(6, 7, false)]), 1, "seen, then gone");
         assert_eq!(wrong(&[submit(3, 9, made(1)), list(10, 11, &[])]), 1, "acknowledged, then not listed");
         assert_eq!(wrong(&[list(1, 2, &[1]), submit(3, 9, made(1))]), 1, "seen before it was submitted");
@@ -247,7 +251,10 @@ mod tests {
         let history = [read(1, 2, 7), write(3, 6, 1, done.clone()), read(4, 5, 7), read(7, 8, 1)];
         assert_eq!(wrong(&history), 0);
         assert_eq!(wrong(&[write(1, 2, 1, done.clone()), read(3, 4, 0)]), 1);
-        assert_eq!(wrong(&[write(1, 2, 1, done.clone()), write(3, 4, 0, Told::Unknown), read(5, 6, 1), read(7, 8, 0)]), 0);
+        assert_eq!(
+            wrong(&[write(1, 2, 1, done.clone()), write(3, 4, 0, Told::Unknown), read(5, 6, 1), read(7, 8, 0)]),
+            0
+        );
         assert_eq!(wrong(&[write(1, 2, 1, done), write(3, 4, 0, Told::Failed), read(5, 6, 0)]), 1);
     }
 

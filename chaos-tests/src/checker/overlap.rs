@@ -46,9 +46,7 @@ fn pair(
     stop: bool,
     clocks_agree: bool,
 ) -> Option<String> {
-    let names = || {
-        format!("{} on {} and {} on {}", older.attempt, older.worker, newer.attempt, newer.worker)
-    };
+    let names = || format!("{} on {} and {} on {}", older.attempt, older.worker, newer.attempt, newer.worker);
     let overlap_ms = || (older.end().min(newer.end()).saturating_sub(older.start.max(newer.start))) / 1_000_000;
     if older.attempt.number == newer.attempt.number {
         return older.overlaps(newer).then(|| format!("one attempt ran twice at a time: {}", names()));

@@ -34,7 +34,9 @@ fn result(task: &TaskInfo) -> Result {
         attempts: task.attempts.len(),
         number: last.map_or(0, |a| a.number),
         worker: last.map_or(String::new(), |a| a.worker.clone()),
-        reason: last.and_then(|a| a.reason.clone()).map_or(String::new(), |r| format!("{:?} {:?}", r.kind, r.exit_code)),
+        reason: last
+            .and_then(|a| a.reason.clone())
+            .map_or(String::new(), |r| format!("{:?} {:?}", r.kind, r.exit_code)),
         ended_ms: task.ended_ms,
     }
 }
@@ -81,10 +83,8 @@ pub fn check(ops: &[Op], jobs: &[Job]) -> Vec<Violation> {
             wrong.push(format!("task {id} was read as {before:?} and as {now:?}"));
         }
     }
-    let last: BTreeMap<TaskId, &TaskInfo> = jobs
-        .iter()
-        .flat_map(|job| job.tasks.iter().map(|t| (TaskId { job: job.id, index: t.index }, t)))
-        .collect();
+    let last: BTreeMap<TaskId, &TaskInfo> =
+        jobs.iter().flat_map(|job| job.tasks.iter().map(|t| (TaskId { job: job.id, index: t.index }, t))).collect();
     for (id, before) in &read {
         match last.get(id) {
             None => wrong.push(format!("task {id} was read as {before:?} and is missing")),
@@ -106,12 +106,8 @@ mod tests {
     use cloudai_proto::v1::{AttemptInfo, AttemptPhase};
 
     fn task(state: TaskState, number: u32) -> TaskInfo {
-        let attempt = AttemptInfo {
-            number,
-            worker: "w".into(),
-            phase: AttemptPhase::Exited as i32,
-            ..AttemptInfo::default()
-        };
+        let attempt =
+            AttemptInfo { number, worker: "w".into(), phase: AttemptPhase::Exited as i32, ..AttemptInfo::default() };
         TaskInfo { job_id: 1, state: state as i32, attempts: vec![attempt], ended_ms: 9, ..TaskInfo::default() }
     }
     fn seen(state: JobState, ended: Vec<TaskInfo>) -> Op {

@@ -32,7 +32,9 @@ impl Record {
 
     fn write(&self, attempt: AttemptId, what: &str) {
         let (at, wall, pid) = (clock::shared_ns(), clock::wall().0, self.pid);
-        let line = format!("{{\"at_ns\":{at},\"wall_ms\":{wall},\"pid\":{pid},\"attempt\":\"{attempt}\",\"what\":\"{what}\"}}\n");
+        let line = format!(
+            "{{\"at_ns\":{at},\"wall_ms\":{wall},\"pid\":{pid},\"attempt\":\"{attempt}\",\"what\":\"{what}\"}}\n"
+        );
         // One write per line, so that lines of two processes never mix.
         if let Err(error) = (&self.file).write_all(line.as_bytes()) {
             tracing::error!(%error, %attempt, what, "the record of the noop executor has a hole: do not trust it");
