@@ -18,6 +18,8 @@ pub mod drills;
 pub mod engine;
 pub mod history;
 pub mod load;
+pub mod rig;
+pub mod rig_drills;
 pub mod tls_probe;
 pub mod transcript;
 pub mod views;

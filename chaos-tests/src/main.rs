@@ -1,10 +1,12 @@
-//! `cargo run -p chaos-tests -- must-show N|all` runs a drill in its full size; `demo` is what `make demo` shows. Exit code 0:
-//! everything held; 1: something did not; 2: wrong arguments.
+//! `cargo run -p chaos-tests -- run D03 --seed 7` runs a drill on a rig; `must-show N|all` one of the older ones on `cloudai dev`; `demo` is what
+//! `make demo` shows. Exit code 0: everything held; 1: something did not, was invalid, or was not run; 2: wrong arguments.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use chaos_tests::drills::{self, Size};
+use chaos_tests::rig::generator::{self, LoadArguments};
+use chaos_tests::rig_drills::suite::{self, RunArguments};
 use clap::{Parser, Subcommand};
 
 #[derive(Parser)]
@@ -16,6 +18,11 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Verb {
+    /// Runs drills (D01 to D16, or all) on a rig of namespaces and disks of its own; needs root
+    Run(RunArguments),
+    /// The load of a rig, started by it
+    #[command(hide = true)]
+    Load(LoadArguments),
     /// Runs a drill: its number in the issue (2 to 8), bad-input, or all
     MustShow {
         which: String,
@@ -39,6 +46,14 @@ enum Verb {
 
 fn main() -> ExitCode {
     let held = match Arguments::parse().verb {
+        Verb::Run(arguments) => match suite::run(&arguments) {
+            Ok(held) => held,
+            Err(error) => {
+                eprintln!("error: {error:#}");
+                return ExitCode::from(2);
+            }
+        },
+        Verb::Load(arguments) => said(generator::run(&arguments)),
         Verb::MustShow { which, small } => {
             let size = if small { Size::Small } else { Size::Full };
             let chosen: Vec<_> = drills::ALL.iter().filter(|(n, ..)| which == "all" || which == *n).collect();

@@ -7,12 +7,14 @@
 
 pub mod clock;
 pub mod faults;
+pub mod generator;
 pub mod kernel;
 pub mod load;
 pub mod net;
 pub mod options;
 pub mod ours;
 pub mod outcome;
+pub mod page;
 pub mod preflight;
 pub mod process;
 pub mod reads;

@@ -1,6 +1,7 @@
 //! The drills D01 to D16: each injects one kind of fault into a rig under load, and says what must hold. Comes in: a size and a seed.
 //! Goes out: a [`Report`]. A drill that cannot inject its fault ends as NOT RUN, one that cannot prove it as INVALID; neither passes.
 
+pub mod always_on;
 pub mod d01_leader_kill;
 pub mod d02_leader_pause;
 pub mod d03_partition;
@@ -9,9 +10,10 @@ pub mod d06_power_cut;
 pub mod d11_bad_network;
 pub mod d12_worker_death;
 pub mod perform;
+pub mod suite;
 
 use crate::rig::preflight::Need;
-use crate::rig::{Options, Report, Rig};
+use crate::rig::{LoadPlan, Options, Report, Rig};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, clap::ValueEnum)]
 #[serde(rename_all = "snake_case")]
@@ -34,10 +36,22 @@ pub struct Drill {
     pub needs: &'static [Need],
     /// What it runs on.
     pub options: fn(Size) -> Options,
-    /// On a rig that serves already. It adds rows to the report; an `Err` ends the drill: [`crate::rig::NotRun`],
+    /// The load that runs all the time, also while the cluster heals; None: the drill makes its own, or none.
+    pub load: fn(u64) -> Option<LoadPlan>,
+    /// On a rig that serves already, under its load. It adds rows to the report; an `Err` ends the drill: [`crate::rig::NotRun`],
     /// [`crate::rig::Invalid`], anything else is a failure. What it leaves broken is healed by the runner, which then makes the
     /// always-on checks.
     pub run: fn(&mut Rig, &mut Report, Size, u64) -> anyhow::Result<()>,
+}
+
+/// The load of most drills.
+pub fn standard_load(seed: u64) -> Option<LoadPlan> {
+    Some(LoadPlan::standard(seed))
+}
+
+/// The cluster of most drills.
+pub fn standard_options(_: Size) -> Options {
+    Options::noop()
 }
 
 /// All that exist, in their order.
