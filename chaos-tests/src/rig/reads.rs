@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, bail, ensure};
 use cloudai_proto::v1::{
     ClusterStatusReply, ClusterStatusRequest, Consistency, ListJobsRequest, ListWorkersReply, ListWorkersRequest,
     MemberRole, WorkerState,
@@ -91,14 +91,22 @@ impl Rig {
     pub fn wait_caught_up(&self, limit: Duration) -> anyhow::Result<()> {
         let wanted = self.masters().len();
         wait::until("masters that are all caught up", limit, LOOK_EVERY, || {
-            let status = self.status(Duration::from_secs(1))?;
+            // Only the leader knows how far behind the others are.
+            let Some((_, leader)) = self.leader_now() else { return Ok(None) };
+            let client = self.client_of(&leader, Duration::from_secs(1))?;
+            let request = ClusterStatusRequest { consistency: Consistency::Linearizable as i32 };
+            let status = self.wait(client.cluster_status(request))?;
             let voters = status.members.iter().filter(|m| m.role() == MemberRole::Voter);
             let close = voters.filter(|m| m.leader || m.lag_entries.is_some_and(|lag| lag <= LAG_MAX)).count();
             // The lag is what the leader knows, which may be old: each has to answer for itself too.
             let views = self.views();
             let newest = views.values().map(|v| v.applied_index).max().unwrap_or_default();
             let there = views.values().filter(|v| v.applied_index + LAG_MAX >= newest).count();
-            Ok((close >= wanted && there == wanted).then_some(()))
+            ensure!(
+                close >= wanted && there == wanted,
+                "{close} of {wanted} by the leader's word, {there} by their own"
+            );
+            Ok(Some(()))
         })
     }
 
