@@ -25,6 +25,7 @@ pub mod healed;
 pub mod linearizable;
 pub mod logs;
 pub mod overlap;
+mod registers;
 pub mod results;
 
 use std::fmt;

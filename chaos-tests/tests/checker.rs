@@ -9,7 +9,7 @@ use chaos_tests::checker::{Check, Execution, Facts, Until, Violation, check_all}
 use cloudai_proto::v1::{AttemptInfo, AttemptPhase, JobState, TaskInfo, TaskState};
 use cloudai_types::{AttemptId, EndReason, JobId};
 
-const SEEDS: u64 = 60;
+const SEEDS: u64 = 40;
 const MS: u64 = 1_000_000;
 
 /// xorshift64*: the same on every machine.

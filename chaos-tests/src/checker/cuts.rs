@@ -18,7 +18,7 @@ pub fn check(ops: &[Op], jobs: &[Job]) -> Vec<Violation> {
     wrong.into_iter().map(|what| Violation::new(Check::A5, what)).collect()
 }
 
-fn index(told: &Told) -> Option<u64> {
+pub(super) fn index(told: &Told) -> Option<u64> {
     match told {
         Told::Submitted { index, .. }
         | Told::Job { index, .. }
