@@ -9,6 +9,7 @@ pub mod d05_quorum_loss;
 pub mod d06_power_cut;
 pub mod d11_bad_network;
 pub mod d12_worker_death;
+pub mod evidence;
 pub mod perform;
 pub mod suite;
 

@@ -38,6 +38,8 @@ pub struct Machine {
     /// Another binary than the rig's own, for upgrades.
     pub binary: Option<PathBuf>,
     pub(super) child: Option<Child>,
+    /// Processes of it that have ended: pid, and when that was seen.
+    pub deaths: Vec<(u32, u64)>,
     /// While it is down on purpose.
     pub(super) down: Option<BandId>,
 }
@@ -87,6 +89,7 @@ impl Machine {
     pub fn ended(&mut self) -> anyhow::Result<Option<i32>> {
         let Some(child) = &mut self.child else { return Ok(None) };
         let Some(status) = child.try_wait().context("a process cannot be waited for")? else { return Ok(None) };
+        self.deaths.push((child.id(), super::clock::now_ns()));
         self.child = None;
         Ok(Some(crate::command::code_of(status)))
     }

@@ -137,6 +137,7 @@ impl Rig {
             wrapped: vec![],
             binary: None,
             child: None,
+            deaths: vec![],
             down: None,
         };
         self.machines.insert(name.to_owned(), machine);
@@ -152,15 +153,26 @@ impl Rig {
         let executor = if self.options.executor == Executor::Docker { "docker" } else { "noop" };
         let text = format!(
             "name = \"{name}\"\ndata_dir = \"{}\"\nmasters = [{}]\njoin_token = \"{token}\"\nexecutor = \"{executor}\"\n\
-             capacity = \"{}\"\n",
+             capacity = \"{}\"\n{}",
             dir.display(),
             masters.join(", "),
             self.options.capacity,
+            // What was really run, for the checks of fencing.
+            if executor == "noop" {
+                format!("noop_record = \"{}\"\n", self.noop_record(name).display())
+            } else {
+                String::new()
+            },
         );
         let config = dir.join("worker.toml");
         std::fs::write(&config, text).context("the worker's configuration cannot be written")?;
         self.add(name, Kind::Worker, config, None);
         self.start(name)
+    }
+
+    /// Where a worker with the executor noop writes down what it runs.
+    pub fn noop_record(&self, worker: &str) -> PathBuf {
+        self.ours.dir.join(format!("{worker}-ran.jsonl"))
     }
 
     /// Names of all masters, whether they run or not.
