@@ -112,8 +112,13 @@ impl Shared {
         &self.addresses[at.map_or(0, |i| (i + 1) % self.addresses.len())]
     }
 
-    /// The (lazy, shared) connection to an address.
     pub(crate) fn control(&self, address: &str) -> Result<Control, cloudai_net::channel::AddressError> {
+        let channel = self.channel(address)?;
+        Ok(ControlClient::new(channel).max_decoding_message_size(limits::CLIENT_MESSAGE_BYTES_MAX))
+    }
+
+    /// The (lazy, shared) connection to an address.
+    pub(crate) fn channel(&self, address: &str) -> Result<Channel, cloudai_net::channel::AddressError> {
         let mut known = self.known();
         let channel = match known.channels.get(address) {
             Some(c) => c.clone(),
@@ -123,8 +128,7 @@ impl Shared {
                 c
             }
         };
-        drop(known);
-        Ok(ControlClient::new(channel).max_decoding_message_size(limits::CLIENT_MESSAGE_BYTES_MAX))
+        Ok(channel)
     }
 
     fn known(&self) -> std::sync::MutexGuard<'_, Known> {

@@ -3,13 +3,18 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
-use cloudai_proto::v1::{ErrorInfo, SubmitAck, SubmitReply, SubmitRequest, SubmitStreamRequest, submit_ack::Outcome};
+use bytes::Bytes;
+use cloudai_proto::v1::{ErrorInfo, SubmitAck, SubmitReply, SubmitRequest, submit_ack::Outcome};
 use cloudai_types::limits;
+use prost::Message;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio::time::{Duration, Instant};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Streaming;
+use tonic::codegen::http::uri::PathAndQuery;
+use tonic_prost::ProstCodec;
 
 use crate::call::{Next, Repeat, Tries};
 use crate::client::Client;
@@ -40,8 +45,36 @@ impl Client {
     pub fn submit_stream(&self) -> SubmitStream {
         let (tx, rx) = mpsc::channel(limits::STREAM_CALLS_MAX);
         tokio::spawn(drive(self.clone(), rx));
-        SubmitStream { tx, permits: Arc::new(Semaphore::new(limits::STREAM_CALLS_MAX)) }
+        SubmitStream { tx, permits: Arc::new(Semaphore::new(limits::STREAM_CALLS_MAX)), ids: Arc::default() }
     }
+}
+
+/// Request ids of one stream: one random beginning, then a number. Ids that follow each other lie together in the masters'
+/// databases, where a random id for each request costs a walk to a place of its own.
+struct RequestIds {
+    random: u64,
+    next: AtomicU64,
+}
+
+impl Default for RequestIds {
+    fn default() -> Self {
+        RequestIds { random: rand::random(), next: AtomicU64::new(0) }
+    }
+}
+
+impl RequestIds {
+    fn next(&self) -> String {
+        format!("{:016x}{:016x}", self.random, self.next.fetch_add(1, Ordering::Relaxed))
+    }
+}
+
+/// `SubmitStreamRequest` with its request encoded already: the same bytes, made once however often it is sent.
+#[derive(Clone, PartialEq, prost::Message)]
+struct Frame {
+    #[prost(uint64, tag = "1")]
+    tag: u64,
+    #[prost(bytes = "bytes", tag = "2")]
+    request: Bytes,
 }
 
 fn submit_error(request_id: &str, e: CallError) -> SubmitError {
@@ -58,10 +91,13 @@ fn submit_error(request_id: &str, e: CallError) -> SubmitError {
 pub struct SubmitStream {
     tx: mpsc::Sender<Order>,
     permits: Arc<Semaphore>,
+    ids: Arc<RequestIds>,
 }
 
 struct Order {
-    request: SubmitRequest,
+    request_id: String,
+    /// The encoded `SubmitRequest`.
+    request: Bytes,
     done: oneshot::Sender<Result<SubmitReply, SubmitError>>,
     _permit: OwnedSemaphorePermit,
 }
@@ -82,14 +118,16 @@ impl SubmitStream {
     /// Waits for a place among the unanswered, sends, and waits for the acknowledgement, also across a change of leader.
     pub async fn submit(&self, mut request: SubmitRequest) -> Result<SubmitReply, SubmitError> {
         if request.request_id.is_empty() {
-            request.request_id = request_id();
+            request.request_id = self.ids.next();
         }
-        let id = request.request_id.clone();
+        let encoded = Bytes::from(request.encode_to_vec());
+        let id = request.request_id;
         let permit = self.permits.clone().acquire_owned().await.expect("the semaphore is never closed");
         let (done, answer) = oneshot::channel();
         let gone =
             || SubmitError::OutcomeUnknown { request_id: id.clone(), last: "the client is shutting down".into() };
-        self.tx.send(Order { request, done, _permit: permit }).await.map_err(|_| gone())?;
+        let order = Order { request_id: id.clone(), request: encoded, done, _permit: permit };
+        self.tx.send(order).await.map_err(|_| gone())?;
         answer.await.map_err(|_| gone())?
     }
 }
@@ -124,7 +162,7 @@ async fn drive(client: Client, mut orders: mpsc::Receiver<Order>) {
             Ok(Next::Pause(pause, a)) => (pause, a),
             Err(e) => {
                 for (_, p) in std::mem::take(&mut pending) {
-                    let _ = p.order.done.send(Err(submit_error(&p.order.request.request_id, e.clone())));
+                    let _ = p.order.done.send(Err(submit_error(&p.order.request_id, e.clone())));
                 }
                 tries = None;
                 continue;
@@ -167,20 +205,23 @@ fn expire(client: &Client, pending: &mut BTreeMap<u64, Pending>, verdict: &Verdi
         } else {
             p.last.unwrap_or(CallError::Unreachable { tried: client.shared.addresses.clone(), after, last: said })
         };
-        let _ = p.order.done.send(Err(submit_error(&p.order.request.request_id, error)));
+        let _ = p.order.done.send(Err(submit_error(&p.order.request_id, error)));
     }
 }
 
-type Wire = mpsc::Sender<SubmitStreamRequest>;
+type Wire = mpsc::Sender<Frame>;
 
 async fn connect(client: &Client, address: &str) -> Result<(Wire, Streaming<SubmitAck>), Verdict> {
-    let mut control = client.shared.control(address).map_err(|e| Verdict::NotReached(e.to_string()))?;
+    let channel = client.shared.channel(address).map_err(|e| Verdict::NotReached(e.to_string()))?;
+    let mut control = tonic::client::Grpc::new(channel).max_decoding_message_size(limits::CLIENT_MESSAGE_BYTES_MAX);
     let (wire, out) = mpsc::channel(limits::STREAM_CALLS_MAX);
-    let opened = tokio::time::timeout(
-        limits::CLIENT_CALL_TIMEOUT.as_duration(),
-        control.submit_stream(ReceiverStream::new(out)),
-    );
-    match opened.await {
+    let open = async {
+        control.ready().await.map_err(|e| tonic::Status::unknown(format!("the connection is not ready: {e}")))?;
+        let path = PathAndQuery::from_static("/cloudai.v1.Control/SubmitStream");
+        let request = tonic::Request::new(ReceiverStream::new(out));
+        control.streaming(request, path, ProstCodec::<Frame, SubmitAck>::default()).await
+    };
+    match tokio::time::timeout(limits::CLIENT_CALL_TIMEOUT.as_duration(), open).await {
         Ok(Ok(acks)) => Ok((wire, acks.into_inner())),
         Ok(Err(status)) => Err(judge(&status)),
         Err(_) => Err(Verdict::Unknown(format!("{address} did not answer"))),
@@ -204,7 +245,7 @@ async fn session(
             return Some(Verdict::Unknown("the connection broke".into()));
         }
     }
-    let mut open = true;
+    let (mut open, mut preferred) = (true, false);
     let mut again: Option<(Instant, Vec<u64>)> = None;
     let mut overdue = tokio::time::interval(Duration::from_secs(1));
     loop {
@@ -216,10 +257,15 @@ async fn session(
             order = orders.recv(), if open => match order {
                 None => open = false,
                 Some(order) => {
-                    let tag = admit(order, pending, next_tag, retry_for);
-                    let p = pending.get_mut(&tag).expect("just admitted");
-                    if send(&wire, tag, p).is_err() {
-                        return Some(Verdict::Unknown("the connection broke".into()));
+                    // Whoever else waits goes with it.
+                    let mut next = Some(order);
+                    while let Some(order) = next {
+                        let tag = admit(order, pending, next_tag, retry_for);
+                        let p = pending.get_mut(&tag).expect("just admitted");
+                        if send(&wire, tag, p).is_err() {
+                            return Some(Verdict::Unknown("the connection broke".into()));
+                        }
+                        next = orders.try_recv().ok();
                     }
                 }
             },
@@ -229,7 +275,9 @@ async fn session(
                     let Some(p) = pending.remove(&ack.tag) else { continue };
                     match outcome {
                         Outcome::Reply(reply) => {
-                            client.shared.prefer(address);
+                            if !std::mem::replace(&mut preferred, true) {
+                                client.shared.prefer(address);
+                            }
                             let _ = p.order.done.send(Ok(reply));
                         }
                         Outcome::Error(info) => {
@@ -298,7 +346,7 @@ fn refused(
             other => other.to_string(),
         };
         let error = if p.maybe_done { CallError::OutcomeUnknown { after, last } } else { error };
-        let _ = p.order.done.send(Err(submit_error(&p.order.request.request_id, error)));
+        let _ = p.order.done.send(Err(submit_error(&p.order.request_id, error)));
         return None;
     }
     p.last = Some(error);
@@ -313,8 +361,7 @@ fn refused(
 /// A second time without an answer to the first: nobody can say any more that the first did not happen.
 fn send(wire: &Wire, tag: u64, p: &mut Pending) -> Result<(), ()> {
     p.maybe_done |= p.in_flight;
-    let request = SubmitStreamRequest { tag, request: Some(p.order.request.clone()) };
-    wire.try_send(request).map_err(|_| ())?;
+    wire.try_send(Frame { tag, request: p.order.request.clone() }).map_err(|_| ())?;
     p.in_flight = true;
     Ok(())
 }
