@@ -81,7 +81,8 @@ pub trait LogStore: Clone + Send + Sync + 'static {
     /// last entry (after a snapshot was installed).
     fn purge(&self, upto: LogPosition) -> io::Result<()>;
 
-    /// Write a meta value (`None`: delete it) without waiting for the disk.
+    /// Write a meta value (`None`: delete it) without waiting for the disk. `Committed` may stay in memory until the next
+    /// append: it is an optimisation of the next start, and nothing relies on it.
     fn save_meta(&self, key: MetaKey, value: Option<Bytes>) -> io::Result<()>;
 
     /// Write a meta value and tell when it is durable, in the same order as appends.

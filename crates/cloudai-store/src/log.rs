@@ -3,8 +3,10 @@
 //!
 //! * Column family `default`: index (u64, big endian) → version, checksum, term, body (`record.rs`). `meta`: vote, commit
 //!   index, purge mark.
-//! * Every write goes to RocksDB's write-ahead log without fsync (entries can be read at once) and queues its callback. ONE
-//!   thread drains the queue, calls `flush_wal(true)` once, and completes the callbacks first in, first out (`sync.rs`).
+//! * Every write goes to the buffer of RocksDB's write-ahead log (entries can be read at once) and queues its callback. ONE
+//!   thread drains the queue, calls `flush_wal(true)` once, which writes and syncs, and completes the callbacks first in, first
+//!   out (`sync.rs`). Not even the end of the process alone keeps what no callback has confirmed.
+//! * The commit index is kept in memory and written with the next append or vote: losing it costs a replay only.
 //! * A torn tail is normal after a power cut, and tolerated. Damage before it, a gap, or a bad checksum is not: `open`
 //!   refuses.
 
@@ -102,6 +104,8 @@ impl Tail {
 struct Inner {
     db: Arc<DB>,
     tail: Mutex<Tail>,
+    /// A commit index that is not written yet (its value may be "none"). Goes with the next append or vote.
+    committed: Mutex<Option<Option<Bytes>>>,
     /// `None` only while it is being dropped.
     sync: Option<Sender<OnDurable>>,
     thread: Option<JoinHandle<()>>,
@@ -110,12 +114,31 @@ struct Inner {
 
 impl Drop for Inner {
     fn drop(&mut self) {
+        let mut last = WriteBatch::default();
+        self.add_committed(&mut last);
+        if let Err(error) = self.db.write(last) {
+            tracing::warn!(%error, "the commit index could not be saved; the next start applies more entries again");
+        }
         drop(self.sync.take());
         if let Some(thread) = self.thread.take()
             && thread.thread().id() != std::thread::current().id()
             && thread.join().is_err()
         {
             tracing::error!("the log's sync thread panicked");
+        }
+    }
+}
+
+impl Inner {
+    fn meta(&self) -> &ColumnFamily {
+        self.db.cf_handle(META).expect("opened with it")
+    }
+
+    fn add_committed(&self, batch: &mut WriteBatch) {
+        match lock(&self.committed).take() {
+            None => {}
+            Some(Some(value)) => batch.put_cf(self.meta(), MetaKey::Committed.name(), value),
+            Some(None) => batch.delete_cf(self.meta(), MetaKey::Committed.name()),
         }
     }
 }
@@ -136,6 +159,8 @@ impl RocksLog {
         o.set_wal_recovery_mode(DBRecoveryMode::TolerateCorruptedTailRecords);
         // `meta` changes rarely in bytes: without a limit its memtable would pin old write-ahead logs for ever.
         o.set_max_total_wal_size(256 << 20);
+        // Writes stay in RocksDB's own buffer until the sync thread hands all of them to the kernel and the disk at once.
+        o.set_manual_wal_flush(true);
         let mut log = Options::default();
         log.set_write_buffer_size(32 << 20);
         log.set_max_write_buffer_number(4);
@@ -158,15 +183,18 @@ impl RocksLog {
             .name("raft-sync".into())
             .spawn(move || sync_loop(queue, shared2, || synced_db.flush_wal(true).map_err(io_error)))
             .map_err(|source| OpenLogError::Io { path: path(), source })?;
-        Ok(RocksLog(Arc::new(Inner { db, tail: Mutex::new(tail), sync: Some(sync), thread: Some(thread), shared })))
+        Ok(RocksLog(Arc::new(Inner {
+            db,
+            tail: Mutex::new(tail),
+            committed: Mutex::default(),
+            sync: Some(sync),
+            thread: Some(thread),
+            shared,
+        })))
     }
 
     pub fn stats(&self) -> LogStats {
         *lock(&self.0.shared.stats)
-    }
-
-    fn meta(&self) -> &ColumnFamily {
-        self.0.db.cf_handle(META).expect("opened with it")
     }
 
     fn write(&self, batch: WriteBatch) -> io::Result<()> {
@@ -261,6 +289,7 @@ impl LogStore for RocksLog {
             expected = Some(e.index + 1);
             batch.put(key(e.index), encode(e));
         }
+        self.0.add_committed(&mut batch);
         let mut stats = lock(&self.0.shared.stats);
         stats.appends += 1;
         stats.entries += entries.len() as u64;
@@ -295,7 +324,7 @@ impl LogStore for RocksLog {
 
     fn purge(&self, upto: LogPosition) -> io::Result<()> {
         let mut batch = WriteBatch::default();
-        batch.put_cf(self.meta(), PURGED, encode_position(upto));
+        batch.put_cf(self.0.meta(), PURGED, encode_position(upto));
         batch.delete_range(key(0), key(upto.index + 1));
         self.write(batch)?;
         let mut tail = lock(&self.0.tail);
@@ -309,20 +338,33 @@ impl LogStore for RocksLog {
 
     fn save_meta(&self, k: MetaKey, value: Option<Bytes>) -> io::Result<()> {
         let mut batch = WriteBatch::default();
-        match value {
-            Some(v) => batch.put_cf(self.meta(), k.name(), v),
-            None => batch.delete_cf(self.meta(), k.name()),
+        match (k, value) {
+            // Once per commit: a write of its own would cost as much as the entry's.
+            (MetaKey::Committed, value) => {
+                *lock(&self.0.committed) = Some(value);
+                return Ok(());
+            }
+            (MetaKey::Vote, Some(v)) => batch.put_cf(self.0.meta(), k.name(), v),
+            (MetaKey::Vote, None) => batch.delete_cf(self.0.meta(), k.name()),
         }
         self.write(batch)
     }
 
     fn save_meta_synced(&self, k: MetaKey, value: Bytes, on_durable: OnDurable) -> io::Result<()> {
         self.save_meta(k, Some(value))?;
+        let mut batch = WriteBatch::default();
+        self.0.add_committed(&mut batch);
+        self.write(batch)?;
         self.queue(on_durable)
     }
 
     fn load_meta(&self, k: MetaKey) -> io::Result<Option<Bytes>> {
-        Ok(self.0.db.get_cf(self.meta(), k.name()).map_err(io_error)?.map(Bytes::from))
+        if k == MetaKey::Committed
+            && let Some(value) = &*lock(&self.0.committed)
+        {
+            return Ok(value.clone());
+        }
+        Ok(self.0.db.get_cf(self.0.meta(), k.name()).map_err(io_error)?.map(Bytes::from))
     }
 
     fn busy_since(&self) -> Option<Instant> {

@@ -4,7 +4,9 @@
 //!
 //! * One column family; key = family byte ‖ key. The mark is a row of the reserved family 255, so that a batch, a checkpoint
 //!   and a power cut can never separate it from the rows.
-//! * Writes are not fsynced: the Raft log applies again what a power cut took.
+//! * Writes stay in memory until RocksDB flushes them, and have no write-ahead log of their own: the Raft log is one, and
+//!   applies again what a crash took. With one column family a flush is atomic: a batch and its mark are in it or not. Whoever
+//!   purges the Raft log does it behind a checkpoint, which flushes first.
 //! * An installed checkpoint becomes a new generation, `sm-N`; the file `CURRENT_SM` names the one in use and is replaced
 //!   atomically. The old generation is removed when its last reader is done.
 
@@ -19,6 +21,7 @@ use bytes::Bytes;
 use rocksdb::checkpoint::Checkpoint;
 use rocksdb::{
     DB, DBCompressionType, Direction, IteratorMode, Options, ReadOptions, SnapshotWithThreadMode, WriteBatch,
+    WriteOptions,
 };
 
 use crate::db::{base_options, io_error, is_locked, sync_dir, sync_files, table_options};
@@ -138,8 +141,6 @@ fn state_options() -> Options {
     // Every submit looks for a request id that is nearly always new: without a filter it walks the whole memtable.
     o.set_memtable_whole_key_filtering(true);
     o.set_memtable_prefix_bloom_ratio(0.05);
-    o.set_max_total_wal_size(256 << 20);
-    o.set_wal_bytes_per_sync(1 << 20);
     o.set_compression_type(DBCompressionType::Lz4);
     o.set_block_based_table_factory(&table_options(64 << 20));
     o
@@ -209,11 +210,14 @@ impl RocksState {
         read(&view)
     }
 
-    /// Write a batch and its mark, all or nothing, without fsync.
+    /// Write a batch and its mark, all or nothing, in memory: it reaches the disk with a later flush, a checkpoint or the
+    /// end of this handle.
     pub fn write(&self, batch: RowBatch, mark: &[u8]) -> io::Result<()> {
         let mut inner = batch.inner;
         inner.put(MARK, mark);
-        self.generation().db().write(inner).map_err(io_error)
+        let mut options = WriteOptions::default();
+        options.disable_wal(true);
+        self.generation().db().write_opt(inner, &options).map_err(io_error)
     }
 
     /// A consistent copy as it is now, written by the returned job into a directory that does not exist yet: hard links
@@ -442,6 +446,31 @@ mod tests {
         }
         stop.store(true, Ordering::Relaxed);
         writer.join().unwrap();
+    }
+
+    /// The files as a killed process leaves them.
+    #[test]
+    fn a_killed_state_stands_at_one_of_its_marks_with_all_rows_of_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let (live, copy) = (dir.path().join("live"), dir.path().join("copy"));
+        let s = RocksState::open(&live).unwrap();
+        let batch = |n: u64| put(&s, &[(1, "n", &n.to_string()), (9, &n.to_string(), "x")], &n.to_string());
+        (1..=50).for_each(batch);
+        s.generation().db().flush().unwrap();
+        (51..=99).for_each(batch);
+        fs::create_dir_all(copy.join("sm-1")).unwrap();
+        fs::copy(live.join(CURRENT), copy.join(CURRENT)).unwrap();
+        for f in fs::read_dir(live.join("sm-1")).unwrap() {
+            let f = f.unwrap();
+            fs::copy(f.path(), copy.join("sm-1").join(f.file_name())).unwrap();
+        }
+        let killed = RocksState::open(&copy).unwrap();
+        assert_eq!(killed.mark().unwrap().unwrap(), "50", "the log applies the rest again");
+        assert_eq!(killed.get(1, b"n").unwrap().unwrap(), b"50");
+        assert_eq!(killed.scan(9, Keys::All, false, 99).unwrap().len(), 50);
+        // A handle that is dropped keeps all.
+        drop(s);
+        assert_eq!(RocksState::open(&live).unwrap().mark().unwrap().unwrap(), "99");
     }
 
     #[test]
