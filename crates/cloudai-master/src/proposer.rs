@@ -12,7 +12,7 @@ use cloudai_raft::{Application, Peer, Pending, ProposeError, Raft};
 use cloudai_telemetry::MasterMetrics;
 use cloudai_types::limits;
 use prost::Message;
-use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio::time::{Instant, timeout_at};
 
 /// Why a command has no reply.
@@ -90,31 +90,33 @@ async fn run<A>(
     A: Application<Reply = Vec<Reply>>,
 {
     let room = Arc::new(Semaphore::new(limits::PROPOSER_WINDOW));
+    let mut batch = Batch::default();
     let mut answered_last = 0;
-    loop {
-        // Room first, then the batch: whoever comes while no entry may leave joins it.
-        let permit = room.clone().acquire_owned().await.expect("never closed");
-        let Some(first) = queue.recv().await else { return };
+    while let Some(first) = queue.recv().await {
         let began = Instant::now();
-        let batch = gather(&mut queue, first, answered_last).await;
-        answered_last = batch.commands.len();
-        metrics.commands_per_entry.observe(batch.commands.len() as f64);
+        batch.push(first);
+        let permit = take_place(&room, &mut queue, &mut batch).await;
+        gather(&mut queue, &mut batch, answered_last).await;
+        let Batch { commands, callers, .. } = std::mem::take(&mut batch);
+        answered_last = commands.len();
+        metrics.commands_per_entry.observe(commands.len() as f64);
         metrics.proposals_pending.set(queue.len() as i64);
         let metrics = metrics.clone();
-        let proposal = Proposal { version: VERSION, at_ms: now_ms(), commands: batch.commands };
+        let proposal = Proposal { version: VERSION, at_ms: now_ms(), commands };
         match raft.enqueue(Bytes::from(proposal.encode_to_vec())).await {
             Ok(pending) => {
                 tokio::spawn(async move {
-                    answer(pending, batch.callers, &metrics).await;
+                    answer(pending, callers, &metrics).await;
                     metrics.propose_seconds.observe(began.elapsed().as_secs_f64());
                     drop(permit);
                 });
             }
-            Err(error) => fail(batch.callers, &error, &metrics),
+            Err(error) => fail(callers, &error, &metrics),
         }
     }
 }
 
+#[derive(Default)]
 struct Batch {
     commands: Vec<Command>,
     callers: Vec<OnOutcome>,
@@ -130,26 +132,73 @@ impl Batch {
     fn is_full(&self) -> bool {
         self.commands.len() >= limits::PROPOSAL_COMMANDS_MAX || self.bytes >= limits::PROPOSAL_BYTES_MAX
     }
-}
-
-async fn gather(queue: &mut mpsc::Receiver<Waiting>, first: Waiting, answered_last: usize) -> Batch {
-    let mut batch = Batch { commands: vec![], callers: vec![], bytes: 0 };
-    batch.push(first);
-    while !batch.is_full() {
-        let Ok(w) = queue.try_recv() else { break };
-        batch.push(w);
+    fn may_overlap(&self) -> bool {
+        self.is_full() || self.bytes >= limits::PROPOSER_OVERLAP_BYTES
     }
-    // Those who were just answered are on their way with their next command: wait for most of them, so that one entry
-    // carries all of them and not each second half.
-    let expected = answered_last * 7 / 8;
-    if answered_last > 1 && batch.commands.len() < expected {
-        let until = Instant::now() + limits::PROPOSER_GATHER.as_duration();
-        while !batch.is_full() && batch.commands.len() < expected {
-            let Ok(Some(w)) = timeout_at(until, queue.recv()).await else { break };
-            batch.push(w);
+    /// Everybody who waits already.
+    fn fill(&mut self, queue: &mut mpsc::Receiver<Waiting>) {
+        while !self.is_full() {
+            let Ok(w) = queue.try_recv() else { break };
+            self.push(w);
         }
     }
-    batch
+}
+
+/// A place in flight. Whoever comes while this batch may not leave joins it: callers who are answered together ask again
+/// together, and two entries in flight would split them into halves for ever, at twice the cost.
+async fn take_place(
+    room: &Arc<Semaphore>,
+    queue: &mut mpsc::Receiver<Waiting>,
+    batch: &mut Batch,
+) -> OwnedSemaphorePermit {
+    batch.fill(queue);
+    if !batch.may_overlap()
+        && let Some(place) = nothing_in_flight(room, queue, batch).await
+    {
+        return place;
+    }
+    room.clone().acquire_owned().await.expect("never closed")
+}
+
+/// `None`: the batch has become large enough to leave beside the entry in flight.
+async fn nothing_in_flight(
+    room: &Arc<Semaphore>,
+    queue: &mut mpsc::Receiver<Waiting>,
+    batch: &mut Batch,
+) -> Option<OwnedSemaphorePermit> {
+    let all = u32::try_from(limits::PROPOSER_WINDOW).expect("a small number");
+    let mut all_places = std::pin::pin!(room.clone().acquire_many_owned(all));
+    while !batch.may_overlap() {
+        tokio::select! {
+            biased;
+            places = &mut all_places => {
+                batch.fill(queue);
+                // All but one go back.
+                return places.expect("never closed").split(1);
+            }
+            Some(w) = queue.recv() => {
+                batch.push(w);
+                batch.fill(queue);
+            }
+        }
+    }
+    None
+}
+
+/// Those who were just answered are on their way with their next command: wait for most of them, so that one entry carries
+/// all of them and not each second half.
+async fn gather(queue: &mut mpsc::Receiver<Waiting>, batch: &mut Batch, answered_last: usize) {
+    batch.fill(queue);
+    let expected = answered_last * 7 / 8;
+    if answered_last <= 1 || batch.commands.len() >= expected {
+        return;
+    }
+    let until = Instant::now() + limits::PROPOSER_GATHER.as_duration();
+    while !batch.is_full() && batch.commands.len() < expected {
+        let Ok(Some(w)) = timeout_at(until, queue.recv()).await else { break };
+        batch.push(w);
+        batch.fill(queue);
+    }
 }
 
 async fn answer(pending: Pending<Vec<Reply>>, callers: Vec<OnOutcome>, metrics: &MasterMetrics) {
