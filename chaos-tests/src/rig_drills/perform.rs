@@ -52,7 +52,8 @@ fn on_a_rig(drill: &Drill, report: &mut Report) -> anyhow::Result<()> {
         let span = acknowledged.last().zip(acknowledged.first()).map_or(0, |(last, first)| last - first);
         report.points = timeline::points(&acknowledged, (SLICE.as_nanos() as u64).max(span / POINTS));
     }
-    if ran.is_err() || healed.is_err() || report.verdict == Verdict::Fail {
+    let asked = std::env::var_os("CLOUDAI_DRILL_KEEP").is_some();
+    if asked || ran.is_err() || healed.is_err() || report.verdict == Verdict::Fail {
         keep(&rig, report);
     }
     ran?;
@@ -60,7 +61,7 @@ fn on_a_rig(drill: &Drill, report: &mut Report) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Logs and histories of a run that did not pass, for whoever looks into it.
+/// Logs and histories of a run that did not pass (of every run where CLOUDAI_DRILL_KEEP is set), for whoever looks into it.
 fn keep(rig: &Rig, report: &mut Report) {
     let kept = std::env::temp_dir().join("cloudai-drills").join(format!("{}-{}", report.id, rig.ours.prefix));
     let copy = || -> std::io::Result<()> {
