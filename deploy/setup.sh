@@ -23,6 +23,7 @@ need 'have clang' clang                    # ... which asks clang for the system
 need 'have ccache' ccache
 need 'have docker && { have dockerd || engine_answers; }' docker.io
 need 'have iptables' iptables              # dockerd makes its bridge with it
+need 'have nft' nftables                   # the drills' partitions and losses
 
 if [ ${#missing[@]} -eq 0 ]; then
     exit 0

@@ -4,6 +4,7 @@
 //! and are on their way back. Knows no service and no state.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use cloudai_core::command::VERSION;
@@ -44,6 +45,8 @@ struct Waiting {
 #[derive(Clone)]
 pub struct Proposer {
     queue: mpsc::Sender<Waiting>,
+    /// On the leader: how long ago a majority last answered it.
+    quorum_ack_age: Arc<dyn Fn() -> Option<Duration> + Send + Sync>,
 }
 
 impl Proposer {
@@ -53,8 +56,9 @@ impl Proposer {
         A: Application<Reply = Vec<Reply>>,
     {
         let (queue, waiting) = mpsc::channel(limits::PROPOSER_QUEUE_MAX);
+        let asked = raft.clone();
         tokio::spawn(run(raft, waiting, now_ms, metrics));
-        Proposer { queue }
+        Proposer { queue, quorum_ack_age: Arc::new(move || asked.last_quorum_ack_age()) }
     }
 
     /// Returns after the command was applied here. A full queue is refused, not waited for: the caller decides.
@@ -63,11 +67,26 @@ impl Proposer {
         self.queue
             .try_send(Waiting { command, on_outcome: Box::new(move |outcome| drop(tx.send(outcome))) })
             .map_err(|_| WriteError::Busy)?;
-        match tokio::time::timeout(limits::WRITE_TIMEOUT.as_duration(), rx).await {
-            Ok(Ok(outcome)) => outcome,
-            Ok(Err(_)) => Err(WriteError::Unknown("this master is stopping".into())),
-            Err(_) => {
-                Err(WriteError::Unknown(format!("no majority confirmed it within {} ms", limits::WRITE_TIMEOUT.0)))
+        self.answer(rx).await
+    }
+
+    /// Waits no longer than makes sense: a leader that its majority has left may never know the outcome.
+    async fn answer(&self, mut rx: oneshot::Receiver<Outcome>) -> Outcome {
+        let until = Instant::now() + limits::WRITE_TIMEOUT.as_duration();
+        loop {
+            match tokio::time::timeout(limits::QUORUM_LOOK_EVERY.as_duration(), &mut rx).await {
+                Ok(Ok(outcome)) => return outcome,
+                Ok(Err(_)) => return Err(WriteError::Unknown("this master is stopping".into())),
+                Err(_) => {}
+            }
+            let lost = (self.quorum_ack_age)().filter(|age| *age > limits::QUORUM_LOST_AFTER.as_duration());
+            if let Some(age) = lost {
+                let why = format!("no majority of masters has answered this leader for {} ms", age.as_millis());
+                return Err(WriteError::Unknown(why));
+            }
+            if Instant::now() >= until {
+                let why = format!("no majority confirmed it within {} ms", limits::WRITE_TIMEOUT.0);
+                return Err(WriteError::Unknown(why));
             }
         }
     }

@@ -68,6 +68,11 @@ pub const PROPOSER_WINDOW: usize = 2;
 pub const PROPOSER_OVERLAP_BYTES: usize = 64 << 10;
 /// A write whose outcome is not known by then is reported as unknown.
 pub const WRITE_TIMEOUT: Millis = Millis(10_000);
+/// A leader that no majority has answered for this long tells whoever waits for a write that its outcome is unknown: nobody hangs on
+/// a leader that may have been replaced.
+pub const QUORUM_LOST_AFTER: Millis = Millis(1_500);
+/// How often a waiting write looks for that.
+pub const QUORUM_LOOK_EVERY: Millis = Millis(250);
 
 // ---- Messages ---------------------------------------------------------------------------------------------------------
 
@@ -190,8 +195,9 @@ pub const HTTP_STREAMS_MAX: u32 = 128;
 
 /// Pause after placements that could not be written (a leadership that just ended, a busy log).
 pub const SCHEDULE_RETRY: Millis = Millis(20);
-/// A call that finds no leader waits this long for one before it is refused: an election or a hand-over is no error.
-pub const LEADER_WAIT: Millis = Millis(5_000);
+/// A call that finds no leader waits this long for one before it is refused: an election or a hand-over is no error. Less than two
+/// seconds, so that a caller without a quorum hears of it soon; clients go on asking by themselves.
+pub const LEADER_WAIT: Millis = Millis(1_800);
 
 // ---- Explanations -----------------------------------------------------------------------------------------------------
 

@@ -14,7 +14,7 @@ const WHO_LEADS: &str = "run `cloudai cluster status` on each master; start thos
 
 pub fn no_leader() -> Status {
     ErrorInfo::new(ErrorKind::NoLeader, "no leader is elected")
-        .why(format!("no majority of masters could be reached within {} s", limits::LEADER_WAIT.0 / 1000))
+        .why(format!("no majority of masters could be reached within {} ms", limits::LEADER_WAIT.0))
         .next(WHO_LEADS)
         .into_status()
 }

@@ -50,14 +50,16 @@ impl<S: StateStore> Node<S> {
     /// The leader's read index, from itself or over the Raft port.
     async fn read_index(&self, deadline: Instant) -> Result<u64, Status> {
         loop {
-            if let Ok(index) = self.raft.read_index().await {
+            // Without a quorum it waits longer than the caller should.
+            if let Ok(Ok(index)) = tokio::time::timeout_at(deadline, self.raft.read_index()).await {
                 return Ok(index);
             }
             if let Some(leader) = self.leader().filter(|l| l.id != self.me.node) {
                 let request = pb::ReadIndexRequest { header: Some(header(&self.me, leader.id, &self.directory)) };
                 let asked = self.masters.read_index(leader.node.raft_addr, request);
                 // A dead leader's connection may hang: better ask again than wait for it.
-                if let Ok(Ok(reply)) = tokio::time::timeout(Duration::from_secs(1), asked).await {
+                let until = deadline.min(Instant::now() + Duration::from_secs(1));
+                if let Ok(Ok(reply)) = tokio::time::timeout_at(until, asked).await {
                     return Ok(reply.index);
                 }
             }
