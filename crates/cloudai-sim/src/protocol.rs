@@ -16,8 +16,8 @@ mod model;
 mod mutation;
 mod property;
 mod recovery;
+mod reduction;
 mod state;
-mod symmetry;
 mod worker;
 
 pub use action::Action;
@@ -26,4 +26,5 @@ pub use model::Protocol;
 pub use mutation::Mutation;
 pub use property::names;
 pub use recovery::{Recovery, recovery};
+pub use reduction::Reduction;
 pub use state::State;

@@ -3,13 +3,13 @@
 use std::collections::BTreeSet;
 use std::time::Instant;
 
-use cloudai_sim::protocol::{Bounds, Mutation, Policy, Protocol, names, recovery};
+use cloudai_sim::protocol::{Bounds, Mutation, Policy, Protocol, Reduction, names, recovery};
 use stateright::{Checker, HasDiscoveries, Model};
 
 /// All states, and every property of the sound model.
-fn holds(bounds: Bounds, policy: Policy, states_min: usize) {
+fn holds(bounds: Bounds, policy: Policy, reduction: Reduction, states_min: usize) {
     let begun = Instant::now();
-    let checker = Protocol::sound(bounds, policy).checker().threads(2).spawn_bfs().join();
+    let checker = Protocol::sound(bounds, policy, reduction).checker().threads(2).spawn_bfs().join();
     println!(
         "{policy:?}, {} tasks: {} states, {} steps, depth {}, {:.1} s",
         bounds.tasks,
@@ -25,31 +25,33 @@ fn holds(bounds: Bounds, policy: Policy, states_min: usize) {
 
 #[test]
 fn two_tasks_that_continue() {
-    holds(Bounds::WIDE, Policy::Continue, 100_000);
+    holds(Bounds::WIDE, Policy::Continue, Reduction::Past, 400_000);
 }
 
 #[test]
 fn two_tasks_that_stop() {
-    holds(Bounds::WIDE, Policy::Stop, 100_000);
+    holds(Bounds::WIDE, Policy::Stop, Reduction::Past, 400_000);
 }
 
 #[test]
 fn one_task_that_continues_under_more_faults() {
-    holds(Bounds::DEEP, Policy::Continue, 50_000);
+    holds(Bounds::DEEP, Policy::Continue, Reduction::Names, 500_000);
 }
 
 #[test]
 fn one_task_that_stops_under_more_faults() {
-    holds(Bounds::DEEP, Policy::Stop, 50_000);
+    holds(Bounds::DEEP, Policy::Stop, Reduction::Names, 500_000);
 }
 
 #[test]
 fn every_state_can_come_to_an_end_without_more_faults() {
     for policy in [Policy::Continue, Policy::Stop] {
-        let found = recovery(&Protocol::sound(Bounds::DEEP, policy));
-        println!("{policy:?}: {} states, {} settled, {} stuck", found.states, found.settled, found.stuck);
-        assert!(found.settled > 0);
-        assert_eq!(found.stuck, 0, "for example {:#?}", found.example);
+        for bounds in [Bounds::WIDE, Bounds { breaks: 1, worker_restarts: 2, ..Bounds::DEEP }] {
+            let found = recovery(&Protocol::sound(bounds, policy, Reduction::Past));
+            println!("{policy:?}: {} states, {} settled, {} stuck", found.states, found.settled, found.stuck);
+            assert!(found.settled > 0);
+            assert_eq!(found.stuck, 0, "for example {:#?}", found.example);
+        }
     }
 }
 
@@ -77,7 +79,7 @@ fn every_mutant_is_caught() {
         for name in violated {
             let begun = Instant::now();
             let wanted = HasDiscoveries::AllOf(BTreeSet::from([*name]));
-            let checker = Protocol::mutant(Bounds::DEEP, policy, mutation)
+            let checker = Protocol::mutant(Bounds::NARROW, policy, mutation)
                 .checker()
                 .threads(2)
                 .finish_when(wanted)

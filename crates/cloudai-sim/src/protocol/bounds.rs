@@ -30,9 +30,13 @@ pub struct Bounds {
 impl Bounds {
     /// Everything twice: two workers, two tasks, two attempts, two leader terms.
     pub const WIDE: Bounds =
-        Bounds { tasks: 2, kill: 1, lease: 2, deposed: 0, leader_crashes: 0, breaks: 0, worker_restarts: 0 };
+        Bounds { tasks: 2, kill: 1, lease: 2, deposed: 0, leader_crashes: 1, breaks: 0, worker_restarts: 0 };
 
-    /// One task, with finer time and more faults.
+    /// One task, with finer time and restarts of workers.
     pub const DEEP: Bounds =
         Bounds { tasks: 1, kill: 2, lease: 3, deposed: 0, leader_crashes: 1, breaks: 0, worker_restarts: 1 };
+
+    /// One task, and enough of the rest to find every mutant.
+    pub const NARROW: Bounds =
+        Bounds { tasks: 1, kill: 1, lease: 2, deposed: 0, leader_crashes: 1, breaks: 0, worker_restarts: 1 };
 }

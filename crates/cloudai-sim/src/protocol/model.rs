@@ -6,25 +6,24 @@ use super::action::Action;
 use super::bounds::{Bounds, Policy};
 use super::mutation::Mutation;
 use super::property;
+use super::reduction::Reduction;
 use super::state::{Faults, Leader, Local, Seen, Session, State, Submit, TASKS, Task, WORKERS, Worker};
-use super::symmetry::canonical;
 
 #[derive(Clone, Copy, Debug)]
 pub struct Protocol {
     pub bounds: Bounds,
     pub policy: Policy,
     pub mutation: Option<Mutation>,
-    /// States that differ only in names are one. Off where a person reads the path.
-    pub symmetry: bool,
+    pub reduction: Reduction,
 }
 
 impl Protocol {
-    pub fn sound(bounds: Bounds, policy: Policy) -> Self {
-        Protocol { bounds, policy, mutation: None, symmetry: true }
+    pub fn sound(bounds: Bounds, policy: Policy, reduction: Reduction) -> Self {
+        Protocol { bounds, policy, mutation: None, reduction }
     }
 
     pub fn mutant(bounds: Bounds, policy: Policy, mutation: Mutation) -> Self {
-        Protocol { bounds, policy, mutation: Some(mutation), symmetry: false }
+        Protocol { bounds, policy, mutation: Some(mutation), reduction: Reduction::None }
     }
 
     pub(super) fn is(&self, mutation: Mutation) -> bool {
@@ -145,7 +144,7 @@ impl Model for Protocol {
         if next == *last {
             return None;
         }
-        Some(if self.symmetry { canonical(next, self.bounds.tasks) } else { next })
+        Some(self.reduction.of(next, self.bounds.tasks))
     }
 
     fn properties(&self) -> Vec<Property<Self>> {

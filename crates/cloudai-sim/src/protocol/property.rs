@@ -19,7 +19,6 @@ pub mod names {
     pub const SUCCEEDS_SECOND: &str = "a task succeeds after a loss";
     pub const DIES: &str = "a task uses up its attempts";
     pub const OVERLAPS: &str = "two attempts of a continue task overlap";
-    pub const LATE_RESULT: &str = "a replaced attempt ends with a result that nobody takes";
 }
 
 pub(super) fn all(policy: Policy) -> Vec<Property<Protocol>> {
@@ -39,11 +38,6 @@ pub(super) fn all(policy: Policy) -> Vec<Property<Protocol>> {
             s.tasks.iter().any(|t| t.succeeded() && t.attempts[0].logged == Logged::Lost)
         }),
         Property::sometimes(names::DIES, |_, s: &State| s.tasks.iter().any(Task::dead)),
-        Property::sometimes(names::LATE_RESULT, |_, s: &State| {
-            s.tasks.iter().any(|t| {
-                t.succeeded() && t.attempts[0].local == Local::Ended { success: true } && t.current() == Some(1)
-            })
-        }),
     ];
     match policy {
         Policy::Stop => all.push(Property::always(names::NO_OVERLAP, |_, s: &State| !overlaps(s))),
@@ -56,7 +50,7 @@ fn overlaps(state: &State) -> bool {
     state.tasks.iter().any(|t| t.containers() > 1)
 }
 
-/// Every task is over, or was never submitted and never acknowledged.
+/// Every task is over.
 pub(super) fn settled(state: &State, tasks: usize) -> bool {
     state.tasks.iter().take(tasks).all(|t| t.succeeded() || t.dead())
 }
