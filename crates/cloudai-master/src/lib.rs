@@ -36,7 +36,7 @@ pub use config::{Founder, Join, MasterConfig, RaftTimes};
 pub use masters::AskMaster;
 pub use node_file::NodeFile;
 #[cfg(feature = "rocksdb")]
-pub use rocks::RocksStores;
+pub use rocks::run_on_rocksdb;
 pub use run::{HUNG_DISK_EXIT, OpenStores, RunError, found_cluster, run};
 pub use state_store::{RowWrites, StateStore};
 pub use surroundings::Surroundings;

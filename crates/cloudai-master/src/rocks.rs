@@ -1,20 +1,30 @@
 //! The two stores on RocksDB. Comes in: a data directory. Goes out: the log as `cloudai-raft` wants it, and the rows as this crate
 //! wants them. Only types are translated here.
 
+use std::future::Future;
 use std::io;
 use std::ops::ControlFlow;
 use std::path::Path;
+use std::pin::Pin;
 
 use bytes::Bytes;
 use cloudai_core::rows::Family;
 use cloudai_raft::CheckpointJob;
 use cloudai_store::{Keys, RocksLog, RocksState, RowBatch};
 
-use crate::run::OpenStores;
+use crate::config::MasterConfig;
+use crate::run::{OpenStores, RunError, run};
 use crate::state_store::{RowWrites, StateStore};
 
+type Boxed<T> = Pin<Box<dyn Future<Output = T> + Send>>;
+
+/// [`run`] on RocksDB. Boxed on purpose: so the whole master is compiled once, here, and not again in each program that uses it.
+pub fn run_on_rocksdb(config: MasterConfig, shutdown: Boxed<()>) -> Boxed<Result<(), RunError>> {
+    Box::pin(run(config, RocksStores, shutdown))
+}
+
 /// Opens `RocksLog` and `RocksState`.
-pub struct RocksStores;
+struct RocksStores;
 
 impl OpenStores for RocksStores {
     type Log = RocksLog;

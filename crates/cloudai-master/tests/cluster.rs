@@ -5,7 +5,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use cloudai_master::{Founder, MasterConfig, RaftTimes, RocksStores, RunError, run};
+use cloudai_master::{Founder, MasterConfig, RaftTimes, RunError, run_on_rocksdb};
 use cloudai_net::{
     CertificateAuthority, ChannelFactory, ChannelOptions, ClusterId, IdentityFiles, JoinToken, ReloadingTls, Revoked,
     Role,
@@ -83,9 +83,12 @@ impl Cluster {
             raft: RaftTimes::default(),
         };
         let (stop, stopped) = oneshot::channel::<()>();
-        let task = tokio::spawn(run(config, RocksStores, async {
-            let _ = stopped.await;
-        }));
+        let task = tokio::spawn(run_on_rocksdb(
+            config,
+            Box::pin(async {
+                let _ = stopped.await;
+            }),
+        ));
         self.running[n] = Some(Running { stop, task });
     }
 

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use cloudai_master::{MasterConfig, RocksStores, RunError};
+use cloudai_master::{MasterConfig, RunError, run_on_rocksdb};
 
 use crate::commands::layered::{self, Overlay};
 use crate::commands::server::{LogFlags, asked_to_stop};
@@ -48,7 +48,7 @@ pub async fn run(args: &MasterArgs) -> Result<(), Failure> {
     let config = config(args)?;
     let name = config.name.clone();
     tracing::info!(name, data_dir = %config.data_dir.display(), "master starts");
-    cloudai_master::run(config, RocksStores, asked_to_stop()).await.map_err(failure)?;
+    run_on_rocksdb(config, Box::pin(asked_to_stop())).await.map_err(failure)?;
     tracing::info!(name, "master stopped");
     Ok(())
 }
