@@ -5,13 +5,23 @@ pub mod always_on;
 pub mod d01_leader_kill;
 pub mod d02_leader_pause;
 pub mod d03_partition;
+pub mod d04_rolling_upgrade;
 pub mod d05_quorum_loss;
 pub mod d06_power_cut;
+pub mod d07_disk_full;
+pub mod d08_fsync_fault;
+pub mod d09_corruption;
+pub mod d10_wiped_disk;
 pub mod d11_bad_network;
 pub mod d12_worker_death;
+pub mod d13_zombie_worker;
+pub mod d14_agent_restart;
+pub mod d15_pki;
+pub mod d16_storm;
 pub mod evidence;
 pub mod perform;
 pub mod suite;
+pub mod work;
 
 use crate::rig::preflight::Need;
 use crate::rig::{LoadPlan, Options, Report, Rig};
@@ -60,8 +70,11 @@ pub const ALL: &[Drill] = &[
     d01_leader_kill::DRILL,
     d02_leader_pause::DRILL,
     d03_partition::DRILL,
+    d04_rolling_upgrade::DRILL,
     d05_quorum_loss::DRILL,
     d06_power_cut::DRILL,
+    d10_wiped_disk::DRILL,
     d11_bad_network::DRILL,
     d12_worker_death::DRILL,
+    d13_zombie_worker::DRILL,
 ];

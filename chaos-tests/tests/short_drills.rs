@@ -42,3 +42,8 @@ fn d06_power_cut() {
 fn d12_worker_death() {
     short("D12");
 }
+
+#[test]
+fn d13_zombie_worker() {
+    short("D13");
+}

@@ -6,6 +6,9 @@ use std::time::Duration;
 
 use super::ours::quiet;
 
+/// The library that gives one process another wall clock.
+pub const FAKETIME: &str = "/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1";
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Need {
     /// Network namespaces, mounts: every rig needs them.
@@ -22,6 +25,10 @@ pub enum Need {
     Docker,
     /// System calls that fail on demand.
     Strace,
+    /// Calls of the C library that fail on demand, switched while the process runs.
+    Fiu,
+    /// A wall clock that is wrong for one process.
+    FakeTime,
 }
 
 impl Need {
@@ -39,6 +46,9 @@ impl Need {
             Need::Tbf => tool("tc", "iproute2"),
             Need::Docker => crate::engine::why_not().map(|why| format!("no Docker engine answers ({why})")),
             Need::Strace => tool("strace", "strace"),
+            Need::Fiu => tool("fiu-ctrl", "fiu-utils"),
+            Need::FakeTime => (!std::path::Path::new(FAKETIME).exists())
+                .then(|| format!("there is no {FAKETIME} (Debian package libfaketime; `make setup` installs it)")),
         }
     }
 }

@@ -1,17 +1,20 @@
 //! Notices a disk that hangs. A leader whose disk hangs still sends heartbeats, so nobody else would lead.
-//! Comes in: since when the log's sync thread and `commit` have been busy. Goes out: an attempt to hand the leadership
-//! over, then one call of `on_hung`. Runs on a thread of its own, because the async runtime may be what hangs.
+//! Comes in: since when the log's sync thread and `commit` have been busy. Goes out: first an attempt to hand the leadership
+//! over, for a disk that may only be slow; later one call of `on_hung`. Runs on a thread of its own, because the async runtime may be
+//! what hangs.
 
 use std::io;
 use std::sync::Weak;
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
-use cloudai_types::limits::DISK_HANG;
+use cloudai_types::limits::{DISK_HANG, DISK_STALL};
 
 /// What to do about a hung disk.
 pub struct Watchdog {
-    /// One fsync or one commit that takes longer than this is a hung disk.
+    /// One fsync or one commit that takes longer than this: another master should lead, once per such stall.
+    pub stall: Duration,
+    /// One that takes longer than this is a hung disk.
     pub limit: Duration,
     /// Called once, from the watchdog's thread, after the leadership was offered to another master. Should end the
     /// process.
@@ -33,9 +36,10 @@ pub enum HungPart {
 }
 
 impl Watchdog {
-    /// The default limit.
+    /// The default limits.
     pub fn new(on_hung: impl FnOnce(Hung) + Send + 'static) -> Watchdog {
-        Watchdog { limit: Duration::from_millis(DISK_HANG.0), on_hung: Box::new(on_hung) }
+        let (stall, limit) = (Duration::from_millis(DISK_STALL.0), Duration::from_millis(DISK_HANG.0));
+        Watchdog { stall, limit, on_hung: Box::new(on_hung) }
     }
 }
 
@@ -53,28 +57,49 @@ const HAND_OVER_MAX: Duration = Duration::from_secs(2);
 
 /// Watch until `watched` is gone.
 pub(crate) fn spawn<W: Watched>(watchdog: Watchdog, watched: Weak<W>) -> io::Result<()> {
-    let pause = (watchdog.limit / 20).clamp(Duration::from_millis(5), Duration::from_millis(250));
+    let pause = (watchdog.stall / 20).clamp(Duration::from_millis(5), Duration::from_millis(250));
     std::thread::Builder::new().name("raft-watchdog".into()).spawn(move || {
+        // The leadership was offered in this stall.
+        let mut offered = false;
         loop {
             std::thread::sleep(pause);
             let Some(w) = watched.upgrade() else { return };
-            let now = Instant::now();
-            let hung = w.busy_since().into_iter().find_map(|(what, since)| {
-                let busy = now.saturating_duration_since(since?);
-                (busy > watchdog.limit).then_some(Hung { what, for_at_least: busy })
-            });
-            let Some(hung) = hung else { continue };
-            tracing::error!(what = ?hung.what, for_ms = hung.for_at_least.as_millis() as u64,
-                "the disk hangs; this master hands over and stops");
-            let (tx, rx) = mpsc::channel();
-            w.offer_leadership(tx);
-            let _handed_over_or_not = rx.recv_timeout(HAND_OVER_MAX);
-            drop(w);
-            (watchdog.on_hung)(hung);
-            return;
+            let Some(stall) = longest(&*w, watchdog.stall) else {
+                offered = false;
+                continue;
+            };
+            let for_ms = stall.for_at_least.as_millis() as u64;
+            if !offered {
+                offered = true;
+                tracing::warn!(what = ?stall.what, for_ms, "the disk stalls; another master should lead");
+                offer(&*w);
+            }
+            if stall.for_at_least > watchdog.limit {
+                tracing::error!(what = ?stall.what, for_ms, "the disk hangs; this master hands over and stops");
+                offer(&*w);
+                drop(w);
+                (watchdog.on_hung)(stall);
+                return;
+            }
         }
     })?;
     Ok(())
+}
+
+/// The part that has been busy for longest, if for longer than this.
+fn longest(w: &impl Watched, than: Duration) -> Option<Hung> {
+    let now = Instant::now();
+    let busy = w.busy_since().into_iter().filter_map(|(what, since)| {
+        let for_at_least = now.saturating_duration_since(since?);
+        (for_at_least > than).then_some(Hung { what, for_at_least })
+    });
+    busy.max_by_key(|hung| hung.for_at_least)
+}
+
+fn offer(w: &impl Watched) {
+    let (tx, rx) = mpsc::channel();
+    w.offer_leadership(tx);
+    let _handed_over_or_not = rx.recv_timeout(HAND_OVER_MAX);
 }
 
 #[cfg(test)]
@@ -103,14 +128,34 @@ mod tests {
         let (offered, offers) = mpsc::channel();
         let (told, tells) = mpsc::channel();
         let disk = Arc::new(Disk { since: Mutex::new(None), offered });
-        let dog = Watchdog { limit: Duration::from_millis(20), on_hung: Box::new(move |h| told.send(h).unwrap()) };
-        spawn(dog, Arc::downgrade(&disk)).unwrap();
+        spawn(dog(20, 60, told), Arc::downgrade(&disk)).unwrap();
         *disk.since.lock().unwrap() = Some(Instant::now());
         let hung = tells.recv().unwrap();
         assert_eq!(hung.what, HungPart::Commit);
-        assert!(hung.for_at_least > Duration::from_millis(20));
-        assert_eq!(offers.try_iter().count(), 1, "offered before it told");
+        assert!(hung.for_at_least > Duration::from_millis(60));
+        assert_eq!(offers.try_iter().count(), 2, "offered when it stalled, and again before it told");
         assert!(tells.recv().is_err(), "told once, then the thread ended");
+    }
+
+    #[test]
+    fn a_stall_that_ends_costs_the_leadership_only() {
+        let (offered, offers) = mpsc::channel();
+        let (told, tells) = mpsc::channel();
+        let disk = Arc::new(Disk { since: Mutex::new(Some(Instant::now())), offered });
+        spawn(dog(20, 600_000, told), Arc::downgrade(&disk)).unwrap();
+        offers.recv().unwrap();
+        *disk.since.lock().unwrap() = None;
+        std::thread::sleep(Duration::from_millis(60));
+        *disk.since.lock().unwrap() = Some(Instant::now());
+        offers.recv().unwrap();
+        assert!(offers.try_recv().is_err(), "once per stall");
+        drop(disk);
+        assert!(tells.recv().is_err());
+    }
+
+    fn dog(stall_ms: u64, limit_ms: u64, told: mpsc::Sender<Hung>) -> Watchdog {
+        let ms = Duration::from_millis;
+        Watchdog { stall: ms(stall_ms), limit: ms(limit_ms), on_hung: Box::new(move |h| told.send(h).unwrap()) }
     }
 
     #[test]
@@ -118,8 +163,7 @@ mod tests {
         let (offered, _offers) = mpsc::channel();
         let (told, tells) = mpsc::channel::<Hung>();
         let disk = Arc::new(Disk { since: Mutex::new(None), offered });
-        let dog = Watchdog { limit: Duration::from_millis(20), on_hung: Box::new(move |h| told.send(h).unwrap()) };
-        spawn(dog, Arc::downgrade(&disk)).unwrap();
+        spawn(dog(20, 60, told), Arc::downgrade(&disk)).unwrap();
         drop(disk);
         assert!(tells.recv().is_err());
     }

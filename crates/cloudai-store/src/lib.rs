@@ -6,16 +6,12 @@
 mod db;
 mod keys;
 mod log;
-mod open_log_error;
 mod overlay;
 mod record;
-mod row_batch;
 mod state;
 mod sync;
 
 pub use keys::Keys;
-pub use log::{LogStats, RocksLog};
-pub use open_log_error::OpenLogError;
+pub use log::{LogStats, OpenLogError, RocksLog};
 pub use overlay::RowsOverlay;
-pub use row_batch::RowBatch;
-pub use state::{OpenStateError, RocksState, Row, View};
+pub use state::{OpenStateError, RocksState, Row, RowBatch, View};

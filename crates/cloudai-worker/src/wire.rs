@@ -23,16 +23,27 @@ pub enum WireError {
     Phase(i32),
     #[error("a set of {0} attempts; {max} are allowed", max = WORKER_ATTEMPTS_MAX)]
     TooMany(usize),
+    #[error("{0} specs ahead of one set; {max} are allowed", max = WORKER_ATTEMPTS_MAX)]
+    TooManySpecs(usize),
 }
 
 /// The specs that this session has brought.
 #[derive(Default)]
-pub struct Specs(RecentSpecs<Arc<JobSpec>>);
+pub struct Specs {
+    /// What both ends remember between sets.
+    recent: RecentSpecs<Arc<JobSpec>>,
+    /// Brought for the set that comes next, in the order of sending. One set may need more than both ends remember, and may need
+    /// what its own specs push out: so they are remembered only once the set was read.
+    ahead: Vec<(JobId, Arc<JobSpec>)>,
+}
 
 impl Specs {
     pub fn take(&mut self, specs: Vec<pb::SpecOfJob>) -> Result<(), WireError> {
         for s in specs {
-            self.0.insert(JobId(s.job), Arc::new(s.spec.ok_or(WireError::EmptySpec)?));
+            self.ahead.push((JobId(s.job), Arc::new(s.spec.ok_or(WireError::EmptySpec)?)));
+        }
+        if self.ahead.len() > WORKER_ATTEMPTS_MAX {
+            return Err(WireError::TooManySpecs(self.ahead.len()));
         }
         Ok(())
     }
@@ -54,12 +65,9 @@ impl Specs {
         specs: Vec<pb::SpecOfJob>,
         groups: Vec<pb::AssignmentGroup>,
     ) -> Result<Vec<Assignment>, WireError> {
-        let mut brought = BTreeMap::new();
-        for s in specs {
-            let spec = Arc::new(s.spec.ok_or(WireError::EmptySpec)?);
-            brought.insert(JobId(s.job), spec.clone());
-            self.0.insert(JobId(s.job), spec);
-        }
+        self.take(specs)?;
+        let ahead = std::mem::take(&mut self.ahead);
+        let brought: BTreeMap<JobId, &Arc<JobSpec>> = ahead.iter().map(|(job, spec)| (*job, spec)).collect();
         let count = groups.iter().map(|g| g.indexes.len()).sum();
         if count > WORKER_ATTEMPTS_MAX {
             return Err(WireError::TooMany(count));
@@ -67,7 +75,7 @@ impl Specs {
         let mut out = Vec::with_capacity(count);
         for group in groups {
             let job = JobId(group.job);
-            let spec = brought.get(&job).or_else(|| self.0.get(job)).ok_or(WireError::NoSpec(job))?;
+            let spec = brought.get(&job).copied().or_else(|| self.recent.get(job)).ok_or(WireError::NoSpec(job))?;
             let phase = Phase::from_number(group.phase).ok_or(WireError::Phase(group.phase))?;
             out.extend(group.indexes.iter().map(|index| Assignment {
                 attempt: AttemptId::new(job, *index, group.number),
@@ -76,6 +84,7 @@ impl Specs {
                 spec: spec.clone(),
             }));
         }
+        ahead.into_iter().for_each(|(job, spec)| self.recent.insert(job, spec));
         Ok(out)
     }
 }
@@ -160,6 +169,23 @@ mod tests {
         let again = Delta { fence, specs: vec![], add: vec![group(4, vec![1])], stop: vec![] };
         let Input::Delta { add, .. } = specs.delta(again).unwrap() else { panic!("a delta") };
         assert_eq!(add[0].spec.name, "j4");
+    }
+
+    #[test]
+    fn one_set_may_need_more_specs_than_both_ends_remember() {
+        let many = 3 * cloudai_types::limits::SESSION_SPECS_MAX as u64;
+        let mut specs = Specs::default();
+        let fence = Some(pb::Fence { incarnation: 1, index: 9 });
+        let delta = |add| Delta { fence, specs: vec![], add, stop: vec![] };
+        specs.take(vec![spec(0)]).expect("a good spec");
+        specs.delta(delta(vec![group(0, vec![0])])).expect("its spec came ahead");
+        // Job 0 is still remembered at both ends when these are sent, and pushed out by them.
+        (1..=many).for_each(|job| specs.take(vec![spec(job)]).expect("a good spec"));
+        let all = (0..=many).map(|job| group(job, vec![1])).collect();
+        let Ok(Input::Delta { add, .. }) = specs.delta(delta(all)) else { panic!("a delta") };
+        assert!(add.iter().all(|a| a.spec.name == format!("j{}", a.attempt.task.job.0)));
+        assert_eq!(specs.delta(delta(vec![group(0, vec![2])])), Err(WireError::NoSpec(JobId(0))));
+        specs.delta(delta(vec![group(many, vec![2])])).expect("the newest are remembered");
     }
 
     #[test]

@@ -120,6 +120,7 @@ async fn ask(door: &Door, call: Call, spec: JobSpec) -> Result<Answer, Event> {
 }
 
 async fn value(door: &Door, key: String, consistency: Consistency) -> Result<Answer, Event> {
+    let is_stale = consistency == Consistency::Stale;
     let consistency = consistency as i32;
     let (value, read) = if key == "policy" {
         let reply: ClusterStatusReply = through!(door, cluster_status, ClusterStatusRequest { consistency })?;
@@ -130,6 +131,9 @@ async fn value(door: &Door, key: String, consistency: Consistency) -> Result<Ans
         (u64::from(reply.worker.is_some_and(|w| w.draining)), reply.read)
     };
     let read = read.unwrap_or_default();
+    if read.stale && !is_stale {
+        return Err(Event::Fail { why: format!("{} could answer from its own state only", read.master) });
+    }
     Ok(Answer::Value { value, index: read.index, from: read.master, age_ms: read.age_ms })
 }
 

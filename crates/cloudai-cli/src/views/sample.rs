@@ -117,7 +117,14 @@ pub fn status() -> ClusterStatusReply {
         heard_ms_ago: None,
     };
     ClusterStatusReply {
-        read: Some(ReadInfo { index: 99, master: "m1".into(), leader: false, age_ms: 0, known_leader: "m2".into() }),
+        read: Some(ReadInfo {
+            index: 99,
+            master: "m1".into(),
+            leader: false,
+            age_ms: 0,
+            known_leader: "m2".into(),
+            stale: false,
+        }),
         cluster_id: "00ff00ff00ff00ff".into(),
         leader_id: 2,
         leader: "m2".into(),

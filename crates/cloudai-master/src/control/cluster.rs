@@ -55,7 +55,7 @@ pub async fn status<S: StateStore>(
     request: pb::ClusterStatusRequest,
 ) -> Result<pb::ClusterStatusReply, Status> {
     // A cluster without a leader must still tell how it is.
-    let read = match node.read_point(request.consistency()).await {
+    let mut read = match node.read_point(request.consistency()).await {
         Ok(read) => read,
         Err(_) => node.read_point(pb::Consistency::Stale).await?,
     };
@@ -63,6 +63,8 @@ pub async fn status<S: StateStore>(
     let members = node.raft.members();
     let leader_id = leadership.leader.as_ref().map_or(0, |l| l.id);
     let state = node.shared.read();
+    // Digest and configuration are of this state, which may have moved on since.
+    read.index = state.index;
     let hot = &state.hot;
     let workers = |wanted| hot.workers.values().filter(|w| w.state == wanted).count() as u32;
     let voters = members.voters().count() as u32;

@@ -44,6 +44,7 @@ impl<S: StateStore> Node<S> {
             leader: self.leading().is_some(),
             age_ms,
             known_leader: self.leader().map(|l| l.node.name).unwrap_or_default(),
+            stale: consistency == pb::Consistency::Stale,
         })
     }
 

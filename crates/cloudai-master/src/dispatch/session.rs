@@ -8,7 +8,7 @@ use cloudai_core::command::{self, AttemptReport, Kind, RegisterWorker, ReportAtt
 use cloudai_core::rows::{Family, JobSpecRow, WorkerState, job_key};
 use cloudai_core::{Command, Reply};
 use cloudai_proto::v1 as pb;
-use cloudai_types::{JobId, WorkerId, limits};
+use cloudai_types::{WorkerId, limits};
 use futures::{Stream, StreamExt};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -203,13 +203,13 @@ where
     }
 
     async fn send_full_set(&self, registered: &mut Registered) -> Result<(), SessionEnd> {
-        let (fence, groups) = {
+        let (fence, mut groups) = {
             let state = self.node.shared.read();
             let fence = pb::Fence { incarnation: state.hot.incarnation, index: state.index };
             (fence, Groups::all_of(&state.hot, registered.worker))
         };
         registered.full_set_index = fence.index;
-        let specs = self.specs(groups.new_specs(&mut registered.sent))?;
+        let specs = self.specs(&mut groups, &mut registered.sent)?;
         self.send_specs(specs).await?;
         let (assignments, stop) = groups.into_messages();
         let set = pb::leader_message::FullSet { fence: Some(fence), specs: vec![], assignments, stop };
@@ -236,16 +236,19 @@ where
         send(&self.out, pb::leader_message::Kind::Specs(pb::leader_message::Specs { specs: batch })).await
     }
 
-    /// Jobs that have ended since are left out: their attempts have ended too.
-    fn specs(&self, jobs: Vec<JobId>) -> std::io::Result<Vec<pb::SpecOfJob>> {
+    /// The specs that this set needs and the worker lacks. Jobs that have ended since are taken out of it: their attempts have ended
+    /// too, and a set must not speak of a job without its spec.
+    fn specs(&self, groups: &mut Groups, sent: &mut SentSpecs) -> std::io::Result<Vec<pb::SpecOfJob>> {
         let state = self.node.shared.read();
+        groups.forget_ended(&state.hot);
         let mut specs = vec![];
-        for job in jobs {
-            let Some(alive) = state.hot.jobs.get(&job) else { continue };
-            let key = job_key(alive.namespace, job);
-            if let Some(row) = self.node.shared.row::<JobSpecRow>(&state, Family::JobSpec, &key)? {
-                specs.push(pb::SpecOfJob { job: job.0, spec: Some(row.spec) });
-            }
+        for job in groups.new_specs(sent) {
+            let namespace = state.hot.jobs.get(&job).map(|alive| alive.namespace);
+            let key = job_key(namespace.unwrap_or_default(), job);
+            let row = self.node.shared.row::<JobSpecRow>(&state, Family::JobSpec, &key)?;
+            let row =
+                row.ok_or_else(|| std::io::Error::other(format!("the spec of the living job {job} is missing")))?;
+            specs.push(pb::SpecOfJob { job: job.0, spec: Some(row.spec) });
         }
         Ok(specs)
     }
@@ -290,11 +293,11 @@ where
     async fn send_delta(
         &self,
         registered: &mut Registered,
-        groups: Groups,
+        mut groups: Groups,
         fence_index: u64,
     ) -> Result<(), SessionEnd> {
         let incarnation = self.node.shared.read().hot.incarnation;
-        let specs = self.specs(groups.new_specs(&mut registered.sent))?;
+        let specs = self.specs(&mut groups, &mut registered.sent)?;
         self.send_specs(specs).await?;
         let (add, stop) = groups.into_messages();
         let fence = pb::Fence { incarnation, index: fence_index };

@@ -80,7 +80,12 @@ impl Groups {
         groups
     }
 
-    /// The jobs whose specs the worker needs and was not sent yet.
+    /// Takes out assignments of jobs that are no longer alive.
+    pub fn forget_ended(&mut self, hot: &Hot) {
+        self.add.retain(|key, _| hot.jobs.contains_key(&key.0));
+    }
+
+    /// The jobs whose specs the worker needs and was not sent yet. Each of them must be sent.
     pub fn new_specs(&self, sent: &mut SentSpecs) -> Vec<JobId> {
         let mut jobs: Vec<JobId> = self.add.keys().map(|k| k.0).collect();
         jobs.dedup();

@@ -1,0 +1,148 @@
+//! D04: what an operator does on purpose: the leadership is handed over, and every master is restarted, one after the other. Clients notice a
+//! pause of milliseconds, and no failed call. With CLOUDAI_OLD_BIN the masters begin as a former program, and each restart brings one of them
+//! to the present one: the two work together until the last has moved.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::{Context as _, ensure};
+use cloudai_proto::v1::TransferLeaderRequest;
+
+use super::{Drill, Size, standard_options};
+use crate::history::{Event, History};
+use crate::rig::load::PROBE;
+use crate::rig::report::percentile;
+use crate::rig::{LoadPlan, Report, Rig, clock};
+use crate::transcript::say;
+
+const AGAIN: Duration = Duration::from_secs(30);
+const HAND_OVERS_FULL: u32 = 20;
+const HAND_OVERS_SHORT: u32 = 3;
+/// Around a hand-over, so that its gap and nothing else's is seen.
+const AROUND: Duration = Duration::from_millis(700);
+/// One submit right after the other: what it cannot do in this time is a gap.
+const PROBE_PAUSE: Duration = Duration::from_micros(200);
+const RESTART: Duration = Duration::from_secs(10);
+
+pub const DRILL: Drill = Drill {
+    id: "D04",
+    name: "rolling upgrade",
+    injects: "planned hand-overs; SIGTERM and a new start of each master in turn; with CLOUDAI_OLD_BIN from the former program to the present one",
+    must_hold: "planned hand-over: write gap ≤ 50 ms and no failed call; each restart: gap ≤ 1 s and no error for clients that retry",
+    needs: &[],
+    options: standard_options,
+    load,
+    run,
+};
+
+fn load(seed: u64) -> Option<LoadPlan> {
+    Some(LoadPlan { probe: Some(PROBE_PAUSE), ..LoadPlan::standard(seed) })
+}
+
+fn run(rig: &mut Rig, report: &mut Report, size: Size, _: u64) -> anyhow::Result<()> {
+    if let Some(old) = old_program()? {
+        begin_as(rig, report, &old)?;
+    }
+    hand_overs(rig, report, size)?;
+    rolling(rig, report, size)
+}
+
+fn old_program() -> anyhow::Result<Option<PathBuf>> {
+    let Some(named) = std::env::var_os("CLOUDAI_OLD_BIN").map(PathBuf::from) else { return Ok(None) };
+    ensure!(named.is_file(), "CLOUDAI_OLD_BIN names {}, which is no file", named.display());
+    Ok(Some(named))
+}
+
+/// The masters' data was made by the present program a moment ago and holds nothing yet: all of them go back to the former one, under load.
+fn begin_as(rig: &mut Rig, report: &mut Report, old: &std::path::Path) -> anyhow::Result<()> {
+    for master in rig.masters() {
+        rig.machine(&master)?.binary = Some(old.to_owned());
+        rig.wait_caught_up(AGAIN)?;
+        rig.restart(&master, RESTART).with_context(|| format!("{master} does not run as {}", old.display()))?;
+    }
+    rig.wait_caught_up(AGAIN)?;
+    report.measured("begins as", old.display());
+    Ok(())
+}
+
+fn hand_overs(rig: &mut Rig, report: &mut Report, size: Size) -> anyhow::Result<()> {
+    let count = if size == Size::Full { HAND_OVERS_FULL } else { HAND_OVERS_SHORT };
+    rig.wait_caught_up(AGAIN)?;
+    rig.load()?.gate(size)?;
+    let client = rig.client(AGAIN)?;
+    let began_ns = clock::now_ns();
+    let mut gaps = vec![];
+    for round in 0..count {
+        rig.wait_caught_up(AGAIN)?;
+        let from = rig.leader()?;
+        std::thread::sleep(AROUND);
+        let band = rig.timeline.begin(format!("{from} hands over"));
+        let from_ns = clock::now_ns();
+        let handed = rig.wait(client.transfer_leader(TransferLeaderRequest::default()));
+        let handed = handed.context("the leadership cannot be handed over")?;
+        ensure!(handed.leader != from && !handed.leader.is_empty(), "{from} handed over to '{}'", handed.leader);
+        rig.timeline.prove(band, format!("{} leads", handed.leader));
+        rig.timeline.end(band);
+        std::thread::sleep(AROUND);
+        let to_ns = clock::now_ns();
+        let gap = rig.load()?.so_far()?.write_gap(from_ns, to_ns);
+        say(format!("     {} of {count}: {from} → {} with a gap of {} ms", round + 1, handed.leader, gap / 1_000_000));
+        gaps.push(Duration::from_nanos(gap));
+    }
+    let failed = failures(rig.load()?.so_far()?, began_ns, |_| true);
+    report.measured("hand-overs", count);
+    report.measured("hand-over: write gap, p50", format!("{} ms", percentile(&gaps, 0.5).as_millis()));
+    report.within("hand-over: write gap, max", percentile(&gaps, 1.0), Duration::from_millis(50));
+    report.none("hand-over: failed calls", &failed);
+    Ok(())
+}
+
+fn rolling(rig: &mut Rig, report: &mut Report, size: Size) -> anyhow::Result<()> {
+    rig.wait_caught_up(AGAIN)?;
+    rig.load()?.gate(size)?;
+    let leader = rig.leader()?;
+    // The leader last, as the manual says: it hands over when it is asked to end.
+    let mut order = rig.followers(&leader);
+    order.push(leader);
+    let began_ns = clock::now_ns();
+    let mut gaps = vec![];
+    for master in order {
+        rig.wait_caught_up(AGAIN)?;
+        std::thread::sleep(AROUND);
+        let was_leader = rig.leader()? == master;
+        // The present program, whatever it began as.
+        rig.machine(&master)?.binary = None;
+        let from_ns = clock::now_ns();
+        rig.restart(&master, RESTART)?;
+        rig.wait_caught_up(AGAIN)?;
+        let gap = rig.load()?.so_far()?.write_gap(from_ns, clock::now_ns());
+        let part = if was_leader { "the leader" } else { "a follower" };
+        say(format!("     {master}, {part}, restarted with a gap of {} ms", gap / 1_000_000));
+        gaps.push(Duration::from_nanos(gap));
+    }
+    let retrying: BTreeSet<u32> = retrying_clients(rig.load()?.so_far()?);
+    ensure!(!retrying.is_empty(), "no client of this load retries");
+    let failed = failures(rig.load()?.so_far()?, began_ns, |client| retrying.contains(&client));
+    report.measured("restarts", gaps.len());
+    report.within("restart: write gap, max", percentile(&gaps, 1.0), Duration::from_secs(1));
+    report.none("restart: errors of clients that retry", &failed);
+    Ok(())
+}
+
+/// Whose operations name no master: the client library goes from one to the next.
+fn retrying_clients(history: &History) -> BTreeSet<u32> {
+    let any = history.records.iter().filter(|r| r.master.is_none());
+    any.map(|r| r.client).chain([PROBE]).collect()
+}
+
+/// Calls that did not end well since then.
+pub(super) fn failures(history: &History, from_ns: u64, counts: impl Fn(u32) -> bool) -> Vec<String> {
+    let since = history.records.iter().filter(|r| r.at_ns >= from_ns && counts(r.client));
+    since
+        .filter_map(|r| match &r.event {
+            Event::Fail { why } | Event::Info { why } => Some(format!("client {} at {} ns: {why}", r.client, r.at_ns)),
+            Event::Invoke { .. } | Event::Ok { .. } => None,
+        })
+        .collect()
+}
