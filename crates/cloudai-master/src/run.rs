@@ -197,8 +197,10 @@ pub async fn run<O: OpenStores>(
         raft.shutdown().await;
         tasks.shutdown().await;
     };
-    // Everything that counts is on disk: what does not end in time ends with the process.
-    if tokio::time::timeout(limits::SHUTDOWN_WITHIN.as_duration(), wind_down).await.is_err() {
+    // Everything that counts is on disk: what does not end in time ends with the process. After a failed write nothing is worth waiting
+    // for: whoever speaks to this master should find another one soon.
+    let within = if end.is_ok() { limits::SHUTDOWN_WITHIN } else { limits::FAILED_SHUTDOWN_WITHIN };
+    if tokio::time::timeout(within.as_duration(), wind_down).await.is_err() {
         tracing::warn!("some tasks did not end in time");
     }
     end

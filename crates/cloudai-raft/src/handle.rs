@@ -121,7 +121,7 @@ impl<A: Application> Clone for Raft<A> {
 }
 
 /// How often a node looks whether it has died. openraft shows that only in metrics that wake several times per entry.
-const DEATH_CHECK_EVERY: Duration = Duration::from_millis(200);
+const DEATH_CHECK_EVERY: Duration = Duration::from_millis(50);
 
 pub(crate) fn fatal(f: openraft::errors::Fatal<Types>) -> Fatal {
     Fatal { reason: f.to_string() }

@@ -213,6 +213,8 @@ pub const EXPLAIN_AHEAD_MAX: usize = 10_000;
 pub const PASS_PLACEMENTS_MAX: u32 = 4_096;
 /// A process that ends in order waits this long for its tasks.
 pub const SHUTDOWN_WITHIN: Millis = Millis(3_000);
+/// A process that must not go on (a failed fsync, a refused disk) waits no longer than this.
+pub const FAILED_SHUTDOWN_WITHIN: Millis = Millis(100);
 /// A leader that ends in order tries to hand over for this long: a healthy successor needs a tenth of it.
 pub const HAND_OVER_WITHIN: Millis = Millis(500);
 

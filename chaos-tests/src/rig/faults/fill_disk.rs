@@ -24,9 +24,10 @@ impl Rig {
         self.faults.full.push(master.to_owned());
         let path = disk.mount.join(BALLAST);
         let mut file = File::create(&path).with_context(|| format!("cannot make {}", path.display()))?;
-        // Large blocks first, then the last few bytes.
+        // Large blocks first, then small ones. Not to the last byte: a master that dies of it frees room again, and byte by byte this
+        // would never end.
         let mut failed = None;
-        for size in [1 << 20, 4096, 1] {
+        for size in [1 << 20, 64 << 10, 4096, 512] {
             let block = vec![0xA5; size];
             failed = loop {
                 if let Err(error) = file.write_all(&block).and_then(|()| file.sync_data()) {
