@@ -6,12 +6,16 @@
 mod db;
 mod keys;
 mod log;
+mod open_log_error;
 mod overlay;
 mod record;
+mod row_batch;
 mod state;
 mod sync;
 
 pub use keys::Keys;
-pub use log::{LogStats, OpenLogError, RocksLog};
+pub use log::{LogStats, RocksLog};
+pub use open_log_error::OpenLogError;
 pub use overlay::RowsOverlay;
-pub use state::{OpenStateError, RocksState, Row, RowBatch, View};
+pub use row_batch::RowBatch;
+pub use state::{OpenStateError, RocksState, Row, View};

@@ -27,47 +27,15 @@ use rocksdb::{
 };
 
 use crate::db::{base_options, io_error, is_locked, table_options};
-use crate::record::{HEAD_BYTES, decode, decode_position, encode, encode_position, index_of, key};
+use crate::open_log_error::OpenLogError;
+use crate::record::{HEAD_BYTES, decode, decode_position, encode_into, encode_position, index_of, key};
 pub use crate::sync::LogStats;
 use crate::sync::{Shared, lock, sync_loop};
 
 const META: &str = "meta";
 const PURGED: &str = "purged";
-/// Why a log cannot be used. Every variant but the first two means: quarantine this directory, remove the node from the
-/// cluster, and let it join again under a new id.
-#[derive(Debug, thiserror::Error)]
-pub enum OpenLogError {
-    /// Another process runs on this directory.
-    #[error("the log in {path} is in use by another process: {source}")]
-    InUse {
-        path: String,
-        #[source]
-        source: io::Error,
-    },
-    #[error("cannot open the log in {path}: {source}")]
-    Io {
-        path: String,
-        #[source]
-        source: io::Error,
-    },
-    /// RocksDB found damage that is not a torn tail.
-    #[error(
-        "the log in {path} is damaged: {source}. Move the directory away, remove this master, and let it join under a new id"
-    )]
-    Damaged {
-        path: String,
-        #[source]
-        source: io::Error,
-    },
-    #[error(
-        "the log in {path} lacks entry {missing}. Move the directory away, remove this master, and let it join under a new id"
-    )]
-    Gap { path: String, missing: u64 },
-    #[error(
-        "entry {index} of the log in {path} is damaged: {why}. Move the directory away, remove this master, and let it join under a new id"
-    )]
-    BadEntry { path: String, index: u64, why: &'static str },
-}
+/// What `append` keeps of its buffer: the usual entry fits, a single huge one is given back.
+const RECORD_BUFFER_BYTES: usize = 256 << 10;
 
 /// The newest entries, in memory: replication and apply read them from here. Written by append, truncate and purge.
 #[derive(Default)]
@@ -106,6 +74,8 @@ struct Inner {
     tail: Mutex<Tail>,
     /// A commit index that is not written yet (its value may be "none"). Goes with the next append or vote.
     committed: Mutex<Option<Option<Bytes>>>,
+    /// Append's buffer.
+    record: Mutex<Vec<u8>>,
     /// `None` only while it is being dropped.
     sync: Option<Sender<OnDurable>>,
     thread: Option<JoinHandle<()>>,
@@ -187,6 +157,7 @@ impl RocksLog {
             db,
             tail: Mutex::new(tail),
             committed: Mutex::default(),
+            record: Mutex::default(),
             sync: Some(sync),
             thread: Some(thread),
             shared,
@@ -281,14 +252,18 @@ impl LogStore for RocksLog {
         let bounds = lock(&self.0.tail).bounds;
         let mut expected = bounds.last.or(bounds.purged).map(|p| p.index + 1);
         let mut batch = WriteBatch::default();
+        let mut record = lock(&self.0.record);
         for e in &entries {
             if expected.is_some_and(|x| x != e.index) {
                 let what = format!("entry {} does not follow the log's end {:?}", e.index, bounds.last);
                 return Err(io::Error::new(io::ErrorKind::InvalidInput, what));
             }
             expected = Some(e.index + 1);
-            batch.put(key(e.index), encode(e));
+            encode_into(&mut record, e);
+            batch.put(key(e.index), &record[..]);
         }
+        record.shrink_to(RECORD_BUFFER_BYTES);
+        drop(record);
         self.0.add_committed(&mut batch);
         let mut stats = lock(&self.0.shared.stats);
         stats.appends += 1;

@@ -7,7 +7,8 @@ use std::io;
 use std::sync::Arc;
 
 use crate::keys::{Keys, row_key};
-use crate::state::{Generation, RocksState, RowBatch};
+use crate::row_batch::RowBatch;
+use crate::state::{Generation, RocksState};
 
 /// Pending writes over the database. After an install, make a new one.
 pub struct RowsOverlay {

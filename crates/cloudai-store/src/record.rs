@@ -24,13 +24,14 @@ fn checksum(index: u64, term: u64, body: &[u8]) -> u64 {
     h.digest()
 }
 
-pub fn encode(e: &LogEntry) -> Vec<u8> {
-    let mut v = Vec::with_capacity(HEAD_BYTES + e.body.len());
+/// Replaces what is in `v`: an append of many entries fills one buffer again and again.
+pub fn encode_into(v: &mut Vec<u8>, e: &LogEntry) {
+    v.clear();
+    v.reserve(HEAD_BYTES + e.body.len());
     v.push(VERSION);
     v.extend_from_slice(&checksum(e.index, e.term, &e.body).to_le_bytes());
     v.extend_from_slice(&e.term.to_le_bytes());
     v.extend_from_slice(&e.body);
-    v
 }
 
 fn u64_at(raw: &[u8], at: usize) -> Option<u64> {

@@ -10,7 +10,9 @@
 //! * An installed checkpoint becomes a new generation, `sm-N`; the file `CURRENT_SM` names the one in use and is replaced
 //!   atomically. The old generation is removed when its last reader is done.
 
+use std::collections::hash_map::RandomState;
 use std::fs::{self, File};
+use std::hash::BuildHasher;
 use std::io::{self, Write};
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
@@ -20,15 +22,13 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use bytes::Bytes;
 use rocksdb::checkpoint::Checkpoint;
 use rocksdb::{
-    DB, DBCompressionType, Direction, IteratorMode, Options, ReadOptions, SnapshotWithThreadMode, WriteBatch,
-    WriteOptions,
+    DB, DBCompressionType, Direction, IteratorMode, Options, ReadOptions, SnapshotWithThreadMode, WriteOptions,
 };
 
 use crate::db::{base_options, io_error, is_locked, sync_dir, sync_files, table_options};
 use crate::keys::{Keys, row_key};
+use crate::row_batch::{RESERVED_FAMILY, RowBatch};
 
-/// Family of this module's own rows.
-const RESERVED_FAMILY: u8 = 255;
 const MARK: &[u8] = b"\xffmark";
 const CURRENT: &str = "CURRENT_SM";
 
@@ -100,48 +100,24 @@ struct Shared {
 #[derive(Clone)]
 pub struct RocksState(Arc<Shared>);
 
-/// Changes that will be written together.
-#[derive(Default)]
-pub struct RowBatch {
-    pub(crate) inner: WriteBatch,
-}
-
-impl RowBatch {
-    pub fn put(&mut self, family: u8, key: &[u8], value: &[u8]) {
-        assert_ne!(family, RESERVED_FAMILY, "family 255 is reserved");
-        self.inner.put(row_key(family, key), value);
-    }
-
-    pub fn delete(&mut self, family: u8, key: &[u8]) {
-        assert_ne!(family, RESERVED_FAMILY, "family 255 is reserved");
-        self.inner.delete(row_key(family, key));
-    }
-
-    /// Delete all of `keys`. Cheap to write; reads of the same range get slower until compaction, so not for single
-    /// rows.
-    pub fn delete_range(&mut self, family: u8, keys: Keys<'_>) {
-        assert_ne!(family, RESERVED_FAMILY, "family 255 is reserved");
-        let (low, high) = keys.bounds(family);
-        self.inner.delete_range(low, high);
-    }
-
-    pub fn bytes(&self) -> usize {
-        self.inner.size_in_bytes()
-    }
-
-    pub fn is_empty(&self) -> bool {
-        self.inner.is_empty()
-    }
+/// 40 to 56 MiB. All masters write the same rows at the same moment: buffers of one size would fill, and be flushed, on all of
+/// them at once, and callers would wait for the slowest instead of the majority.
+fn write_buffer_bytes() -> usize {
+    let dice = RandomState::new().hash_one(()) % 17;
+    (40 + dice as usize) << 20
 }
 
 fn state_options() -> Options {
     let mut o = base_options();
-    o.set_write_buffer_size(48 << 20);
+    o.set_write_buffer_size(write_buffer_bytes());
     o.set_max_write_buffer_number(3);
     // Every submit looks for a request id that is nearly always new: without a filter it walks the whole memtable.
     o.set_memtable_whole_key_filtering(true);
     o.set_memtable_prefix_bloom_ratio(0.05);
     o.set_compression_type(DBCompressionType::Lz4);
+    // A flush competes with the callers for the CPU, and what it writes is soon merged into the levels below.
+    use DBCompressionType::{Lz4, None};
+    o.set_compression_per_level(&[None, None, Lz4, Lz4, Lz4, Lz4, Lz4]);
     o.set_block_based_table_factory(&table_options(64 << 20));
     o
 }

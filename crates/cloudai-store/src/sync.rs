@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use cloudai_raft::OnDurable;
+use cloudai_types::limits::DISK_SLOW;
 
 /// How the log has been used since it was opened; for metrics.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -41,8 +42,17 @@ pub fn sync_loop(queue: Receiver<OnDurable>, shared: Arc<Shared>, flush: impl Fn
             let result = flush();
             *lock(&shared.busy_since) = None;
             let mut stats = lock(&shared.stats);
+            let took = start.elapsed();
             stats.fsyncs += 1;
-            stats.fsync_micros += start.elapsed().as_micros() as u64;
+            stats.fsync_micros += took.as_micros() as u64;
+            drop(stats);
+            if took > DISK_SLOW.as_duration() {
+                tracing::warn!(
+                    ms = took.as_millis() as u64,
+                    writes = waiting.len(),
+                    "the disk is slow: one fsync of the log took this long"
+                );
+            }
             if let Err(e) = result {
                 tracing::error!(error = %e, "the log cannot be synced to disk; this master stops");
                 broken = Some(e.to_string());

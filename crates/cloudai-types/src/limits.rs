@@ -138,7 +138,7 @@ pub const APPLY_READ_BYTES_MAX: usize = 4 << 20;
 pub const APPLY_BATCH_ENTRIES_MAX: usize = 4_096;
 pub const APPLY_BATCH_BYTES_MAX: usize = 4 << 20;
 /// The newest part of the log that stays in memory, for replication and apply.
-pub const LOG_TAIL_BYTES_MAX: usize = 64 << 20;
+pub const LOG_TAIL_BYTES_MAX: usize = 32 << 20;
 /// One piece of a checkpoint on its way to another master; the frame around it stays below 1 MiB.
 pub const SNAPSHOT_CHUNK_BYTES_MAX: usize = (1 << 20) - 1024;
 /// Files of one checkpoint.
@@ -149,6 +149,8 @@ pub const SNAPSHOTS_RECEIVED_MAX: usize = 2;
 pub const PROMOTE_LAG_MAX: u64 = 1_000;
 /// One membership change or its preparation; after that its outcome is unknown.
 pub const MEMBERSHIP_CHANGE_MAX: Millis = Millis(10_000);
+/// One fsync or one commit that takes longer than this is written to the process's own log: it is what callers wait for.
+pub const DISK_SLOW: Millis = Millis(100);
 /// One fsync or one commit that takes longer than this: the master hands the leadership over, and goes on as a follower.
 pub const DISK_STALL: Millis = Millis(2_000);
 /// One fsync or one commit that takes longer than this is a hung disk: the master hands over and exits.
