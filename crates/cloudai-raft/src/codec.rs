@@ -11,6 +11,7 @@ use openraft::raft::{
     AppendEntriesRequest, StreamAppendError, StreamAppendResult, TransferLeaderRequest, VoteRequest, VoteResponse,
 };
 use prost::Message;
+use prost::encoding::WireType;
 
 use crate::log_store::{LogEntry, LogPosition};
 use crate::member::MasterNode;
@@ -93,17 +94,26 @@ pub fn mark_from(raw: Bytes) -> io::Result<(Option<LogId>, StoredMembership)> {
 pub fn body(e: &Entry) -> Bytes {
     let kind = match &e.payload {
         EntryPayload::Blank => BodyKind::Blank(Nothing {}),
-        EntryPayload::Normal(p) => BodyKind::Normal(p.0.clone()),
+        EntryPayload::Normal(p) => return p.body().clone(),
         EntryPayload::Membership(m) => BodyKind::Membership(membership(m)),
     };
     encode(&EntryBody { kind: Some(kind) })
 }
 
+/// `EntryBody` with `BodyKind::Normal(app)`: a tag, a length, and the application's bytes at the end.
+pub fn normal_body(app: &[u8]) -> Bytes {
+    let mut body = Vec::with_capacity(1 + 10 + app.len());
+    prost::encoding::encode_key(2, WireType::LengthDelimited, &mut body);
+    prost::encoding::encode_varint(app.len() as u64, &mut body);
+    body.extend_from_slice(app);
+    body.into()
+}
+
 pub fn entry_from(term: u64, index: u64, body: Bytes) -> io::Result<Entry> {
-    let b: EntryBody = decode("entry body", body)?;
+    let b: EntryBody = decode("entry body", body.clone())?;
     let payload = match b.kind.ok_or_else(|| bad(format!("entry {index} has no kind that this version knows")))? {
         BodyKind::Blank(Nothing {}) => EntryPayload::Blank,
-        BodyKind::Normal(p) => EntryPayload::Normal(Payload(p)),
+        BodyKind::Normal(p) => EntryPayload::Normal(Payload::decoded(body, p)),
         BodyKind::Membership(m) => EntryPayload::Membership(membership_from(m)?),
     };
     Ok(Entry { log_id: LogId::new_term_index(term, index), payload })
@@ -233,7 +243,7 @@ mod tests {
     fn golden_entries_decode_for_ever() {
         let kinds = [
             ("entry-blank-v1", EntryPayload::Blank),
-            ("entry-normal-v1", EntryPayload::Normal(Payload(Bytes::from_static(b"any bytes \x00\xff")))),
+            ("entry-normal-v1", EntryPayload::Normal(Payload::new(b"any bytes \x00\xff"))),
             ("entry-membership-v1", EntryPayload::Membership(joint())),
         ];
         for (name, payload) in kinds {
@@ -264,7 +274,7 @@ mod tests {
             prev_log_id: Some(id(6, 40)),
             entries: vec![
                 Entry { log_id: id(7, 41), payload: EntryPayload::Blank },
-                Entry { log_id: id(7, 42), payload: EntryPayload::Normal(Payload(Bytes::from_static(b"x"))) },
+                Entry { log_id: id(7, 42), payload: EntryPayload::Normal(Payload::new(b"x")) },
             ],
             leader_commit: Some(id(6, 39)),
         };

@@ -224,7 +224,7 @@ impl<A: Application> Raft<A> {
     /// logged in that order. Await the `Pending` (several may be in flight) for the result.
     pub async fn enqueue(&self, payload: Bytes) -> Result<Pending<A::Reply>, ProposeError> {
         let (responder, done) = ProgressResponder::complete_only();
-        self.inner.raft.client_write_ff(Payload(payload), Some(responder)).await.map_err(fatal)?;
+        self.inner.raft.client_write_ff(Payload::new(&payload), Some(responder)).await.map_err(fatal)?;
         Ok(Pending { done, reply: PhantomData })
     }
 

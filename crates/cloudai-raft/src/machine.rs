@@ -99,7 +99,7 @@ impl<A: Application> Machine<A> {
     fn take(&mut self, entry: Entry) -> io::Result<BoxedReply> {
         let (id, index) = (entry.log_id, entry.log_id.index);
         let reply = match entry.payload {
-            EntryPayload::Normal(p) => BoxedReply::new(self.app()?.apply(index, p.0)?),
+            EntryPayload::Normal(p) => BoxedReply::new(self.app()?.apply(index, p.into_app())?),
             EntryPayload::Blank => {
                 self.app()?.skip(index);
                 BoxedReply::default()
@@ -156,7 +156,7 @@ impl<A: Application> RaftStateMachine<Types> for Machine<A> {
                 }
                 count += 1;
                 if let EntryPayload::Normal(p) = &entry.payload {
-                    bytes += p.0.len();
+                    bytes += p.app().len();
                 }
                 let reply = self.take(entry)?;
                 if let Some(responder) = responder {

@@ -8,15 +8,55 @@ use bytes::Bytes;
 use openraft::impls::leader_id_std;
 use openraft::type_config::alias::{EntryOf, LogIdOf, SnapshotMetaOf, StoredMembershipOf, VoteOf};
 
+use crate::codec;
 use crate::member::{MasterNode, NodeId};
 
-/// One entry's payload, never looked into between proposer and application.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Payload(pub Bytes);
+/// One entry's payload, never looked into between proposer and application. It carries its encoded body along: an entry is
+/// encoded once, by the leader, and the same bytes go to every follower and into every log.
+#[derive(Clone)]
+pub struct Payload {
+    /// An encoded `EntryBody`, with `app` inside.
+    body: Bytes,
+    app: Bytes,
+}
+
+impl Payload {
+    pub fn new(app: &[u8]) -> Payload {
+        let body = codec::normal_body(app);
+        Payload { app: body.slice(body.len() - app.len()..), body }
+    }
+
+    /// `app` was decoded from `body`.
+    pub fn decoded(body: Bytes, app: Bytes) -> Payload {
+        Payload { body, app }
+    }
+
+    /// The encoded `EntryBody`.
+    pub fn body(&self) -> &Bytes {
+        &self.body
+    }
+
+    /// What the application proposed.
+    pub fn app(&self) -> &Bytes {
+        &self.app
+    }
+
+    pub fn into_app(self) -> Bytes {
+        self.app
+    }
+}
+
+impl PartialEq for Payload {
+    fn eq(&self, other: &Payload) -> bool {
+        self.app == other.app
+    }
+}
+
+impl Eq for Payload {}
 
 impl fmt::Display for Payload {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "payload({} B)", self.0.len())
+        write!(f, "payload({} B)", self.app.len())
     }
 }
 
