@@ -7,11 +7,13 @@
 use std::io;
 use std::path::Path;
 use std::sync::{Arc, RwLock, RwLockReadGuard};
+use std::time::Instant;
 
 use bytes::Bytes;
 use cloudai_core::rows::{Family, RowScan, Rows};
 use cloudai_core::{Event, Hot, Proposal, Reply};
 use cloudai_raft::{Application, CheckpointJob};
+use cloudai_types::limits;
 use prost::Message;
 
 use crate::hub::Hub;
@@ -153,7 +155,7 @@ impl<S: StateStore> Application for Machine<S> {
         if let Some(error) = rows.error.into_inner() {
             return Err(error);
         }
-        applied.writes.into_iter().for_each(|write| pending.put(write));
+        pending.add_entry(applied.writes);
         *at = index;
         if !applied.events.is_empty() {
             self.events.push((index, applied.events));
@@ -172,7 +174,16 @@ impl<S: StateStore> Application for Machine<S> {
             guard.committing = Arc::new(std::mem::take(&mut guard.pending));
             guard.committing.clone()
         };
+        let start = Instant::now();
         self.shared.store.write(&writes, mark)?;
+        let took = start.elapsed();
+        if took > limits::DISK_SLOW.as_duration() {
+            tracing::warn!(
+                ms = took.as_millis() as u64,
+                bytes = writes.bytes(),
+                "the state is slow: one commit took this long"
+            );
+        }
         self.shared.state.write().expect(UNPOISONED).committing = Arc::default();
         for (index, events) in self.events.drain(..) {
             self.hub.publish(index, events);

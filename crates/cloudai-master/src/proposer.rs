@@ -36,6 +36,9 @@ pub type Outcome = Result<(u64, Reply), WriteError>;
 /// Called once with the outcome. Must not block.
 type OnOutcome = Box<dyn FnOnce(Outcome) + Send>;
 
+/// The tag of `Proposal::commands`.
+const COMMANDS_TAG: u32 = 3;
+
 struct Waiting {
     command: Command,
     on_outcome: OnOutcome,
@@ -116,13 +119,13 @@ async fn run<A>(
         batch.push(first);
         let permit = take_place(&room, &mut queue, &mut batch).await;
         gather(&mut queue, &mut batch, answered_last).await;
-        let Batch { commands, callers, .. } = std::mem::take(&mut batch);
-        answered_last = commands.len();
-        metrics.commands_per_entry.observe(commands.len() as f64);
+        let proposal = batch.proposal(now_ms());
+        let callers = std::mem::take(&mut batch.callers);
+        answered_last = callers.len();
+        metrics.commands_per_entry.observe(callers.len() as f64);
         metrics.proposals_pending.set(queue.len() as i64);
         let metrics = metrics.clone();
-        let proposal = Proposal { version: VERSION, at_ms: now_ms(), commands };
-        match raft.enqueue(Bytes::from(proposal.encode_to_vec())).await {
+        match raft.enqueue(proposal).await {
             Ok(pending) => {
                 tokio::spawn(async move {
                     answer(pending, callers, &metrics).await;
@@ -135,24 +138,34 @@ async fn run<A>(
     }
 }
 
+/// Commands that will share an entry. Each is encoded as it comes: an entry is not walked through again to learn its length.
 #[derive(Default)]
 struct Batch {
-    commands: Vec<Command>,
+    /// `Proposal`'s field of commands, encoded.
+    commands: Vec<u8>,
     callers: Vec<OnOutcome>,
-    bytes: usize,
 }
 
 impl Batch {
     fn push(&mut self, w: Waiting) {
-        self.bytes += w.command.encoded_len();
-        self.commands.push(w.command);
+        prost::encoding::message::encode(COMMANDS_TAG, &w.command, &mut self.commands);
         self.callers.push(w.on_outcome);
     }
+    /// The encoded [`Proposal`]. What is here begins anew.
+    fn proposal(&mut self, at_ms: u64) -> Bytes {
+        let head = Proposal { version: VERSION, at_ms, commands: vec![] };
+        let mut proposal = Vec::with_capacity(head.encoded_len() + self.commands.len());
+        proposal.extend_from_slice(&head.encode_to_vec());
+        proposal.extend_from_slice(&self.commands);
+        self.commands.clear();
+        self.commands.shrink_to(limits::PROPOSER_OVERLAP_BYTES * 2);
+        proposal.into()
+    }
     fn is_full(&self) -> bool {
-        self.commands.len() >= limits::PROPOSAL_COMMANDS_MAX || self.bytes >= limits::PROPOSAL_BYTES_MAX
+        self.callers.len() >= limits::PROPOSAL_COMMANDS_MAX || self.commands.len() >= limits::PROPOSAL_BYTES_MAX
     }
     fn may_overlap(&self) -> bool {
-        self.is_full() || self.bytes >= limits::PROPOSER_OVERLAP_BYTES
+        self.is_full() || self.commands.len() >= limits::PROPOSER_OVERLAP_BYTES
     }
     /// Everybody who waits already.
     fn fill(&mut self, queue: &mut mpsc::Receiver<Waiting>) {
@@ -209,11 +222,11 @@ async fn nothing_in_flight(
 async fn gather(queue: &mut mpsc::Receiver<Waiting>, batch: &mut Batch, answered_last: usize) {
     batch.fill(queue);
     let expected = answered_last * 7 / 8;
-    if answered_last <= 1 || batch.commands.len() >= expected {
+    if answered_last <= 1 || batch.callers.len() >= expected {
         return;
     }
     let until = Instant::now() + limits::PROPOSER_GATHER.as_duration();
-    while !batch.is_full() && batch.commands.len() < expected {
+    while !batch.is_full() && batch.callers.len() < expected {
         let Ok(Some(w)) = timeout_at(until, queue.recv()).await else { break };
         batch.push(w);
         batch.fill(queue);
@@ -241,5 +254,30 @@ fn fail(callers: Vec<OnOutcome>, error: &ProposeError, metrics: &MasterMetrics) 
     metrics.proposals.with_label_values(&[result]).inc_by(callers.len() as u64);
     for on_outcome in callers {
         on_outcome(Err(outcome.clone()));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use cloudai_core::command::{AdvanceClock, CancelJob, Kind};
+
+    #[test]
+    fn a_batch_is_the_encoded_proposal() {
+        let commands = vec![
+            Command::new("admin/a", Kind::CancelJob(CancelJob { job: 7 })),
+            Command::new("leader", Kind::AdvanceClock(AdvanceClock {})),
+        ];
+        let mut batch = Batch::default();
+        for command in commands.clone() {
+            batch.push(Waiting { command, on_outcome: Box::new(|_| {}) });
+        }
+        let expected = Proposal { version: VERSION, at_ms: 1_700_000_000_000, commands };
+        assert_eq!(batch.proposal(1_700_000_000_000), expected.encode_to_vec());
+        assert_eq!(
+            batch.proposal(0),
+            Proposal { version: VERSION, ..Proposal::default() }.encode_to_vec(),
+            "and empty"
+        );
     }
 }

@@ -59,7 +59,7 @@ impl StateStore for RocksState {
     }
 
     fn write(&self, writes: &RowWrites, mark: Bytes) -> io::Result<()> {
-        let mut batch = RowBatch::default();
+        let mut batch = RowBatch::with_capacity(writes.bytes() * 9 / 8);
         for (family, key, value) in writes.iter() {
             match value {
                 Some(value) => batch.put(family as u8, key, value),

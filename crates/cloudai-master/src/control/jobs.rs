@@ -12,7 +12,7 @@ use cloudai_types::{JobId, NamespaceId, TaskId, limits};
 use prost::Message;
 use tokio::sync::mpsc;
 use tonic::Status;
-use xxhash_rust::xxh3::xxh3_128;
+use xxhash_rust::xxh3::Xxh3;
 
 use super::errors;
 use super::reads::{page, summary};
@@ -23,13 +23,14 @@ use crate::state_store::StateStore;
 /// The command of a checked submit. The hash ties the request id to this very request.
 fn submit_command(actor: &str, submit: Submit) -> Command {
     let spec = submit.spec.into_inner();
-    let mut body = submit.namespace.clone().into_bytes();
-    body.push(0);
-    body.extend(spec.encode_to_vec());
+    let mut hash = Xxh3::new();
+    hash.update(submit.namespace.as_bytes());
+    hash.update(&[0]);
+    hash.update(&spec.encode_to_vec());
     let submit = SubmitJob {
         namespace: submit.namespace,
         request_id: submit.request_id.map(|r| r.to_string()).unwrap_or_default(),
-        request_hash: xxh3_128(&body).to_be_bytes().to_vec(),
+        request_hash: hash.digest128().to_be_bytes().to_vec(),
         spec,
     };
     Command::new(actor, Kind::SubmitJob(submit))
