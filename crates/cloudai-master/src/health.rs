@@ -38,6 +38,7 @@ impl<S: StateStore> Health for MasterHealth<S> {
         let m = &node.metrics;
         let raft = node.raft.metrics();
         let is_leading = node.leading().is_some();
+        m.runtime_tasks.set(signed(tokio::runtime::Handle::current().metrics().num_alive_tasks() as u64));
         m.is_leader.set(i64::from(is_leading));
         m.has_leader.set(i64::from(node.leader().is_some()));
         m.term.set(signed(raft.term));

@@ -133,8 +133,13 @@ pub async fn run<O: OpenStores>(
         std::process::exit(HUNG_DISK_EXIT);
     });
     let machine = Machine::new(shared.clone(), hub.clone());
-    let raft = Raft::start(settings, log, machine, transport, Some(watchdog)).await?;
     let metrics = MasterMetrics::new(env!("CARGO_PKG_VERSION"));
+    let (fsyncs, fsync_seconds) = (metrics.fsyncs.clone(), metrics.fsync_seconds.clone());
+    log.observe_fsyncs(Box::new(move |took| {
+        fsyncs.inc();
+        fsync_seconds.observe(took.as_secs_f64());
+    }));
+    let raft = Raft::start(settings, log, machine, transport, Some(watchdog)).await?;
     metrics.certificate_end.set(tls.not_after().0 as f64 / 1000.0);
     let connections = Connections::new();
     let masters = Arc::new(GrpcMasters::new(channels));

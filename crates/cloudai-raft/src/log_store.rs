@@ -3,7 +3,7 @@
 //! An implementation knows neither openraft nor what an entry says.
 
 use std::io;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
@@ -53,6 +53,9 @@ impl MetaKey {
 /// the call that took it returned, and must not block.
 pub type OnDurable = Box<dyn FnOnce(io::Result<()>) + Send + 'static>;
 
+/// Told after each fsync how long it took. Must not block.
+pub type OnFsync = Box<dyn Fn(Duration) + Send + Sync + 'static>;
+
 /// A log on some disk. All methods may be called from the async runtime: they may touch the page cache, and they
 /// must never wait for an fsync.
 ///
@@ -94,4 +97,7 @@ pub trait LogStore: Clone + Send + Sync + 'static {
     /// Since when the disk has been inside one single fsync; `None` when it is idle. The watchdog for a hung disk
     /// reads it from a thread of its own.
     fn busy_since(&self) -> Option<Instant>;
+
+    /// Once, before the first write: who is told of each fsync, for metrics. A log without fsyncs tells nobody.
+    fn observe_fsyncs(&self, _on_fsync: OnFsync) {}
 }

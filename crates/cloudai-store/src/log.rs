@@ -19,7 +19,7 @@ use std::thread::JoinHandle;
 use std::time::Instant;
 
 use bytes::Bytes;
-use cloudai_raft::{LogBounds, LogEntry, LogPosition, LogStore, MetaKey, OnDurable};
+use cloudai_raft::{LogBounds, LogEntry, LogPosition, LogStore, MetaKey, OnDurable, OnFsync};
 use cloudai_types::limits::LOG_TAIL_BYTES_MAX;
 use rocksdb::{
     ColumnFamily, ColumnFamilyDescriptor, DB, DBCompressionType, DBRecoveryMode, Direction, IteratorMode, Options,
@@ -344,6 +344,11 @@ impl LogStore for RocksLog {
 
     fn busy_since(&self) -> Option<Instant> {
         *lock(&self.0.shared.busy_since)
+    }
+
+    fn observe_fsyncs(&self, on_fsync: OnFsync) {
+        // Only the first one is kept, as the trait says.
+        let _ = self.0.shared.on_fsync.set(on_fsync);
     }
 }
 

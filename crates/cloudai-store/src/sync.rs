@@ -3,10 +3,10 @@
 
 use std::io;
 use std::sync::mpsc::Receiver;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Instant;
 
-use cloudai_raft::OnDurable;
+use cloudai_raft::{OnDurable, OnFsync};
 use cloudai_types::limits::DISK_SLOW;
 
 /// How the log has been used since it was opened; for metrics.
@@ -23,6 +23,8 @@ pub struct LogStats {
 pub struct Shared {
     pub busy_since: Mutex<Option<Instant>>,
     pub stats: Mutex<LogStats>,
+    /// Set once, by whoever keeps the metrics.
+    pub on_fsync: OnceLock<OnFsync>,
 }
 
 pub fn lock<T>(m: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -41,8 +43,8 @@ pub fn sync_loop(queue: Receiver<OnDurable>, shared: Arc<Shared>, flush: impl Fn
             *lock(&shared.busy_since) = Some(start);
             let result = flush();
             *lock(&shared.busy_since) = None;
-            let mut stats = lock(&shared.stats);
             let took = start.elapsed();
+            let mut stats = lock(&shared.stats);
             stats.fsyncs += 1;
             stats.fsync_micros += took.as_micros() as u64;
             drop(stats);
@@ -52,6 +54,9 @@ pub fn sync_loop(queue: Receiver<OnDurable>, shared: Arc<Shared>, flush: impl Fn
                     writes = waiting.len(),
                     "the disk is slow: one fsync of the log took this long"
                 );
+            }
+            if let Some(on_fsync) = shared.on_fsync.get() {
+                on_fsync(took);
             }
             if let Err(e) = result {
                 tracing::error!(error = %e, "the log cannot be synced to disk; this master stops");
@@ -78,6 +83,8 @@ mod tests {
         let (tx, rx) = channel();
         let (queue_tx, queue) = channel::<OnDurable>();
         let shared = Arc::new(Shared::default());
+        let (seen, observed) = channel();
+        assert!(shared.on_fsync.set(Box::new(move |took| seen.send(took).unwrap())).is_ok());
         for i in 0..100 {
             let tx = tx.clone();
             queue_tx.send(Box::new(move |r| tx.send((i, r.is_ok())).unwrap())).unwrap();
@@ -89,6 +96,7 @@ mod tests {
         let order: Vec<(i32, bool)> = rx.iter().take(100).collect();
         assert_eq!(order, (0..100).map(|i| (i, true)).collect::<Vec<_>>());
         assert_eq!(lock(&shared.stats).fsyncs, 1, "one flush for all that waited");
+        assert_eq!(observed.try_iter().count(), 1, "and metrics hear of it");
         drop(queue_tx);
         t.join().unwrap();
     }

@@ -30,13 +30,14 @@ pub struct MasterMetrics {
     pub propose_seconds: Histogram,
     pub commands_per_entry: Histogram,
     pub fsync_seconds: Histogram,
-    /// For a store that only keeps a total: [`crate::raise_to`].
     pub fsyncs: IntCounter,
     /// Label `op`: `build`, `send`, `install`.
     pub snapshot_seconds: HistogramVec,
     pub snapshot_bytes: IntGauge,
     /// Label `role`: `master`, `worker`, `admin`, `none`.
     pub connections: IntGaugeVec,
+    /// Tasks of the async runtime that have not ended; read when the page is asked for.
+    pub runtime_tasks: IntGauge,
     /// Seconds since the Unix epoch.
     pub certificate_end: Gauge,
     pub leader: LeaderMetrics,
@@ -99,6 +100,7 @@ impl MasterMetrics {
                 "Open connections on all ports, by the peer's role; none without a certificate",
                 &["role"],
             ),
+            runtime_tasks: s.int_gauge(names::RUNTIME_TASKS, "Tasks of the async runtime that have not ended"),
             certificate_end: s.gauge(names::CERTIFICATE_END, "When this process's certificate ends, in Unix time"),
             leader: LeaderMetrics::new(&s),
             registry: s.0,

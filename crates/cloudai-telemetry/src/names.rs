@@ -4,6 +4,7 @@
 // ---- Every process ----------------------------------------------------------------------------------------------------
 
 pub const BUILD_INFO: &str = "cloudai_build_info";
+pub const RUNTIME_TASKS: &str = "cloudai_runtime_tasks";
 pub const CERTIFICATE_END: &str = "cloudai_tls_cert_not_after_timestamp_seconds";
 
 // ---- Raft, on every master --------------------------------------------------------------------------------------------

@@ -30,6 +30,8 @@ pub struct WorkerMetrics {
     pub op_seconds: HistogramVec,
     /// Label `result`: `ok`, `error`.
     pub pulls: IntCounterVec,
+    /// Tasks of the async runtime that have not ended; read when the page is asked for.
+    pub runtime_tasks: IntGauge,
     /// Seconds since the Unix epoch.
     pub certificate_end: Gauge,
 }
@@ -65,6 +67,7 @@ impl WorkerMetrics {
                 &["op"],
             ),
             pulls: s.counter_vec(names::WORKER_PULLS, "Image pulls, by how they ended", &["result"]),
+            runtime_tasks: s.int_gauge(names::RUNTIME_TASKS, "Tasks of the async runtime that have not ended"),
             certificate_end: s.gauge(names::CERTIFICATE_END, "When this process's certificate ends, in Unix time"),
             registry: s.0,
         }

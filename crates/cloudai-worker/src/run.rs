@@ -199,6 +199,8 @@ impl Health for Page {
     }
 
     fn metrics(&self) -> String {
+        let alive = tokio::runtime::Handle::current().metrics().num_alive_tasks();
+        self.metrics.runtime_tasks.set(i64::try_from(alive).unwrap_or(i64::MAX));
         self.metrics.text()
     }
 }
