@@ -7,6 +7,7 @@
 mod authorize;
 mod cancel_job;
 mod ending;
+mod expire_jobs;
 mod expire_requests;
 mod forget_master;
 mod found_cluster;
@@ -132,6 +133,7 @@ fn apply_command(hot: &mut Hot, out: &mut Out, command: Command) -> Result<Reply
             Ok(Reply::Done)
         }
         Kind::FoundCluster(c) => found_cluster::found_cluster(hot, c),
+        Kind::ExpireJobs(c) => Ok(expire_jobs::expire_jobs(out, c)),
     }
 }
 

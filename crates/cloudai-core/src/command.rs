@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use cloudai_types::{ClusterConfig, EndReason, JobSpec, Resources};
 
 /// The newest format that this build understands.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 
 /// One log entry's payload: every command that waited when the entry was made.
 #[derive(Clone, PartialEq, prost::Message)]
@@ -29,13 +29,42 @@ pub struct Command {
     /// W3C trace parent of the request, or empty.
     #[prost(string, tag = "2")]
     pub trace_parent: String,
-    #[prost(oneof = "Kind", tags = "10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27")]
+    #[prost(oneof = "Kind", tags = "10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28")]
     pub kind: Option<Kind>,
 }
 
 impl Command {
     pub fn new(actor: impl Into<String>, kind: Kind) -> Self {
         Command { actor: actor.into(), trace_parent: String::new(), kind: Some(kind) }
+    }
+
+    /// The oldest format that has this kind of command: what an entry with it must say, so that an older build stops there. It is
+    /// proposed only after a [`RaiseVersion`] to this or more was applied.
+    pub fn since(&self) -> u32 {
+        match &self.kind {
+            Some(Kind::ExpireJobs(_)) => 2,
+            Some(
+                Kind::SubmitJob(_)
+                | Kind::CancelJob(_)
+                | Kind::PlaceTasks(_)
+                | Kind::ReportAttempts(_)
+                | Kind::RegisterWorker(_)
+                | Kind::LoseWorker(_)
+                | Kind::Authorize(_)
+                | Kind::RedeemToken(_)
+                | Kind::Revoke(_)
+                | Kind::SetDrain(_)
+                | Kind::RegisterMaster(_)
+                | Kind::ForgetMaster(_)
+                | Kind::SetConfig(_)
+                | Kind::ExpireRequests(_)
+                | Kind::AdvanceClock(_)
+                | Kind::RaiseVersion(_)
+                | Kind::StartIncarnation(_)
+                | Kind::FoundCluster(_),
+            )
+            | None => 1,
+        }
     }
 }
 
@@ -80,6 +109,9 @@ pub enum Kind {
     /// Names the cluster, once, as its first command.
     #[prost(message, tag = "27")]
     FoundCluster(FoundCluster),
+    /// Since format 2.
+    #[prost(message, tag = "28")]
+    ExpireJobs(ExpireJobs),
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -298,4 +330,25 @@ pub struct FoundCluster {
     /// Node ids up to this one are the founders'; the next joiner gets the one after.
     #[prost(uint64, tag = "2")]
     pub founders: u64,
+}
+
+/// Ended jobs that the leader found past their retention; `apply` checks each again, and removes at most
+/// [`cloudai_types::limits::EXPIRE_ROWS_MAX`] rows per command. What it leaves, the leader names again.
+///
+/// A request id outlives its job until its own time is over (I6): a late repetition is answered with the number of the first time.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct ExpireJobs {
+    #[prost(message, repeated, tag = "1")]
+    pub jobs: Vec<ExpiringJob>,
+    /// Only what ended at this replicated time or before.
+    #[prost(uint64, tag = "2")]
+    pub ended_until_ms: u64,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, prost::Message)]
+pub struct ExpiringJob {
+    #[prost(uint32, tag = "1")]
+    pub namespace: u32,
+    #[prost(uint64, tag = "2")]
+    pub job: u64,
 }

@@ -42,6 +42,11 @@ pub enum Reply {
     Expired {
         requests: u32,
     },
+    /// How many jobs are gone, and how many rows were removed in all.
+    JobsExpired {
+        jobs: u32,
+        rows: u32,
+    },
     /// Changed as asked, nothing to add.
     Done,
     Refused(Refusal),

@@ -41,10 +41,12 @@ pub enum Family {
     Member = 11,
     /// node id → [`MasterRow`].
     Master = 12,
+    /// namespace, job → [`ExpiringRow`]: a removed job whose tasks' rows are not all gone yet. Since format 2.
+    Expiring = 13,
 }
 
 impl Family {
-    pub const ALL: [Family; 12] = [
+    pub const ALL: [Family; 13] = [
         Family::Cluster,
         Family::Namespace,
         Family::JobSpec,
@@ -57,6 +59,7 @@ impl Family {
         Family::Request,
         Family::Member,
         Family::Master,
+        Family::Expiring,
     ];
 }
 
@@ -410,6 +413,16 @@ pub struct MasterRow {
     /// Never reused.
     #[prost(bool, tag = "7")]
     pub removed: bool,
+}
+
+/// The job's own rows are gone already.
+#[derive(Clone, Copy, PartialEq, Eq, prost::Message)]
+pub struct ExpiringRow {
+    /// Task rows from here on, up to `end`, are still to be removed.
+    #[prost(uint32, tag = "1")]
+    pub next: u32,
+    #[prost(uint32, tag = "2")]
+    pub end: u32,
 }
 
 impl AttemptRow {

@@ -38,7 +38,8 @@ impl Owner {
             | Kind::AdvanceClock(_)
             | Kind::RaiseVersion(_)
             | Kind::StartIncarnation(_)
-            | Kind::FoundCluster(_) => None,
+            | Kind::FoundCluster(_)
+            | Kind::ExpireJobs(_) => None,
         }
     }
 }

@@ -3,7 +3,7 @@
 
 use std::path::PathBuf;
 
-use cloudai_types::NodeId;
+use cloudai_types::{NodeId, limits};
 use serde::{Deserialize, Serialize};
 
 pub const HTTP_PORT: u16 = 7600;
@@ -30,6 +30,9 @@ pub struct MasterConfig {
     /// Host that others reach this master at; default: the listen address's host, or this machine's name when that is unspecified.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub advertise_host: Option<String>,
+    /// How long an ended job is kept, in seconds; 0: for ever. The leader's counts, so all masters should agree.
+    #[serde(default = "default_job_retention", skip_serializing_if = "is_default_job_retention")]
+    pub job_retention_secs: u64,
     /// The founders of a new cluster, this master included. Empty for a master that joins an existing one.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub founders: Vec<Founder>,
@@ -76,6 +79,12 @@ impl Default for RaftTimes {
     }
 }
 
+fn default_job_retention() -> u64 {
+    limits::JOB_RETENTION.0 / 1_000
+}
+fn is_default_job_retention(secs: &u64) -> bool {
+    *secs == default_job_retention()
+}
 fn default_http() -> String {
     format!("0.0.0.0:{HTTP_PORT}")
 }
@@ -97,6 +106,7 @@ impl MasterConfig {
             grpc_listen: default_grpc(),
             raft_listen: default_raft(),
             advertise_host: None,
+            job_retention_secs: default_job_retention(),
             founders: vec![],
             join: None,
             raft: RaftTimes::default(),

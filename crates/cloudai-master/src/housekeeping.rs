@@ -1,21 +1,22 @@
-//! What a leader does now and then: lets waiting retries become ready, and forgets old request ids. Comes in: the state. Goes
-//! out: logged commands, because only those may change rows.
+//! What a leader does now and then: lets waiting retries become ready, forgets old request ids, removes jobs whose retention is over,
+//! and raises the format that the log may use. Comes in: the state. Goes out: logged commands, because only those may change rows.
 
 use std::time::Duration;
 
 use cloudai_core::Command;
-use cloudai_core::command::{AdvanceClock, ExpireRequests, Kind};
+use cloudai_core::command::{AdvanceClock, ExpireRequests, Kind, RaiseVersion, VERSION};
 use cloudai_core::rows::{Family, RequestRow};
 use cloudai_types::limits;
 use prost::Message;
 use tokio_util::sync::CancellationToken;
 
 use crate::node::Node;
+use crate::retention::Retention;
 use crate::state_store::StateStore;
 
 /// How often due retries are looked for, and the precision of a retry's back-off.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
-/// Ticks between two looks at request ids.
+/// Ticks between two looks at request ids, at ended jobs, and at the masters' versions.
 const EXPIRE_EVERY_TICKS: u64 = 50;
 
 /// Runs while this master leads.
@@ -23,6 +24,7 @@ pub async fn run<S: StateStore>(node: &Node<S>, leading: &CancellationToken) {
     let mut look = tokio::time::interval(LOOK_EVERY);
     look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let mut cursor = vec![];
+    let mut retention = Retention::default();
     for tick in 0u64.. {
         tokio::select! {
             () = leading.cancelled() => return,
@@ -32,7 +34,9 @@ pub async fn run<S: StateStore>(node: &Node<S>, leading: &CancellationToken) {
         if first_due.is_some_and(|due| due <= node.now_ms()) {
             let _ = node.proposer.propose(Command::new("leader", Kind::AdvanceClock(AdvanceClock {}))).await;
         }
-        if tick.is_multiple_of(EXPIRE_EVERY_TICKS) {
+        let is_time = tick.is_multiple_of(EXPIRE_EVERY_TICKS);
+        if is_time {
+            raise_version(node).await;
             match old_requests(node, &mut cursor) {
                 Ok(keys) if keys.is_empty() => {}
                 Ok(keys) => {
@@ -42,6 +46,27 @@ pub async fn run<S: StateStore>(node: &Node<S>, leading: &CancellationToken) {
                 Err(error) => tracing::error!(%error, "request ids cannot be read"),
             }
         }
+        // Where much is to be removed it goes on at once, a bounded piece per tick.
+        if is_time || retention.has_more() {
+            retention.step(node).await;
+        }
+    }
+}
+
+/// A newer format may be used once every member of the group has said that it understands it.
+async fn raise_version<S: StateStore>(node: &Node<S>) {
+    let everybodys = {
+        let state = node.shared.read();
+        let known = |id| state.hot.masters.get(id).map_or(0, |m| m.version);
+        let lowest = node.raft.members().by_id.keys().map(known).min().unwrap_or(0).min(VERSION);
+        (lowest > state.hot.version).then_some(lowest)
+    };
+    let Some(version) = everybodys else { return };
+    match node.proposer.propose(Command::new("leader", Kind::RaiseVersion(RaiseVersion { version }))).await {
+        Ok((_, reply)) => {
+            tracing::info!(version, ?reply, "every master understands a newer format: it is used from now on")
+        }
+        Err(error) => tracing::debug!(%error, "raising the format has no outcome; the next look tries again"),
     }
 }
 

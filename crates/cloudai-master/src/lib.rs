@@ -25,6 +25,7 @@ mod raft_link;
 mod raft_service;
 pub mod registration;
 mod renewal;
+mod retention;
 #[cfg(feature = "rocksdb")]
 mod rocks;
 mod run;

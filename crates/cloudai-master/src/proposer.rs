@@ -7,7 +7,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use cloudai_core::command::VERSION;
 use cloudai_core::{Command, Proposal, Reply};
 use cloudai_raft::{Application, Peer, Pending, ProposeError, Raft};
 use cloudai_telemetry::MasterMetrics;
@@ -144,16 +143,19 @@ struct Batch {
     /// `Proposal`'s field of commands, encoded.
     commands: Vec<u8>,
     callers: Vec<OnOutcome>,
+    /// The oldest format that has all of them: no newer one, or masters of an older build would stop for nothing.
+    version: u32,
 }
 
 impl Batch {
     fn push(&mut self, w: Waiting) {
+        self.version = self.version.max(w.command.since());
         prost::encoding::message::encode(COMMANDS_TAG, &w.command, &mut self.commands);
         self.callers.push(w.on_outcome);
     }
     /// The encoded [`Proposal`]. What is here begins anew.
     fn proposal(&mut self, at_ms: u64) -> Bytes {
-        let head = Proposal { version: VERSION, at_ms, commands: vec![] };
+        let head = Proposal { version: std::mem::take(&mut self.version), at_ms, commands: vec![] };
         let mut proposal = Vec::with_capacity(head.encoded_len() + self.commands.len());
         proposal.extend_from_slice(&head.encode_to_vec());
         proposal.extend_from_slice(&self.commands);

@@ -5,7 +5,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use cloudai_master::{Founder, MasterConfig, RaftTimes, RunError, run_on_rocksdb};
+use cloudai_master::{Founder, MasterConfig, RunError, run_on_rocksdb};
 use cloudai_net::{
     CertificateAuthority, ChannelFactory, ChannelOptions, ClusterId, IdentityFiles, JoinToken, ReloadingTls, Revoked,
     Role,
@@ -39,6 +39,7 @@ struct Cluster {
     founders: Vec<Founder>,
     running: Vec<Option<Running>>,
     admin: ChannelFactory,
+    job_retention_secs: u64,
 }
 
 impl Cluster {
@@ -61,7 +62,13 @@ impl Cluster {
         let admin = dir.path().join("admin");
         enroll(&admin, Role::Admin, "root");
         let tls = ReloadingTls::load(IdentityFiles::new(admin), Revoked::default()).expect("identity");
-        Cluster { dir, founders, running: vec![None, None, None], admin: ChannelFactory::new(tls) }
+        Cluster {
+            dir,
+            founders,
+            running: vec![None, None, None],
+            admin: ChannelFactory::new(tls),
+            job_retention_secs: limits::JOB_RETENTION.0 / 1_000,
+        }
     }
 
     fn data_dir(&self, n: usize) -> PathBuf {
@@ -71,16 +78,12 @@ impl Cluster {
     fn start(&mut self, n: usize) {
         let f = &self.founders[n];
         let config = MasterConfig {
-            name: f.name.clone(),
-            data_dir: self.data_dir(n),
-            identity_dir: None,
             http_listen: f.http_addr.clone(),
             grpc_listen: f.grpc_addr.clone(),
             raft_listen: f.raft_addr.clone(),
-            advertise_host: None,
             founders: self.founders.clone(),
-            join: None,
-            raft: RaftTimes::default(),
+            job_retention_secs: self.job_retention_secs,
+            ..MasterConfig::new(f.name.clone(), self.data_dir(n))
         };
         let (stop, stopped) = oneshot::channel::<()>();
         let task = tokio::spawn(run_on_rocksdb(
@@ -252,5 +255,34 @@ async fn a_job_survives_its_leader() {
         if cluster.running[n].is_some() {
             cluster.stop(n).await.expect("a planned stop");
         }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_ended_job_leaves_after_its_retention_and_its_request_id_stays() {
+    cloudai_net::install_crypto_provider();
+    let mut cluster = Cluster::new();
+    cluster.job_retention_secs = 1;
+    (0..3).for_each(|n| cluster.start(n));
+    let leader = (cluster.status(0).await.leader_id - 1) as usize;
+    let mut client = cluster.client(leader);
+    let ended = client.submit(submit("ends", 3)).await.expect("accepted").into_inner().job_id;
+    let waits = client.submit(submit("waits", 3)).await.expect("accepted").into_inner().job_id;
+    let named = |id: u64| cloudai_types::JobId(id).to_string();
+    client.cancel_job(pb::CancelJobRequest { job: named(ended), ..Default::default() }).await.expect("cancelled");
+
+    // Once every master has said that it understands the format that the removal needs.
+    eventually(async || {
+        let asked = client.get_job(pb::GetJobRequest { job: named(ended), ..Default::default() }).await;
+        let gone = asked.is_err_and(|s| pb::ErrorInfo::from_status(&s).kind() == pb::ErrorKind::NotFound);
+        gone.then_some(())
+    })
+    .await;
+    assert_eq!(cluster.status(0).await.version, cloudai_core::command::VERSION);
+    client.get_job(pb::GetJobRequest { job: named(waits), ..Default::default() }).await.expect("what lives stays");
+    let again = client.submit(submit("ends", 3)).await.expect("known").into_inner();
+    assert_eq!((again.job_id, again.duplicate), (ended, true));
+    for n in 0..3 {
+        cluster.stop(n).await.expect("a planned stop");
     }
 }

@@ -43,6 +43,13 @@ pub const RETRY_BACKOFF_MAX: Millis = Millis::from_secs(300);
 pub const REQUEST_RETENTION: Millis = Millis::from_secs(24 * 3600);
 /// Request ids that one logged command expires.
 pub const EXPIRE_BATCH_MAX: usize = 1_000;
+/// How long an ended job is kept, unless the masters' configuration says otherwise.
+pub const JOB_RETENTION: Millis = Millis::from_secs(7 * 24 * 3600);
+/// Jobs that one logged command names for removal, and rows that it removes: its share of `apply` stays below some milliseconds.
+pub const EXPIRE_JOBS_MAX: usize = 1_000;
+pub const EXPIRE_ROWS_MAX: u32 = 10_000;
+/// Rows of jobs that the leader looks at in one go when it looks for old ones.
+pub const EXPIRE_SCAN_MAX: usize = 2_000;
 
 // ---- Namespaces, workers, masters -------------------------------------------------------------------------------------
 

@@ -4,7 +4,7 @@
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use cloudai_master::{Founder, MasterConfig, RaftTimes};
+use cloudai_master::{Founder, MasterConfig};
 use cloudai_net::{CertificateAuthority, ClusterId, IdentityFiles, Role};
 use cloudai_types::{Timestamp, limits};
 use serde::Serialize;
@@ -104,16 +104,12 @@ impl NewCluster {
             http_addr: f.http(),
         });
         let config = MasterConfig {
-            name: m.name.clone(),
-            data_dir: dir.clone(),
-            identity_dir: None,
             http_listen: listen(m.ports[0]),
             grpc_listen: listen(m.ports[1]),
             raft_listen: listen(m.ports[2]),
             advertise_host: Some(m.host.clone()),
             founders: founders.collect(),
-            join: None,
-            raft: RaftTimes::default(),
+            ..MasterConfig::new(m.name.clone(), dir.clone())
         };
         let path = dir.join("master.toml");
         write_config(&path, &format!("Master {}: cloudai master --config THIS_FILE", m.name), &config)?;

@@ -100,6 +100,10 @@ fn kinds() -> Vec<Kind> {
         Kind::RaiseVersion(RaiseVersion { version: 1 }),
         Kind::StartIncarnation(StartIncarnation {}),
         Kind::FoundCluster(FoundCluster { cluster: "00112233445566ff".into(), founders: 3 }),
+        Kind::ExpireJobs(ExpireJobs {
+            jobs: vec![ExpiringJob { namespace: 1, job: 9 }, ExpiringJob { namespace: 2, job: 10 }],
+            ended_until_ms: 1_700_000_000_000,
+        }),
     ]
 }
 
@@ -123,6 +127,7 @@ fn name(kind: &Kind) -> &'static str {
         Kind::RaiseVersion(_) => "raise_version",
         Kind::StartIncarnation(_) => "start_incarnation",
         Kind::FoundCluster(_) => "found_cluster",
+        Kind::ExpireJobs(_) => "expire_jobs",
     }
 }
 
@@ -142,7 +147,7 @@ fn golden<M: Message + Default + PartialEq + Debug>(file: &str, value: &M) {
 fn every_command_decodes_for_ever() {
     let kinds = kinds();
     let names: BTreeSet<&str> = kinds.iter().map(name).collect();
-    assert_eq!(names.len(), 18, "one example of every kind that `name` lists");
+    assert_eq!(names.len(), 19, "one example of every kind that `name` lists");
     for kind in kinds {
         let file = format!("command_{}", name(&kind));
         let command = Command { actor: "admin/ada".into(), trace_parent: "00-11-22-01".into(), kind: Some(kind) };
@@ -267,6 +272,7 @@ fn every_row_decodes_for_ever() {
                     removed: true,
                 },
             ),
+            Family::Expiring => golden("row_expiring", &ExpiringRow { next: 10_000, end: 25_000 }),
         }
     }
 }
@@ -275,7 +281,7 @@ fn every_row_decodes_for_ever() {
 #[test]
 fn persisted_numbers_stay() {
     use cloudai_types::{JobId, NamespaceId, TaskId};
-    assert_eq!(Family::ALL.map(|f| f as u8), [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12]);
+    assert_eq!(Family::ALL.map(|f| f as u8), [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13]);
     let task = TaskId { job: JobId(0x0102), index: 3 };
     assert_eq!(task_key(NamespaceId(4), task), [0, 0, 0, 4, 0, 0, 0, 0, 0, 0, 1, 2, 0, 0, 0, 3]);
     assert_eq!(task_of_key(&task_key(NamespaceId(4), task)), Some((NamespaceId(4), task)));

@@ -70,6 +70,8 @@ pub enum Step {
     ForgetMaster(u64),
     SetConfig(i32),
     ExpireRequests,
+    /// All jobs that ever were, of all namespaces: those that ended so many milliseconds ago.
+    ExpireJobs(u64),
     Tick,
     RaiseVersion(u32),
     StartIncarnation,
@@ -159,6 +161,7 @@ fn step() -> impl Strategy<Value = Step> {
         1 => (0..9u64).prop_map(Step::ForgetMaster),
         1 => (-1..6i32).prop_map(Step::SetConfig),
         1 => Just(Step::ExpireRequests),
+        1 => prop_oneof![Just(0), 0..400_000u64].prop_map(Step::ExpireJobs),
         2 => Just(Step::Tick),
         1 => (0..=VERSION).prop_map(Step::RaiseVersion),
         1 => Just(Step::StartIncarnation),
@@ -242,6 +245,10 @@ fn garbage() -> impl Strategy<Value = Kind> {
         id().prop_map(|node| Kind::ForgetMaster(ForgetMaster { node })),
         any::<i32>().prop_map(|score_policy| Kind::SetConfig(SetConfig { config: ClusterConfig { score_policy } })),
         proptest::collection::vec(bytes(), 0..3).prop_map(|keys| Kind::ExpireRequests(ExpireRequests { keys })),
+        (proptest::collection::vec((small(), id()), 0..4), id()).prop_map(|(jobs, ended_until_ms)| {
+            let jobs = jobs.into_iter().map(|(namespace, job)| ExpiringJob { namespace, job }).collect();
+            Kind::ExpireJobs(ExpireJobs { jobs, ended_until_ms })
+        }),
         (text(), id()).prop_map(|(cluster, founders)| Kind::FoundCluster(FoundCluster { cluster, founders })),
     ]
 }
@@ -339,6 +346,12 @@ pub fn resolve(hot: &Hot, step: &Step) -> Kind {
         Step::ExpireRequests => {
             let keys = (3..6).map(|n| format!("r{n}").into_bytes()).collect();
             Kind::ExpireRequests(ExpireRequests { keys })
+        }
+        Step::ExpireJobs(ago) => {
+            let jobs = (1..hot.next_job.min(200))
+                .flat_map(|job| (1..hot.next_namespace.min(4)).map(move |namespace| ExpiringJob { namespace, job }));
+            let ended_until_ms = hot.clock_ms.saturating_sub(ago);
+            Kind::ExpireJobs(ExpireJobs { jobs: jobs.collect(), ended_until_ms })
         }
         Step::Tick => Kind::AdvanceClock(AdvanceClock {}),
         Step::RaiseVersion(version) => Kind::RaiseVersion(RaiseVersion { version }),

@@ -2,11 +2,13 @@
 
 use std::collections::BTreeSet;
 
-use cloudai_core::command::{AttemptReport, AttemptState, Kind, PlaceGroup, PlaceTasks, Proposal, ReportAttempts};
+use cloudai_core::command::{
+    AttemptReport, AttemptState, Kind, PlaceGroup, PlaceTasks, Proposal, ReportAttempts, VERSION,
+};
 use cloudai_core::rows::{Family, WorkerState};
 use cloudai_core::transitions::{self, Owner, Transition};
 use cloudai_core::{Event, Hot, apply};
-use cloudai_types::{EndReason, limits};
+use cloudai_types::{EndReason, JobId, limits};
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::TestRunner;
@@ -126,6 +128,33 @@ proptest! {
             prop_assert_eq!(world.rows.keys(family).count(), 0, "{:?} holds only what lives", family);
         }
     }
+
+    /// Retention leaves nothing of what ended, and takes nothing of what lives.
+    #[test]
+    fn nothing_of_an_expired_job_stays(history in entries(1..40, 1..4)) {
+        let mut world = run(&history, |_, _, _, _| {});
+        let live: BTreeSet<JobId> = world.hot.jobs.keys().copied().collect();
+        let expire = resolve(&world.hot, &Step::ExpireJobs(0));
+        // Garbage may have made arrays larger than one command removes.
+        for _step in 0..2_000 {
+            world.one(world.hot.clock_ms, expire.clone());
+            if world.rows.keys(Family::Expiring).count() == 0 {
+                break;
+            }
+        }
+        world.check();
+        for family in [Family::JobSpec, Family::Job, Family::Task, Family::Expiring] {
+            let jobs: BTreeSet<JobId> = world.rows.keys(family).map(|key| job_of(key)).collect();
+            prop_assert!(jobs.is_subset(&live), "{:?} keeps rows of {:?}", family, jobs.difference(&live));
+        }
+        let specs: BTreeSet<JobId> = world.rows.keys(Family::JobSpec).map(|key| job_of(key)).collect();
+        prop_assert_eq!(specs, live, "what lives keeps its rows");
+    }
+}
+
+/// The job in a key that begins with namespace and job.
+fn job_of(key: &[u8]) -> JobId {
+    JobId(u64::from_be_bytes(key[4..12].try_into().expect("eight bytes")))
 }
 
 /// The table lists nothing that cannot happen, and the histories above are rich enough to make everything happen.
@@ -294,10 +323,10 @@ fn a_command_of_a_newer_build_stops_the_node_and_changes_nothing() {
     let before = canonical(&world.hot);
     let known = cloudai_core::Command::new("leader", Kind::AdvanceClock(Default::default()));
     let newer = cloudai_core::Command { actor: "leader".into(), ..Default::default() };
-    let raise = Kind::RaiseVersion(cloudai_core::command::RaiseVersion { version: 2 });
+    let raise = Kind::RaiseVersion(cloudai_core::command::RaiseVersion { version: VERSION + 1 });
     for proposal in [
         Proposal { version: 1, at_ms: 9_000, commands: vec![known.clone(), newer] },
-        Proposal { version: 2, at_ms: 9_000, commands: vec![known.clone()] },
+        Proposal { version: VERSION + 1, at_ms: 9_000, commands: vec![known.clone()] },
         Proposal { version: 1, at_ms: 9_000, commands: vec![known, cloudai_core::Command::new("leader", raise)] },
     ] {
         let error = apply(&mut world.hot, &world.rows, 7, proposal).expect_err("it is not known");

@@ -57,7 +57,7 @@ macro_rules! scripts {
     };
 }
 
-scripts!(life_of_a_job, retries, losses, cancel, request_ids, placement, stale_reports, joining, masters);
+scripts!(life_of_a_job, retries, losses, cancel, request_ids, placement, retention, stale_reports, joining, masters);
 
 #[derive(Default)]
 struct Story {
@@ -257,6 +257,11 @@ fn kind(words: &mut Words) -> Kind {
         "expire" => Kind::ExpireRequests(ExpireRequests {
             keys: words.plain.iter().map(|key| key.clone().into_bytes()).collect(),
         }),
+        "remove" => {
+            let ended_until_ms = words.named.remove("until").expect("until=").parse().expect("a time");
+            let jobs = words.plain.iter().map(|id| ExpiringJob { namespace: 1, job: id.parse().expect("a job") });
+            Kind::ExpireJobs(ExpireJobs { jobs: jobs.collect(), ended_until_ms })
+        }
         "tick" => Kind::AdvanceClock(AdvanceClock {}),
         "raise" => Kind::RaiseVersion(RaiseVersion { version: words.plain[0].parse().expect("a version") }),
         "incarnation" => Kind::StartIncarnation(StartIncarnation {}),

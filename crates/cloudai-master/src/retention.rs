@@ -1,0 +1,111 @@
+//! Ended jobs leave when their retention is over. Comes in: rows of jobs, looked at in rounds, a bounded part at a time. Goes out: a
+//! logged command that names them; `apply` checks each again, so that a stale look removes nothing it must not.
+
+use cloudai_core::command::{ExpireJobs, ExpiringJob, Kind};
+use cloudai_core::rows::{ExpiringRow, Family, JobRow};
+use cloudai_core::{Command, Reply};
+use cloudai_types::limits;
+use prost::Message;
+
+use crate::node::Node;
+use crate::state_store::StateStore;
+
+/// Where the round is. A new leader begins a new one.
+#[derive(Default)]
+pub struct Retention {
+    cursor: Vec<u8>,
+    has_more: bool,
+}
+
+/// What one look found.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Found {
+    jobs: Vec<ExpiringJob>,
+    /// What they have in rows, about.
+    rows: u64,
+}
+
+impl Found {
+    fn is_full(&self) -> bool {
+        self.jobs.len() >= limits::EXPIRE_JOBS_MAX || self.rows >= u64::from(limits::EXPIRE_ROWS_MAX)
+    }
+
+    fn push(&mut self, key: &[u8], rows: u32) {
+        let Ok(key) = <&[u8; 12]>::try_from(key) else { return };
+        let (namespace, job) = key.split_at(4);
+        self.jobs.push(ExpiringJob {
+            namespace: namespace.try_into().map_or(0, u32::from_be_bytes),
+            job: job.try_into().map_or(0, u64::from_be_bytes),
+        });
+        self.rows += u64::from(rows) + 2;
+    }
+}
+
+impl Retention {
+    /// The last step found as much as one command takes: there is probably more.
+    pub fn has_more(&self) -> bool {
+        self.has_more
+    }
+
+    /// Looks at the next rows, and proposes what is over.
+    pub async fn step<S: StateStore>(&mut self, node: &Node<S>) {
+        self.has_more = false;
+        let keep_ms = node.config.job_retention_secs.saturating_mul(1_000);
+        let (clock_ms, version) = {
+            let state = node.shared.read();
+            (state.hot.clock_ms, state.hot.version)
+        };
+        // The command is of format 2: masters of an older build would stop at it.
+        if keep_ms == 0 || version < 2 {
+            return;
+        }
+        let ended_until_ms = node.now_ms().saturating_sub(keep_ms).min(clock_ms);
+        let found = match self.look(node.shared.store(), ended_until_ms) {
+            Ok(found) => found,
+            Err(error) => {
+                tracing::error!(%error, "the rows of jobs cannot be read");
+                return;
+            }
+        };
+        if found.jobs.is_empty() {
+            return;
+        }
+        self.has_more = found.is_full();
+        let expire = Kind::ExpireJobs(ExpireJobs { jobs: found.jobs, ended_until_ms });
+        match node.proposer.propose(Command::new("leader", expire)).await {
+            Ok((_, Reply::JobsExpired { jobs, rows })) => tracing::debug!(jobs, rows, "old jobs are removed"),
+            Ok((_, other)) => tracing::warn!(?other, "an unexpected reply to the removal of old jobs"),
+            Err(error) => tracing::debug!(%error, "the removal of old jobs has no outcome; the next round tries again"),
+        }
+    }
+
+    /// First what was begun, then the next part of the jobs, round and round.
+    fn look<S: StateStore>(&mut self, store: &S, ended_until_ms: u64) -> std::io::Result<Found> {
+        let mut found = Found::default();
+        store.scan(Family::Expiring, &[], None, false, &mut |key, value| {
+            let rest = ExpiringRow::decode(value).unwrap_or_default();
+            found.push(key, rest.end.saturating_sub(rest.next));
+            !found.is_full()
+        })?;
+        if found.is_full() {
+            return Ok(found);
+        }
+        let from = std::mem::take(&mut self.cursor);
+        let mut seen = 0;
+        store.scan(Family::Job, &from, None, false, &mut |key, value| {
+            if seen >= limits::EXPIRE_SCAN_MAX || found.is_full() {
+                self.cursor = key.to_vec();
+                return false;
+            }
+            seen += 1;
+            if let Ok(row) = JobRow::decode(value)
+                && row.ended_ms > 0
+                && row.ended_ms <= ended_until_ms
+            {
+                found.push(key, row.next_fresh);
+            }
+            true
+        })?;
+        Ok(found)
+    }
+}
