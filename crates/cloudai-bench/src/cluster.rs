@@ -1,23 +1,27 @@
-//! A cluster to measure: real processes on this machine, by `cloudai dev`. Comes in: its shape. Goes out: clients that begin with the
-//! leader, and what each process costs. The cluster and its data go when it is dropped.
+//! A cluster to measure: real processes on this machine, by `cloudai dev`. Comes in: its shape, and lines for the masters' files. Goes
+//! out: clients that begin with the leader, verbs on its processes, and what each of them costs. The cluster and its data go when it
+//! is dropped, also after a signal.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, bail, ensure};
 use cloudai_client::{Client, ClientOptions};
+use rustix::process::{Pid, Signal, kill_process};
 use serde::Deserialize;
 
 use crate::RunOptions;
-use crate::machine::cpu_time;
+use crate::machine::{cpu_time, resident_bytes};
 
 pub struct Cluster {
     program: PathBuf,
     /// Removed after the processes are stopped.
     dir: tempfile::TempDir,
-    summary: Summary,
+    addr: String,
+    identity: PathBuf,
+    processes: Vec<Process>,
 }
 
 #[derive(Deserialize)]
@@ -27,14 +31,18 @@ struct Summary {
     processes: Vec<Process>,
 }
 
-#[derive(Deserialize)]
-struct Process {
-    name: String,
-    role: String,
-    pid: Option<u32>,
-    grpc: Option<String>,
-    leader: bool,
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct Process {
+    pub name: String,
+    pub role: String,
+    pub pid: Option<u32>,
+    pub http: Option<String>,
+    pub grpc: Option<String>,
+    pub leader: bool,
 }
+
+/// A line of every master's file that is not as `cloudai dev` makes it: its table ("" for none), name and value.
+pub type Setting = (&'static str, &'static str, u64);
 
 /// Microseconds of CPU per role: `leader`, `follower` (mean of them), `worker` (all of them together), `client`.
 pub type Costs = BTreeMap<&'static str, f64>;
@@ -44,35 +52,124 @@ pub struct Clocks(Vec<(&'static str, Duration)>);
 
 impl Cluster {
     /// Three masters, and workers as `args` of `cloudai dev` say.
-    pub fn start(run: &RunOptions, args: &[&str]) -> anyhow::Result<Cluster> {
-        let program = program(run)?;
-        let dir = temp_dir(run)?;
-        let output = Command::new(&program)
-            .args(["dev", "--masters", "3", "--detach", "-o", "json", "--data-dir"])
-            .arg(dir.path())
-            .args(args)
-            .stdin(Stdio::null())
-            .output()
-            .with_context(|| format!("{} cannot be started", program.display()))?;
-        // From here on a drop stops whatever runs.
+    pub async fn start(run: &RunOptions, args: &[&str], settings: &[Setting]) -> anyhow::Result<Cluster> {
         let mut cluster = Cluster {
-            program,
-            dir,
-            summary: Summary { addr: String::new(), identity: PathBuf::new(), processes: vec![] },
+            program: program(run)?,
+            dir: temp_dir(run)?,
+            addr: String::new(),
+            identity: PathBuf::new(),
+            processes: vec![],
         };
-        if !output.status.success() {
-            bail!("the cluster did not start ({}): {}", output.status, String::from_utf8_lossy(&output.stderr));
+        let up = [&["--masters", "3", "--detach"], args].concat();
+        cluster.up(&up).await?;
+        if !settings.is_empty() {
+            cluster.dev(&["stop"]).await?;
+            for process in cluster.processes.iter().filter(|p| p.role == "master") {
+                let path = cluster.data_dir(&process.name).join("master.toml");
+                let text =
+                    std::fs::read_to_string(&path).with_context(|| format!("{} cannot be read", path.display()))?;
+                std::fs::write(&path, with_settings(&text, settings))?;
+            }
+            cluster.up(&up).await?;
         }
-        cluster.summary = serde_json::from_slice(&output.stdout).context("the summary of `cloudai dev` is JSON")?;
         Ok(cluster)
+    }
+
+    async fn up(&mut self, args: &[&str]) -> anyhow::Result<()> {
+        let said = self.dev(args).await?;
+        let summary: Summary = serde_json::from_slice(&said).context("the summary of `cloudai dev` is JSON")?;
+        (self.addr, self.identity, self.processes) = (summary.addr, summary.identity, summary.processes);
+        Ok(())
+    }
+
+    /// `cloudai dev` with these words; what it says in JSON.
+    pub async fn dev(&self, args: &[&str]) -> anyhow::Result<Vec<u8>> {
+        let output = tokio::process::Command::new(&self.program)
+            .arg("dev")
+            .args(args)
+            .args(["-o", "json", "--data-dir"])
+            .arg(self.dir.path())
+            .stdin(Stdio::null())
+            .kill_on_drop(true)
+            .output()
+            .await
+            .with_context(|| format!("{} cannot be started", self.program.display()))?;
+        if !output.status.success() {
+            let why = String::from_utf8_lossy(&output.stderr);
+            bail!("`cloudai dev {}` failed ({}): {why}", args.join(" "), output.status);
+        }
+        Ok(output.stdout)
+    }
+
+    /// Looks again which processes there are, and who leads.
+    pub async fn refresh(&mut self) -> anyhow::Result<()> {
+        let said = self.dev(&["ps"]).await?;
+        self.processes = serde_json::from_slice(&said).context("`cloudai dev ps` says JSON")?;
+        Ok(())
+    }
+
+    pub fn program(&self) -> &Path {
+        &self.program
+    }
+
+    /// gRPC addresses of the masters, with commas between.
+    pub fn addresses(&self) -> &str {
+        &self.addr
+    }
+
+    pub fn leader(&self) -> anyhow::Result<&Process> {
+        self.processes.iter().find(|p| p.leader).context("no master said that it leads")
+    }
+
+    pub fn masters(&self) -> impl Iterator<Item = &Process> {
+        self.processes.iter().filter(|p| p.role == "master")
+    }
+
+    /// Where a process keeps its data.
+    pub fn data_dir(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    /// The cluster's own directory, as `--data-dir` of `cloudai dev`.
+    pub fn dir(&self) -> &Path {
+        self.dir.path()
+    }
+
+    pub fn logs_dir(&self) -> PathBuf {
+        self.dir.path().join("logs")
+    }
+
+    /// Resident bytes of each master.
+    pub fn masters_memory(&self) -> Vec<u64> {
+        self.masters().filter_map(|p| p.pid).map(resident_bytes).collect()
+    }
+
+    /// SIGKILL to all masters, one right after the other.
+    pub async fn kill_masters(&mut self) -> anyhow::Result<()> {
+        for pid in self.masters().filter_map(|p| p.pid) {
+            let pid = i32::try_from(pid).ok().and_then(Pid::from_raw).context("a pid is a positive number")?;
+            kill_process(pid, Signal::KILL)?;
+        }
+        for _look in 0..500 {
+            self.refresh().await?;
+            if self.masters().all(|p| p.pid.is_none()) {
+                return Ok(());
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        bail!("a master that got SIGKILL is still there after some seconds");
     }
 
     /// A client with a connection of its own, which asks the leader first.
     pub fn client(&self) -> anyhow::Result<Client> {
-        let leader = self.summary.processes.iter().find(|p| p.leader).and_then(|p| p.grpc.as_deref());
+        self.client_that_tries(ClientOptions::new(vec![], "").retry_for)
+    }
+
+    pub fn client_that_tries(&self, retry_for: Duration) -> anyhow::Result<Client> {
+        let leader = self.processes.iter().find(|p| p.leader).and_then(|p| p.grpc.as_deref());
         let mut addresses: Vec<String> = leader.into_iter().map(str::to_owned).collect();
-        addresses.extend(self.summary.addr.split(',').map(str::to_owned));
-        Ok(Client::open(&ClientOptions::new(addresses, &self.summary.identity))?)
+        addresses.extend(self.addr.split(',').map(str::to_owned));
+        Ok(Client::open(&ClientOptions { retry_for, ..ClientOptions::new(addresses, &self.identity) })?)
     }
 
     pub fn clocks(&self) -> Clocks {
@@ -81,19 +178,13 @@ impl Cluster {
             ("master", false) => "follower",
             _ => "worker",
         };
-        let processes = self.summary.processes.iter().filter_map(|p| Some((role(p), cpu_time(p.pid?))));
+        let processes = self.processes.iter().filter_map(|p| Some((role(p), cpu_time(p.pid?))));
         Clocks(processes.chain([("client", cpu_time(std::process::id()))]).collect())
     }
 
     /// The directory with an administrator's key and certificate.
     pub fn admin_identity(&self) -> PathBuf {
-        self.summary.identity.clone()
-    }
-
-    /// The directory with a master's key and certificate.
-    pub fn master_identity(&self) -> Option<PathBuf> {
-        let master = self.summary.processes.iter().find(|p| p.role == "master")?;
-        Some(self.dir.path().join(&master.name).join("identity"))
+        self.identity.clone()
     }
 }
 
@@ -121,13 +212,46 @@ impl Drop for Cluster {
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .status();
-        if !stopped.is_ok_and(|s| s.success()) && !self.summary.processes.is_empty() {
+        if !stopped.is_ok_and(|s| s.success()) && !self.processes.is_empty() {
             eprintln!(
                 "the cluster could not be stopped; try: cloudai dev stop --data-dir {}",
                 self.dir.path().display()
             );
         }
     }
+}
+
+/// The file with these lines instead of its own for the same names.
+fn with_settings(file: &str, settings: &[Setting]) -> String {
+    let mut lines: Vec<String> = vec![];
+    let mut table = String::new();
+    let of_table = |table: &str| {
+        settings.iter().filter(move |s| s.0 == table).map(|s| format!("{} = {}", s.1, s.2)).collect::<Vec<_>>()
+    };
+    let mut placed: Vec<String> = vec![];
+    lines.extend(of_table(""));
+    placed.push(String::new());
+    for line in file.lines() {
+        if let Some(name) = line.strip_prefix('[').and_then(|l| l.strip_suffix(']')) {
+            table = name.to_owned();
+            lines.push(line.to_owned());
+            lines.extend(of_table(name));
+            placed.push(table.clone());
+            continue;
+        }
+        let name = line.split('=').next().unwrap_or_default().trim();
+        if !settings.iter().any(|s| s.0 == table && s.1 == name) {
+            lines.push(line.to_owned());
+        }
+    }
+    for (name, ..) in settings {
+        if !placed.iter().any(|p| p == name) {
+            lines.push(format!("[{name}]"));
+            lines.extend(of_table(name));
+            placed.push((*name).to_owned());
+        }
+    }
+    lines.join("\n") + "\n"
 }
 
 pub fn temp_dir(run: &RunOptions) -> anyhow::Result<tempfile::TempDir> {
@@ -139,12 +263,11 @@ pub fn temp_dir(run: &RunOptions) -> anyhow::Result<tempfile::TempDir> {
 fn program(run: &RunOptions) -> anyhow::Result<PathBuf> {
     let beside = || std::env::current_exe().ok().and_then(|e| Some(e.parent()?.join("cloudai")));
     let path = run.cloudai.clone().or_else(beside).unwrap_or_else(|| "cloudai".into());
-    if !Path::new(&path).exists() {
-        bail!(
-            "{} does not exist: build it with `cargo build --release -p cloudai-cli`, or give --cloudai PATH",
-            path.display()
-        );
-    }
+    ensure!(
+        path.exists(),
+        "{} does not exist: build it with `cargo build --release -p cloudai-cli`, or give --cloudai PATH",
+        path.display()
+    );
     Ok(path)
 }
 
@@ -163,5 +286,12 @@ mod tests {
         };
         let costs = at(0, 0, 50).costs(&at(1_000, 200, 450), 100);
         assert_eq!(costs, Costs::from([("leader", 10.0), ("follower", 3.0)]));
+    }
+
+    #[test]
+    fn settings_replace_the_lines_of_their_own_table_only() {
+        let file = "name = \"m\"\nkeep = 1\n\n[raft]\nevery = 5\nother = 6\n";
+        let changed = with_settings(file, &[("", "keep", 2), ("raft", "every", 7), ("new", "x", 1)]);
+        assert_eq!(changed, "keep = 2\nname = \"m\"\n\n[raft]\nevery = 7\nother = 6\n[new]\nx = 1\n");
     }
 }

@@ -1,6 +1,6 @@
-//! Real containers per second: an array of `true` in busybox on one worker, beside a bare client of the same engine with as many at
-//! a time. Both create, start, wait for and remove each container; ours also queues, places, reports and keeps the log, replicated
-//! over three fsyncing masters. Rounds alternate.
+//! Real containers per second: an array of `true` in busybox on one worker, beside a bare client of the same engine and beside Docker
+//! Swarm's replicated jobs, with as many at a time. Ours and the bare client create, start, wait for and remove each container; ours
+//! also queues, places, reports and keeps the log, replicated over three fsyncing masters. Rounds alternate.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -19,8 +19,9 @@ use serde_json::json;
 
 use crate::RunOptions;
 use crate::cluster::Cluster;
-use crate::figure::{Figure, Goal, median};
+use crate::figure::{Figure, Goal, Nature, median};
 use crate::lifecycles::array;
+use crate::swarm::Swarm;
 
 #[derive(Clone, clap::Args)]
 pub struct Options {
@@ -37,18 +38,25 @@ pub struct Options {
 
 const MEMORY: u64 = 32 << 20;
 
-pub async fn run(run: &RunOptions, options: &Options) -> anyhow::Result<Figure> {
-    let mut figure = Figure::new("containers", "containers/s");
-    figure.peer_name = Some("a bare client of the same engine: create, start, wait, remove");
+/// Two figures: beside the bare client, and beside Docker Swarm's replicated jobs.
+pub async fn run(run: &RunOptions, options: &Options) -> anyhow::Result<Vec<Figure>> {
+    let mut beside_bare = Figure::new("containers", "containers/s", Nature::WHOLE);
+    let mut beside_swarm = Figure::new("containers-swarm", "containers/s", Nature::WHOLE);
+    beside_bare.peer_name = Some("a bare client of the same engine: create, start, wait, remove");
+    beside_swarm.peer_name = Some(
+        "Docker Swarm, replicated-job, one manager, same engine and limits; its removal of containers is not counted",
+    );
     let docker = match engine(&options.image).await {
         Ok(docker) => docker,
-        Err(why) => {
-            figure.not_run = Some(why.to_string());
-            return Ok(figure);
-        }
+        Err(why) => return Ok(vec![beside_bare.not_run(why.to_string()), beside_swarm.not_run(why.to_string())]),
+    };
+    let swarm = match Swarm::init(docker.clone()).await {
+        Ok(swarm) => Ok(swarm),
+        Err(why) => Err(format!("Swarm's peer is missing: {why:#}")),
     };
     let capacity = format!("cpu={},memory=64GiB", options.concurrency);
-    let cluster = Cluster::start(run, &["--executor", "docker", "--workers", "1", "--capacity", &capacity])?;
+    let args = ["--executor", "docker", "--workers", "1", "--capacity", &capacity];
+    let cluster = Cluster::start(run, &args, &[]).await?;
     let client = cluster.client()?;
     // One core each: the worker's capacity is the concurrency. The engine's share of CPU is the same for the bare client.
     let spec = JobSpec {
@@ -60,20 +68,34 @@ pub async fn run(run: &RunOptions, options: &Options) -> anyhow::Result<Figure> 
         max_attempts: 1,
         ..JobSpec::default()
     };
+    let many = options.containers;
     array(&client, JobSpec { count: options.concurrency, ..spec.clone() }).await?;
     bare(&docker, options, options.concurrency).await?;
-    let (mut ours, mut theirs) = (vec![], vec![]);
+    let (mut ours, mut bares, mut swarms) = (vec![], vec![], vec![]);
     for _ in 0..run.rounds {
-        ours.push(f64::from(options.containers) / array(&client, spec.clone()).await?);
-        theirs.push(f64::from(options.containers) / bare(&docker, options, options.containers).await?);
+        ours.push(f64::from(many) / array(&client, spec.clone()).await?);
+        bares.push(f64::from(many) / bare(&docker, options, many).await?);
+        if let Ok(swarm) = &swarm {
+            swarms.push(f64::from(many) / swarm.job(&options.image, many, options.concurrency, MEMORY).await?);
+        }
     }
-    let ratios: Vec<f64> = ours.iter().zip(&theirs).map(|(a, b)| a / b).collect();
-    figure.ours = Some(median(&ours));
-    figure.peer = Some(median(&theirs));
-    figure.ratio = Some(median(&ratios));
+    if let Err(why) = swarm {
+        beside_swarm.not_run = Some(why);
+    }
+    Ok(vec![
+        compared(beside_bare, options, &ours, &bares).judged(Some(Goal::RatioAtLeast(0.95))),
+        compared(beside_swarm, options, &ours, &swarms).judged(Some(Goal::RatioAtLeast(1.4))),
+    ])
+}
+
+fn compared(mut figure: Figure, options: &Options, ours: &[f64], theirs: &[f64]) -> Figure {
+    let ratios: Vec<f64> = ours.iter().zip(theirs).map(|(a, b)| a / b).collect();
+    figure.ours = Some(median(ours));
+    figure.peer = (!theirs.is_empty()).then(|| median(theirs));
+    figure.ratio = (!ratios.is_empty()).then(|| median(&ratios));
     figure.detail = json!({"containers": options.containers, "concurrency": options.concurrency, "rounds": ours,
         "peer_rounds": theirs, "ratios": ratios});
-    Ok(figure.judged(Some(Goal::RatioAtLeast(0.95))))
+    figure
 }
 
 /// The engine, when it answers and has the image.

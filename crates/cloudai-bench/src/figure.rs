@@ -10,6 +10,9 @@ use serde_json::Value;
 pub struct Figure {
     pub name: String,
     pub unit: &'static str,
+    /// What is part of the measured thing.
+    #[serde(flatten)]
+    pub nature: Nature,
     /// Null: not run; then `not_run` says why.
     pub ours: Option<f64>,
     /// What somebody else's program does on this machine, in turns with ours.
@@ -31,6 +34,32 @@ pub struct Figure {
     pub detail: Value,
 }
 
+/// What the measured thing is made of. Of ours; where a peer is less, its name says so.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct Nature {
+    /// Acknowledged after an fsync.
+    pub durable: bool,
+    /// By a majority of three masters.
+    pub replicated: bool,
+    pub real_containers: bool,
+}
+
+impl Nature {
+    /// One process without disk and network.
+    pub const BARE: Nature = Nature { durable: false, replicated: false, real_containers: false };
+    /// Three fsyncing masters; no container.
+    pub const CLUSTER: Nature = Nature { durable: true, replicated: true, real_containers: false };
+    /// Three fsyncing masters and the engine.
+    pub const WHOLE: Nature = Nature { durable: true, replicated: true, real_containers: true };
+}
+
+impl fmt::Display for Nature {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mark = |on, letter| if on { letter } else { '-' };
+        write!(f, "{}{}{}", mark(self.durable, 'd'), mark(self.replicated, 'r'), mark(self.real_containers, 'c'))
+    }
+}
+
 /// A budget of the design.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -42,11 +71,12 @@ pub enum Goal {
 
 impl Figure {
     /// Nothing measured yet.
-    pub fn new(name: impl Into<String>, unit: &'static str) -> Self {
+    pub fn new(name: impl Into<String>, unit: &'static str, nature: Nature) -> Self {
         let load = crate::machine::load();
         Figure {
             name: name.into(),
             unit,
+            nature,
             ours: None,
             peer: None,
             peer_name: None,
@@ -59,6 +89,13 @@ impl Figure {
             load: [load, load],
             detail: Value::Null,
         }
+    }
+
+    /// Not measured, and why.
+    pub fn not_run(mut self, why: impl Into<String>) -> Self {
+        self.not_run = Some(why.into());
+        self.load[1] = crate::machine::load();
+        self
     }
 
     /// Compares with the goal, and notes the load at the end.
@@ -97,16 +134,22 @@ impl fmt::Display for Table<'_> {
         };
         writeln!(
             f,
-            "{:<24} {:>10} {:<15} {:>10} {:>10} {:>7} {:<14} {:<5} {:>11}",
-            "figure", "ours", "unit", "peer", "ceiling", "ratio", "goal", "holds", "load"
+            "{:<26} {:<4} {:>10} {:<13} {:>10} {:>10} {:>7} {:<14} {:<7} {:>11}",
+            "figure", "what", "ours", "unit", "peer", "ceiling", "ratio", "goal", "holds", "load"
         )?;
         for x in self.0 {
             let goal = x.goal.map_or("-".to_owned(), |g| g.to_string());
-            let holds = x.holds.map_or("-", |h| if h { "yes" } else { "no" });
+            let holds = match (x.ours, x.holds) {
+                (None, _) => "NOT RUN",
+                (Some(_), None) => "-",
+                (Some(_), Some(true)) => "yes",
+                (Some(_), Some(false)) => "no",
+            };
             writeln!(
                 f,
-                "{:<24} {:>10} {:<15} {:>10} {:>10} {:>7} {:<14} {:<5} {:>5.1}-{:<5.1}",
+                "{:<26} {:<4} {:>10} {:<13} {:>10} {:>10} {:>7} {:<14} {:<7} {:>5.1}-{:<5.1}",
                 x.name,
+                x.nature.to_string(),
                 number(x.ours),
                 x.unit,
                 number(x.peer),
@@ -118,9 +161,13 @@ impl fmt::Display for Table<'_> {
                 x.load[1]
             )?;
         }
+        writeln!(
+            f,
+            "what: d durable (fsynced), r replicated (three masters), c real containers; load: 1 minute, start-end"
+        )?;
         for x in self.0 {
             if let Some(why) = &x.not_run {
-                writeln!(f, "{}: NOT RUN: {why}", x.name)?;
+                writeln!(f, "{}: {}: {why}", x.name, if x.ours.is_none() { "NOT RUN" } else { "note" })?;
             }
             if let Some(peer) = x.peer_name {
                 writeln!(f, "{}: peer = {peer}", x.name)?;
@@ -162,7 +209,7 @@ mod tests {
 
     #[test]
     fn a_goal_is_only_judged_with_what_it_compares() {
-        let mut figure = Figure::new("x", "n/s");
+        let mut figure = Figure::new("x", "n/s", Nature::BARE);
         figure.ours = Some(10.0);
         let figure = figure.judged(Some(Goal::RatioAtLeast(2.0)));
         assert_eq!(figure.holds, None);

@@ -5,7 +5,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use crate::figure::{Figure, Goal};
+use crate::figure::{Figure, Goal, Nature};
 use anyhow::{Context as _, bail};
 use cloudai_core::command::{
     AttemptReport, AttemptState, Authorize, Kind, MemberRole, PlaceTasks, Proposal, RegisterWorker, ReportAttempts,
@@ -135,13 +135,13 @@ impl Report {
         let worst = |values: &mut dyn Iterator<Item = f64>, larger: bool| {
             values.reduce(|a, b| if larger { a.max(b) } else { a.min(b) })
         };
-        let mut placements = Figure::new("placements", "placements/s");
+        let mut placements = Figure::new("placements", "placements/s", Nature::BARE);
         let busy = self.passes.iter().filter(|p| p.phase == "fill");
         placements.ours = worst(&mut busy.map(|p| p.placements_per_s), false);
         placements.detail = detail;
-        let mut pass = Figure::new("pass-p99", "ms");
+        let mut pass = Figure::new("pass-p99", "ms", Nature::BARE);
         pass.ours = worst(&mut self.passes.iter().filter(|p| p.phase != "first").map(|p| p.pass_p99_ms), true);
-        let mut memory = Figure::new("memory-per-queued-task", "bytes");
+        let mut memory = Figure::new("memory-per-queued-task", "bytes", Nature::BARE);
         memory.ours = worst(&mut self.memory.iter().map(|m| m.bytes_per_task), true);
         vec![
             placements.judged(Some(Goal::AtLeast(200_000.0))),

@@ -1,0 +1,167 @@
+//! What each process holds at a moment. Comes in: the cluster's processes, looked at anew each time. Goes out: a series per process and
+//! kind. A process that was restarted begins a new series: what it held before is nobody's growth; its disk's goes on.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use serde::{Deserialize, Serialize};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+
+use crate::cluster::Cluster;
+use crate::machine::{disk_bytes, open_files, resident_bytes, threads};
+use crate::soak::trend::{Key, Series};
+use crate::tls;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum What {
+    Memory,
+    Disk,
+    Files,
+    Threads,
+    /// Tasks of the async runtime.
+    Tasks,
+}
+
+impl What {
+    pub fn name(self) -> &'static str {
+        match self {
+            What::Memory => "memory",
+            What::Disk => "disk",
+            What::Files => "files",
+            What::Threads => "threads",
+            What::Tasks => "tasks",
+        }
+    }
+
+    pub fn unit(self) -> &'static str {
+        match self {
+            What::Memory | What::Disk => "MB",
+            What::Files | What::Threads | What::Tasks => "",
+        }
+    }
+
+    /// Growth over the second half that counts as flat, for a series around `middle`: a part of it, and never less than the step
+    /// in which it moves anyway. Memory: memtables and the allocator's pages. Disk: a write-ahead log and a compaction that wait
+    /// for their turn, and request ids, which are kept for 24 hours (about 100 bytes per submit). Files: tables of RocksDB.
+    pub fn bound(self, middle: f64) -> f64 {
+        match self {
+            What::Memory => (middle * 0.10).max(24.0),
+            What::Disk => (middle * 0.15).max(64.0),
+            What::Files => (middle * 0.10).max(12.0),
+            What::Threads => 2.0,
+            What::Tasks => (middle * 0.10).max(16.0),
+        }
+    }
+}
+
+pub struct Sampler {
+    /// `run/NAME.json` of `cloudai dev`: who runs with which pid.
+    run_dir: PathBuf,
+    root: PathBuf,
+    tls: Arc<rustls::ClientConfig>,
+    series: BTreeMap<Key, Series>,
+    pids: BTreeMap<String, u32>,
+    count: usize,
+}
+
+/// What is read of `run/NAME.json`.
+#[derive(Deserialize)]
+struct Record {
+    name: String,
+    role: String,
+    http: Option<String>,
+    running: Option<Running>,
+}
+
+#[derive(Deserialize)]
+struct Running {
+    pid: u32,
+}
+
+const METRICS_WITHIN: Duration = Duration::from_secs(2);
+const TASKS_METRIC: &str = "cloudai_runtime_tasks ";
+
+impl Sampler {
+    pub fn new(cluster: &Cluster) -> anyhow::Result<Sampler> {
+        Ok(Sampler {
+            run_dir: cluster.dir().join("run"),
+            root: cluster.dir().to_owned(),
+            tls: tls::client(&cluster.admin_identity(), false, &[])?,
+            series: BTreeMap::new(),
+            pids: BTreeMap::new(),
+            count: 0,
+        })
+    }
+
+    pub fn series(&self) -> &BTreeMap<Key, Series> {
+        &self.series
+    }
+
+    pub fn count(&self) -> usize {
+        self.count
+    }
+
+    /// The newest sample, for people who watch.
+    pub fn last(&self) -> String {
+        let of = |what: What| {
+            let newest = self.series.iter().filter(|((name, w), _)| *w == what && name.starts_with("master"));
+            newest.filter_map(|(_, s)| Some(format!("{:.0}", s.last()?.1))).collect::<Vec<_>>().join("/")
+        };
+        format!("memory {} MB, disk {} MB, tasks {}", of(What::Memory), of(What::Disk), of(What::Tasks))
+    }
+
+    /// A process that is down at this moment has no sample of its own, but of its disk.
+    pub async fn sample(&mut self, at: Duration) {
+        self.count += 1;
+        for record in self.records() {
+            let Record { name, role, http, running } = record;
+            if role == "master" {
+                let occupied = disk_bytes(&self.root.join(&name)) as f64 / 1e6;
+                self.series.entry((name.clone(), What::Disk)).or_default().push((at.as_secs_f64(), occupied));
+            }
+            let Some(pid) = running.map(|r| r.pid).filter(|pid| resident_bytes(*pid) > 0) else { continue };
+            if self.pids.insert(name.clone(), pid).is_some_and(|old| old != pid) {
+                for what in [What::Memory, What::Files, What::Threads, What::Tasks] {
+                    self.series.remove(&(name.clone(), what));
+                }
+            }
+            let mut add = |what: What, value: f64| {
+                self.series.entry((name.clone(), what)).or_default().push((at.as_secs_f64(), value));
+            };
+            add(What::Memory, resident_bytes(pid) as f64 / 1e6);
+            add(What::Files, open_files(pid) as f64);
+            add(What::Threads, threads(pid) as f64);
+            let Some(http) = http else { continue };
+            if let Ok(Ok(tasks)) = tokio::time::timeout(METRICS_WITHIN, runtime_tasks(&self.tls, &http)).await {
+                add(What::Tasks, tasks);
+            }
+        }
+    }
+
+    fn records(&self) -> Vec<Record> {
+        let read = |path: &Path| serde_json::from_str::<Record>(&std::fs::read_to_string(path).ok()?).ok();
+        let files = std::fs::read_dir(&self.run_dir).into_iter().flatten().flatten().map(|e| e.path());
+        files.filter(|p| p.extension().is_some_and(|e| e == "json")).filter_map(|p| read(&p)).collect()
+    }
+}
+
+/// From the process's own metrics page.
+async fn runtime_tasks(tls: &Arc<rustls::ClientConfig>, address: &str) -> anyhow::Result<f64> {
+    let tcp = TcpStream::connect(address).await?;
+    let mut io = tokio_rustls::TlsConnector::from(tls.clone()).connect("localhost".try_into()?, tcp).await?;
+    io.write_all(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").await?;
+    let mut page = vec![];
+    // A server that ends without close_notify has still said what it said.
+    let _ = io.read_to_end(&mut page).await;
+    let page = String::from_utf8_lossy(&page);
+    let line = page
+        .lines()
+        .find_map(|l| l.strip_prefix(TASKS_METRIC))
+        .context("the page does not tell the runtime's tasks")?;
+    Ok(line.trim().parse()?)
+}
