@@ -262,7 +262,7 @@ fn fail(callers: Vec<OnOutcome>, error: &ProposeError, metrics: &MasterMetrics) 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use cloudai_core::command::{AdvanceClock, CancelJob, Kind};
+    use cloudai_core::command::{AdvanceClock, CancelJob, ExpireJobs, Kind};
 
     #[test]
     fn a_batch_is_the_encoded_proposal() {
@@ -274,12 +274,19 @@ mod tests {
         for command in commands.clone() {
             batch.push(Waiting { command, on_outcome: Box::new(|_| {}) });
         }
-        let expected = Proposal { version: VERSION, at_ms: 1_700_000_000_000, commands };
+        let expected = Proposal { version: 1, at_ms: 1_700_000_000_000, commands };
         assert_eq!(batch.proposal(1_700_000_000_000), expected.encode_to_vec());
-        assert_eq!(
-            batch.proposal(0),
-            Proposal { version: VERSION, ..Proposal::default() }.encode_to_vec(),
-            "and empty"
-        );
+        assert_eq!(batch.proposal(0), Proposal::default().encode_to_vec(), "and empty");
+    }
+
+    #[test]
+    fn an_entry_says_the_oldest_format_that_has_all_its_commands() {
+        let mut batch = Batch::default();
+        let kinds = [Kind::ExpireJobs(ExpireJobs::default()), Kind::AdvanceClock(AdvanceClock {})];
+        for command in kinds.map(|kind| Command::new("leader", kind)) {
+            batch.push(Waiting { command, on_outcome: Box::new(|_| {}) });
+        }
+        let entry = Proposal::decode(batch.proposal(0)).expect("it was encoded");
+        assert_eq!((entry.version, entry.commands.len()), (2, 2));
     }
 }
