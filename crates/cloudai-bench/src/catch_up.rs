@@ -16,7 +16,7 @@ use crate::cluster::Cluster;
 use crate::etcd::free_ports;
 use crate::figure::{Figure, Nature};
 use crate::machine::disk_bytes;
-use crate::queued::submit_many;
+use crate::queued::{CALLERS, submit_many};
 use crate::submit::{streams, submits};
 
 #[derive(Clone, clap::Args)]
@@ -31,7 +31,9 @@ pub struct Options {
 
 const NAME: &str = "master-4";
 /// Small, so that the beginning of the log is gone and the newcomer can only come by snapshot.
-const SNAPSHOT_EVERY: u64 = 500;
+const SNAPSHOT_EVERY: u64 = 300;
+/// Submitted one after the other, each an entry of its own: enough for several checkpoints.
+const ALONE: u64 = 3 * SNAPSHOT_EVERY;
 /// Undisturbed, for comparison.
 const BEFORE: Duration = Duration::from_secs(5);
 const VOTE_WITHIN: Duration = Duration::from_secs(120);
@@ -41,7 +43,8 @@ pub async fn run(run: &RunOptions, options: &Options) -> anyhow::Result<Figure> 
     let settings = [("raft", "snapshot_every_entries", SNAPSHOT_EVERY)];
     let cluster = Cluster::start(run, &["--executor", "noop", "--workers", "0"], &settings).await?;
     let streams = streams(&cluster)?;
-    submit_many(&streams, options.state).await?;
+    submit_many(&streams, options.state, CALLERS).await?;
+    submit_many(&streams, ALONE, 1).await?;
 
     let answered: Arc<Mutex<Vec<Instant>>> = Arc::default();
     let mut load = tokio::task::JoinSet::new();

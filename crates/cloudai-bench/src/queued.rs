@@ -32,7 +32,8 @@ const MEMORY_MB: f64 = 600.0;
 const RESTART_S: f64 = 3.0;
 /// Masters have written out and given back what they do not need.
 const SETTLE: Duration = Duration::from_secs(3);
-const CALLERS: usize = 512;
+/// Enough that entries are full.
+pub const CALLERS: usize = 512;
 /// A restart that takes longer is a failure, not a figure.
 const SERVING_WITHIN: Duration = Duration::from_secs(120);
 
@@ -56,7 +57,7 @@ pub async fn run(run: &RunOptions, options: &Options) -> anyhow::Result<Vec<Figu
     let mut singles = Figure::new(format!("queued-singles-{m}"), "MB/master", Nature::CLUSTER);
     let mut cluster = Cluster::start(run, &["--executor", "noop", "--workers", "0"], &[]).await?;
     let began = Instant::now();
-    submit_many(&streams(&cluster)?, options.singles).await?;
+    submit_many(&streams(&cluster)?, options.singles, CALLERS).await?;
     let took = began.elapsed().as_secs_f64();
     tokio::time::sleep(SETTLE).await;
     singles.ours = Some(highest_mb(&cluster));
@@ -100,15 +101,15 @@ async fn restart(cluster: &mut Cluster, name: String, queued: u64) -> anyhow::Re
     figure.ours = Some(began.elapsed().as_secs_f64());
     figure.detail =
         json!({"first_read_s": read_s, "how": "SIGKILL to all three, start of all three, first acknowledged submit"});
-    starting.wait().await?;
+    ensure!(starting.wait().await?.success(), "not every master came up again");
     cluster.refresh().await?;
     Ok(figure.judged(Some(Goal::AtMost(RESTART_S))))
 }
 
-/// By many callers, each acknowledged alone.
-pub async fn submit_many(streams: &[SubmitStream], count: u64) -> anyhow::Result<()> {
+/// By so many callers, each acknowledged alone.
+pub async fn submit_many(streams: &[SubmitStream], count: u64, callers: usize) -> anyhow::Result<()> {
     let left = Arc::new(AtomicU64::new(count));
-    let callers = (0..CALLERS).map(|n| {
+    let callers = (0..callers).map(|n| {
         let (stream, left) = (streams[n % streams.len()].clone(), left.clone());
         tokio::spawn(async move {
             while left.try_update(Relaxed, Relaxed, |n| n.checked_sub(1)).is_ok() {
