@@ -41,6 +41,8 @@ pub struct Agent {
     lease: Lease,
     pub(crate) outbox: Outbox,
     session: bool,
+    /// True from a new session's welcome until its set is here, however long that takes and however many sessions.
+    pub(crate) awaits_set: bool,
     /// Attempts whose ending was acknowledged since the fence last moved: a repeated delta must not start them again.
     pub(crate) forgotten: BTreeSet<AttemptId>,
     /// Containers that were found made but never started.
@@ -61,6 +63,7 @@ impl Agent {
             lease: Lease::default(),
             outbox: Outbox::default(),
             session: false,
+            awaits_set: false,
             forgotten: BTreeSet::new(),
             unstarted: BTreeSet::new(),
         }
@@ -71,7 +74,7 @@ impl Agent {
         match input {
             Input::Restored { fence, endings, renewed } => self.on_restored(fence, endings, renewed),
             Input::Found(found) => self.on_found(now, found, deps),
-            Input::SessionUp { incarnation, hello_sent } => self.on_session_up(now, incarnation, hello_sent, deps),
+            Input::SessionUp { incarnation, hello_sent } => self.on_session_up(incarnation, hello_sent, deps),
             Input::SessionDown => {
                 self.session = false;
                 self.set = None;
@@ -173,13 +176,14 @@ impl Agent {
 
     // ---- The session --------------------------------------------------------------------------------------------------
 
-    fn on_session_up(&mut self, now: Now, incarnation: u64, hello_sent: Timestamp, deps: &mut impl Deps) {
+    fn on_session_up(&mut self, incarnation: u64, hello_sent: Timestamp, deps: &mut impl Deps) {
         if incarnation < self.fence.incarnation {
             deps.leave_session(Leave::OlderIncarnation { offered: incarnation, seen: self.fence.incarnation });
             return;
         }
         self.session = true;
         self.set = None;
+        self.awaits_set = true;
         self.lease.session_up(hello_sent);
         self.outbox.session_up();
         for (id, a) in &mut self.attempts {
@@ -188,7 +192,6 @@ impl Agent {
                 self.outbox.mark(*id);
             }
         }
-        self.start_what_fits(now, deps);
     }
 
     fn on_reports_acked(&mut self, sequence: u64, deps: &mut impl Deps) {
@@ -246,9 +249,10 @@ impl Agent {
     // ---- Containers ---------------------------------------------------------------------------------------------------
 
     /// Starts waiting attempts in their order, as long as the next one fits and the lease is young: what is started
-    /// without one has perhaps been given to another worker.
+    /// without one has perhaps been given to another worker. A new session brings a young lease before it brings the set that
+    /// may take attempts away: nothing starts in between.
     pub(crate) fn start_what_fits(&mut self, now: Now, deps: &mut impl Deps) {
-        if now.mono >= self.lease.term_at() {
+        if self.awaits_set || now.mono >= self.lease.term_at() {
             return;
         }
         while let Some(id) = self.waiting.front().copied() {

@@ -37,6 +37,7 @@ impl Agent {
             self.withdraw(now, Withdrawal { attempt: id, why: WithdrawWhy::Lost }, deps);
         }
         self.set = Some(fence);
+        self.awaits_set = false;
         deps.acknowledge_set(fence);
         self.start_what_fits(now, deps);
     }

@@ -229,7 +229,26 @@ fn nothing_starts_without_a_young_lease() {
     s.go(0, delta(11, [assigned(0, 11, spec(1000)), assigned(1, 11, spec(1000))], []));
     s.go(1, Input::SessionDown);
     assert_eq!(s.go(6_000, ended(0, EndReason::exit(0), 6_000)), ["persist 0.1 exit_code 0"]);
-    assert_eq!(s.go(7_000, Input::SessionUp { incarnation: 1, hello_sent: Timestamp(6_900) }), ["start 1.1 @11"]);
+    s.go(6_000, Input::Persisted(vec![id(0, 1)]));
+    assert_eq!(s.go(7_000, Input::SessionUp { incarnation: 1, hello_sent: Timestamp(6_900) }), NOTHING);
+    assert_eq!(s.go(7_001, full(11, [assigned(1, 11, spec(1000))], [])), ["start 1.1 @11", "ack 1.11"]);
+}
+
+/// The welcome of a new session renews the lease before the set says what was taken away meanwhile.
+#[test]
+fn nothing_starts_between_a_welcome_and_its_set() {
+    let mut s = Script::connected(1000);
+    s.go(6_500, delta(11, [assigned(0, 11, bound(1000))], []));
+    s.go(6_501, Input::SessionDown);
+    assert_eq!(s.go(20_000, Input::SessionUp { incarnation: 1, hello_sent: Timestamp(19_900) }), NOTHING);
+    assert_eq!(s.go(20_001, Input::Tick), NOTHING);
+    // Not after this session has broken as well, nor after a heartbeat of the next one.
+    s.go(20_002, Input::SessionDown);
+    s.go(20_003, Input::SessionUp { incarnation: 1, hello_sent: Timestamp(20_002) });
+    s.go(20_004, Input::HeartbeatSent { sequence: 1 });
+    assert_eq!(s.go(20_005, Input::HeartbeatAcked { sequence: 1 }), NOTHING);
+    assert_eq!(s.go(20_006, full(20, [], [])), ["fence 1.20", "ack 1.20"], "it runs elsewhere by now");
+    assert_eq!(s.agent.phase(id(0, 1)), Some(Phase::Exited));
 }
 
 #[test]

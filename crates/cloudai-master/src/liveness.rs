@@ -16,6 +16,8 @@ use crate::state_store::StateStore;
 
 /// How often leases are looked at: a small part of the lease, and no work unless one has run out.
 const LOOK_EVERY: Millis = Millis(250);
+/// A loss without an outcome waits so long before it is proposed once more.
+const PROPOSE_AGAIN_AFTER: Millis = Millis(1_000);
 
 /// Leases count on this process's monotonic clock, never on wall time.
 pub struct Liveness {
@@ -44,11 +46,11 @@ impl Liveness {
         self.table.lock().expect("the lease table does not panic")
     }
 
-    /// False when a newer session has taken this one's place: its renewal must not be acknowledged.
+    /// False when a newer session has taken this one's place, or its loss is proposed: it must not be acknowledged.
     pub fn renew(&self, worker: WorkerId, session: u64) -> bool {
         match self.lock().renew(worker, session, self.now()) {
             Renewal::Renewed => true,
-            Renewal::StaleSession => false,
+            Renewal::StaleSession | Renewal::Losing => false,
         }
     }
 
@@ -60,6 +62,14 @@ impl Liveness {
     /// How long ago a worker was heard of; leader only.
     pub fn silence(&self, worker: WorkerId) -> Option<Millis> {
         self.lock().silence(worker, self.now())
+    }
+
+    fn lost(&self, worker: WorkerId, session: u64) {
+        self.lock().lost(worker, session);
+    }
+
+    fn propose_again(&self, worker: WorkerId, session: u64) {
+        self.lock().propose_again(worker, session, self.now() + PROPOSE_AGAIN_AFTER);
     }
 
     fn expired(&self) -> Vec<(WorkerId, u64)> {
@@ -91,10 +101,14 @@ pub async fn run<S: StateStore>(node: &Node<S>, leading: &CancellationToken) {
             tracing::warn!(%worker, session, "the worker was not heard of for its whole lease: it is lost");
             node.metrics.leader.leases_expired.inc();
             let lose = LoseWorker { worker: worker.0, session };
-            // Refused when it has registered again. Without an outcome its lease starts over: it is looked at again.
-            if let Err(error) = node.proposer.propose(Command::new("leader", Kind::LoseWorker(lose))).await {
-                tracing::warn!(%worker, %error, "the loss of a worker has no outcome yet");
-                node.liveness.renew(worker, session);
+            // Refused when it has registered again. Without an outcome it may still take effect, and its tasks may run
+            // elsewhere: until there is one, this session is not renewed, and the loss is proposed again.
+            match node.proposer.propose(Command::new("leader", Kind::LoseWorker(lose))).await {
+                Ok(_) => node.liveness.lost(worker, session),
+                Err(error) => {
+                    tracing::warn!(%worker, %error, "the loss of a worker has no outcome yet");
+                    node.liveness.propose_again(worker, session);
+                }
             }
         }
     }

@@ -15,6 +15,7 @@ pub const MASS_LOSS_WORKERS_MIN: usize = 5;
 #[derive(Clone, Debug, Default)]
 pub struct LeaseTable {
     leases: BTreeMap<WorkerId, Lease>,
+    /// The ends of the leases that can still be renewed, or whose loss is to be proposed once more.
     by_end: BTreeSet<(Timestamp, WorkerId)>,
     /// Set while a mass loss is held back: nobody is lost before.
     held_until: Option<Timestamp>,
@@ -24,6 +25,8 @@ pub struct LeaseTable {
 struct Lease {
     session: u64,
     ends: Timestamp,
+    /// Its loss has been proposed and may be in the log by now: this session is never renewed again.
+    losing: bool,
 }
 
 /// What became of a heartbeat.
@@ -32,6 +35,8 @@ pub enum Renewal {
     Renewed,
     /// From a session that a newer one replaced: not acknowledged.
     StaleSession,
+    /// Its loss is on its way to the log, and its tasks to other workers: not acknowledged.
+    Losing,
 }
 
 /// What a look at the clock found.
@@ -49,7 +54,7 @@ impl LeaseTable {
     pub fn start(now: Timestamp, workers: impl IntoIterator<Item = (WorkerId, u64)>) -> Self {
         let mut table = LeaseTable::default();
         for (worker, session) in workers {
-            table.set(worker, Lease { session, ends: now + limits::LEASE });
+            table.set(worker, Lease { session, ends: now + limits::LEASE, losing: false });
         }
         table
     }
@@ -57,10 +62,15 @@ impl LeaseTable {
     /// A heartbeat or a new session. The caller acknowledges only what was renewed, and only while its own quorum
     /// acknowledgement is fresh.
     pub fn renew(&mut self, worker: WorkerId, session: u64, now: Timestamp) -> Renewal {
-        if self.leases.get(&worker).is_some_and(|known| known.session > session) {
-            return Renewal::StaleSession;
+        if let Some(known) = self.leases.get(&worker) {
+            if known.session > session {
+                return Renewal::StaleSession;
+            }
+            if known.session == session && known.losing {
+                return Renewal::Losing;
+            }
         }
-        self.set(worker, Lease { session, ends: now + limits::LEASE });
+        self.set(worker, Lease { session, ends: now + limits::LEASE, losing: false });
         Renewal::Renewed
     }
 
@@ -71,7 +81,22 @@ impl LeaseTable {
         }
     }
 
-    /// Takes out the leases that have ended. When most of the workers vanish at once, none is given up for one more lease.
+    /// The log has the loss, or has refused it.
+    pub fn lost(&mut self, worker: WorkerId, session: u64) {
+        if self.leases.get(&worker).is_some_and(|known| known.session == session && known.losing) {
+            self.remove(worker);
+        }
+    }
+
+    /// Nobody knows what became of the proposed loss: it is due again after a while. It cannot be taken back.
+    pub fn propose_again(&mut self, worker: WorkerId, session: u64, at: Timestamp) {
+        if self.leases.get(&worker).is_some_and(|known| known.session == session && known.losing) {
+            self.set(worker, Lease { session, ends: at, losing: true });
+        }
+    }
+
+    /// The leases that have ended, each one once: the caller proposes the losses and says what became of each. When most of the
+    /// workers vanish at once, none is given up for one more lease.
     pub fn expired(&mut self, now: Timestamp) -> Expiry {
         let mut expiry = Expiry::default();
         let hold = match self.held_until {
@@ -92,15 +117,16 @@ impl LeaseTable {
         while let Some((ends, worker)) = self.by_end.first().copied()
             && ends <= now
         {
+            let lease = self.leases.get_mut(&worker).expect("an end is a lease's");
             match hold {
-                Some(until) => {
-                    let session = self.leases[&worker].session;
-                    self.set(worker, Lease { session, ends: until });
+                Some(until) if !lease.losing => {
+                    let session = lease.session;
+                    self.set(worker, Lease { session, ends: until, losing: false });
                 }
-                None => {
-                    let lease = self.leases.remove(&worker).expect("both maps hold the same workers");
-                    self.by_end.remove(&(ends, worker));
+                Some(_) | None => {
+                    lease.losing = true;
                     expiry.lost.push((worker, lease.session));
+                    self.by_end.remove(&(ends, worker));
                 }
             }
         }
@@ -130,9 +156,9 @@ impl LeaseTable {
     /// One lease has ended, and most workers have missed so many heartbeats that theirs end within the next period:
     /// workers that fell silent at the same moment end up to one period apart.
     fn is_mass_loss(&self, now: Timestamp) -> bool {
-        self.len() >= MASS_LOSS_WORKERS_MIN
+        self.by_end.len() >= MASS_LOSS_WORKERS_MIN
             && self.next_end().is_some_and(|ends| ends <= now)
-            && self.ending_until(now + limits::HEARTBEAT_PERIOD_MAX) * 2 > self.len()
+            && self.ending_until(now + limits::HEARTBEAT_PERIOD_MAX) * 2 > self.by_end.len()
     }
 
     fn ending_until(&self, end: Timestamp) -> usize {
@@ -231,7 +257,23 @@ mod tests {
         t.remove(WorkerId(1));
         t.remove(WorkerId(1));
         assert_eq!(lost(t.expired(Timestamp(LEASE))), [2]);
+        t.lost(WorkerId(2), 7);
         assert!(t.is_empty());
+    }
+
+    #[test]
+    fn what_is_being_lost_is_renewed_by_a_newer_session_only() {
+        let mut t = table(1);
+        assert_eq!(lost(t.expired(Timestamp(LEASE))), [1]);
+        assert_eq!(t.renew(WorkerId(1), 7, Timestamp(LEASE)), Renewal::Losing);
+        assert_eq!(t.expired(Timestamp(9 * LEASE)), Expiry::default(), "proposed once");
+        t.propose_again(WorkerId(1), 7, Timestamp(10 * LEASE));
+        assert_eq!(t.renew(WorkerId(1), 7, Timestamp(9 * LEASE)), Renewal::Losing, "it may be in the log all the same");
+        assert_eq!(lost(t.expired(Timestamp(10 * LEASE))), [1]);
+        assert_eq!(t.renew(WorkerId(1), 8, Timestamp(10 * LEASE)), Renewal::Renewed);
+        t.lost(WorkerId(1), 7);
+        t.propose_again(WorkerId(1), 7, Timestamp(0));
+        assert_eq!(t.next_end(), Some(Timestamp(11 * LEASE)), "the newer session has a lease of its own");
     }
 
     proptest! {
@@ -259,7 +301,8 @@ mod tests {
                         last.insert(w, at);
                     }
                 }
-                for (w, _) in t.expired(Timestamp(now)).lost {
+                for (w, session) in t.expired(Timestamp(now)).lost {
+                    t.lost(w, session);
                     let silent = now - last.remove(&w.0).expect("it was alive");
                     prop_assert!((LEASE..=2 * LEASE + 500).contains(&silent), "{} silent for {}", w, silent);
                 }
