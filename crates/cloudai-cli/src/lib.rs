@@ -1,5 +1,6 @@
-//! The `cloudai` binary. Comes in: arguments. Goes out: data on stdout, words on stderr, an exit code (`cloudai help exit-codes`). Each
-//! command is a file under `commands`; what servers do is not known here, only how to start them.
+//! The `cloudai` binary, all but its `main`. Comes in: arguments. Goes out: data on stdout, words on stderr, an exit code
+//! (`cloudai help exit-codes`). Each command is a file under `commands`; what servers do is not known here, only how to start
+//! them. It is a library so that the fuzzers reach what people write ([`input`]).
 
 use std::process::ExitCode;
 
@@ -9,7 +10,7 @@ use clap::{CommandFactory, FromArgMatches};
 mod args;
 mod commands;
 mod exit;
-mod input;
+pub mod input;
 mod output;
 mod settings;
 mod times;
@@ -19,10 +20,8 @@ use args::{Cli, Command};
 use exit::Failure;
 use output::Format;
 
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
-fn main() -> ExitCode {
+/// The whole program.
+pub fn main() -> ExitCode {
     let parsed = Cli::command().try_get_matches().and_then(|m| Cli::from_arg_matches(&m));
     let cli = match parsed {
         Ok(cli) => cli,

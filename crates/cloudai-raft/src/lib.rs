@@ -54,6 +54,8 @@
 mod application;
 mod codec;
 mod error;
+#[doc(hidden)]
+pub mod garbage;
 mod handle;
 mod leadership;
 mod log_adapter;

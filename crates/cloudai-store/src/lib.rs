@@ -8,7 +8,9 @@ mod keys;
 mod log;
 mod open_log_error;
 mod overlay;
-mod record;
+/// Public for the fuzzers only.
+#[doc(hidden)]
+pub mod record;
 mod row_batch;
 mod state;
 mod sync;

@@ -27,8 +27,8 @@ pub const FLOORS: [(&str, u8); 20] = [
     ("xtask", 6),
 ];
 
-/// Arrows on one floor: the scheduler plans over core's state.
-const SIDEWAYS: [(&str, &str); 1] = [("cloudai-scheduler", "cloudai-core")];
+/// Arrows on one floor: the scheduler plans over core's state, and the fuzzers read what people write to the command line.
+const SIDEWAYS: [(&str, &str); 2] = [("cloudai-scheduler", "cloudai-core"), ("cloudai-fuzz", "cloudai-cli")];
 
 pub fn floor_of(name: &str) -> Option<u8> {
     FLOORS.iter().find(|(n, _)| *n == name).map(|(_, floor)| *floor)

@@ -1,0 +1,242 @@
+//! The one function that changes replicated state, under any sequence of entries. Half of the inputs are entries as bytes of the
+//! log, half are commands that mostly hit something alive. After each entry the invariants hold; at the end, the rows load to
+//! the same state, and a replay has the same digest.
+
+use arbitrary::{Arbitrary, Result, Unstructured};
+use cloudai_core::command::{
+    AdvanceClock, AttemptReport, Authorize, CancelJob, ExpireRequests, ForgetMaster, FoundCluster, Kind, LoseWorker,
+    PlaceGroup, PlaceTasks, RaiseVersion, RedeemToken, RegisterMaster, RegisterWorker, ReportAttempts, Revoke,
+    SetConfig, SetDrain, StartIncarnation, SubmitJob, VERSION,
+};
+use cloudai_core::memory::MemRows;
+use cloudai_core::{Command, Hot, Proposal, apply, invariants, load};
+use cloudai_types::{ClusterConfig, EndReason, JobSpec, Resources};
+use prost::Message;
+
+/// More entries say nothing new, and replaying them costs.
+const ENTRIES_MAX: usize = 64;
+
+#[derive(Default)]
+struct Replica {
+    hot: Hot,
+    rows: MemRows,
+    index: u64,
+}
+
+impl Replica {
+    /// False: a newer build's entry, which changes nothing and stops the node.
+    fn entry(&mut self, proposal: Proposal) -> bool {
+        let (commands, digest) = (proposal.commands.len(), self.hot.digest);
+        let clock_ms = self.hot.clock_ms;
+        match apply(&mut self.hot, &self.rows, self.index + 1, proposal) {
+            Ok(applied) => {
+                self.index += 1;
+                assert_eq!(applied.replies.len(), commands, "one reply per command");
+                self.rows.write(applied.writes);
+            }
+            Err(_) => {
+                assert_eq!(self.hot.digest, digest, "what is not known changes nothing");
+                return false;
+            }
+        }
+        assert!(self.hot.clock_ms >= clock_ms, "replicated time only moves forward");
+        let faults = invariants::check(&self.hot);
+        assert!(faults.is_empty(), "after entry {}: {faults:#?}", self.index);
+        true
+    }
+}
+
+pub fn run(data: &[u8]) {
+    let Some((kind, rest)) = data.split_first() else { return };
+    let mut first = Replica::default();
+    let mut entries = vec![];
+    let mut u = Unstructured::new(rest);
+    for _ in 0..ENTRIES_MAX {
+        let proposal = if kind % 2 == 0 { raw(&mut u) } else { made(&mut u, &first.hot) };
+        let Ok(proposal) = proposal else { break };
+        // Through bytes, as the log has it.
+        let bytes = proposal.encode_to_vec();
+        if !first.entry(Proposal::decode(bytes.as_slice()).expect("what was written is read")) {
+            break;
+        }
+        entries.push(bytes);
+        if u.is_empty() {
+            break;
+        }
+    }
+    let loaded = load::load(&first.rows).expect("the rows that apply wrote load");
+    assert_eq!(loaded.digest, first.hot.digest, "I9: the rows hold the state");
+    let faults = invariants::check(&loaded);
+    assert!(faults.is_empty(), "after loading: {faults:#?}");
+    let mut second = Replica::default();
+    for bytes in entries {
+        second.entry(Proposal::decode(bytes.as_slice()).expect("it was read before"));
+    }
+    assert_eq!(second.hot.digest, first.hot.digest, "I8: the same log, the same digest");
+    assert_eq!(second.rows, first.rows, "I8: and the same rows");
+}
+
+/// A length and so many bytes of a log entry.
+fn raw(u: &mut Unstructured<'_>) -> Result<Proposal> {
+    let length = usize::from(u16::arbitrary(u)? % 1024).min(u.len());
+    Proposal::decode(u.bytes(length)?).map_err(|_| arbitrary::Error::IncorrectFormat)
+}
+
+fn made(u: &mut Unstructured<'_>, hot: &Hot) -> Result<Proposal> {
+    if u.is_empty() {
+        return Err(arbitrary::Error::NotEnoughData);
+    }
+    let step_ms = *u.choose(&[0, 1, 1_000, 60_000, 90_000_000, u64::MAX])?;
+    let count = u.int_in_range(0..=4)?;
+    let commands = (0..count).map(|_| Ok(Command::new("leader", kind(u, hot)?))).collect::<Result<Vec<_>>>()?;
+    Ok(Proposal { version: VERSION, at_ms: hot.clock_ms.saturating_add(step_ms), commands })
+}
+
+fn name(u: &mut Unstructured<'_>) -> Result<String> {
+    Ok(match u.int_in_range(0..=9)? {
+        n @ 0..=7 => format!("w{}", n % 4),
+        8 => String::new(),
+        _ => String::arbitrary(u)?,
+    })
+}
+
+fn hash(u: &mut Unstructured<'_>) -> Result<Vec<u8>> {
+    Ok(match u.int_in_range(0..=7)? {
+        0 => Vec::arbitrary(u)?,
+        n => vec![n; 32],
+    })
+}
+
+/// Mostly the id of something alive.
+fn of<T: Copy + TryFrom<u64>>(u: &mut Unstructured<'_>, alive: impl Iterator<Item = T>) -> Result<T> {
+    let alive: Vec<T> = alive.take(64).collect();
+    if alive.is_empty() || u.ratio(1, 16)? {
+        let n = u64::from(u8::arbitrary(u)?);
+        return T::try_from(n).map_err(|_| arbitrary::Error::IncorrectFormat);
+    }
+    u.choose(&alive).copied()
+}
+
+fn job(u: &mut Unstructured<'_>, hot: &Hot) -> Result<u64> {
+    of(u, hot.jobs.keys().map(|id| id.0))
+}
+
+fn worker(u: &mut Unstructured<'_>, hot: &Hot) -> Result<u32> {
+    of(u, hot.workers.keys().map(|id| id.0))
+}
+
+fn resources(u: &mut Unstructured<'_>) -> Result<Resources> {
+    let any = u.ratio(1, 16)?;
+    let pick = |u: &mut Unstructured<'_>| if any { u64::arbitrary(u) } else { Ok(u64::from(u8::arbitrary(u)? % 8)) };
+    Ok(Resources {
+        cpu_milli: pick(u)?,
+        memory_bytes: pick(u)?,
+        storage_bytes: pick(u)?,
+        gpus: u32::from(u8::arbitrary(u)? % 3),
+    })
+}
+
+fn spec(u: &mut Unstructured<'_>) -> Result<JobSpec> {
+    Ok(JobSpec {
+        name: name(u)?,
+        image: "i".to_owned(),
+        resources: resources(u)?,
+        priority: i32::from(i8::arbitrary(u)?),
+        count: *u.choose(&[1, 2, 3, 0, 1_000_000, u32::MAX])?,
+        max_attempts: *u.choose(&[1, 2, 5, 0, u32::MAX])?,
+        on_disconnect: i32::from(u8::arbitrary(u)? % 3),
+        ..Default::default()
+    })
+}
+
+fn session(u: &mut Unstructured<'_>, hot: &Hot, worker: u32) -> Result<u64> {
+    let known = hot.workers.get(&cloudai_types::WorkerId(worker)).map_or(0, |w| w.session);
+    Ok(if u.ratio(1, 8)? { u64::from(u8::arbitrary(u)?) } else { known })
+}
+
+fn report(u: &mut Unstructured<'_>, hot: &Hot) -> Result<AttemptReport> {
+    let job = job(u, hot)?;
+    let alive = hot.jobs.get(&cloudai_types::JobId(job));
+    let index = of(u, alive.iter().flat_map(|j| j.active.keys().copied()))?;
+    let number = alive.and_then(|j| j.active.get(&index)).map_or(1, |a| a.number);
+    let reason = match u.int_in_range(0..=4)? {
+        0 => None,
+        1 | 2 => Some(EndReason::exit(i32::from(i8::arbitrary(u)?))),
+        _ => Some(EndReason { kind: i32::from(i8::arbitrary(u)?), detail: name(u)?, ..Default::default() }),
+    };
+    let number = if u.ratio(1, 8)? { u32::arbitrary(u)? } else { number };
+    let state = i32::from(u8::arbitrary(u)? % 9) - 1;
+    Ok(AttemptReport { job, index, number, state, reason, started_ms: u.arbitrary()?, ended_ms: u.arbitrary()? })
+}
+
+fn group(u: &mut Unstructured<'_>, hot: &Hot) -> Result<PlaceGroup> {
+    let job = job(u, hot)?;
+    let fresh = hot.jobs.get(&cloudai_types::JobId(job)).map_or(0, |j| j.fresh.start);
+    let count = u.int_in_range(0..=4)?;
+    let mut indexes = vec![];
+    for n in 0..count {
+        indexes.push(if u.ratio(1, 4)? { u32::from(u8::arbitrary(u)?) } else { fresh.saturating_add(n) });
+    }
+    Ok(PlaceGroup { job, worker: worker(u, hot)?, indexes })
+}
+
+fn kind(u: &mut Unstructured<'_>, hot: &Hot) -> Result<Kind> {
+    let role = i32::from(u8::arbitrary(u)? % 3);
+    Ok(match u.int_in_range(0..=23)? {
+        0..=2 => Kind::SubmitJob(SubmitJob {
+            namespace: name(u)?,
+            request_id: name(u)?,
+            request_hash: hash(u)?,
+            spec: spec(u)?,
+        }),
+        3 => Kind::CancelJob(CancelJob { job: job(u, hot)? }),
+        4..=6 => {
+            let count = u.int_in_range(0..=3)?;
+            Kind::PlaceTasks(PlaceTasks { groups: (0..count).map(|_| group(u, hot)).collect::<Result<_>>()? })
+        }
+        7..=9 => {
+            let worker = worker(u, hot)?;
+            let count = u.int_in_range(0..=3)?;
+            let reports = (0..count).map(|_| report(u, hot)).collect::<Result<_>>()?;
+            Kind::ReportAttempts(ReportAttempts { worker, session: session(u, hot, worker)?, reports })
+        }
+        10 | 11 => Kind::RegisterWorker(RegisterWorker {
+            worker: worker(u, hot)?,
+            capacity: resources(u)?,
+            labels: [(name(u)?, name(u)?)].into(),
+            software: name(u)?,
+        }),
+        12 => {
+            let worker = worker(u, hot)?;
+            Kind::LoseWorker(LoseWorker { worker, session: session(u, hot, worker)? })
+        }
+        13 | 14 => {
+            let labels = [(name(u)?, name(u)?)].into();
+            Kind::Authorize(Authorize { role, name: name(u)?, secret_hash: hash(u)?, labels })
+        }
+        15 => Kind::RedeemToken(RedeemToken { role, name: name(u)?, secret_hash: hash(u)?, key_hash: hash(u)? }),
+        16 => Kind::Revoke(Revoke { role, name: name(u)? }),
+        17 => Kind::SetDrain(SetDrain { name: name(u)?, draining: u.arbitrary()? }),
+        18 => Kind::RegisterMaster(RegisterMaster {
+            node: u64::from(u8::arbitrary(u)? % 6),
+            name: name(u)?,
+            disk: name(u)?,
+            raft_addr: name(u)?,
+            grpc_addr: name(u)?,
+            http_addr: name(u)?,
+            version: u32::from(u8::arbitrary(u)? % 3),
+        }),
+        19 => Kind::ForgetMaster(ForgetMaster { node: u64::from(u8::arbitrary(u)? % 6) }),
+        20 => {
+            let bytes: &[u8] = u.arbitrary()?;
+            Kind::SetConfig(SetConfig { config: ClusterConfig::decode(bytes).unwrap_or_default() })
+        }
+        21 => Kind::ExpireRequests(ExpireRequests { keys: u.arbitrary()? }),
+        22 => match u.int_in_range(0..=2)? {
+            0 => Kind::AdvanceClock(AdvanceClock {}),
+            1 => Kind::StartIncarnation(StartIncarnation {}),
+            _ => Kind::RaiseVersion(RaiseVersion { version: u.arbitrary()? }),
+        },
+        _ => Kind::FoundCluster(FoundCluster { cluster: name(u)?, founders: u.arbitrary()? }),
+    })
+}
