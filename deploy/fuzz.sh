@@ -39,7 +39,7 @@ for target in "${targets[@]}"; do
         "$found/cloudai-fuzz" -max_total_time="$seconds" -max_len="$length" -timeout=10 -rss_limit_mb=4096 \
         -print_final_stats=1 -artifact_prefix="$found/crashes/$target-" \
         "$found/$target" "$corpora/$target" >"$log" 2>&1 || rc=$?
-    last=$(grep -E '^#[0-9]+.*cov: ' "$log" | tail -1)
+    last=$(grep -E '^#[0-9]+.*cov: ' "$log" | tail -1 || true)
     word() { sed -n "s/.*$1: *\([0-9]*\).*/\1/p" <<<"$last"; }
     executions=$(sed -n 's/^stat::number_of_executed_units: *//p' "$log")
     executions=${executions:-$(sed -n 's/^#\([0-9]*\).*/\1/p' <<<"$last")}

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::OnceLock;
 use std::time::Duration;
 
-use cloudai_master::{Founder, MasterConfig, RaftTimes, RocksStores, run};
+use cloudai_master::{Founder, MasterConfig, RaftTimes, run_on_rocksdb};
 use cloudai_net::{
     CertificateAuthority, ChannelFactory, ChannelOptions, ClusterId, IdentityFiles, ReloadingTls, Revoked, Role,
 };
@@ -72,7 +72,7 @@ fn start() -> Master {
         raft: RaftTimes::default(),
     };
     runtime.spawn(async move {
-        let end = run(config, RocksStores, std::future::pending()).await;
+        let end = run_on_rocksdb(config, Box::pin(std::future::pending())).await;
         eprintln!("the master ended: {end:?}");
         std::process::abort()
     });

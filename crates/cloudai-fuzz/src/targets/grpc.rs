@@ -47,7 +47,6 @@ fn routes_of(proto: &str) -> Vec<String> {
 pub fn run(data: &[u8]) {
     let Some(([route, how], payload)) = data.split_first_chunk::<2>() else { return };
     let path = &routes()[usize::from(*route) % routes().len()];
-    // Removing the only master, handing its leadership over: what the operator of a cluster of one asks for, it gets.
     let role = usize::from(how & 3);
     let body = match how >> 2 & 3 {
         // One frame, several of the same, or no frame at all.
