@@ -231,7 +231,7 @@ fn nothing_starts_without_a_young_lease() {
     assert_eq!(s.go(6_000, ended(0, EndReason::exit(0), 6_000)), ["persist 0.1 exit_code 0"]);
     s.go(6_000, Input::Persisted(vec![id(0, 1)]));
     assert_eq!(s.go(7_000, Input::SessionUp { incarnation: 1, hello_sent: Timestamp(6_900) }), NOTHING);
-    assert_eq!(s.go(7_001, full(11, [assigned(1, 11, spec(1000))], [])), ["start 1.1 @11", "ack 1.11"]);
+    assert_eq!(s.go(7_001, full(11, [assigned(1, 11, spec(1000))], [])), ["ack 1.11", "start 1.1 @11"]);
 }
 
 /// The welcome of a new session renews the lease before the set says what was taken away meanwhile.

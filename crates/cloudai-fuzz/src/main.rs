@@ -1,6 +1,8 @@
 //! One target under libFuzzer. `FUZZ_TARGET` names it; the arguments are libFuzzer's (`-help=1`).
 
 #![no_main]
+// libFuzzer's entry points, which its macro makes.
+#![allow(unsafe_code)]
 
 use std::sync::OnceLock;
 

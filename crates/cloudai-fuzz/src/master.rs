@@ -46,11 +46,12 @@ fn free_port() -> String {
 fn start() -> Master {
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime");
-    let _inside = runtime.enter();
+    let handle = runtime.handle().clone();
+    let _inside = handle.enter();
     cloudai_net::install_crypto_provider();
     let dir = tempfile::tempdir().expect("a directory");
     let ca = CertificateAuthority::create(ClusterId::from_bytes([7; 8]), now()).expect("a CA");
-    let enroll = |at: &Path, role, name: &str| {
+    let enroll = |at: &Path, role: Role, name: &str| {
         IdentityFiles::new(at).enroll(&ca, role, name, &[], limits::LEAF_VALIDITY, now()).expect("enrolled");
     };
     let data_dir = dir.path().join("master-1");
@@ -76,7 +77,7 @@ fn start() -> Master {
         eprintln!("the master ended: {end:?}");
         std::process::abort()
     });
-    let channel = |role, name: &str, address: &str| {
+    let channel = |role: Role, name: &str, address: &str| {
         let at = dir.path().join(format!("{role}-{name}"));
         enroll(&at, role, name);
         let tls = ReloadingTls::load(IdentityFiles::new(at), Revoked::default()).expect("an identity");

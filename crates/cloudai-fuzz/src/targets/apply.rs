@@ -4,9 +4,9 @@
 
 use arbitrary::{Arbitrary, Result, Unstructured};
 use cloudai_core::command::{
-    AdvanceClock, AttemptReport, Authorize, CancelJob, ExpireRequests, ForgetMaster, FoundCluster, Kind, LoseWorker,
-    PlaceGroup, PlaceTasks, RaiseVersion, RedeemToken, RegisterMaster, RegisterWorker, ReportAttempts, Revoke,
-    SetConfig, SetDrain, StartIncarnation, SubmitJob, VERSION,
+    AdvanceClock, AttemptReport, Authorize, CancelJob, ExpireJobs, ExpireRequests, ExpiringJob, ForgetMaster,
+    FoundCluster, Kind, LoseWorker, PlaceGroup, PlaceTasks, RaiseVersion, RedeemToken, RegisterMaster, RegisterWorker,
+    ReportAttempts, Revoke, SetConfig, SetDrain, StartIncarnation, SubmitJob, VERSION,
 };
 use cloudai_core::memory::MemRows;
 use cloudai_core::{Command, Hot, Proposal, apply, invariants, load};
@@ -182,7 +182,7 @@ fn group(u: &mut Unstructured<'_>, hot: &Hot) -> Result<PlaceGroup> {
 
 fn kind(u: &mut Unstructured<'_>, hot: &Hot) -> Result<Kind> {
     let role = i32::from(u8::arbitrary(u)? % 3);
-    Ok(match u.int_in_range(0..=23)? {
+    Ok(match u.int_in_range(0..=24)? {
         0..=2 => Kind::SubmitJob(SubmitJob {
             namespace: name(u)?,
             request_id: name(u)?,
@@ -237,6 +237,14 @@ fn kind(u: &mut Unstructured<'_>, hot: &Hot) -> Result<Kind> {
             1 => Kind::StartIncarnation(StartIncarnation {}),
             _ => Kind::RaiseVersion(RaiseVersion { version: u.arbitrary()? }),
         },
+        23 => {
+            let count = u.int_in_range(0..=3)?;
+            let ended = |u: &mut Unstructured<'_>| -> Result<ExpiringJob> {
+                Ok(ExpiringJob { namespace: u32::from(u8::arbitrary(u)? % 4), job: u64::from(u8::arbitrary(u)?) })
+            };
+            let jobs = (0..count).map(|_| ended(u)).collect::<Result<_>>()?;
+            Kind::ExpireJobs(ExpireJobs { jobs, ended_until_ms: hot.clock_ms })
+        }
         _ => Kind::FoundCluster(FoundCluster { cluster: name(u)?, founders: u.arbitrary()? }),
     })
 }

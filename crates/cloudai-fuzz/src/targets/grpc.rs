@@ -58,7 +58,7 @@ pub fn run(data: &[u8]) {
     master.runtime.block_on(async {
         let _ = call(role, path, body).await;
         static CALLS: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(0);
-        if CALLS.fetch_add(1, std::sync::atomic::Ordering::Relaxed) % PULSE_EVERY == 0 {
+        if CALLS.fetch_add(1, std::sync::atomic::Ordering::Relaxed).is_multiple_of(PULSE_EVERY) {
             pulse().await;
         }
     });
