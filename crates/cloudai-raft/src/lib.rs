@@ -53,6 +53,7 @@
 
 mod application;
 mod codec;
+mod commit_riding;
 mod error;
 #[doc(hidden)]
 pub mod garbage;

@@ -20,6 +20,7 @@ use openraft::raft::{
 use openraft::type_config::alias::SnapshotOf;
 
 use crate::codec;
+use crate::commit_riding::CommitRiding;
 use crate::member::{MasterNode, NodeId, PeerAddress};
 use crate::snapshot::SnapshotDir;
 use crate::snapshot_stream;
@@ -160,7 +161,7 @@ impl<T: Transport> RaftNetworkV2<Types> for Client<T> {
             }
             // `option`'s time is one heartbeat. It must not end a stream that lives as long as the leader leads.
             let target = self.peer.target;
-            let frames = input.map(|r| codec::append(&r)).boxed();
+            let frames = CommitRiding::new(input).map(|r| codec::append(&r)).boxed();
             let opened = tokio::time::timeout(self.open_within, self.bulk().append_stream(frames, self.open_within));
             let failed = match opened.await {
                 Ok(Ok(replies)) => Ok(replies),

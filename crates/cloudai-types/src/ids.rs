@@ -170,8 +170,21 @@ impl FromStr for AttemptId {
 pub struct RequestId(String);
 
 impl RequestId {
+    /// Whether a text may be a request id.
+    pub fn check(s: &str) -> Result<(), ParseIdError> {
+        let printable = s.bytes().all(|b| b.is_ascii_graphic());
+        if s.is_empty() || s.len() > crate::limits::REQUEST_ID_BYTES_MAX || !printable {
+            return Err(ParseIdError::Request(s.chars().take(80).collect()));
+        }
+        Ok(())
+    }
+
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+
+    pub fn into_string(self) -> String {
+        self.0
     }
 }
 
@@ -184,10 +197,7 @@ impl fmt::Display for RequestId {
 impl FromStr for RequestId {
     type Err = ParseIdError;
     fn from_str(s: &str) -> Result<Self, ParseIdError> {
-        let printable = s.bytes().all(|b| b.is_ascii_graphic());
-        if s.is_empty() || s.len() > crate::limits::REQUEST_ID_BYTES_MAX || !printable {
-            return Err(ParseIdError::Request(s.chars().take(80).collect()));
-        }
+        RequestId::check(s)?;
         Ok(RequestId(s.to_owned()))
     }
 }

@@ -141,6 +141,8 @@ pub const CLIENT_MESSAGE_BYTES_MAX: usize = 64 << 20;
 pub const LOG_READ_BYTES_MAX: usize = 1 << 20;
 /// One read of the log for apply.
 pub const APPLY_READ_BYTES_MAX: usize = 4 << 20;
+/// How long news of a commit may wait for the next entries to the same master, to travel with them.
+pub const COMMIT_WAITS_MAX: Millis = Millis(2);
 /// Entries and payload bytes that are applied before their changes are written in one batch.
 pub const APPLY_BATCH_ENTRIES_MAX: usize = 4_096;
 pub const APPLY_BATCH_BYTES_MAX: usize = 4 << 20;

@@ -80,7 +80,7 @@ fn earlier_job(out: &Out, request_id: &str, request_hash: &[u8]) -> Result<Optio
     if request_id.is_empty() {
         return Ok(None);
     }
-    if let Err(e) = request_id.parse::<RequestId>() {
+    if let Err(e) = RequestId::check(request_id) {
         return Err(Refusal::InvalidValue(e.to_string()));
     }
     if request_hash.len() > limits::REQUEST_HASH_BYTES_MAX {

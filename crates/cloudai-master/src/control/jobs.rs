@@ -8,7 +8,7 @@ use cloudai_core::rows::{Family, JobRow, JobState, job_key};
 use cloudai_core::{Command, Reply};
 use cloudai_proto::convert::Submit;
 use cloudai_proto::v1 as pb;
-use cloudai_types::{JobId, NamespaceId, TaskId, limits};
+use cloudai_types::{JobId, NamespaceId, RequestId, TaskId, limits};
 use prost::Message;
 use tokio::sync::mpsc;
 use tonic::Status;
@@ -29,7 +29,7 @@ fn submit_command(actor: &str, submit: Submit) -> Command {
     hash.update(&spec.encode_to_vec());
     let submit = SubmitJob {
         namespace: submit.namespace,
-        request_id: submit.request_id.map(|r| r.to_string()).unwrap_or_default(),
+        request_id: submit.request_id.map(RequestId::into_string).unwrap_or_default(),
         request_hash: hash.digest128().to_be_bytes().to_vec(),
         spec,
     };
