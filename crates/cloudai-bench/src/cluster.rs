@@ -228,9 +228,8 @@ fn with_settings(file: &str, settings: &[Setting]) -> String {
     let of_table = |table: &str| {
         settings.iter().filter(move |s| s.0 == table).map(|s| format!("{} = {}", s.1, s.2)).collect::<Vec<_>>()
     };
-    let mut placed: Vec<String> = vec![];
+    let mut placed = vec![String::new()];
     lines.extend(of_table(""));
-    placed.push(String::new());
     for line in file.lines() {
         if let Some(name) = line.strip_prefix('[').and_then(|l| l.strip_suffix(']')) {
             table = name.to_owned();

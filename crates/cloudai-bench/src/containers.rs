@@ -50,10 +50,7 @@ pub async fn run(run: &RunOptions, options: &Options) -> anyhow::Result<Vec<Figu
         Ok(docker) => docker,
         Err(why) => return Ok(vec![beside_bare.not_run(why.to_string()), beside_swarm.not_run(why.to_string())]),
     };
-    let swarm = match Swarm::init(docker.clone()).await {
-        Ok(swarm) => Ok(swarm),
-        Err(why) => Err(format!("Swarm's peer is missing: {why:#}")),
-    };
+    let swarm = Swarm::init(docker.clone()).await.map_err(|why| format!("Swarm's peer is missing: {why:#}"));
     let capacity = format!("cpu={},memory=64GiB", options.concurrency);
     let args = ["--executor", "docker", "--workers", "1", "--capacity", &capacity];
     let cluster = Cluster::start(run, &args, &[]).await?;

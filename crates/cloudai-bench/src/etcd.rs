@@ -123,7 +123,7 @@ impl Etcd {
         loop {
             for port in &ports[..3] {
                 let address = format!("127.0.0.1:{port}");
-                let asked = async { anyhow::Ok(etcd.connect(&address).await?.leads().await?) };
+                let asked = async { etcd.connect(&address).await?.leads().await };
                 if let Ok(Ok(true)) = tokio::time::timeout(Duration::from_secs(1), asked).await {
                     etcd.leader = address;
                     return Ok(etcd);

@@ -54,7 +54,7 @@ pub async fn run(run: &RunOptions, options: &Options) -> anyhow::Result<Figure> 
     ensure!(
         after.ended == 0 && acknowledged > options.hollow as f64 / 4.0,
         "of {} sessions {} ended, and {acknowledged:.0} heartbeats/s were acknowledged: this is no steady state",
-        hollow.len(),
+        hollow.sessions(),
         after.ended
     );
     figure.ours = Some(busy - idle);

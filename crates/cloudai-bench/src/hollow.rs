@@ -108,7 +108,7 @@ impl Hollow {
         }
     }
 
-    pub fn len(&self) -> usize {
+    pub fn sessions(&self) -> usize {
         self.beating.len()
     }
 }

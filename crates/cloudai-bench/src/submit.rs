@@ -8,6 +8,7 @@ use std::time::Duration;
 use cloudai_client::SubmitStream;
 use cloudai_proto::v1::SubmitRequest;
 use cloudai_types::{JobSpec, Resources};
+use futures::future::BoxFuture;
 use prost::Message as _;
 use serde_json::{Value, json};
 
@@ -90,10 +91,11 @@ pub fn streams(cluster: &Cluster) -> anyhow::Result<Vec<SubmitStream>> {
     (0..CONNECTIONS).map(|_| Ok(cluster.client()?.submit_stream())).collect()
 }
 
+/// One who submits, again and again.
+pub type Caller = Box<dyn FnMut() -> BoxFuture<'static, anyhow::Result<()>> + Send>;
+
 /// Callers of a closed loop, spread over the streams.
-pub fn submits(
-    streams: &[SubmitStream],
-) -> impl FnMut(usize) -> Box<dyn FnMut() -> futures::future::BoxFuture<'static, anyhow::Result<()>> + Send> {
+pub fn submits(streams: &[SubmitStream]) -> impl FnMut(usize) -> Caller {
     let request = SubmitRequest { request_id: String::new(), namespace: String::new(), spec: Some(spec()) };
     move |n| {
         let (stream, request) = (streams[n % streams.len()].clone(), request.clone());

@@ -144,10 +144,10 @@ proptest! {
         }
         world.check();
         for family in [Family::JobSpec, Family::Job, Family::Task, Family::Expiring] {
-            let jobs: BTreeSet<JobId> = world.rows.keys(family).map(|key| job_of(key)).collect();
+            let jobs: BTreeSet<JobId> = world.rows.keys(family).map(job_of).collect();
             prop_assert!(jobs.is_subset(&live), "{:?} keeps rows of {:?}", family, jobs.difference(&live));
         }
-        let specs: BTreeSet<JobId> = world.rows.keys(Family::JobSpec).map(|key| job_of(key)).collect();
+        let specs: BTreeSet<JobId> = world.rows.keys(Family::JobSpec).map(job_of).collect();
         prop_assert_eq!(specs, live, "what lives keeps its rows");
     }
 }
