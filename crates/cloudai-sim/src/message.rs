@@ -1,0 +1,58 @@
+//! What hosts say to each other: the same messages as over gRPC, without the encoding. Comes in and goes out: plain values.
+
+use bytes::Bytes;
+use cloudai_proto::v1 as pb;
+
+/// Asked once, answered once.
+#[derive(Clone, Debug)]
+pub enum Question {
+    Raft {
+        header: pb::RaftHeader,
+        kind: u8,
+        frame: Bytes,
+    },
+    Snapshot {
+        header: pb::RaftHeader,
+        frames: Vec<Bytes>,
+    },
+    Register(pb::RegisterRequest),
+    ReadIndex,
+    /// From a user, or from a master on behalf of one.
+    Control {
+        call: Call,
+        forwarded: bool,
+    },
+}
+
+/// A user's call.
+#[derive(Clone, Debug)]
+pub enum Call {
+    Submit(pb::SubmitRequest),
+    Cancel(pb::CancelJobRequest),
+    Get(pb::GetJobRequest),
+}
+
+#[derive(Clone, Debug)]
+pub enum Answer {
+    Frame(Bytes),
+    Registered(pb::RegisterReply),
+    ReadIndex(pb::ReadIndexReply),
+    Submitted(pb::SubmitReply),
+    Cancelled(pb::CancelJobReply),
+    Job(Box<pb::GetJobReply>),
+}
+
+/// What a stream is for.
+#[derive(Clone, Debug)]
+pub enum Topic {
+    Append { header: pb::RaftHeader },
+    Session { worker: String },
+}
+
+/// One message on a stream.
+#[derive(Clone, Debug)]
+pub enum Frame {
+    Raft(Bytes),
+    FromWorker(pb::WorkerMessage),
+    FromLeader(pb::LeaderMessage),
+}

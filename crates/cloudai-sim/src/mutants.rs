@@ -1,0 +1,89 @@
+//! Faults of ours, put in on purpose. Comes in: the patches of `mutants/`. Goes out: for each, the first seed that notices, and which
+//! invariant it broke. The patches are applied to a copy of the tree, so that the product's code has no switch for them.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode, Stdio};
+use std::time::Instant;
+
+use crate::sweep::{cores, sweep};
+
+#[derive(clap::Args)]
+pub struct Mutants {
+    /// Seeds that each mutant gets.
+    #[arg(long, default_value_t = 500)]
+    seeds: u64,
+    #[arg(long)]
+    jobs: Option<usize>,
+    /// Only those whose name contains this.
+    #[arg(long)]
+    only: Option<String>,
+}
+
+/// What is copied: the sources, and nothing that was built.
+const COPIED: [&str; 6] = ["Cargo.toml", "Cargo.lock", ".cargo", "crates", "chaos-tests", "proto"];
+
+impl Mutants {
+    pub fn carry_out(self) -> ExitCode {
+        match self.try_all() {
+            Ok(true) => ExitCode::SUCCESS,
+            Ok(false) => ExitCode::FAILURE,
+            Err(error) => {
+                eprintln!("error: {error}");
+                ExitCode::FAILURE
+            }
+        }
+    }
+
+    fn try_all(&self) -> Result<bool, String> {
+        let tree = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+        let target = std::env::var("CARGO_TARGET_DIR").map_or_else(|_| tree.join("target"), PathBuf::from);
+        let copy = target.join("mutant-tree");
+        let mut patches: Vec<PathBuf> = std::fs::read_dir(tree.join("crates/cloudai-sim/mutants"))
+            .map_err(|e| format!("the patches cannot be listed: {e}"))?
+            .filter_map(|item| item.ok().map(|i| i.path()))
+            .filter(|p| p.extension().is_some_and(|e| e == "patch"))
+            .filter(|p| self.only.as_ref().is_none_or(|only| p.to_string_lossy().contains(only)))
+            .collect();
+        patches.sort();
+        let mut all_caught = true;
+        for patch in patches {
+            all_caught &= self.try_one(&tree, &copy, &patch)?;
+        }
+        Ok(all_caught)
+    }
+
+    fn try_one(&self, tree: &Path, copy: &Path, patch: &Path) -> Result<bool, String> {
+        let name = patch.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        // rsync keeps times, so that only what the patch (and the one before) touched is compiled again.
+        let mut rsync = Command::new("rsync");
+        rsync.args(["-a", "--checksum", "--delete", "--exclude=target"]);
+        rsync.args(COPIED.iter().map(|part| tree.join(part))).arg(copy);
+        std::fs::create_dir_all(copy).map_err(|e| e.to_string())?;
+        done(&mut rsync, "copy the tree")?;
+        let file = std::fs::File::open(patch).map_err(|e| format!("{}: {e}", patch.display()))?;
+        done(Command::new("patch").args(["-p1", "-s"]).current_dir(copy).stdin(file), &format!("apply {name}"))?;
+        // The whole workspace's features, as everywhere else, so that no dependency is compiled twice.
+        let built_into = copy.join("../mutant");
+        let mut cargo = Command::new("cargo");
+        cargo.args(["build", "--quiet", "--workspace", "--bin", "cloudai-sim"]).current_dir(copy);
+        done(&mut cargo, &format!("build {name}"))?;
+        let target = std::env::var("CARGO_TARGET_DIR").map_or_else(|_| copy.join("target"), PathBuf::from);
+        // A copy: the next build, of a mutant or of the product, takes the name.
+        std::fs::copy(target.join("debug/cloudai-sim"), &built_into).map_err(|e| e.to_string())?;
+        let began = Instant::now();
+        let (seeds, failures) = sweep(&built_into, 1, self.seeds, self.jobs.unwrap_or_else(cores), true);
+        let seconds = began.elapsed().as_secs_f64();
+        let Some(caught) = failures.first() else {
+            println!("{name}: NOT CAUGHT in {seeds} seeds ({seconds:.0} s)");
+            return Ok(false);
+        };
+        let verdict = caught.said.lines().find(|l| l.contains("VIOLATED")).unwrap_or("it did not end in order");
+        println!("{name}: caught after {seeds} seeds ({seconds:.1} s): {verdict}");
+        Ok(true)
+    }
+}
+
+fn done(command: &mut Command, what: &str) -> Result<(), String> {
+    let status = command.stdout(Stdio::null()).status().map_err(|e| format!("cannot {what}: {e}"))?;
+    if status.success() { Ok(()) } else { Err(format!("cannot {what}: {status}")) }
+}

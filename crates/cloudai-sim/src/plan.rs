@@ -1,0 +1,223 @@
+//! What one seed means: how many of everybody, what is asked of them, and what goes wrong when. Comes in: dice. Goes out: a plan, all of
+//! it fixed before anything runs. Knows nobody's state: a fault that names "the leader" finds out who that is when its time comes.
+
+use cloudai_types::spec::OnDisconnect;
+use cloudai_types::{JobSpec, Resources};
+
+use crate::dice::Dice;
+use crate::network::Weather;
+
+#[derive(Clone, Debug)]
+pub struct Plan {
+    pub masters: u8,
+    /// What each worker has.
+    pub workers: Vec<Resources>,
+    /// Disk sync times of the masters.
+    pub sync_ms: (u64, u64),
+    pub weather: Weather,
+    pub snapshot_every_entries: u64,
+    pub orders: Vec<Order>,
+    pub faults: Vec<(u64, Fault)>,
+    /// Faults happen until here, then everything is mended.
+    pub safety_ms: u64,
+}
+
+/// One user's wish, at its time.
+#[derive(Clone, Debug)]
+pub struct Order {
+    pub at_ms: u64,
+    pub spec: JobSpec,
+    /// Asked for so long after the submit was acknowledged.
+    pub cancel_after_ms: Option<u64>,
+    /// Reads the job at another master, as soon as it is acknowledged.
+    pub reads: bool,
+    /// Sends the same request a second time, somewhere else, at once.
+    pub twice: bool,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Who {
+    Leader,
+    /// The n-th of those that do not lead.
+    Other(u8),
+}
+
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub enum Fault {
+    /// `power`: the machine goes, with what was not synced; else only the process.
+    CrashMaster {
+        who: Who,
+        down_ms: u64,
+        power: bool,
+    },
+    /// All masters lose power at once.
+    PowerCut {
+        down_ms: u64,
+    },
+    PauseMaster {
+        who: Who,
+        ms: u64,
+    },
+    /// Cut off from the other masters, and perhaps from workers and users as well.
+    Isolate {
+        who: Who,
+        ms: u64,
+        inbound: bool,
+        outbound: bool,
+        from_all: bool,
+    },
+    /// One link between two masters, one or both ways.
+    CutLink {
+        a: u8,
+        b: u8,
+        both: bool,
+        ms: u64,
+    },
+    CrashWorker {
+        worker: u8,
+        down_ms: u64,
+        power: bool,
+    },
+    PauseWorker {
+        worker: u8,
+        ms: u64,
+    },
+    /// From all masters, or from the leader only.
+    IsolateWorker {
+        worker: u8,
+        ms: u64,
+        inbound: bool,
+        outbound: bool,
+        from_all: bool,
+    },
+    Storm {
+        weather: Weather,
+        ms: u64,
+    },
+    /// A wall clock is wrong from now on, by so much.
+    ClockJump {
+        master: u8,
+        by_ms: i64,
+    },
+    DiskStall {
+        who: Who,
+        ms: u64,
+    },
+    HandOver,
+    /// Assignment sets of an ended session arrive again in the next one.
+    LateSets {
+        worker: u8,
+    },
+    /// The leader dies; whoever voted for the next one loses power right after it; the next one is cut off; the first two
+    /// come back together. A vote that was not on the disk is then given twice.
+    VoteTrap,
+    /// The leader is cut off from everybody, leads again later: what it remembers of leases is old by then.
+    LeaderReturns {
+        away_ms: u64,
+    },
+}
+
+fn resources(cpu_milli: u64) -> Resources {
+    Resources { cpu_milli, ..Resources::default() }
+}
+
+impl Plan {
+    pub fn draw(dice: &mut Dice) -> Plan {
+        let masters = if dice.chance(100) { 5 } else { 3 };
+        let workers = if dice.chance(80) { dice.between(5, 6) } else { dice.between(2, 4) };
+        let safety_ms = dice.between(18_000, 32_000);
+        let orders = (0..dice.between(8, 22)).map(|_| Order::draw(dice, safety_ms)).collect();
+        let mut faults: Vec<(u64, Fault)> = (0..dice.between(3, 9))
+            .map(|_| (dice.between(500, safety_ms - 2_000), Fault::draw(dice, masters, workers as u8)))
+            .collect();
+        faults.sort_by_key(|(at, _)| *at);
+        Plan {
+            masters,
+            workers: (0..workers).map(|_| resources(dice.between(4, 12) * 250)).collect(),
+            sync_ms: (1, dice.between(2, 25)),
+            weather: Weather { delay_ms: (1, dice.between(2, 20)), loss_per_thousand: 0 },
+            snapshot_every_entries: if dice.chance(500) { dice.between(30, 120) } else { 5_000 },
+            orders,
+            faults,
+            safety_ms,
+        }
+    }
+}
+
+impl Order {
+    fn draw(dice: &mut Dice, until_ms: u64) -> Order {
+        let kind = dice.below(10);
+        let (program, runs_ms, code) = match kind {
+            0..=3 => ("run", dice.between(1, 1_500), 0),
+            4..=5 => ("run", dice.between(3_000, 14_000), 0),
+            6 => ("run", dice.between(10, 500), dice.between(1, 3)),
+            7 => ("stubborn", dice.between(500, 8_000), 0),
+            _ => ("run", dice.between(1_000, 6_000), 0),
+        };
+        // Long ones in small numbers: the end has to come.
+        let most = if runs_ms > 1_500 { 2 } else { 12 };
+        let on_disconnect = if dice.chance(500) { OnDisconnect::Stop } else { OnDisconnect::Continue };
+        let spec = JobSpec {
+            image: "simulated".into(),
+            command: vec![program.into(), runs_ms.to_string(), code.to_string()],
+            resources: resources(dice.between(1, 4) * 250),
+            count: if dice.chance(400) { dice.between(2, most) as u32 } else { 1 },
+            max_attempts: dice.between(1, 3) as u32,
+            priority: dice.below(3) as i32 - 1,
+            timeout_ms: if dice.chance(100) { dice.between(300, 4_000) } else { 0 },
+            on_disconnect: on_disconnect as i32,
+            ..JobSpec::default()
+        };
+        Order {
+            at_ms: dice.between(0, until_ms - 1_000),
+            spec,
+            cancel_after_ms: dice.chance(200).then(|| dice.between(0, 5_000)),
+            reads: dice.chance(400),
+            twice: dice.chance(150),
+        }
+    }
+}
+
+impl Fault {
+    fn draw(dice: &mut Dice, masters: u8, workers: u8) -> Fault {
+        let who = if dice.chance(600) { Who::Leader } else { Who::Other(dice.below(u64::from(masters) - 1) as u8) };
+        let worker = dice.below(u64::from(workers)) as u8;
+        let master = dice.below(u64::from(masters)) as u8;
+        let (inbound, outbound) = match dice.below(4) {
+            0 => (true, false),
+            1 => (false, true),
+            _ => (true, true),
+        };
+        let from_all = dice.chance(400);
+        match dice.below(18) {
+            0 | 1 => Fault::CrashMaster { who, down_ms: dice.between(50, 5_000), power: dice.chance(700) },
+            2 => Fault::PowerCut { down_ms: dice.between(100, 1_500) },
+            3 => Fault::PauseMaster { who, ms: dice.between(300, 16_000) },
+            4 | 5 => Fault::Isolate { who, ms: dice.between(500, 16_000), inbound, outbound, from_all },
+            6 => {
+                let b = (master + 1 + dice.below(u64::from(masters) - 1) as u8) % masters;
+                Fault::CutLink { a: master, b, both: dice.chance(500), ms: dice.between(500, 10_000) }
+            }
+            7 | 8 => Fault::CrashWorker { worker, down_ms: dice.between(50, 18_000), power: dice.chance(500) },
+            9 => Fault::PauseWorker { worker, ms: dice.between(500, 20_000) },
+            10 | 11 => {
+                Fault::IsolateWorker { worker, ms: dice.between(1_000, 20_000), inbound, outbound, from_all: !from_all }
+            }
+            12 => {
+                let slowest = dice.between(20, 120);
+                let loss_per_thousand = dice.below(150);
+                let weather = Weather { delay_ms: (1, slowest), loss_per_thousand };
+                Fault::Storm { weather, ms: dice.between(1_000, 8_000) }
+            }
+            13 => Fault::ClockJump { master, by_ms: dice.between(0, 1_200_000) as i64 - 600_000 },
+            14 => Fault::DiskStall { who, ms: dice.between(200, 4_000) },
+            15 => match dice.below(3) {
+                0 => Fault::HandOver,
+                1 => Fault::LateSets { worker },
+                _ => Fault::LeaderReturns { away_ms: dice.between(2_000, 14_000) },
+            },
+            16 => Fault::VoteTrap,
+            _ => Fault::LateSets { worker },
+        }
+    }
+}

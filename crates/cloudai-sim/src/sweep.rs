@@ -1,0 +1,87 @@
+//! Many seeds, one process each. Comes in: a range and how many at a time. Goes out: a line per violation, and a sum. Seeds share
+//! nothing, so their order does not matter.
+
+use std::process::{Command, ExitCode, Output};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::time::Instant;
+
+#[derive(clap::Args)]
+pub struct Sweep {
+    #[arg(long, default_value_t = 1)]
+    from: u64,
+    #[arg(long, default_value_t = 200)]
+    count: u64,
+    /// Processes at a time; default: one per core.
+    #[arg(long)]
+    jobs: Option<usize>,
+    /// Stop at the first violation.
+    #[arg(long)]
+    first: bool,
+}
+
+/// What a seed said, when it did not hold.
+pub struct Failure {
+    pub seed: u64,
+    pub said: String,
+}
+
+impl Sweep {
+    pub fn carry_out(self) -> ExitCode {
+        let began = Instant::now();
+        let program = match std::env::current_exe() {
+            Ok(program) => program,
+            Err(error) => {
+                eprintln!("error: this program cannot be found: {error}");
+                return ExitCode::FAILURE;
+            }
+        };
+        let (done, failures) = sweep(&program, self.from, self.count, self.jobs.unwrap_or_else(cores), self.first);
+        for f in &failures {
+            println!("{}", f.said);
+        }
+        let seconds = began.elapsed().as_secs_f64();
+        println!("{done} seeds from {}: {} violated, {seconds:.1} s", self.from, failures.len());
+        if failures.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    }
+}
+
+pub fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
+}
+
+/// How many seeds were run, and those that did not hold, by seed.
+pub fn sweep(program: &std::path::Path, from: u64, count: u64, jobs: usize, first: bool) -> (u64, Vec<Failure>) {
+    let (next, done, stop) = (AtomicU64::new(from), AtomicU64::new(0), AtomicBool::new(false));
+    let failures = Mutex::new(vec![]);
+    std::thread::scope(|scope| {
+        for _ in 0..jobs.max(1) {
+            scope.spawn(|| {
+                while !stop.load(Relaxed) {
+                    let seed = next.fetch_add(1, Relaxed);
+                    if seed >= from + count {
+                        return;
+                    }
+                    let said = match Command::new(program).args(["run", "--seed", &seed.to_string()]).output() {
+                        Ok(output) if output.status.success() => None,
+                        Ok(output) => Some(text(&output)),
+                        Err(error) => Some(format!("seed {seed}: cannot be run: {error}")),
+                    };
+                    done.fetch_add(1, Relaxed);
+                    if let Some(said) = said {
+                        stop.fetch_or(first, Relaxed);
+                        failures.lock().expect("no thread panics").push(Failure { seed, said });
+                    }
+                }
+            });
+        }
+    });
+    let mut failures = failures.into_inner().expect("no thread panics");
+    failures.sort_by_key(|f| f.seed);
+    (done.into_inner(), failures)
+}
+
+fn text(output: &Output) -> String {
+    let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    if output.status.code() == Some(1) { out.into_owned() } else { format!("{out}{err}{}", output.status) }
+}
