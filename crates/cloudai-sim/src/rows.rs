@@ -6,7 +6,7 @@ use std::collections::VecDeque;
 use std::io::{self, Read, Write as _};
 use std::ops::Bound;
 use std::path::Path;
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use bytes::Bytes;
 use cloudai_core::memory::MemRows;
@@ -44,7 +44,7 @@ struct Store {
 
 /// Cheap to clone; survives its host.
 #[derive(Clone)]
-pub struct SimRows(Arc<Mutex<Store>>);
+pub struct SimRows(Arc<RwLock<Store>>);
 
 /// In how many of 1,000 commits the memtable is flushed.
 const FLUSH_PER_THOUSAND: u64 = 20;
@@ -61,11 +61,16 @@ impl SimRows {
             commits,
             master,
         };
-        SimRows(Arc::new(Mutex::new(store)))
+        SimRows(Arc::new(RwLock::new(store)))
     }
 
-    fn lock(&self) -> MutexGuard<'_, Store> {
-        self.0.lock().expect("the rows do not panic")
+    /// Again by whoever has it already: a scan reads other rows on its way.
+    fn read(&self) -> RwLockReadGuard<'_, Store> {
+        self.0.read().expect("the rows do not panic")
+    }
+
+    fn lock(&self) -> RwLockWriteGuard<'_, Store> {
+        self.0.write().expect("the rows do not panic")
     }
 
     /// The machine went down. `keeps_all`: only its process did.
@@ -82,7 +87,7 @@ impl SimRows {
 
     /// All rows, as they are in memory.
     pub fn rows(&self) -> MemRows {
-        self.lock().memory.rows.clone()
+        self.read().memory.rows.clone()
     }
 }
 
@@ -103,7 +108,7 @@ impl Store {
 
 impl StateStore for SimRows {
     fn get(&self, family: Family, key: &[u8]) -> io::Result<Option<Vec<u8>>> {
-        Ok(self.lock().memory.rows.rows.get(&(family, key.to_vec())).cloned())
+        Ok(self.read().memory.rows.rows.get(&(family, key.to_vec())).cloned())
     }
 
     fn scan(
@@ -114,7 +119,7 @@ impl StateStore for SimRows {
         reverse: bool,
         each: &mut dyn FnMut(&[u8], &[u8]) -> bool,
     ) -> io::Result<()> {
-        let store = self.lock();
+        let store = self.read();
         let end = match to {
             Some(to) => Bound::Excluded((family, to.to_vec())),
             None => Bound::Unbounded,
@@ -149,7 +154,7 @@ impl StateStore for SimRows {
     }
 
     fn mark(&self) -> io::Result<Option<Bytes>> {
-        Ok(self.lock().memory.mark.clone())
+        Ok(self.read().memory.mark.clone())
     }
 
     /// As with RocksDB, a checkpoint flushes: the log may be purged up to it.

@@ -314,7 +314,9 @@ impl Shell {
             return;
         };
         let is_full = matches!(input, Input::FullSet { .. });
-        self.sets.push(input.clone());
+        if is_full || matches!(input, Input::Delta { .. }) {
+            self.sets.push(input.clone());
+        }
         self.handle(input);
         if is_full && std::mem::take(&mut *self.m.late_sets.lock().expect("no panic under it")) {
             for late in std::mem::take(&mut self.last_sets) {
