@@ -31,7 +31,7 @@ pub async fn run<S: StateStore>(node: &Node<S>, leading: &CancellationToken) {
             _ = look.tick() => {}
         }
         let first_due = node.shared.read().hot.delayed.first().map(|d| d.0);
-        if first_due.is_some_and(|due| due <= node.now_ms()) {
+        if first_due.is_some_and(|due| due <= node.log_clock.now_ms()) {
             let _ = node.proposer.propose(Command::new("leader", Kind::AdvanceClock(AdvanceClock {}))).await;
         }
         let is_time = tick.is_multiple_of(EXPIRE_EVERY_TICKS);
@@ -72,7 +72,7 @@ async fn raise_version<S: StateStore>(node: &Node<S>) {
 
 /// The next part of the request ids, round and round; returns those that are past their retention.
 fn old_requests<S: StateStore>(node: &Node<S>, cursor: &mut Vec<u8>) -> std::io::Result<Vec<Vec<u8>>> {
-    let now_ms = node.now_ms();
+    let now_ms = node.log_clock.now_ms();
     let mut old = vec![];
     let mut seen = 0;
     let from = std::mem::take(cursor);

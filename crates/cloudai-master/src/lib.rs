@@ -15,6 +15,7 @@ mod housekeeping;
 pub mod hub;
 pub mod leadership;
 pub mod liveness;
+mod log_clock;
 pub mod machine;
 mod masters;
 pub mod node;

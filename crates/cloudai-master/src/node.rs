@@ -19,6 +19,7 @@ use crate::config::MasterConfig;
 use crate::dispatch::logs::LogStreams;
 use crate::hub::Hub;
 use crate::liveness::Liveness;
+use crate::log_clock::LogClock;
 use crate::machine::{Machine, Shared};
 use crate::masters::AskMaster;
 use crate::node_file::NodeFile;
@@ -76,6 +77,8 @@ pub struct Node<S: StateStore> {
     /// When a leader's frame last came, in milliseconds since the epoch; 0: never.
     pub heard_leader_ms: AtomicU64,
     pub surroundings: Surroundings,
+    /// What a leader stamps on commands.
+    pub log_clock: Arc<LogClock>,
 }
 
 const UNPOISONED: &str = "nothing panics under this lock";
@@ -85,8 +88,9 @@ impl<S: StateStore> Node<S> {
     pub fn new(parts: Parts<S>) -> Self {
         let Parts { config, own, me, node_file, shared, hub, raft, metrics, .. } = parts;
         let Parts { masters, directory, revoked, identity_dir, surroundings, .. } = parts;
-        let clock = surroundings.now_ms.clone();
-        let proposer = Proposer::start(raft.clone(), move || clock(), metrics.clone());
+        let log_clock = Arc::new(LogClock::new(surroundings.now_ms.clone()));
+        let clock = log_clock.clone();
+        let proposer = Proposer::start(raft.clone(), move || clock.now_ms(), metrics.clone());
         Node {
             config,
             own,
@@ -108,6 +112,7 @@ impl<S: StateStore> Node<S> {
             members_lock: tokio::sync::Mutex::new(()),
             heard_leader_ms: AtomicU64::new(0),
             surroundings,
+            log_clock,
         }
     }
 
@@ -125,7 +130,7 @@ impl<S: StateStore> Node<S> {
         self.raft.leadership().borrow().leader.clone().filter(|l| !l.node.grpc_addr.is_empty())
     }
 
-    /// This machine's wall clock, milliseconds since the epoch. Only a leader's stamp of it enters the state.
+    /// This machine's wall clock, milliseconds since the epoch. What enters the state is `log_clock`'s.
     pub fn now_ms(&self) -> u64 {
         (self.surroundings.now_ms)()
     }

@@ -54,12 +54,9 @@ impl Mutants {
 
     fn try_one(&self, tree: &Path, copy: &Path, patch: &Path) -> Result<bool, String> {
         let name = patch.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-        // rsync keeps times, so that only what the patch (and the one before) touched is compiled again.
-        let mut rsync = Command::new("rsync");
-        rsync.args(["-a", "--checksum", "--delete", "--exclude=target"]);
-        rsync.args(COPIED.iter().map(|part| tree.join(part))).arg(copy);
-        std::fs::create_dir_all(copy).map_err(|e| e.to_string())?;
-        done(&mut rsync, "copy the tree")?;
+        for part in COPIED {
+            mirror(&tree.join(part), &copy.join(part)).map_err(|e| format!("cannot copy {part}: {e}"))?;
+        }
         let file = std::fs::File::open(patch).map_err(|e| format!("{}: {e}", patch.display()))?;
         done(Command::new("patch").args(["-p1", "-s"]).current_dir(copy).stdin(file), &format!("apply {name}"))?;
         // The whole workspace's features, as everywhere else, so that no dependency is compiled twice.
@@ -81,6 +78,31 @@ impl Mutants {
         println!("{name}: caught after {seeds} seeds ({seconds:.1} s): {verdict}");
         Ok(true)
     }
+}
+
+/// Makes `to` what `from` is. Equal files are left alone, so that only what the patch (and the one before) touched is compiled
+/// again.
+fn mirror(from: &Path, to: &Path) -> std::io::Result<()> {
+    if !from.is_dir() {
+        let content = std::fs::read(from)?;
+        if std::fs::read(to).is_ok_and(|old| old == content) {
+            return Ok(());
+        }
+        return std::fs::write(to, content);
+    }
+    std::fs::create_dir_all(to)?;
+    for item in std::fs::read_dir(to)? {
+        let path = item?.path();
+        let is_extra = path.file_name().is_some_and(|name| !from.join(name).exists());
+        if is_extra {
+            std::fs::remove_dir_all(&path).or_else(|_| std::fs::remove_file(&path))?;
+        }
+    }
+    for item in std::fs::read_dir(from)? {
+        let item = item?;
+        mirror(&item.path(), &to.join(item.file_name()))?;
+    }
+    Ok(())
 }
 
 fn done(command: &mut Command, what: &str) -> Result<(), String> {

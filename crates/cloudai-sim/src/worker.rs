@@ -64,6 +64,8 @@ struct Hands {
     leave: bool,
     unanswered: VecDeque<(u64, Instant)>,
     reports_in_message: usize,
+    /// Where the event log hears of it.
+    say: Box<dyn Fn(std::fmt::Arguments) + Send>,
 }
 
 impl Hands {
@@ -96,6 +98,9 @@ impl Deps for Hands {
     fn send_reports(&mut self, sequence: u64, reports: Vec<Report>) {
         self.reports_in_message = self.reports_in_message.max(reports.len());
         self.unanswered.push_back((sequence, Instant::now()));
+        for r in &reports {
+            (self.say)(format_args!("reports #{sequence} {} {:?}", r.attempt, r.phase));
+        }
         self.send(wire::reports(sequence, reports));
     }
     fn acknowledge_set(&mut self, fence: Fence) {
@@ -153,6 +158,10 @@ pub async fn run(m: Machinery, place: Place, born_ms: u64, mut dice: Dice) {
         leave: false,
         unanswered: VecDeque::new(),
         reports_in_message: 0,
+        say: {
+            let (events, clock, name) = (m.events.clone(), clock.clone(), m.name.clone());
+            Box::new(move |what| events.add(clock.mono_ms(), &name, what))
+        },
     };
     let agent = Agent::new(Settings { capacity: m.capacity, volatile: false });
     let (last_sets, sets) = (vec![], vec![]);
@@ -303,6 +312,7 @@ impl Shell {
             }
             Kind::Delta(delta) => live.specs.delta(delta),
             Kind::ReportAck(ack) => {
+                self.say(format_args!("reports #{} are acknowledged", ack.sequence));
                 self.hands.unanswered.retain(|(sequence, _)| *sequence != ack.sequence);
                 Some(Input::ReportsAcked { sequence: ack.sequence })
             }

@@ -20,7 +20,7 @@ impl Invariant for Digest {
     }
 
     fn on_commit(&mut self, commit: &Commit, _: bool, _: &View) -> Verdict {
-        let Some(write) = commit.writes.iter().find(|w| w.family == Family::Cluster) else { return Ok(()) };
+        let Some(write) = commit.writes.iter().rfind(|w| w.family == Family::Cluster) else { return Ok(()) };
         let value = write.value.as_deref().unwrap_or_default();
         let row = ClusterRow::decode(value).map_err(|e| format!("the cluster's row does not decode: {e}"))?;
         let (digest, first) = *self.at.entry(commit.index).or_insert((row.digest, commit.master));
