@@ -160,7 +160,7 @@ pub async fn run(m: Machinery, place: Place, born_ms: u64, mut dice: Dice) {
         reports_in_message: 0,
         say: {
             let (events, clock, name) = (m.events.clone(), clock.clone(), m.name.clone());
-            Box::new(move |what| events.add(clock.mono_ms(), &name, what))
+            Box::new(move |what: std::fmt::Arguments| events.add(clock.mono_ms(), &name, what))
         },
     };
     let agent = Agent::new(Settings { capacity: m.capacity, volatile: false });
