@@ -24,6 +24,9 @@ need 'have ccache' ccache
 need 'have docker && { have dockerd || engine_answers; }' docker.io
 need 'have iptables' iptables              # dockerd makes its bridge with it
 need 'have nft' nftables                   # the drills' partitions and losses
+need 'have strace' strace                  # ... an fsync that is slow
+need 'have fiu-ctrl' fiu-utils libfiu0     # ... an fsync that fails
+need 'compgen -G "/usr/lib/*/faketime/libfaketimeMT.so.1"' libfaketime # ... a wall clock that is wrong
 
 if [ ${#missing[@]} -eq 0 ]; then
     exit 0

@@ -22,6 +22,8 @@ pub struct Options {
     pub raft_lines: Vec<String>,
     /// Environment of every master, such as failpoints.
     pub master_env: Vec<(String, String)>,
+    /// The program that the masters begin as; None: the one under test.
+    pub masters_begin_as: Option<std::path::PathBuf>,
     /// Words before a master's command line, such as `strace -f …`; by master's name.
     pub wrapped: Vec<(String, Vec<String>)>,
 }
@@ -38,6 +40,7 @@ impl Options {
             snapshot_every_entries: 500,
             raft_lines: vec![],
             master_env: vec![],
+            masters_begin_as: None,
             wrapped: vec![],
         }
     }

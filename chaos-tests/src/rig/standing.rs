@@ -95,6 +95,7 @@ impl Rig {
             disk.sync()?;
             rig.add(name, Kind::Master, config, Some(disk));
             rig.machine(name)?.env = options.master_env.clone();
+            rig.machine(name)?.binary = options.masters_begin_as.clone();
             rig.machine(name)?.wrapped =
                 options.wrapped.iter().find(|(n, _)| n == name).map(|(_, words)| words.clone()).unwrap_or_default();
             rig.start(name)?;
@@ -238,6 +239,12 @@ impl Rig {
     pub fn client_of(&self, master: &str, retry_for: Duration) -> anyhow::Result<Client> {
         let machine = self.machines.get(master).with_context(|| format!("the rig has no machine '{master}'"))?;
         Client::with_tls(self.tls.clone(), &[machine.grpc()], retry_for).context("there is no client")
+    }
+
+    /// The admin's files were replaced: new clients and new connections use them from now on.
+    pub fn reload_identity(&self) -> anyhow::Result<()> {
+        self.tls.reload().context("the admin's new identity cannot be read")?;
+        Ok(())
     }
 
     /// Runs a future of the client to its end, on the rig's runtime.

@@ -9,11 +9,11 @@ use std::time::Duration;
 use anyhow::{Context as _, ensure};
 use cloudai_proto::v1::TransferLeaderRequest;
 
-use super::{Drill, Size, standard_options};
+use super::{Drill, Size};
 use crate::history::{Event, History};
 use crate::rig::load::PROBE;
 use crate::rig::report::percentile;
-use crate::rig::{LoadPlan, Report, Rig, clock};
+use crate::rig::{LoadPlan, Options, Report, Rig, clock};
 use crate::transcript::say;
 
 const AGAIN: Duration = Duration::from_secs(30);
@@ -31,7 +31,7 @@ pub const DRILL: Drill = Drill {
     injects: "planned hand-overs; SIGTERM and a new start of each master in turn; with CLOUDAI_OLD_BIN from the former program to the present one",
     must_hold: "planned hand-over: write gap ≤ 50 ms and no failed call; each restart: gap ≤ 1 s and no error for clients that retry",
     needs: &[],
-    options: standard_options,
+    options,
     load,
     run,
 };
@@ -41,29 +41,19 @@ fn load(seed: u64) -> Option<LoadPlan> {
 }
 
 fn run(rig: &mut Rig, report: &mut Report, size: Size, _: u64) -> anyhow::Result<()> {
-    if let Some(old) = old_program()? {
-        begin_as(rig, report, &old)?;
+    if let Some(old) = rig.options.masters_begin_as.clone() {
+        ensure!(old.is_file(), "{OLD} names {}, which is no file", old.display());
+        report.measured("masters begin as", old.display());
     }
     hand_overs(rig, report, size)?;
     rolling(rig, report, size)
 }
 
-fn old_program() -> anyhow::Result<Option<PathBuf>> {
-    let Some(named) = std::env::var_os("CLOUDAI_OLD_BIN").map(PathBuf::from) else { return Ok(None) };
-    ensure!(named.is_file(), "CLOUDAI_OLD_BIN names {}, which is no file", named.display());
-    Ok(Some(named))
-}
+/// Names a former program.
+const OLD: &str = "CLOUDAI_OLD_BIN";
 
-/// The masters' data was made by the present program a moment ago and holds nothing yet: all of them go back to the former one, under load.
-fn begin_as(rig: &mut Rig, report: &mut Report, old: &std::path::Path) -> anyhow::Result<()> {
-    for master in rig.masters() {
-        rig.machine(&master)?.binary = Some(old.to_owned());
-        rig.wait_caught_up(AGAIN)?;
-        rig.restart(&master, RESTART).with_context(|| format!("{master} does not run as {}", old.display()))?;
-    }
-    rig.wait_caught_up(AGAIN)?;
-    report.measured("begins as", old.display());
-    Ok(())
+fn options(_: Size) -> Options {
+    Options { masters_begin_as: std::env::var_os(OLD).map(PathBuf::from), ..Options::noop() }
 }
 
 fn hand_overs(rig: &mut Rig, report: &mut Report, size: Size) -> anyhow::Result<()> {

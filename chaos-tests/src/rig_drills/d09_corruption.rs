@@ -104,6 +104,8 @@ fn run(rig: &mut Rig, report: &mut Report, size: Size, seed: u64) -> anyhow::Res
         let file = spoil(&mount, target, *damage)?;
         rig.timeline.prove(band, format!("{} changed", file.display()));
         let outcome = start_and_look(rig, &victim).with_context(|| name.clone())?;
+        // Nobody else may suffer from it.
+        let outcome = others_ended(rig, &victim)?.unwrap_or(outcome);
         rig.timeline.end(band);
         say(format!("     {name}: {outcome:?}"));
         outcomes.push((name, outcome));
@@ -202,6 +204,18 @@ fn start_and_look(rig: &mut Rig, victim: &str) -> anyhow::Result<Outcome> {
     Ok(outcome)
 }
 
+/// A damaged master that takes another one down with it.
+fn others_ended(rig: &mut Rig, victim: &str) -> anyhow::Result<Option<Outcome>> {
+    let mut found = None;
+    for master in rig.masters().into_iter().filter(|m| m != victim) {
+        if let Some(code) = rig.machine(&master)?.ended()? {
+            found = Some(Outcome::Wrong(format!("{master} ended with {code}, and its disk is fine")));
+            rig.start(&master)?;
+        }
+    }
+    Ok(found)
+}
+
 fn refusal(rig: &mut Rig, victim: &str, before: usize, code: i32) -> anyhow::Result<Outcome> {
     let said = rig.machine(victim)?.said();
     let new = said.get(before..).unwrap_or_default();
@@ -226,6 +240,7 @@ fn compare(rig: &Rig, victim: &str) -> anyhow::Result<Outcome> {
     let mut seen: BTreeMap<u64, BTreeMap<String, u64>> = BTreeMap::new();
     let began = Instant::now();
     let equal = loop {
+        std::thread::sleep(Duration::from_millis(3));
         for (name, view) in rig.views() {
             let index = view.read.map_or(0, |r| r.index);
             seen.entry(index).or_default().insert(name, view.digest);

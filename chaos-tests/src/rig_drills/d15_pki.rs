@@ -12,10 +12,10 @@ use cloudai_proto::v1::{TransferLeaderRequest, WorkerState};
 use cloudai_types::{JobId, Millis, OnDisconnect, Timestamp, limits};
 
 use super::d04_rolling_upgrade::failures;
-use super::{Drill, Size, standard_load, standard_options, work};
+use super::{Drill, Size, standard_options, work};
 use crate::rig::outcome::valid;
 use crate::rig::preflight::{FAKETIME, Need};
-use crate::rig::{Report, Rig, clock, net};
+use crate::rig::{LoadPlan, Report, Rig, clock, net};
 use crate::tls_probe::{Answer, probe};
 use crate::transcript::say;
 use crate::wait;
@@ -37,11 +37,18 @@ pub const DRILL: Drill = Drill {
     must_hold: "0 failed calls by a renewal; expired ones refused on every port; leases as without the skew: no worker lost, a dead one noticed ≤ 15 s",
     needs: &[Need::FakeTime],
     options: standard_options,
-    load: standard_load,
+    // Begins once the admin's certificate is one that a clock behind accepts.
+    load: |_| None,
     run,
 };
 
 fn run(rig: &mut Rig, report: &mut Report, size: Size, seed: u64) -> anyhow::Result<()> {
+    let issued = Timestamp(now()?.0 - ISSUED_BEFORE.0);
+    IdentityFiles::new(rig.ours.dir.join("admin"))
+        .enroll(&authority(rig)?, Role::Admin, "admin", &[], limits::LEAF_VALIDITY, issued)
+        .context("no new certificate for the admin")?;
+    rig.reload_identity()?;
+    rig.begin_load(&LoadPlan::standard(seed))?;
     rig.wait_caught_up(AGAIN)?;
     rig.load()?.gate(size)?;
     renewed(rig, report)?;

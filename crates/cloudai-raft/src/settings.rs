@@ -67,6 +67,9 @@ impl Settings {
             purge_batch_size: 1_000.min(self.keep_entries),
             enable_pre_vote: Some(true),
             enable_leader_restore: Some(false),
+            // A follower whose disk lost what it had acknowledged is sent it again. The alternative is a panic of this leader, which may be
+            // the last one to hold those entries.
+            allow_log_reversion: Some(true),
             quorum_loss_probe_interval: Some(3 * ms(self.election_max)),
             backoff: "50ms".into(),
             ..openraft::Config::default()
