@@ -3,7 +3,8 @@
 //! beside the master's own. Knows methods by their path and never decodes a message.
 //!
 //! A call that finds no leader waits for one, up to [`limits::LEADER_WAIT`]: an election or a planned hand-over is no error. Unary
-//! calls that meet a leader on its way out are tried again at its successor; they were surely not written.
+//! calls that meet a leader on its way out are tried again at its successor; they were surely not written. Those that a leader keeps after
+//! it was replaced are told that their outcome is unknown.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -11,7 +12,8 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use cloudai_net::{Identity, PeerInfo, Role, Serial};
-use cloudai_raft::Peer;
+use cloudai_proto::v1::{ErrorInfo, ErrorKind};
+use cloudai_raft::{Leadership, NodeId, Peer};
 use cloudai_types::limits;
 use http::{HeaderValue, Request, Response};
 use http_body_util::{BodyExt, Full, Limited};
@@ -113,7 +115,7 @@ where
                 Place::Here => inner.call(request).await,
                 Place::LeaderStream => match leader_channel(&node, &masters).await {
                     Ok(None) => inner.call(request).await,
-                    Ok(Some(channel)) => Ok(send(channel, request).await),
+                    Ok(Some((_, channel))) => Ok(send(channel, request).await),
                     Err(status) => Ok(status.into_http()),
                 },
                 Place::Leader => Ok(unary(&node, &masters, &mut inner, request).await?),
@@ -168,10 +170,27 @@ pub async fn find_leader<S: StateStore>(node: &Node<S>) -> Result<Option<Peer>, 
 async fn leader_channel<S: StateStore>(
     node: &Node<S>,
     masters: &GrpcMasters,
-) -> Result<Option<tonic::transport::Channel>, Status> {
+) -> Result<Option<(NodeId, tonic::transport::Channel)>, Status> {
     let leader = find_leader(node).await?;
-    let channel = leader.map(|l| masters.channel_to(&l.node.grpc_addr));
+    let channel = leader.map(|l| masters.channel_to(&l.node.grpc_addr).map(|channel| (l.id, channel)));
     channel.transpose().map_err(|e| Status::internal(e.to_string()))
+}
+
+/// Returns when `leader` has not led for a moment, as far as this master knows. One that hands over in order still answers what it has
+/// begun; one that hangs or is cut off would keep its callers waiting until their connection breaks.
+async fn left_by<S: StateStore>(node: &Node<S>, leader: NodeId) {
+    let mut leadership = node.raft.leadership();
+    loop {
+        let leads = |l: &Leadership| l.leader.as_ref().is_some_and(|l| l.id == leader);
+        // Closed: this master stops, and its calls end with it.
+        if leadership.wait_for(|l| !leads(l)).await.is_err() {
+            return std::future::pending().await;
+        }
+        tokio::time::sleep(limits::DEPOSED_LEADER_WAIT.as_duration()).await;
+        if !leads(&leadership.borrow()) {
+            return;
+        }
+    }
 }
 
 async fn unary<S, I>(
@@ -203,7 +222,10 @@ where
                 std::future::poll_fn(|cx| inner.poll_ready(cx)).await?;
                 inner.call(again).await?
             }
-            Ok(Some(channel)) => send(channel, again).await,
+            Ok(Some((leader, channel))) => tokio::select! {
+                response = send(channel, again) => response,
+                () = left_by(node, leader) => return Ok(deposed().into_http()),
+            },
             Err(status) => return Ok(status.into_http()),
         };
         if !response.headers().contains_key(NOT_LEADER) || tokio::time::Instant::now() > deadline {
@@ -211,6 +233,13 @@ where
         }
         tokio::time::sleep(std::time::Duration::from_millis(5)).await;
     }
+}
+
+fn deposed() -> Status {
+    ErrorInfo::new(ErrorKind::OutcomeUnknown, "the outcome is unknown")
+        .why("the leader that this was passed on to does not lead any more, and has not answered")
+        .next("retry with the same request id: it is then done once")
+        .into_status()
 }
 
 /// Passes the request on as it is, with the caller's identity beside this master's own certificate.

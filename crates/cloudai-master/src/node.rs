@@ -141,7 +141,12 @@ impl<S: StateStore> Node<S> {
     }
 
     pub fn heard_from_leader_ms_ago(&self) -> u64 {
-        if self.leading().is_some() { 0 } else { self.now_ms().saturating_sub(self.heard_leader_ms.load(Relaxed)) }
+        if self.leading().is_some() {
+            // One that its majority has left still believes that it leads.
+            self.raft.last_quorum_ack_age().map_or(0, |age| age.as_millis() as u64)
+        } else {
+            self.now_ms().saturating_sub(self.heard_leader_ms.load(Relaxed))
+        }
     }
 
     /// A leader that a majority has not confirmed lately acts on nothing that another leader might act on.

@@ -211,6 +211,8 @@ pub const SCHEDULE_RETRY: Millis = Millis(20);
 /// A call that finds no leader waits this long for one before it is refused: an election or a hand-over is no error. Less than two
 /// seconds, so that a caller without a quorum hears of it soon; clients go on asking by themselves.
 pub const LEADER_WAIT: Millis = Millis(1_800);
+/// A call that was passed on to a leader is given up so long after that one stopped leading.
+pub const DEPOSED_LEADER_WAIT: Millis = Millis(500);
 
 // ---- Explanations -----------------------------------------------------------------------------------------------------
 
