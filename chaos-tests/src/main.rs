@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use chaos_tests::drills::{self, Size};
+use chaos_tests::rig::delay_proxy::{self, DelayArguments};
 use chaos_tests::rig::generator::{self, LoadArguments};
 use chaos_tests::rig_drills::suite::{self, RunArguments};
 use clap::{Parser, Subcommand};
@@ -23,6 +24,9 @@ enum Verb {
     /// The load of a rig, started by it
     #[command(hide = true)]
     Load(LoadArguments),
+    /// A late connection of a rig, started by it
+    #[command(hide = true)]
+    Delay(DelayArguments),
     /// Runs a drill: its number in the issue (2 to 8), bad-input, or all
     MustShow {
         which: String,
@@ -54,6 +58,7 @@ fn main() -> ExitCode {
             }
         },
         Verb::Load(arguments) => said(generator::run(&arguments)),
+        Verb::Delay(arguments) => said(delay_proxy::run(&arguments)),
         Verb::MustShow { which, small } => {
             let size = if small { Size::Small } else { Size::Full };
             let chosen: Vec<_> = drills::ALL.iter().filter(|(n, ..)| which == "all" || which == *n).collect();

@@ -6,6 +6,7 @@
 //! at Ctrl-C, and by the next run if this process was killed.
 
 pub mod clock;
+pub mod delay_proxy;
 pub mod faults;
 pub mod generator;
 pub mod kernel;

@@ -1,6 +1,7 @@
 //! The faults, one verb per file. Each records a band in the timeline, proves itself when it is lifted at the latest, and ends the run as
 //! [`super::Invalid`] when it cannot: a fault that did not happen shows nothing.
 
+pub mod delay;
 pub mod fill_disk;
 pub mod freeze_disk;
 pub mod kill;

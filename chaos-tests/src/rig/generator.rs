@@ -11,6 +11,7 @@ mod recorder;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -143,7 +144,7 @@ fn spec(arguments: &LoadArguments) -> JobSpec {
     }
 }
 
-async fn until_stdin_closes() {
+pub(super) async fn until_stdin_closes() {
     let mut stdin = tokio::io::stdin();
     let mut bytes = [0u8; 64];
     while stdin.read(&mut bytes).await.is_ok_and(|n| n > 0) {}
@@ -163,6 +164,7 @@ impl OpenLoop {
     async fn run(mut self, mut stopped: tokio::sync::watch::Receiver<bool>) {
         let open = Arc::new(Semaphore::new(OPEN_MAX));
         let recent: Arc<std::sync::Mutex<Vec<u64>>> = Arc::default();
+        let writes_open = Arc::new(AtomicUsize::new(0));
         let rate = (self.submits + self.reads).max(0.1);
         // Clients do not tick together.
         let first = Instant::now() + Duration::from_secs_f64(self.random.random::<f64>() / rate);
@@ -171,14 +173,22 @@ impl OpenLoop {
         due.set_missed_tick_behavior(MissedTickBehavior::Skip);
         loop {
             tokio::select! { _ = due.tick() => {}, _ = stopped.changed() => break }
-            let call = self.next(&recent);
+            let mut call = self.next(&recent);
+            // A write whose outcome is unknown may count at any later time: with many of them no history says anything.
+            if let Call::Write { key, .. } = &call
+                && writes_open.load(Ordering::Relaxed) > 0
+            {
+                call = Call::Read { key: key.clone() };
+            }
+            let writing = matches!(call, Call::Write { .. });
             let Ok(permit) = open.clone().try_acquire_owned() else {
                 self.recorder.leave_out();
                 continue;
             };
             let (door, recorder, spec, recent) =
                 (self.door.clone(), self.recorder.clone(), self.spec.clone(), recent.clone());
-            let number = self.number;
+            let (number, writes_open) = (self.number, writes_open.clone());
+            writes_open.fetch_add(usize::from(writing), Ordering::Relaxed);
             tokio::spawn(async move {
                 if let Some(job) = ask::perform(&door, &recorder, number, call, spec, OPERATION).await {
                     let mut recent = recent.lock().expect("nothing panics while it is held");
@@ -187,6 +197,7 @@ impl OpenLoop {
                     }
                     recent.push(job);
                 }
+                writes_open.fetch_sub(usize::from(writing), Ordering::Relaxed);
                 drop(permit);
             });
         }

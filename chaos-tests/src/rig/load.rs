@@ -63,7 +63,7 @@ impl Load {
         }
         let path = rig.ours.dir.join(format!("history-{}.jsonl", clock::now_ns()));
         File::create(&path).with_context(|| format!("cannot make {}", path.display()))?;
-        let own = generator()?;
+        let own = driver()?;
         let mut command = net::inside(&rig.ours, CLIENT, &own.display().to_string());
         command.arg("load").arg("--out").arg(&path).arg("--identity").arg(rig.ours.dir.join("admin"));
         for name in rig.masters() {
@@ -177,7 +177,7 @@ impl Drop for Load {
 }
 
 /// This binary, or the one beside this test.
-fn generator() -> anyhow::Result<PathBuf> {
+pub(super) fn driver() -> anyhow::Result<PathBuf> {
     let own = std::env::current_exe().context("this process does not know its own path")?;
     if own.file_name().is_some_and(|n| n == "chaos-tests") {
         return Ok(own);

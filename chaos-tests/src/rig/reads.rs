@@ -54,7 +54,9 @@ impl Rig {
     pub fn status(&self, limit: Duration) -> anyhow::Result<ClusterStatusReply> {
         let client = self.client(limit)?;
         let request = ClusterStatusRequest { consistency: Consistency::Linearizable as i32 };
-        self.wait(client.cluster_status(request)).context("the cluster gives no status")
+        let reply = self.wait(client.cluster_status(request)).context("the cluster gives no status")?;
+        ensure!(reply.read.as_ref().is_some_and(|r| !r.stale), "the cluster has no quorum");
+        Ok(reply)
     }
 
     /// Until somebody leads and has a quorum; how long that took.

@@ -1,4 +1,4 @@
-//! D11: a network between the masters that is bad but not broken: lost packets, a link that is too narrow. The leader stays, work goes on.
+//! D11: a network between the masters that is bad but not broken: lost packets, late ones, a link that is too narrow. The leader stays, work goes on.
 
 use std::time::Duration;
 
@@ -10,6 +10,8 @@ use crate::transcript::say;
 
 const AGAIN: Duration = Duration::from_secs(30);
 const LOST_PERCENT: u32 = 20;
+/// Each way, so a round trip takes twice that.
+const LATE_MS: (u64, u64) = (50, 150);
 const NARROW_KBIT: u32 = 1_000;
 /// Longer than this a packet does not wait in the narrow link's queue.
 const QUEUE_MS: u32 = 300;
@@ -17,7 +19,7 @@ const QUEUE_MS: u32 = 300;
 pub const DRILL: Drill = Drill {
     id: "D11",
     name: "bad network",
-    injects: "20 % of all packets between masters lost; then one follower's link at 1 Mbit/s with a long queue",
+    injects: "20 % of all packets between masters lost; every byte between them 50 to 150 ms late; one follower's link at 1 Mbit/s with a long queue",
     must_hold: "≤ 1 leader change a minute, no task lost, ≥ 20 submits/s",
     needs: &[Need::Nft, Need::Tbf],
     options: standard_options,
@@ -37,6 +39,15 @@ fn run(rig: &mut Rig, report: &mut Report, size: Size, _: u64) -> anyhow::Result
     watch.judge(rig, report, "loss", length)?;
     let lost = loss.lift(rig)?;
     report.measured("loss: packets lost", lost);
+
+    rig.wait_caught_up(AGAIN)?;
+    rig.load()?.gate(size)?;
+    let watch = Watch::begin(rig);
+    let delay = rig.delay_masters(LATE_MS.0, LATE_MS.1)?;
+    std::thread::sleep(length);
+    watch.judge(rig, report, "delay", length)?;
+    let connections = delay.lift(rig)?;
+    report.measured("delay: connections", connections);
 
     rig.wait_caught_up(AGAIN)?;
     rig.load()?.gate(size)?;

@@ -94,7 +94,7 @@ pub(super) fn unfilter(rig: &Rig, machine: &str) -> anyhow::Result<()> {
     net::run_inside(&rig.ours, machine, "nft", &["delete", "table", "ip", "rig"]).map(|_| ())
 }
 
-fn nft(rig: &Rig, machine: &str, table: &str) -> anyhow::Result<()> {
+pub(super) fn nft(rig: &Rig, machine: &str, table: &str) -> anyhow::Result<()> {
     use std::io::Write as _;
     let mut command = net::inside(&rig.ours, machine, "nft");
     command.args(["-f", "-"]).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped());
@@ -108,7 +108,7 @@ fn nft(rig: &Rig, machine: &str, table: &str) -> anyhow::Result<()> {
 }
 
 /// `… counter packets N bytes B drop`, one per filter.
-fn counters(listed: &str) -> Vec<u64> {
+pub(super) fn counters(listed: &str) -> Vec<u64> {
     let behind = listed.lines().filter_map(|l| l.split_once("counter packets ").map(|(_, rest)| rest));
     behind.filter_map(|rest| rest.split(' ').next()?.parse().ok()).collect()
 }
