@@ -7,7 +7,7 @@ use cloudai_core::command::{Kind, LoseWorker};
 use cloudai_core::rows::WorkerState;
 use cloudai_core::{Command, Hot};
 use cloudai_scheduler::{LeaseTable, Renewal, heartbeat_period};
-use cloudai_types::{Millis, Timestamp, WorkerId};
+use cloudai_types::{Millis, Timestamp, WorkerId, limits};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -88,6 +88,7 @@ impl Liveness {
 pub async fn run<S: StateStore>(node: &Node<S>, leading: &CancellationToken) {
     let mut look = tokio::time::interval(LOOK_EVERY.as_duration());
     look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut alone_since: Option<Instant> = None;
     loop {
         tokio::select! {
             () = leading.cancelled() => return,
@@ -95,7 +96,13 @@ pub async fn run<S: StateStore>(node: &Node<S>, leading: &CancellationToken) {
         }
         // A leader without a majority cannot lose anybody: it may itself be what is cut off.
         if !node.quorum_ack_is_fresh() {
+            alone_since.get_or_insert_with(Instant::now);
             continue;
+        }
+        if alone_since.take().is_some_and(|since| since.elapsed() >= limits::HEARTBEAT_PERIOD_MAX.as_duration()) {
+            // It has acknowledged no renewal all that time, however many came: everybody has one lease from now, as with a new leader.
+            tracing::info!("a majority answers this leader again: leases start over");
+            node.liveness.begin(&node.shared.read().hot);
         }
         for (worker, session) in node.liveness.expired() {
             tracing::warn!(%worker, session, "the worker was not heard of for its whole lease: it is lost");

@@ -55,16 +55,26 @@ pub(crate) trait Watched: Send + Sync + 'static {
 /// How long a hand-over may take before the process ends all the same.
 const HAND_OVER_MAX: Duration = Duration::from_secs(2);
 
+/// A watchdog that itself comes so much too late was stopped together with the whole process (a frozen machine, a debugger): that says nothing
+/// about the disk.
+const PAUSED: Duration = Duration::from_secs(1);
+
 /// Watch until `watched` is gone.
 pub(crate) fn spawn<W: Watched>(watchdog: Watchdog, watched: Weak<W>) -> io::Result<()> {
     let pause = (watchdog.stall / 20).clamp(Duration::from_millis(5), Duration::from_millis(250));
     std::thread::Builder::new().name("raft-watchdog".into()).spawn(move || {
         // The leadership was offered in this stall.
         let mut offered = false;
+        // What began before this moment counts from it.
+        let mut since_at_least = Instant::now();
         loop {
+            let before = Instant::now();
             std::thread::sleep(pause);
             let Some(w) = watched.upgrade() else { return };
-            let Some(stall) = longest(&*w, watchdog.stall) else {
+            if before.elapsed() > pause + PAUSED {
+                since_at_least = Instant::now();
+            }
+            let Some(stall) = longest(&*w, watchdog.stall, since_at_least) else {
                 offered = false;
                 continue;
             };
@@ -87,10 +97,10 @@ pub(crate) fn spawn<W: Watched>(watchdog: Watchdog, watched: Weak<W>) -> io::Res
 }
 
 /// The part that has been busy for longest, if for longer than this.
-fn longest(w: &impl Watched, than: Duration) -> Option<Hung> {
+fn longest(w: &impl Watched, than: Duration, since_at_least: Instant) -> Option<Hung> {
     let now = Instant::now();
     let busy = w.busy_since().into_iter().filter_map(|(what, since)| {
-        let for_at_least = now.saturating_duration_since(since?);
+        let for_at_least = now.saturating_duration_since(since?.max(since_at_least));
         (for_at_least > than).then_some(Hung { what, for_at_least })
     });
     busy.max_by_key(|hung| hung.for_at_least)

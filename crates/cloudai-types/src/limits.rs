@@ -77,7 +77,7 @@ pub const PROPOSER_OVERLAP_BYTES: usize = 64 << 10;
 pub const WRITE_TIMEOUT: Millis = Millis(10_000);
 /// A leader that no majority has answered for this long tells whoever waits for a write that its outcome is unknown: nobody hangs on
 /// a leader that may have been replaced.
-pub const QUORUM_LOST_AFTER: Millis = Millis(1_500);
+pub const QUORUM_LOST_AFTER: Millis = Millis(1_400);
 /// How often a waiting write looks for that.
 pub const QUORUM_LOOK_EVERY: Millis = Millis(250);
 
@@ -210,7 +210,7 @@ pub const HTTP_STREAMS_MAX: u32 = 128;
 pub const SCHEDULE_RETRY: Millis = Millis(20);
 /// A call that finds no leader waits this long for one before it is refused: an election or a hand-over is no error. Less than two
 /// seconds, so that a caller without a quorum hears of it soon; clients go on asking by themselves.
-pub const LEADER_WAIT: Millis = Millis(1_800);
+pub const LEADER_WAIT: Millis = Millis(1_600);
 /// A call that was passed on to a leader is given up so long after that one stopped leading.
 pub const DEPOSED_LEADER_WAIT: Millis = Millis(500);
 

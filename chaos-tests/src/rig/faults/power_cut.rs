@@ -1,14 +1,17 @@
-//! The power of a master's machine goes: its file system stops at once without writing back anything, then the process is killed. What was
+//! The power of a master's machine goes: its process stops, its file system stops without writing back anything, the process is killed. What was
 //! not fsynced is gone, what was is there, as on a real disk. Proven by a write that fails with EIO.
 
 use std::fs::File;
 use std::io::Write as _;
+use std::time::Duration;
 
 use anyhow::{Context as _, bail};
+use rustix::process::Signal;
 
 use crate::rig::kernel;
 use crate::rig::outcome::Invalid;
 use crate::rig::standing::Rig;
+use crate::wait;
 
 impl Rig {
     /// All of these at the same moment. Down until [`Rig::power_on`].
@@ -22,8 +25,19 @@ impl Rig {
             let root = File::open(&disk.mount).context("the disk cannot be opened")?;
             probes.push((*name, root, probe));
         }
+        // The processors stop before the disks: a real one that has lost its power acknowledges nothing any more. (An fsync under way when its
+        // file system is shut down may return without an error and without effect.)
+        for (name, ..) in &probes {
+            let machine = self.machine(name)?;
+            machine.signal(Signal::STOP)?;
+        }
+        for (name, ..) in &probes {
+            let pid = self.machine(name)?.pid().with_context(|| format!("{name} does not run"))?;
+            wait::until("a stopped process", Duration::from_secs(5), Duration::from_millis(1), || {
+                Ok(all_stopped(pid)?.then_some(()))
+            })?;
+        }
         let bands: Vec<_> = masters.iter().map(|m| self.timeline.begin(format!("{m} without power"))).collect();
-        // All disks first, so that no master sees another one die and writes it down.
         for (name, root, _) in &probes {
             kernel::cut_power(root).with_context(|| format!("the disk of {name} cannot be cut off"))?;
             self.faults.cut.push((*name).to_owned());
@@ -52,6 +66,19 @@ impl Rig {
         self.faults.cut.retain(|m| m != master);
         self.start(master)
     }
+}
+
+/// Every thread is stopped, or inside a system call that it does not come back from before it is.
+fn all_stopped(pid: u32) -> anyhow::Result<bool> {
+    let threads = std::fs::read_dir(format!("/proc/{pid}/task")).with_context(|| format!("there is no pid {pid}"))?;
+    for thread in threads {
+        let Ok(text) = std::fs::read_to_string(thread?.path().join("stat")) else { continue };
+        let state = text.rsplit_once(')').and_then(|(_, rest)| rest.trim_start().chars().next());
+        if !matches!(state, Some('T' | 'D')) {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 pub(super) fn remount(rig: &mut Rig, master: &str) -> anyhow::Result<()> {
