@@ -16,6 +16,7 @@ pub enum Code {
     Unreachable,
     OutcomeUnknown,
     TooBusy,
+    Damaged,
     WaitTimeout,
     RunFailed,
     Interrupted,
@@ -35,6 +36,7 @@ impl Code {
             Code::Unreachable => 6,
             Code::OutcomeUnknown => 7,
             Code::TooBusy => 8,
+            Code::Damaged => 78,
             Code::WaitTimeout => 124,
             Code::RunFailed => 125,
             Code::Interrupted => 130,
@@ -55,6 +57,8 @@ Exit codes
   6    no master can be reached, or the masters have no leader; nothing was changed
   7    outcome unknown: the change may have happened. Submits say with which --idempotency-key to repeat them safely
   8    too busy: a queue of the masters is full; nothing was changed
+  74   'master': the disk hangs; another master leads. Starting it again is right once the disk answers
+  78   'master': its data cannot be trusted (damaged, incomplete, refused by the cluster). Do not start it again as it is
   124  'job wait --timeout': the job had not ended
   125  'run': CloudAI itself failed, or the task could not be run at all (image not found, rejected, worker lost)
   127  'run', 'job wait': the task's command could not be started
@@ -258,7 +262,7 @@ mod tests {
 
     #[test]
     fn the_printed_table_names_every_code() {
-        for code in [0, 1, 2, 3, 4, 5, 6, 7, 8, 124, 125, 130] {
+        for code in [0, 1, 2, 3, 4, 5, 6, 7, 8, 74, 78, 124, 125, 130] {
             assert!(TABLE.lines().any(|l| l.trim_start().starts_with(&format!("{code} "))), "{code}");
         }
     }

@@ -36,9 +36,9 @@ mod surroundings;
 
 pub use config::{Founder, Join, MasterConfig, RaftTimes};
 pub use masters::AskMaster;
-pub use node_file::NodeFile;
+pub use node_file::{NodeFile, NodeFileError};
 #[cfg(feature = "rocksdb")]
 pub use rocks::run_on_rocksdb;
-pub use run::{HUNG_DISK_EXIT, OpenStores, RunError, found_cluster, run};
+pub use run::{HUNG_DISK_EXIT, OpenError, OpenStores, RunError, found_cluster, run};
 pub use state_store::{RowWrites, StateStore};
 pub use surroundings::Surroundings;

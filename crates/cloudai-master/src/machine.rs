@@ -10,9 +10,10 @@ use std::sync::{Arc, RwLock, RwLockReadGuard};
 use std::time::Instant;
 
 use bytes::Bytes;
+use cloudai_core::load::LoadError;
 use cloudai_core::rows::{Family, RowScan, Rows};
 use cloudai_core::{Event, Hot, Proposal, Reply};
-use cloudai_raft::{Application, CheckpointJob};
+use cloudai_raft::{Application, CheckpointJob, DAMAGED};
 use cloudai_types::limits;
 use prost::Message;
 
@@ -80,7 +81,7 @@ impl<S: StateStore> Shared<S> {
 
 pub fn decode<M: Message + Default>(family: Family, bytes: &[u8]) -> io::Result<M> {
     M::decode(bytes)
-        .map_err(|e| io::Error::new(io::ErrorKind::InvalidData, format!("a row of {family:?} is damaged: {e}")))
+        .map_err(|e| io::Error::new(io::ErrorKind::InvalidData, format!("{DAMAGED}: a row of {family:?}: {e}")))
 }
 
 struct StoreRows<'a, S> {
@@ -118,7 +119,10 @@ fn marked_index<S: StateStore>(store: &S) -> io::Result<u64> {
 
 fn load<S: StateStore>(store: &S) -> io::Result<Hot> {
     let rows = StoreRows { store, error: std::cell::RefCell::new(None), unwritten: &[] };
-    let hot = cloudai_core::load::load(&rows).map_err(|e| io::Error::new(io::ErrorKind::InvalidData, e.to_string()))?;
+    let hot = cloudai_core::load::load(&rows).map_err(|e| match e {
+        LoadError::Io(e) => e,
+        LoadError::Damaged { .. } => io::Error::new(io::ErrorKind::InvalidData, format!("{DAMAGED}: {e}")),
+    })?;
     match rows.error.into_inner() {
         Some(e) => Err(e),
         None => Ok(hot),
@@ -145,7 +149,7 @@ impl<S: StateStore> Application for Machine<S> {
 
     fn apply(&mut self, index: u64, payload: Bytes) -> io::Result<Vec<Reply>> {
         let proposal = Proposal::decode(payload).map_err(|e| {
-            io::Error::new(io::ErrorKind::InvalidData, format!("log entry {index} does not decode: {e}"))
+            io::Error::new(io::ErrorKind::InvalidData, format!("{DAMAGED}: log entry {index} does not decode: {e}"))
         })?;
         let mut guard = self.shared.state.write().expect(UNPOISONED);
         let State { hot, pending, committing, index: at } = &mut *guard;

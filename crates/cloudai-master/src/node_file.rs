@@ -23,6 +23,9 @@ pub struct NodeFile {
     /// True once this node was refused as wiped, copied or removed: it never starts again.
     #[serde(default)]
     pub quarantined: Option<String>,
+    /// xxh3 of the other fields; none in files of before there was one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sum: Option<String>,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -42,6 +45,10 @@ pub enum NodeFileError {
         #[source]
         source: serde_json::Error,
     },
+    #[error(
+        "{path} is damaged (its checksum does not fit); this disk cannot be trusted: join again under a new id with an empty data directory"
+    )]
+    Altered { path: PathBuf },
     #[error("{path} has format {found}, this program knows up to {FORMAT}: use a newer program")]
     Newer { path: PathBuf, found: u32 },
     #[error(
@@ -65,6 +72,9 @@ impl NodeFile {
         };
         let file: NodeFile =
             serde_json::from_slice(&text).map_err(|source| NodeFileError::Damaged { path: path.clone(), source })?;
+        if file.sum.as_ref().is_some_and(|sum| *sum != file.checksum()) {
+            return Err(NodeFileError::Altered { path });
+        }
         if file.format > FORMAT {
             return Err(NodeFileError::Newer { path, found: file.format });
         }
@@ -80,14 +90,25 @@ impl NodeFile {
     /// A node on a new disk; `disk_id` is random.
     pub fn create(dir: &Path, cluster: &str, node: NodeId, disk_id: u128) -> Result<NodeFile, NodeFileError> {
         let disk = format!("{disk_id:032x}");
-        let file = NodeFile { format: FORMAT, cluster: cluster.to_owned(), node, disk, quarantined: None };
+        let file = NodeFile { format: FORMAT, cluster: cluster.to_owned(), node, disk, quarantined: None, sum: None };
+        let file = file.summed();
         file.save(dir)?;
         Ok(file)
     }
 
+    fn checksum(&self) -> String {
+        let NodeFile { format, cluster, node, disk, quarantined, sum: _ } = self;
+        let text = format!("{format}\n{cluster}\n{node}\n{disk}\n{quarantined:?}");
+        format!("{:016x}", xxhash_rust::xxh3::xxh3_64(text.as_bytes()))
+    }
+
+    fn summed(self) -> NodeFile {
+        NodeFile { sum: Some(self.checksum()), ..self }
+    }
+
     /// Remember that this disk must not be used again.
     pub fn quarantine(&self, dir: &Path, reason: &str) -> Result<(), NodeFileError> {
-        NodeFile { quarantined: Some(reason.to_owned()), ..self.clone() }.save(dir)
+        NodeFile { quarantined: Some(reason.to_owned()), ..self.clone() }.summed().save(dir)
     }
 
     /// Written beside, fsynced, renamed: never half a file.
@@ -119,6 +140,20 @@ mod tests {
         assert!(matches!(NodeFile::load(dir.path(), "c2"), Err(NodeFileError::OtherCluster { .. })));
         made.quarantine(dir.path(), "wiped").expect("written");
         assert!(matches!(NodeFile::load(dir.path(), "c1"), Err(NodeFileError::Quarantined { .. })));
+        let text = std::fs::read_to_string(dir.path().join(NAME)).expect("there");
+        std::fs::write(dir.path().join(NAME), text.replace("\"node\": 2", "\"node\": 3")).expect("written");
+        assert!(matches!(NodeFile::load(dir.path(), "c1"), Err(NodeFileError::Altered { .. })));
+        let old = text
+            .lines()
+            .filter(|l| !l.contains("\"sum\""))
+            .collect::<Vec<_>>()
+            .join("\n")
+            .replace("wiped\",", "wiped\"");
+        std::fs::write(dir.path().join(NAME), old).expect("written");
+        assert!(
+            matches!(NodeFile::load(dir.path(), "c1"), Err(NodeFileError::Quarantined { .. })),
+            "as before there were sums"
+        );
         std::fs::write(dir.path().join(NAME), "{").expect("written");
         assert!(matches!(NodeFile::load(dir.path(), "c1"), Err(NodeFileError::Damaged { .. })));
     }

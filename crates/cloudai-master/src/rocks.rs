@@ -1,6 +1,7 @@
 //! The two stores on RocksDB. Comes in: a data directory. Goes out: the log as `cloudai-raft` wants it, and the rows as this crate
 //! wants them. Only types are translated here.
 
+use std::fs::File;
 use std::future::Future;
 use std::io;
 use std::ops::ControlFlow;
@@ -13,7 +14,7 @@ use cloudai_raft::CheckpointJob;
 use cloudai_store::{Keys, RocksLog, RocksState, RowBatch};
 
 use crate::config::MasterConfig;
-use crate::run::{OpenStores, RunError, run};
+use crate::run::{OpenError, OpenStores, RunError, run};
 use crate::state_store::{RowWrites, StateStore};
 
 type Boxed<T> = Pin<Box<dyn Future<Output = T> + Send>>;
@@ -23,6 +24,15 @@ pub fn run_on_rocksdb(config: MasterConfig, shutdown: Boxed<()>) -> Boxed<Result
     Box::pin(run(config, RocksStores, shutdown))
 }
 
+/// An empty file beside the two databases: they were made once. A database that is gone later would be made again empty, and
+/// this node would have forgotten its vote.
+const FILLED: &str = "filled";
+
+fn as_open_error(is_damage: bool, e: &impl std::fmt::Display) -> OpenError {
+    let reason = e.to_string();
+    if is_damage { OpenError::Damaged(reason) } else { OpenError::Unusable(reason) }
+}
+
 /// Opens `RocksLog` and `RocksState`.
 struct RocksStores;
 
@@ -30,9 +40,19 @@ impl OpenStores for RocksStores {
     type Log = RocksLog;
     type State = RocksState;
 
-    fn open(&self, log_dir: &Path, state_dir: &Path) -> Result<(RocksLog, RocksState), String> {
-        let log = RocksLog::open(log_dir).map_err(|e| e.to_string())?;
-        let state = RocksState::open(state_dir).map_err(|e| e.to_string())?;
+    fn open(&self, log_dir: &Path, state_dir: &Path) -> Result<(RocksLog, RocksState), OpenError> {
+        let filled = log_dir.with_file_name(FILLED);
+        if filled.exists() {
+            for (what, head) in [("log", log_dir.join("CURRENT")), ("state", state_dir.join("CURRENT_SM"))] {
+                if !head.exists() {
+                    return Err(OpenError::Damaged(format!("the {what} that was in {} is gone", head.display())));
+                }
+            }
+        }
+        let log = RocksLog::open(log_dir).map_err(|e| as_open_error(e.is_damage(), &e))?;
+        let state = RocksState::open(state_dir).map_err(|e| as_open_error(e.is_damage(), &e))?;
+        let note = || File::create(&filled)?.sync_all();
+        note().map_err(|e| OpenError::Unusable(format!("{}: {e}", filled.display())))?;
         Ok((log, state))
     }
 }

@@ -15,7 +15,7 @@ use cloudai_net::{
 };
 use cloudai_proto::v1 as pb;
 use cloudai_proto::v1::{control_server, dispatch_server, raft_server};
-use cloudai_raft::{LogStore, MasterNode, Raft, Settings, Watchdog};
+use cloudai_raft::{DAMAGED, Fatal, LogStore, MasterNode, Raft, Settings, StartError, Watchdog};
 use cloudai_telemetry::MasterMetrics;
 use cloudai_types::limits;
 use tokio::net::TcpListener;
@@ -65,6 +65,11 @@ pub enum RunError {
     },
     #[error("the storage in {dir} cannot be opened: {reason}")]
     Storage { dir: PathBuf, reason: String },
+    /// Found at the start or while it ran: this master takes no part any more, because nobody knows what else is wrong.
+    #[error(
+        "this master's data in {dir} cannot be trusted: {reason}. It neither votes nor serves. Keep the directory for a look, empty it, and join again under a new id: `cloudai cluster add NAME`, then `cloudai cluster remove OLD-NAME`; docs/operations.md says when something else is right"
+    )]
+    Damaged { dir: PathBuf, reason: String },
     #[error(transparent)]
     Raft(#[from] cloudai_raft::StartError),
     #[error("this master stopped: {0}")]
@@ -76,11 +81,39 @@ pub enum RunError {
     Refused(String),
 }
 
+/// Why the databases of a data directory cannot be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    #[error("{0}")]
+    Damaged(String),
+    /// Full, not there, not allowed, in use.
+    #[error("{0}")]
+    Unusable(String),
+}
+
+impl OpenError {
+    /// By the kind of an error of reading: data that makes no sense is damage.
+    pub fn of_reading(e: &std::io::Error) -> Self {
+        match e.kind() {
+            std::io::ErrorKind::InvalidData => OpenError::Damaged(e.to_string()),
+            _ => OpenError::Unusable(e.to_string()),
+        }
+    }
+
+    fn at(self, dir: &Path) -> RunError {
+        let dir = dir.to_owned();
+        match self {
+            OpenError::Damaged(reason) => RunError::Damaged { dir, reason },
+            OpenError::Unusable(reason) => RunError::Storage { dir, reason },
+        }
+    }
+}
+
 /// Opens the two databases of a data directory.
 pub trait OpenStores {
     type Log: LogStore;
     type State: StateStore;
-    fn open(&self, log_dir: &Path, state_dir: &Path) -> Result<(Self::Log, Self::State), String>;
+    fn open(&self, log_dir: &Path, state_dir: &Path) -> Result<(Self::Log, Self::State), OpenError>;
 }
 
 /// Runs until `shutdown` resolves or the node can no longer take part.
@@ -107,11 +140,8 @@ pub async fn run<O: OpenStores>(
     let own = listeners.addresses(&config);
 
     let dir = &config.data_dir;
-    let (log, state) = stores
-        .open(&dir.join("raft"), &dir.join("state"))
-        .map_err(|reason| RunError::Storage { dir: dir.clone(), reason })?;
-    let shared = Shared::open(state)
-        .map_err(|e| RunError::Storage { dir: dir.clone(), reason: format!("the rows cannot be loaded: {e}") })?;
+    let (log, state) = stores.open(&dir.join("raft"), &dir.join("state")).map_err(|e| e.at(dir))?;
+    let shared = Shared::open(state).map_err(|e| OpenError::of_reading(&e).at(dir))?;
     let hub = Arc::new(Hub::default());
     let directory: Directory = {
         let shared = shared.clone();
@@ -139,7 +169,7 @@ pub async fn run<O: OpenStores>(
         fsyncs.inc();
         fsync_seconds.observe(took.as_secs_f64());
     }));
-    let raft = Raft::start(settings, log, machine, transport, Some(watchdog)).await?;
+    let raft = Raft::start(settings, log, machine, transport, Some(watchdog)).await.map_err(|e| not_started(e, dir))?;
     metrics.certificate_end.set(tls.not_after().0 as f64 / 1000.0);
     let connections = Connections::new();
     let masters = Arc::new(GrpcMasters::new(channels));
@@ -181,7 +211,7 @@ pub async fn run<O: OpenStores>(
 
     let end = tokio::select! {
         () = shutdown => Ok(()),
-        fatal = raft.failed() => Err(RunError::Stopped(fatal.to_string())),
+        fatal = raft.failed() => Err(died(&fatal, &node.config.data_dir)),
         reason = stopped.wait_for(Option::is_some) => {
             let reason = reason.map(|r| r.clone().unwrap_or_default()).unwrap_or_default();
             if let Err(error) = node.node_file.quarantine(&node.config.data_dir, &reason) {
@@ -209,6 +239,24 @@ pub async fn run<O: OpenStores>(
         tracing::warn!("some tasks did not end in time");
     }
     end
+}
+
+fn not_started(e: StartError, dir: &Path) -> RunError {
+    match e {
+        StartError::Storage(_) | StartError::Hole { .. } if e.to_string().contains(DAMAGED) => {
+            RunError::Damaged { dir: dir.to_owned(), reason: e.to_string() }
+        }
+        StartError::Settings(_) | StartError::Snapshots { .. } | StartError::Storage(_) | StartError::Hole { .. } => {
+            e.into()
+        }
+    }
+}
+
+fn died(fatal: &Fatal, dir: &Path) -> RunError {
+    match fatal.is_damage() {
+        true => RunError::Damaged { dir: dir.to_owned(), reason: fatal.reason.clone() },
+        false => RunError::Stopped(fatal.to_string()),
+    }
 }
 
 /// The process's exit code when the disk hangs; the watchdog's thread cannot return an error.

@@ -2,10 +2,11 @@
 //! `serve_with_incoming_shutdown` or an HTTP server. Handshakes run beside each other, each with a time limit; nothing that a peer
 //! sends stops the loop. What is said on a connection is not known here.
 
+use std::collections::VecDeque;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, Weak};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
@@ -14,7 +15,7 @@ use futures::Stream;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
-use tokio::task::JoinSet;
+use tokio::task::{AbortHandle, JoinSet};
 use tokio_rustls::TlsAcceptor;
 
 use crate::connections::{Connection, Connections};
@@ -103,12 +104,11 @@ struct Shared {
 
 async fn accept_loop(listener: TcpListener, shared: Arc<Shared>) {
     let name = shared.options.name;
-    let handshakes = Arc::new(Semaphore::new(limits::HANDSHAKES_MAX));
+    let mut handshakes = Handshakes::default();
     let places = Arc::new(Semaphore::new(limits::CONNECTIONS_MAX));
     // Dropped with this loop, and every handshake with it.
     let mut running = JoinSet::new();
     loop {
-        let handshake = handshakes.clone().acquire_owned().await.expect("the semaphore is never closed");
         while running.try_join_next().is_some() {}
         let (stream, addr) = match listener.accept().await {
             Ok(accepted) => accepted,
@@ -133,17 +133,53 @@ async fn accept_loop(listener: TcpListener, shared: Arc<Shared>) {
             }
             continue;
         };
+        if handshakes.make_room()
+            && let Some(more) = shared.lines.take(Instant::now())
+        {
+            tracing::info!(
+                listener = name,
+                more_like_this = more,
+                "connection closed: {} handshakes were unfinished, and its was the oldest",
+                limits::HANDSHAKES_MAX
+            );
+        }
         let shared = shared.clone();
-        running.spawn(async move {
-            match shake_hands(stream, addr, place, &shared).await {
+        let unfinished = Arc::new(());
+        let begun = Arc::downgrade(&unfinished);
+        let task = running.spawn(async move {
+            let shaken = shake_hands(stream, addr, place, &shared).await;
+            drop(unfinished);
+            match shaken {
                 Ok(connection) => {
-                    drop(handshake);
                     // An error means that the server is gone, and the connection with it.
                     let _ = shared.out.send(connection).await;
                 }
                 Err(failure) => shared.report(addr, &failure),
             }
         });
+        handshakes.0.push_back((begun, task));
+    }
+}
+
+/// The handshakes of one listener, the oldest first. Strangers who connect and say nothing must not keep others out: where there are too
+/// many, the oldest ends. An honest one takes some milliseconds.
+#[derive(Default)]
+struct Handshakes(VecDeque<(Weak<()>, AbortHandle)>);
+
+impl Handshakes {
+    /// True when one had to end.
+    fn make_room(&mut self) -> bool {
+        if self.0.len() < limits::HANDSHAKES_MAX {
+            return false;
+        }
+        self.0.retain(|(unfinished, _)| unfinished.strong_count() > 0);
+        if self.0.len() < limits::HANDSHAKES_MAX {
+            return false;
+        }
+        if let Some((_, oldest)) = self.0.pop_front() {
+            oldest.abort();
+        }
+        true
     }
 }
 

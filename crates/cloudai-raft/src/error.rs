@@ -13,6 +13,16 @@ pub struct Fatal {
     pub reason: String,
 }
 
+/// How an error about stored data that cannot be right begins, so that it is told apart from a disk that is full or gone.
+pub const DAMAGED: &str = "stored data is damaged";
+
+impl Fatal {
+    /// The disk's content cannot be trusted: starting again does not help.
+    pub fn is_damage(&self) -> bool {
+        self.reason.contains(DAMAGED)
+    }
+}
+
 /// Why a node could not be built.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
@@ -24,7 +34,12 @@ pub enum StartError {
         #[source]
         source: io::Error,
     },
-    /// Log and state do not fit together, or one of them is damaged.
+    /// Log, state and checkpoints do not fit together: something that was there is gone.
+    #[error(
+        "{DAMAGED}: the log was purged up to entry {purged}, but the state stands at {applied} and the checkpoint at {snapshot}"
+    )]
+    Hole { purged: u64, applied: u64, snapshot: u64 },
+    /// One of them cannot be read.
     #[error("the stored log and state cannot be loaded: {0}")]
     Storage(String),
 }

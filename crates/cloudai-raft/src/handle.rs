@@ -135,6 +135,19 @@ pub(crate) fn peer_of(f: &ForwardToLeader<Types>) -> Option<Peer> {
     }
 }
 
+/// What the log no longer has must be in the state, or in a checkpoint to install from.
+fn no_hole<A: Application>(log: &impl LogStore, machine: &Machine<A>, snapshots: &Snapshots) -> Result<(), StartError> {
+    let storage = |e: std::io::Error| StartError::Storage(e.to_string());
+    let purged = log.bounds().map_err(storage)?.purged.map_or(0, |p| p.index);
+    let applied = *machine.seen().applied.borrow();
+    let newest = snapshots.newest().map(|s| s.meta()).transpose().map_err(storage)?;
+    let snapshot = newest.and_then(|m| m.last_log_id).map_or(0, |id| id.index);
+    match purged > applied.max(snapshot) {
+        true => Err(StartError::Hole { purged, applied, snapshot }),
+        false => Ok(()),
+    }
+}
+
 impl<A: Application> Raft<A> {
     /// Build a node over its stored log and state: loads them, applies again what is known as committed, and does not
     /// take part yet. Make the services listen next, then call `run`. Needs to be called inside a tokio runtime.
@@ -154,6 +167,7 @@ impl<A: Application> Raft<A> {
         let seen = machine.seen();
         let watched_log = log.clone();
         let adapter = LogAdapter::open(log).map_err(storage)?;
+        no_hole(&watched_log, &machine, &snapshots)?;
         let network = Network::new(transport, settings.node_id, settings.election_max, settings.snapshot_send_max);
         let raft = openraft::Raft::build(settings.node_id, Arc::new(config), network, adapter, machine)
             .await

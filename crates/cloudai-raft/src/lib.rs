@@ -55,6 +55,7 @@ mod application;
 mod codec;
 mod commit_riding;
 mod error;
+mod failpoint;
 #[doc(hidden)]
 pub mod garbage;
 mod handle;
@@ -70,6 +71,7 @@ mod runtime;
 mod serve;
 mod settings;
 mod snapshot;
+mod snapshot_files;
 mod snapshot_stream;
 mod transport;
 mod types;
@@ -77,8 +79,9 @@ mod watchdog;
 
 pub use application::{Application, CheckpointJob, index_of_mark};
 pub use error::{
-    AwaitError, Fatal, InitializeError, MembershipError, ProposeError, ReadError, StartError, TransferError,
+    AwaitError, DAMAGED, Fatal, InitializeError, MembershipError, ProposeError, ReadError, StartError, TransferError,
 };
+pub use failpoint::Failpoint;
 pub use handle::{Applied, Metrics, Pending, Raft};
 pub use leadership::{Leadership, Role};
 pub use log_store::{LogBounds, LogEntry, LogPosition, LogStore, MetaKey, OnDurable, OnFsync};

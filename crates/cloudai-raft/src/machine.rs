@@ -15,6 +15,7 @@ use tokio::sync::watch;
 
 use crate::application::{Application, CheckpointJob};
 use crate::codec;
+use crate::failpoint::Failpoint;
 use crate::runtime::blocking;
 use crate::snapshot::{SnapshotDir, Snapshots};
 use crate::types::*;
@@ -97,6 +98,7 @@ impl<A: Application> Machine<A> {
 
     /// Hand one entry to the application.
     fn take(&mut self, entry: Entry) -> io::Result<BoxedReply> {
+        Failpoint::Apply.hit()?;
         let (id, index) = (entry.log_id, entry.log_id.index);
         let reply = match entry.payload {
             EntryPayload::Normal(p) => BoxedReply::new(self.app()?.apply(index, p.into_app())?),
@@ -111,15 +113,18 @@ impl<A: Application> Machine<A> {
             }
         };
         self.last = Some(id);
+        Failpoint::Applied.hit()?;
         Ok(reply)
     }
 
     /// Write down what was taken, then let everybody see it.
     fn commit(&mut self, term_start: Option<TermStart>) -> io::Result<()> {
+        Failpoint::ApplyCommit.hit()?;
         let mark = codec::mark(self.last.as_ref(), &self.membership);
         let seen = self.seen.clone();
         let app = self.app()?;
         seen.commit_busy.during(|| app.commit(mark))?;
+        Failpoint::ApplyCommitted.hit()?;
         self.show(term_start);
         Ok(())
     }
@@ -189,14 +194,23 @@ impl<A: Application> RaftStateMachine<Types> for Machine<A> {
     }
 
     async fn install_snapshot(&mut self, meta: &SnapshotMeta, snapshot: Arc<SnapshotDir>) -> io::Result<()> {
+        Failpoint::Install.hit()?;
         let app = self.app.get_mut().unwrap_or_else(PoisonError::into_inner).take();
         let mut app = app.ok_or_else(|| io::Error::other("the state was lost in a failed snapshot install"))?;
         let dir = snapshot.data();
+        let source = snapshot.clone();
         let work = move || {
-            let installed = app.install(&dir).and_then(|()| app.mark());
+            let installed = source.verify().and_then(|()| app.install(&dir)).and_then(|()| app.mark());
             (app, installed)
         };
         let (app, installed) = blocking(work).await?;
+        if let Err(e) = &installed
+            && e.kind() != io::ErrorKind::InvalidData
+        {
+            // The state may have changed already, and then a start needs the checkpoint beside it. One that is itself
+            // damaged goes, or every start would fail at it.
+            self.snapshots.adopt(&snapshot)?;
+        }
         let mark = installed?.ok_or_else(|| codec::bad("an installed snapshot without a mark"))?;
         let (last, membership) = codec::mark_from(mark)?;
         if last != meta.last_log_id {
@@ -204,6 +218,7 @@ impl<A: Application> RaftStateMachine<Types> for Machine<A> {
         }
         self.app = Mutex::new(Some(app));
         (self.last, self.membership) = (last, membership);
+        Failpoint::Installed.hit()?;
         self.snapshots.adopt(&snapshot)?;
         self.show(last.as_ref().map(|id| TermStart { term: term_of(id), index: id.index }));
         Ok(())

@@ -3,6 +3,7 @@
 //!
 //! ```text
 //! 00000000000000051234-7-3/mark       the encoded mark (applied index, membership)
+//! 00000000000000051234-7-3/files      names, sizes and checksums (`snapshot_files.rs`)
 //! 00000000000000051234-7-3/data/…     flat files, the application's
 //! tmp-…                               unfinished; removed at the next start
 //! ```
@@ -19,7 +20,9 @@ use bytes::Bytes;
 
 use crate::application::CheckpointJob;
 use crate::codec::{self, FileMsg};
+use crate::failpoint::Failpoint;
 use crate::runtime::blocking_some_time;
+use crate::snapshot_files;
 use crate::types::SnapshotMeta;
 
 /// One complete checkpoint. The directory is removed when the last holder drops it, unless it is the newest.
@@ -29,7 +32,7 @@ pub struct SnapshotDir {
     mark: Bytes,
     /// Set while it is the newest one. Written by `Snapshots::adopt` only.
     kept: AtomicBool,
-    /// Names, sizes and checksums, computed for the first transfer and kept for the next tries.
+    /// Names, sizes and checksums: as noted when it was made, or else computed for the first transfer.
     files: OnceLock<Vec<FileMsg>>,
 }
 
@@ -48,8 +51,14 @@ impl SnapshotDir {
         Ok(self.files.get_or_init(|| listed))
     }
 
-    fn new(dir: PathBuf, mark: Bytes, kept: bool) -> SnapshotDir {
-        SnapshotDir { dir, mark, kept: AtomicBool::new(kept), files: OnceLock::new() }
+    fn new(dir: PathBuf, mark: Bytes, kept: bool, files: Option<Vec<FileMsg>>) -> SnapshotDir {
+        let files = files.map_or_else(OnceLock::new, OnceLock::from);
+        SnapshotDir { dir, mark, kept: AtomicBool::new(kept), files }
+    }
+
+    /// Whether all files are as they were written, as far as that was noted. Reads all of them.
+    pub(crate) fn verify(&self) -> io::Result<()> {
+        self.files.get().map_or(Ok(()), |files| snapshot_files::verify(&self.data(), files))
     }
 
     /// The mark that was read from inside the checkpoint.
@@ -106,7 +115,15 @@ impl Snapshots {
             None => None,
             Some((_, path)) => {
                 let mark = Bytes::from(fs::read(path.join("mark"))?);
-                Some(Arc::new(SnapshotDir::new(path, mark, true)))
+                match snapshot_files::load(&path, &mark).and_then(|f| codec::mark_from(mark.clone()).map(|_| f)) {
+                    Ok(files) => Some(Arc::new(SnapshotDir::new(path, mark, true, files))),
+                    Err(error) => {
+                        // It is a copy of what the state has; where it is not, the start finds the hole.
+                        tracing::error!(%error, "a damaged checkpoint is removed; the next one takes its place");
+                        fs::remove_dir_all(&path)?;
+                        None
+                    }
+                }
             }
         };
         for (_, path) in complete {
@@ -122,6 +139,7 @@ impl Snapshots {
 
     /// From now on `s` is the newest, unless there is a newer one; the one before goes when its last reader is done.
     pub fn adopt(&self, s: &Arc<SnapshotDir>) -> io::Result<()> {
+        Failpoint::SnapshotAdopt.hit()?;
         let index_of = |s: &SnapshotDir| io::Result::Ok(s.meta()?.last_log_id.map(|id| id.index));
         let mut newest = self.newest.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(old) = newest.as_ref() {
@@ -139,7 +157,11 @@ impl Snapshots {
     pub fn build(&self, job: CheckpointJob) -> io::Result<Arc<SnapshotDir>> {
         let tmp = self.temporary("build")?;
         let mark = job(&tmp.join("data")).inspect_err(|_| drop(fs::remove_dir_all(&tmp)))?;
-        let built = self.complete(&tmp, mark)?;
+        let before = self.newest();
+        let known = before.as_ref().and_then(|b| Some((b.data(), b.files.get()?)));
+        let known = known.as_ref().map(|(dir, files)| (dir.as_path(), files.as_slice()));
+        let files = snapshot_files::list(&tmp.join("data"), known)?;
+        let built = self.complete(&tmp, mark, files)?;
         self.adopt(&built)?;
         Ok(built)
     }
@@ -154,17 +176,20 @@ impl Snapshots {
 
     /// Give a directory made by `temporary`, whose `data` is complete and synced, its mark and its final name. The
     /// result is removed when dropped, until it is adopted. Blocks.
-    pub fn complete(&self, tmp: &Path, mark: Bytes) -> io::Result<Arc<SnapshotDir>> {
+    pub fn complete(&self, tmp: &Path, mark: Bytes, files: Vec<FileMsg>) -> io::Result<Arc<SnapshotDir>> {
         let (last, _) = codec::mark_from(mark.clone())?;
         let (index, term) = last.as_ref().map_or((0, 0), |id| (id.index, crate::types::term_of(id)));
         let sequence = self.sequence.fetch_add(1, Ordering::Relaxed);
         let path = self.dir.join(format!("{index:020}-{term}-{sequence}"));
+        write_synced(&tmp.join(snapshot_files::NAME), &snapshot_files::encode(&mark, &files))?;
         write_synced(&tmp.join("mark"), &mark)?;
         sync_dir(&tmp.join("data"))?;
         sync_dir(tmp)?;
+        Failpoint::SnapshotComplete.hit()?;
         fs::rename(tmp, &path)?;
+        Failpoint::SnapshotNamed.hit()?;
         sync_dir(&self.dir)?;
-        Ok(Arc::new(SnapshotDir::new(path, mark, false)))
+        Ok(Arc::new(SnapshotDir::new(path, mark, false, Some(files))))
     }
 }
 
@@ -232,6 +257,33 @@ mod tests {
         assert_eq!(again.newest().unwrap().mark(), kept.mark());
         let next = again.build(job(7)).unwrap();
         assert!(next.data().exists(), "the same index again gets another name");
+    }
+
+    #[test]
+    fn a_damaged_mark_or_list_is_removed_and_a_damaged_file_is_found_when_it_is_read() {
+        let damage = |path: &Path| {
+            let mut raw = fs::read(path).unwrap();
+            let at = raw.len() / 2;
+            raw[at] ^= 1;
+            fs::write(path, raw).unwrap();
+        };
+        for name in ["mark", "files"] {
+            let root = tempfile::tempdir().unwrap();
+            let made = Snapshots::open(root.path()).unwrap().build(job(7)).unwrap();
+            damage(&made.dir.join(name));
+            assert!(Snapshots::open(root.path()).unwrap().newest().is_none(), "{name}");
+            assert!(names(root.path()).is_empty(), "{name}");
+        }
+        let root = tempfile::tempdir().unwrap();
+        let made = Snapshots::open(root.path()).unwrap().build(job(7)).unwrap();
+        made.verify().unwrap();
+        damage(&made.data().join("f"));
+        let again = Snapshots::open(root.path()).unwrap().newest().unwrap();
+        let e = again.verify().unwrap_err().to_string();
+        assert!(e.contains("f of a checkpoint") && e.contains(crate::error::DAMAGED), "{e}");
+        // Made before there were notes: nothing to compare with.
+        fs::remove_file(again.dir.join("files")).unwrap();
+        Snapshots::open(root.path()).unwrap().newest().unwrap().verify().unwrap();
     }
 
     #[test]

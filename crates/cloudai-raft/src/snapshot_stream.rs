@@ -4,7 +4,7 @@
 
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -14,7 +14,9 @@ use futures::{Stream, StreamExt};
 use xxhash_rust::xxh3::{Xxh3, xxh3_64};
 
 use crate::codec::{self, FileMsg, SnapshotChunk, SnapshotHead, bad};
+use crate::failpoint::Failpoint;
 use crate::snapshot::{SnapshotDir, Snapshots, sync_dir};
+use crate::snapshot_files;
 use crate::types::Vote;
 
 async fn blocking<T: Send + 'static>(f: impl FnOnce() -> io::Result<T> + Send + 'static) -> io::Result<T> {
@@ -40,43 +42,16 @@ pub fn frames(vote: Vote, snapshot: Arc<SnapshotDir>) -> BoxStream<'static, io::
 }
 
 fn head(vote: &Vote, snapshot: &SnapshotDir) -> io::Result<SnapshotHead> {
-    let files = snapshot.files(list)?.clone();
+    Failpoint::SnapshotSend.hit()?;
+    let files = snapshot.files(|dir| snapshot_files::list(dir, None))?.clone();
     Ok(SnapshotHead { vote: Some(codec::vote(vote)), mark: snapshot.mark().clone(), files })
-}
-
-fn list(dir: &Path) -> io::Result<Vec<FileMsg>> {
-    let mut files = vec![];
-    for item in fs::read_dir(dir)? {
-        let item = item?;
-        let name = item.file_name().into_string().map_err(|n| bad(format!("file name {n:?}")))?;
-        if !item.file_type()?.is_file() {
-            return Err(bad(format!("{name} in a checkpoint is not a file")));
-        }
-        let (size, xxh3) = digest(&item.path())?;
-        files.push(FileMsg { name, size, xxh3 });
-    }
-    files.sort_by(|a, b| a.name.cmp(&b.name));
-    Ok(files)
-}
-
-fn digest(path: &Path) -> io::Result<(u64, u64)> {
-    let mut file = File::open(path)?;
-    let (mut hash, mut size, mut buffer) = (Xxh3::new(), 0, vec![0; 256 << 10]);
-    loop {
-        let n = file.read(&mut buffer)?;
-        if n == 0 {
-            return Ok((size, hash.digest()));
-        }
-        hash.update(&buffer[..n]);
-        size += n as u64;
-    }
 }
 
 struct Sender {
     dir: PathBuf,
     files: Vec<FileMsg>,
     at: usize,
-    open: Option<File>,
+    open: Option<(File, Xxh3)>,
     offset: u64,
     _alive: Arc<SnapshotDir>,
 }
@@ -84,18 +59,25 @@ struct Sender {
 impl Sender {
     fn next_chunk(&mut self) -> io::Result<Option<SnapshotChunk>> {
         loop {
+            Failpoint::SnapshotSendChunk.hit()?;
             let Some(meta) = self.files.get(self.at) else { return Ok(None) };
             if self.offset == meta.size {
+                // The other side would accept it: its checksums come from here.
+                let hash = self.open.take().map_or_else(|| Xxh3::new().digest(), |(_, hash)| hash.digest());
+                snapshot_files::check(meta, (meta.size, hash)).inspect_err(|error| {
+                    tracing::error!(%error, "this master cannot send its checkpoint; the next one takes its place");
+                })?;
                 (self.at, self.open, self.offset) = (self.at + 1, None, 0);
                 continue;
             }
-            let file = match &mut self.open {
-                Some(f) => f,
-                None => self.open.insert(File::open(self.dir.join(&meta.name))?),
+            let (file, hash) = match &mut self.open {
+                Some(open) => open,
+                None => self.open.insert((File::open(self.dir.join(&meta.name))?, Xxh3::new())),
             };
             let size = (meta.size - self.offset).min(SNAPSHOT_CHUNK_BYTES_MAX as u64);
             let mut data = vec![0; size as usize];
             file.read_exact(&mut data)?;
+            hash.update(&data);
             let chunk =
                 SnapshotChunk { file: self.at as u32, offset: self.offset, xxh3: xxh3_64(&data), data: data.into() };
             self.offset += size;
@@ -168,6 +150,7 @@ impl Receiver {
                 return Err(bad(format!("file {} twice in a snapshot", f.name)));
             }
         }
+        Failpoint::SnapshotReceive.hit()?;
         let tmp = Tmp(Some(snapshots.temporary("recv")?));
         let mut receiver = Receiver { tmp, head, at: 0, open: None, offset: 0 };
         fs::create_dir(receiver.data())?;
@@ -200,6 +183,7 @@ impl Receiver {
     }
 
     fn write(mut self, chunk: SnapshotChunk) -> io::Result<Receiver> {
+        Failpoint::SnapshotReceiveChunk.hit()?;
         let meta = self.head.files.get(self.at).ok_or_else(|| bad("a snapshot chunk after the last file"))?;
         let in_place = chunk.file as usize == self.at && chunk.offset == self.offset;
         let fits = !chunk.data.is_empty() && self.offset + chunk.data.len() as u64 <= meta.size;
@@ -223,8 +207,9 @@ impl Receiver {
         }
         sync_dir(&self.data())?;
         let tmp = self.tmp.0.as_ref().expect("taken below only");
-        let complete = snapshots.complete(tmp, self.head.mark.clone())?;
+        let complete = snapshots.complete(tmp, self.head.mark.clone(), self.head.files.clone())?;
         self.tmp.0 = None;
+        Failpoint::SnapshotReceived.hit()?;
         Ok(complete)
     }
 }
@@ -301,6 +286,19 @@ mod tests {
         chunk.xxh3 = xxh3_64(&chunk.data);
         damaged[2] = codec::encode(&chunk);
         refused(damaged, "checksum of a.sst").await;
+    }
+
+    #[tokio::test]
+    async fn damage_on_the_senders_disk_does_not_travel() {
+        let root = tempfile::tempdir().unwrap();
+        let s = checkpoint(root.path());
+        let path = s.data().join("a.sst");
+        let mut raw = fs::read(&path).unwrap();
+        raw[SNAPSHOT_CHUNK_BYTES_MAX + 7] ^= 1;
+        fs::write(&path, raw).unwrap();
+        let frames: Vec<io::Result<Bytes>> = frames(Vote::new_committed(3, 1), s).collect().await;
+        let e = frames.into_iter().find_map(Result::err).expect("the stream ends with an error");
+        assert!(e.to_string().contains("a.sst of a checkpoint is not as it was written"), "{e}");
     }
 
     #[tokio::test]

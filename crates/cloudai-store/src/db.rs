@@ -5,6 +5,7 @@ use std::fs::{self, File};
 use std::io;
 use std::path::Path;
 
+use cloudai_raft::DAMAGED;
 use rocksdb::{BlockBasedOptions, Cache, ErrorKind, Options};
 
 /// RocksDB's error as an `io::Error`; corruption is `InvalidData`.
@@ -13,12 +14,33 @@ pub fn io_error(e: rocksdb::Error) -> io::Error {
         ErrorKind::Corruption => io::ErrorKind::InvalidData,
         _ => io::ErrorKind::Other,
     };
-    io::Error::new(kind, e.into_string())
+    match kind {
+        io::ErrorKind::InvalidData => io::Error::new(kind, format!("{DAMAGED}: {e}")),
+        _ => io::Error::new(kind, e.into_string()),
+    }
+}
+
+/// Whether what was read is wrong, or a file that the database names is gone.
+pub fn is_damage(e: &rocksdb::Error) -> bool {
+    e.kind() == ErrorKind::Corruption || e.as_ref().contains("No such file or directory")
 }
 
 /// Whether another process (or this one) has the database open.
 pub fn is_locked(e: &rocksdb::Error) -> bool {
     e.kind() == ErrorKind::IOError && e.as_ref().contains("lock")
+}
+
+/// Whether a directory holds parts of a database but not the file that names them: opened as it is, RocksDB would begin a new one.
+pub fn lacks_its_head(dir: &Path) -> bool {
+    let Ok(items) = fs::read_dir(dir) else { return false };
+    let names: Vec<String> = items.flatten().map(|i| i.file_name().to_string_lossy().into_owned()).collect();
+    let is_part = |n: &String| n.starts_with("MANIFEST-") || n.ends_with(".sst") || n.ends_with(".log");
+    !names.iter().any(|n| n == "CURRENT") && names.iter().any(is_part)
+}
+
+/// What [`lacks_its_head`] found, as an error.
+pub fn headless() -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, "its file CURRENT is missing")
 }
 
 /// Settings that both databases want; three masters may share one small machine.

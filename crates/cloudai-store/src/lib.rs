@@ -14,6 +14,7 @@ pub mod record;
 mod row_batch;
 mod state;
 mod sync;
+mod synced;
 
 pub use keys::Keys;
 pub use log::{LogStats, RocksLog};

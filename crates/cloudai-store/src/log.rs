@@ -19,18 +19,19 @@ use std::thread::JoinHandle;
 use std::time::Instant;
 
 use bytes::Bytes;
-use cloudai_raft::{LogBounds, LogEntry, LogPosition, LogStore, MetaKey, OnDurable, OnFsync};
+use cloudai_raft::{DAMAGED, Failpoint, LogBounds, LogEntry, LogPosition, LogStore, MetaKey, OnDurable, OnFsync};
 use cloudai_types::limits::LOG_TAIL_BYTES_MAX;
 use rocksdb::{
     ColumnFamily, ColumnFamilyDescriptor, DB, DBCompressionType, DBRecoveryMode, Direction, IteratorMode, Options,
     ReadOptions, WriteBatch,
 };
 
-use crate::db::{base_options, io_error, is_locked, table_options};
+use crate::db::{base_options, headless, io_error, is_damage, is_locked, lacks_its_head, table_options};
 use crate::open_log_error::OpenLogError;
 use crate::record::{HEAD_BYTES, decode, decode_position, encode_into, encode_position, index_of, key};
 pub use crate::sync::LogStats;
 use crate::sync::{Shared, lock, sync_loop};
+use crate::synced::SyncedNote;
 
 const META: &str = "meta";
 const PURGED: &str = "purged";
@@ -125,6 +126,9 @@ impl RocksLog {
 
     fn open_with(dir: &Path, tail_bytes_max: usize) -> Result<RocksLog, OpenLogError> {
         let path = || dir.display().to_string();
+        if lacks_its_head(dir) {
+            return Err(OpenLogError::Damaged { path: path(), source: headless() });
+        }
         let mut o = base_options();
         o.set_wal_recovery_mode(DBRecoveryMode::TolerateCorruptedTailRecords);
         // `meta` changes rarely in bytes: without a limit its memtable would pin old write-ahead logs for ever.
@@ -138,12 +142,17 @@ impl RocksLog {
         log.set_block_based_table_factory(&table_options(16 << 20));
         let families =
             [ColumnFamilyDescriptor::new("default", log), ColumnFamilyDescriptor::new(META, Options::default())];
-        let db = DB::open_cf_descriptors(&o, dir, families).map_err(|e| match e.kind() {
-            rocksdb::ErrorKind::Corruption => OpenLogError::Damaged { path: path(), source: io_error(e) },
-            _ if is_locked(&e) => OpenLogError::InUse { path: path(), source: io_error(e) },
-            _ => OpenLogError::Io { path: path(), source: io_error(e) },
+        let db = DB::open_cf_descriptors(&o, dir, families).map_err(|e| match () {
+            () if is_damage(&e) => OpenLogError::Damaged { path: path(), source: io_error(e) },
+            () if is_locked(&e) => OpenLogError::InUse { path: path(), source: io_error(e) },
+            () => OpenLogError::Io { path: path(), source: io_error(e) },
         })?;
         let tail = load(&db, tail_bytes_max, &path)?;
+        let io = |source| OpenLogError::Io { path: path(), source };
+        let (note, synced) = SyncedNote::open(dir).map_err(io)?;
+        if let Some(lost) = synced.and_then(|s| s.checked_sub(db.latest_sequence_number())).filter(|lost| *lost > 0) {
+            return Err(OpenLogError::Short { path: path(), lost });
+        }
 
         let db = Arc::new(db);
         let shared = Arc::new(Shared::default());
@@ -151,8 +160,8 @@ impl RocksLog {
         let (synced_db, shared2) = (db.clone(), shared.clone());
         let thread = std::thread::Builder::new()
             .name("raft-sync".into())
-            .spawn(move || sync_loop(queue, shared2, || synced_db.flush_wal(true).map_err(io_error)))
-            .map_err(|source| OpenLogError::Io { path: path(), source })?;
+            .spawn(move || sync_loop(queue, shared2, || sync_once(&synced_db, &note)))
+            .map_err(io)?;
         Ok(RocksLog(Arc::new(Inner {
             db,
             tail: Mutex::new(tail),
@@ -192,6 +201,16 @@ impl RocksLog {
         }
         Some(out)
     }
+}
+
+/// One fsync, and the note of how far it reached.
+fn sync_once(db: &DB, note: &SyncedNote) -> io::Result<()> {
+    Failpoint::LogSync.hit()?;
+    let sequence = db.latest_sequence_number();
+    db.flush_wal(true).map_err(io_error)?;
+    Failpoint::LogSyncFlushed.hit()?;
+    note.write(sequence)?;
+    Failpoint::LogSyncNoted.hit()
 }
 
 /// Walk over the whole log once: check it, and keep its end in memory.
@@ -242,13 +261,14 @@ impl LogStore for RocksLog {
             if bytes > bytes_max && !out.is_empty() {
                 break;
             }
-            let bad = |why| io::Error::new(io::ErrorKind::InvalidData, format!("log entry {index}: {why}"));
+            let bad = |why| io::Error::new(io::ErrorKind::InvalidData, format!("{DAMAGED}: log entry {index}: {why}"));
             out.push(decode(index, Bytes::from(v)).map_err(bad)?);
         }
         Ok(out)
     }
 
     fn append(&self, entries: Vec<LogEntry>, on_durable: OnDurable) -> io::Result<()> {
+        Failpoint::LogAppend.hit()?;
         let bounds = lock(&self.0.tail).bounds;
         let mut expected = bounds.last.or(bounds.purged).map(|p| p.index + 1);
         let mut batch = WriteBatch::default();
@@ -270,6 +290,7 @@ impl LogStore for RocksLog {
         stats.entries += entries.len() as u64;
         drop(stats);
         self.write(batch)?;
+        Failpoint::LogAppendWritten.hit()?;
         let mut tail = lock(&self.0.tail);
         entries.into_iter().for_each(|e| tail.push(e));
         drop(tail);
@@ -281,9 +302,11 @@ impl LogStore for RocksLog {
         if lock(&self.0.tail).bounds.last.is_none_or(|end| end.index < from) {
             return Ok(()); // nothing is after it
         }
+        Failpoint::LogTruncate.hit()?;
         let mut batch = WriteBatch::default();
         batch.delete_range(key(from), key(u64::MAX));
         self.write(batch)?; // ordered before the next append by the write-ahead log, and synced with it
+        Failpoint::LogTruncateWritten.hit()?;
         // The new end may have left the tail long ago.
         let present = match last {
             Some(index) => self.read(index, index + 1, usize::MAX)?.pop(),
@@ -298,10 +321,12 @@ impl LogStore for RocksLog {
     }
 
     fn purge(&self, upto: LogPosition) -> io::Result<()> {
+        Failpoint::LogPurge.hit()?;
         let mut batch = WriteBatch::default();
         batch.put_cf(self.0.meta(), PURGED, encode_position(upto));
         batch.delete_range(key(0), key(upto.index + 1));
         self.write(batch)?;
+        Failpoint::LogPurgeWritten.hit()?;
         let mut tail = lock(&self.0.tail);
         while tail.entries.front().is_some_and(|e| e.index <= upto.index) {
             tail.pop_front();
@@ -316,6 +341,7 @@ impl LogStore for RocksLog {
         match (k, value) {
             // Once per commit: a write of its own would cost as much as the entry's.
             (MetaKey::Committed, value) => {
+                Failpoint::LogCommitted.hit()?;
                 *lock(&self.0.committed) = Some(value);
                 return Ok(());
             }
@@ -326,10 +352,12 @@ impl LogStore for RocksLog {
     }
 
     fn save_meta_synced(&self, k: MetaKey, value: Bytes, on_durable: OnDurable) -> io::Result<()> {
+        Failpoint::LogVote.hit()?;
         self.save_meta(k, Some(value))?;
         let mut batch = WriteBatch::default();
         self.0.add_committed(&mut batch);
         self.write(batch)?;
+        Failpoint::LogVoteWritten.hit()?;
         self.queue(on_durable)
     }
 
@@ -451,11 +479,15 @@ mod tests {
     }
 
     #[test]
-    fn a_torn_tail_is_tolerated() {
+    fn a_torn_tail_is_tolerated_and_a_synced_one_is_never_torn() {
         let (_dir, copy) = killed(|log| (0..50).for_each(|i| append_durably(log, vec![entry(1, i)])));
         let wal = wal(&copy);
         let size = wal.metadata().unwrap().len();
         fs::File::options().write(true).open(&wal).unwrap().set_len(size - 30).unwrap();
+        let e = RocksLog::open(&copy).map(drop).unwrap_err();
+        assert!(matches!(e, OpenLogError::Short { lost: 1, .. }), "{e}");
+        // As when the power went before the last fsync: the note is not there yet.
+        fs::remove_file(copy.join(crate::synced::NAME)).unwrap();
         assert_eq!(indices(&RocksLog::open(&copy).unwrap(), 0, 100, usize::MAX), (0..49).collect::<Vec<_>>());
     }
 

@@ -29,6 +29,11 @@ pub enum OpenLogError {
         #[source]
         source: io::Error,
     },
+    /// Not a torn tail: these writes had been synced.
+    #[error(
+        "the log in {path} lost its last {lost} writes, which had been synced to the disk. Move the directory away, remove this master, and let it join under a new id"
+    )]
+    Short { path: String, lost: u64 },
     #[error(
         "the log in {path} lacks entry {missing}. Move the directory away, remove this master, and let it join under a new id"
     )]
@@ -37,4 +42,17 @@ pub enum OpenLogError {
         "entry {index} of the log in {path} is damaged: {why}. Move the directory away, remove this master, and let it join under a new id"
     )]
     BadEntry { path: String, index: u64, why: &'static str },
+}
+
+impl OpenLogError {
+    /// The content is wrong, not the way to it.
+    pub fn is_damage(&self) -> bool {
+        match self {
+            OpenLogError::InUse { .. } | OpenLogError::Io { .. } => false,
+            OpenLogError::Damaged { .. }
+            | OpenLogError::Short { .. }
+            | OpenLogError::Gap { .. }
+            | OpenLogError::BadEntry { .. } => true,
+        }
+    }
 }

@@ -20,12 +20,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use bytes::Bytes;
+use cloudai_raft::Failpoint;
 use rocksdb::checkpoint::Checkpoint;
 use rocksdb::{
     DB, DBCompressionType, Direction, IteratorMode, Options, ReadOptions, SnapshotWithThreadMode, WriteOptions,
 };
 
-use crate::db::{base_options, io_error, is_locked, sync_dir, sync_files, table_options};
+use crate::db::{base_options, io_error, is_damage, is_locked, sync_dir, sync_files, table_options};
 use crate::keys::{Keys, row_key};
 use crate::row_batch::{RESERVED_FAMILY, RowBatch};
 
@@ -59,6 +60,16 @@ pub enum OpenStateError {
         #[source]
         source: io::Error,
     },
+}
+
+impl OpenStateError {
+    /// The content is wrong, not the way to it.
+    pub fn is_damage(&self) -> bool {
+        match self {
+            OpenStateError::InUse { .. } | OpenStateError::Io { .. } => false,
+            OpenStateError::Damaged { .. } => true,
+        }
+    }
 }
 
 /// One database directory. Readers hold it by `Arc`.
@@ -128,22 +139,31 @@ impl RocksState {
         let path = || root.display().to_string();
         let io = |source: io::Error| OpenStateError::Io { path: path(), source };
         fs::create_dir_all(root).map_err(io)?;
+        let damaged = |why: String| OpenStateError::Damaged { path: path(), source: bad(why) };
         let number = match fs::read_to_string(root.join(CURRENT)) {
             Ok(name) => {
                 let number = name.trim().strip_prefix("sm-").and_then(|n| n.parse().ok());
-                let bad = || io::Error::new(io::ErrorKind::InvalidData, format!("{CURRENT} says {name:?}"));
-                number.ok_or_else(|| OpenStateError::Damaged { path: path(), source: bad() })?
+                let number = number.ok_or_else(|| damaged(format!("{CURRENT} says {name:?}")))?;
+                // Opened all the same, RocksDB would begin an empty one, and the others would be removed below.
+                if !root.join(format!("sm-{number}")).join("CURRENT").exists() && holds_generations(root).map_err(io)? {
+                    return Err(damaged(format!("{CURRENT} names sm-{number}, which is not there or not complete")));
+                }
+                number
             }
             Err(e) if e.kind() == io::ErrorKind::NotFound => {
+                if holds_generations(root).map_err(io)? {
+                    return Err(damaged(format!("{CURRENT} is missing, and states are there")));
+                }
                 set_current(root, 1).map_err(io)?;
                 1
             }
+            Err(e) if e.kind() == io::ErrorKind::InvalidData => return Err(damaged(format!("{CURRENT}: {e}"))),
             Err(e) => return Err(io(e)),
         };
-        let generation = open_generation(root, number).map_err(|e| match e.kind() {
-            rocksdb::ErrorKind::Corruption => OpenStateError::Damaged { path: path(), source: io_error(e) },
-            _ if is_locked(&e) => OpenStateError::InUse { path: path(), source: io_error(e) },
-            _ => OpenStateError::Io { path: path(), source: io_error(e) },
+        let generation = open_generation(root, number).map_err(|e| match () {
+            () if is_damage(&e) => OpenStateError::Damaged { path: path(), source: io_error(e) },
+            () if is_locked(&e) => OpenStateError::InUse { path: path(), source: io_error(e) },
+            () => OpenStateError::Io { path: path(), source: io_error(e) },
         })?;
         // Only now, under the database's lock: what a crash left of other generations.
         for item in fs::read_dir(root).map_err(io)? {
@@ -191,9 +211,11 @@ impl RocksState {
     pub fn write(&self, batch: RowBatch, mark: &[u8]) -> io::Result<()> {
         let mut inner = batch.inner;
         inner.put(MARK, mark);
+        Failpoint::StateWrite.hit()?;
         let mut options = WriteOptions::default();
         options.disable_wal(true);
-        self.generation().db().write_opt(inner, &options).map_err(io_error)
+        self.generation().db().write_opt(inner, &options).map_err(io_error)?;
+        Failpoint::StateWritten.hit()
     }
 
     /// A consistent copy as it is now, written by the returned job into a directory that does not exist yet: hard links
@@ -202,10 +224,13 @@ impl RocksState {
     pub fn checkpoint(&self) -> impl FnOnce(&Path) -> io::Result<Bytes> + Send + 'static {
         let generation = self.generation();
         move |dir| {
+            Failpoint::CheckpointStart.hit()?;
             // Flushes what is in memory first, so whatever the copy holds is durable in the live database too.
             Checkpoint::new(generation.db()).and_then(|c| c.create_checkpoint(dir)).map_err(io_error)?;
+            Failpoint::CheckpointCopied.hit()?;
             let mark = read_mark(dir)?;
             sync_files(dir)?;
+            Failpoint::CheckpointSynced.hit()?;
             Ok(mark)
         }
     }
@@ -231,11 +256,14 @@ impl RocksState {
         }
         sync_files(&target)?;
         sync_dir(&self.0.root)?;
+        Failpoint::InstallCopied.hit()?;
         let next = Arc::new(open_generation(&self.0.root, number).map_err(io_error)?);
         if next.db().get(MARK).map_err(io_error)?.is_none() {
             return Err(io::Error::new(io::ErrorKind::InvalidData, "the checkpoint has no mark"));
         }
+        Failpoint::InstallOpened.hit()?;
         set_current(&self.0.root, number)?;
+        Failpoint::InstallCurrent.hit()?;
         let old = {
             let mut current = self.0.current.write().unwrap_or_else(PoisonError::into_inner);
             std::mem::replace(&mut *current, next)
@@ -301,6 +329,21 @@ impl View<'_> {
         }
         Ok(())
     }
+}
+
+fn bad(why: String) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, why)
+}
+
+/// Whether a state was ever written below `root`.
+fn holds_generations(root: &Path) -> io::Result<bool> {
+    for item in fs::read_dir(root)? {
+        let item = item?;
+        if item.file_name().to_string_lossy().starts_with("sm-") && fs::read_dir(item.path())?.next().is_some() {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 fn open_generation(root: &Path, number: u64) -> Result<Generation, rocksdb::Error> {

@@ -183,7 +183,7 @@ pub const PEM_FILE_BYTES_MAX: u64 = 1 << 20;
 pub const CERTIFICATE_POLL: Millis = Millis::from_secs(2);
 /// A TLS handshake that is not done by then is dropped.
 pub const HANDSHAKE_TIMEOUT: Millis = Millis::from_secs(5);
-/// Handshakes of one listener at a time; more wait in the kernel's queue.
+/// Handshakes of one listener at a time; one more ends the oldest.
 pub const HANDSHAKES_MAX: usize = 256;
 /// Connections of one listener at a time; one more is closed at once.
 pub const CONNECTIONS_MAX: usize = 32_768;

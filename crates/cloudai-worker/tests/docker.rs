@@ -297,3 +297,29 @@ async fn containers_per_second() {
     }
     rig.worker.stop().await.unwrap();
 }
+
+/// CVE-2021-32575: what a task really has, as its kernel says: no raw sockets, no devices, nothing new by a set-uid file.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn net_raw_dropped() {
+    if !engine() {
+        return;
+    }
+    let mut rig = Rig::start(|_| {}).await;
+    let attempt = rig.run(1, "cat /proc/self/status");
+    assert_eq!(rig.cluster.ending(attempt).await, EndReason::exit(0));
+    let status = text(&rig.leader.log(1, attempt, true, 0).await.stdout);
+    let field = |name: &str| {
+        let line = status.lines().find_map(|l| l.strip_prefix(name)).unwrap_or_else(|| panic!("no {name} in {status}"));
+        line.trim().to_owned()
+    };
+    for set in ["CapEff:", "CapPrm:", "CapBnd:"] {
+        let capabilities = u64::from_str_radix(&field(set), 16).unwrap();
+        for (name, bit) in
+            [("NET_RAW", 13), ("MKNOD", 27), ("SYS_CHROOT", 18), ("SYS_ADMIN", 21), ("SYS_PTRACE", 19), ("SETFCAP", 31)]
+        {
+            assert_eq!(capabilities >> bit & 1, 0, "{name} in {set} {capabilities:016x}");
+        }
+    }
+    assert_eq!((field("NoNewPrivs:").as_str(), field("Seccomp:").as_str()), ("1", "2"));
+    rig.worker.stop().await.unwrap();
+}

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use cloudai_master::{MasterConfig, RunError, run_on_rocksdb};
+use cloudai_master::{MasterConfig, NodeFileError, RunError, run_on_rocksdb};
 
 use crate::commands::layered::{self, Overlay};
 use crate::commands::server::{LogFlags, asked_to_stop};
@@ -73,7 +73,11 @@ fn config(args: &MasterArgs) -> Result<MasterConfig, Failure> {
 fn failure(e: RunError) -> Failure {
     let code = match &e {
         RunError::NoIdentity { .. } | RunError::OtherIdentity { .. } | RunError::Join(_) => Code::Auth,
-        RunError::Refused(_) => Code::Conflict,
+        RunError::Damaged { .. } => Code::Damaged,
+        RunError::NodeFile(
+            NodeFileError::Damaged { .. } | NodeFileError::Altered { .. } | NodeFileError::Quarantined { .. },
+        )
+        | RunError::Refused(_) => Code::Damaged,
         _ => Code::Failed,
     };
     Failure::new(code, "master", e.to_string())

@@ -185,7 +185,7 @@ async fn stream<S: StateStore>(
     if node.raft.await_applied(seen_at, deadline).await.is_err() {
         return Err(unreachable_worker(&attempt.worker));
     }
-    let (stream_id, mut uploads) = node.logs.open();
+    let (stream_id, mut uploads) = node.logs.open(&attempt.worker);
     let open = pb::leader_message::OpenLog {
         stream_id,
         attempt: Some(pb::AttemptKey { job: task.job.0, index: task.index, number: attempt.number }),

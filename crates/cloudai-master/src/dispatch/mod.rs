@@ -38,7 +38,7 @@ impl<S: StateStore> dispatch_server::Dispatch for DispatchService<S> {
         &self,
         request: Request<Streaming<pb::UploadLogRequest>>,
     ) -> Result<Response<pb::UploadLogReply>, Status> {
-        require(&request, &self.node.revoked, &[Role::Worker])?;
+        let who = require(&request, &self.node.revoked, &[Role::Worker])?.name.clone();
         let mut inbound = request.into_inner();
         let mut reader = None;
         while let Some(message) = inbound.message().await? {
@@ -46,7 +46,7 @@ impl<S: StateStore> dispatch_server::Dispatch for DispatchService<S> {
                 Some((_, reader)) => reader,
                 None => {
                     let id = message.stream_id;
-                    let sender = self.node.logs.sender(id);
+                    let sender = self.node.logs.sender(id, &who);
                     let sender = sender.ok_or_else(|| Status::not_found("nobody waits for this log any more"))?;
                     self.node.logs.close(id);
                     &mut reader.insert((id, sender)).1

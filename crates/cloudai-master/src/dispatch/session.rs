@@ -323,7 +323,7 @@ where
             }
             Some(From::AssignmentAck(_)) => Ok(()),
             Some(From::LogOpenFailed(failed)) => {
-                if let Some(reader) = self.node.logs.sender(failed.stream_id) {
+                if let Some(reader) = self.node.logs.sender(failed.stream_id, &self.worker_name) {
                     let failure = super::logs::Upload::Failed { reason: failed.reason, not_found: failed.not_found };
                     // A reader that has stopped reading is its own affair.
                     let _ = reader.try_send(failure);

@@ -115,6 +115,29 @@ mod tests {
         assert_eq!(with(u64::MAX, u64::MAX).memory, Some(i64::MAX));
     }
 
+    /// CVE-2026-14891: whatever a spec says, a task shares no namespace with the host or with another container.
+    #[test]
+    fn host_namespace_bypass() {
+        for text in ["host", "container:cloudai", "service:x", "bridge", "--network=host", "--privileged"] {
+            let env = BTreeMap::from([("NetworkMode".to_owned(), text.to_owned())]);
+            let spec = JobSpec {
+                name: text.into(),
+                image: text.into(),
+                command: vec![text.into()],
+                env,
+                ..Default::default()
+            };
+            let body = body(spec);
+            let host = body.host_config.unwrap();
+            let modes =
+                (host.network_mode, host.pid_mode, host.ipc_mode, host.uts_mode, host.userns_mode, host.cgroupns_mode);
+            assert_eq!(modes, (None, None, None, None, None, None), "{text}");
+            let more = (host.privileged, host.binds, host.devices, host.volumes_from, host.cap_add, host.links);
+            assert_eq!(more, (None, None, None, None, None, None), "{text}");
+            assert_eq!((body.user, body.entrypoint, body.volumes), (None, None, None), "{text}");
+        }
+    }
+
     #[test]
     fn nothing_is_privileged_and_the_task_knows_who_it_is() {
         let env = BTreeMap::from([("CLOUDAI_JOB".to_owned(), "forged".to_owned()), ("A".to_owned(), "b=c".to_owned())]);

@@ -1,0 +1,128 @@
+//! Tests derived from CVEs of other systems that need real processes. Each carries the name that `docs/security-tests.md` lists with
+//! its CVE.
+
+use std::fs;
+use std::net::TcpStream;
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context as _, ensure};
+use chaos_tests::{Cluster, Options, run, wait};
+
+const LIMIT: Duration = Duration::from_secs(60);
+/// Stands for every secret that a user puts into an environment.
+const CANARY: &str = "canary-8d1f0c6a4b";
+
+fn read_all(dir: &Path, found: &mut Vec<(String, Vec<u8>)>) -> anyhow::Result<()> {
+    for entry in fs::read_dir(dir).with_context(|| format!("cannot list {}", dir.display()))? {
+        let path = entry?.path();
+        match path.is_dir() {
+            true => read_all(&path, found)?,
+            false => found.push((path.display().to_string(), fs::read(&path).unwrap_or_default())),
+        }
+    }
+    Ok(())
+}
+
+fn holds(text: &[u8], secret: &str) -> bool {
+    text.windows(secret.len()).any(|w| w == secret.as_bytes())
+}
+
+/// CVE-2019-12741 and its kin: secrets in logs, metrics, process lists.
+#[test]
+fn no_secret_in_logs_api_bundle() -> anyhow::Result<()> {
+    let cluster = Cluster::start(&Options { flags: vec![], ..Options::noop(3, 1) })?;
+    let env = format!("PASSWORD={CANARY}");
+    let job = cluster.cli.submit(&["--env", &env, "--cpu", "0.1", "noop", "--", "sleep", "0.2"])?;
+    cluster.cli.ended(&job, LIMIT)?;
+    let waiting = cluster.cli.submit(&["--env", &env, "--require", "zone=mars", "noop", "--", "true"])?;
+    // Refusals and conflicts quote what they refuse: not this.
+    let refused = cluster.cli.run(&["job", "submit", "--env", &env, "--name", "a b", "noop"])?;
+    ensure!(
+        refused.code == 2 && !refused.stderr.contains(CANARY),
+        "a refusal shows the environment: {}",
+        refused.stderr
+    );
+    let token = cluster.cli.json::<serde_json::Value>(&["worker", "authorize", "w9"])?["token"]
+        .as_str()
+        .context("a token")?
+        .to_owned();
+    let secret = token.rsplit(['-', '.', ':', '_']).next().unwrap_or_default().to_owned();
+    ensure!(secret.len() >= 16, "the token's last part is no secret: the test looks for the wrong thing");
+    // A leader dies and another one loads everything.
+    let leader = cluster.leader()?.name;
+    cluster.kill(&leader)?;
+    cluster.start_one(&leader)?;
+    wait::until("a leader after the kill", LIMIT, Duration::from_millis(200), || Ok(Some(cluster.leader()?)))?;
+    for arguments in [
+        &["job", "explain"][..],
+        &["task", "explain", &format!("{waiting}/0")],
+        &["queue"],
+        &["job", "list"],
+        &["worker", "list"],
+    ] {
+        let said = cluster.cli.run(arguments)?;
+        ensure!(!said.stdout.contains(CANARY) && !said.stderr.contains(CANARY), "{arguments:?} shows the environment");
+    }
+
+    let ca_key = fs::read_to_string(cluster.dir.join("ca/ca-key.pem"))?;
+    let ca_key = ca_key.lines().nth(1).context("a PEM key has a second line")?.to_owned();
+    let mut logs = vec![];
+    read_all(&cluster.dir.join("logs"), &mut logs)?;
+    ensure!(logs.iter().map(|(_, t)| t.len()).sum::<usize>() > 1_000, "there are no logs to look at");
+    for process in cluster.processes()? {
+        if let Some(pid) = process.pid() {
+            logs.push((format!("the command line of {}", process.name), fs::read(format!("/proc/{pid}/cmdline"))?));
+        }
+        if let Some(http) = process.http {
+            let url = format!("https://{http}/metrics");
+            let mut curl = Command::new("curl");
+            curl.args(["-sk", "--max-time", "5", &url]);
+            logs.push((url, run(&mut curl, LIMIT)?.stdout.into_bytes()));
+        }
+    }
+    for (name, text) in &logs {
+        for (what, secret) in
+            [("the environment", CANARY), ("a join token", secret.as_str()), ("the CA's key", ca_key.as_str())]
+        {
+            ensure!(!holds(text, secret), "{name} holds {what}");
+        }
+    }
+    // Keys and configurations with tokens are for their owner only.
+    let mut files = vec![];
+    read_all(&cluster.dir, &mut files)?;
+    for (path, text) in files.iter().filter(|(p, _)| !p.contains("/raft/") && !p.contains("/state/")) {
+        use std::os::unix::fs::PermissionsExt as _;
+        if holds(text, "PRIVATE KEY") || holds(text, "join_token") {
+            let mode = fs::metadata(path)?.permissions().mode() & 0o777;
+            ensure!(mode & 0o077 == 0, "{path} holds a secret and has mode {mode:o}");
+        }
+    }
+    cluster.nobody_panicked()?;
+    cluster.stop()
+}
+
+/// CVE-2024-47609: a listener that is out of file descriptors waits, and lives.
+#[test]
+fn tls_accept_survives() -> anyhow::Result<()> {
+    let cluster = Cluster::start(&Options::noop(1, 0))?;
+    let master = cluster.process("master-1")?;
+    let pid = master.pid().context("master-1 does not run")?;
+    let open = fs::read_dir(format!("/proc/{pid}/fd"))?.count();
+    let mut prlimit = Command::new("prlimit");
+    prlimit.args(["--pid", &pid.to_string(), &format!("--nofile={}", open + 20)]);
+    run(&mut prlimit, LIMIT)?.ok("prlimit")?;
+    let grpc = master.grpc.context("master-1 has no address")?;
+    let held: Vec<TcpStream> = (0..200).map(|_| TcpStream::connect(&grpc)).collect::<Result<_, _>>()?;
+    wait::until("the complaint about file descriptors", LIMIT, Duration::from_millis(100), || {
+        Ok(cluster.log("master-1").contains("raise the limit of open files").then_some(()))
+    })?;
+    drop(held);
+    wait::until("an answer after the flood", LIMIT, Duration::from_millis(200), || {
+        Ok(Some(cluster.cli.ok(&["job", "list"])?))
+    })?;
+    ensure!(cluster.process("master-1")?.pid() == Some(pid), "the master was started again");
+    cluster.nobody_panicked()?;
+    cluster.stop()
+}
