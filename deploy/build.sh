@@ -6,5 +6,6 @@
 cd "$ROOT"
 
 [ -x "$CARGO_TARGET_DIR/debug/cloudai" ] || say "Building CloudAI into $CARGO_TARGET_DIR (the first time takes a while: RocksDB)"
-cargo build --quiet --locked -p cloudai-cli -p chaos-tests ||
+# Always the whole workspace: another selection has other features, and would compile most dependencies once more.
+cargo build --quiet --locked --workspace --bin cloudai --bin chaos-tests --bin cloudai-sim ||
     die "the build failed" "see the compiler's lines above" "repair that, and call make again"

@@ -7,11 +7,14 @@ began=$SECONDS
 
 sample-tasks/build.sh
 deploy/lint.sh
-say "Unit and component tests"
-cargo test --quiet --locked --workspace --exclude chaos-tests
+# Always the whole workspace: another selection has other features, and would compile most dependencies once more.
+say "Unit and component tests, the protocol's model, kept inputs of the fuzzers"
+cargo test --quiet --locked --workspace
 say "Crashes, power cuts and errors at every step that writes"
-cargo test --quiet --locked --workspace --exclude chaos-tests --features cloudai-store/failpoints --test failpoints
+cargo test --quiet --locked --workspace --features cloudai-store/failpoints --test failpoints
+say "Fuzzers, 20 s each"
+deploy/fuzz.sh 20
 # Real processes on two cores disturb each other: one test at a time, each with a cluster of its own.
 say "Real clusters under faults (chaos-tests)"
-cargo test --locked -p chaos-tests -- --test-threads=1 --nocapture
+cargo test --locked --workspace --test must_show --test short_drills -- --test-threads=1 --nocapture
 say "All tests passed in $((SECONDS - began)) s"
