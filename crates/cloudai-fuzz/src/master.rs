@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::OnceLock;
 use std::time::Duration;
 
-use cloudai_master::{Founder, MasterConfig, RaftTimes, run_on_rocksdb};
+use cloudai_master::{Founder, MasterConfig, run_on_rocksdb};
 use cloudai_net::{
     CertificateAuthority, ChannelFactory, ChannelOptions, ClusterId, IdentityFiles, ReloadingTls, Revoked, Role,
 };
@@ -61,16 +61,11 @@ fn start() -> Master {
     let ports = [free_port(), free_port(), free_port()];
     let [http_addr, grpc_addr, raft_addr] = ports.clone();
     let config = MasterConfig {
-        name: "master-1".into(),
-        data_dir,
-        identity_dir: None,
         http_listen: http_addr.clone(),
         grpc_listen: grpc_addr.clone(),
         raft_listen: raft_addr.clone(),
-        advertise_host: None,
         founders: vec![Founder { id: 1, name: "master-1".into(), raft_addr, grpc_addr, http_addr }],
-        join: None,
-        raft: RaftTimes::default(),
+        ..MasterConfig::new("master-1".into(), data_dir)
     };
     runtime.spawn(async move {
         let end = run_on_rocksdb(config, Box::pin(std::future::pending())).await;
