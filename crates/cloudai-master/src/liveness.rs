@@ -64,6 +64,11 @@ impl Liveness {
         self.lock().silence(worker, self.now())
     }
 
+    /// As [`Liveness::begin`], but a loss that is proposed may still take effect.
+    fn start_over(&self) {
+        self.lock().start_over(self.now());
+    }
+
     fn lost(&self, worker: WorkerId, session: u64) {
         self.lock().lost(worker, session);
     }
@@ -102,7 +107,7 @@ pub async fn run<S: StateStore>(node: &Node<S>, leading: &CancellationToken) {
         if alone_since.take().is_some_and(|since| since.elapsed() >= limits::HEARTBEAT_PERIOD_MAX.as_duration()) {
             // It has acknowledged no renewal all that time, however many came: everybody has one lease from now, as with a new leader.
             tracing::info!("a majority answers this leader again: leases start over");
-            node.liveness.begin(&node.shared.read().hot);
+            node.liveness.start_over();
         }
         for (worker, session) in node.liveness.expired() {
             tracing::warn!(%worker, session, "the worker was not heard of for its whole lease: it is lost");

@@ -59,6 +59,14 @@ impl LeaseTable {
         table
     }
 
+    /// The leader could acknowledge nothing for a while: everybody has one lease from now, but for those whose loss is proposed.
+    pub fn start_over(&mut self, now: Timestamp) {
+        let renewed: Vec<_> = self.leases.iter().filter(|(_, l)| !l.losing).map(|(w, l)| (*w, l.session)).collect();
+        for (worker, session) in renewed {
+            self.set(worker, Lease { session, ends: now + limits::LEASE, losing: false });
+        }
+    }
+
     /// A heartbeat or a new session. The caller acknowledges only what was renewed, and only while its own quorum
     /// acknowledgement is fresh.
     pub fn renew(&mut self, worker: WorkerId, session: u64, now: Timestamp) -> Renewal {
@@ -269,6 +277,8 @@ mod tests {
         assert_eq!(t.expired(Timestamp(9 * LEASE)), Expiry::default(), "proposed once");
         t.propose_again(WorkerId(1), 7, Timestamp(10 * LEASE));
         assert_eq!(t.renew(WorkerId(1), 7, Timestamp(9 * LEASE)), Renewal::Losing, "it may be in the log all the same");
+        t.start_over(Timestamp(9 * LEASE));
+        assert_eq!(t.next_end(), Some(Timestamp(10 * LEASE)), "nor does it get a lease when all others do");
         assert_eq!(lost(t.expired(Timestamp(10 * LEASE))), [1]);
         assert_eq!(t.renew(WorkerId(1), 8, Timestamp(10 * LEASE)), Renewal::Renewed);
         t.lost(WorkerId(1), 7);
