@@ -122,7 +122,7 @@ async fn start(m: &Machinery, place: Place, clock: &Clock, mut dice: Dice) -> Re
         config,
         own,
         me: me.clone(),
-        node_file: NodeFile { format: 1, cluster: CLUSTER.into(), node, disk, quarantined: None },
+        node_file: NodeFile { format: 1, cluster: CLUSTER.into(), node, disk, quarantined: None, sum: None },
         shared,
         hub,
         raft: raft.clone(),
