@@ -216,6 +216,8 @@ impl Receiver {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
     use crate::types::{LogId, StoredMembership};
 
