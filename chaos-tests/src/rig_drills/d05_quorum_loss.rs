@@ -34,7 +34,7 @@ fn run(rig: &mut Rig, report: &mut Report, size: Size, seed: u64) -> anyhow::Res
             outage(rig, report, size, true)?;
             outage(rig, report, size, false)?;
         }
-        Size::Short => outage(rig, report, size, seed % 2 == 0)?,
+        Size::Short => outage(rig, report, size, seed.is_multiple_of(2))?,
     }
     let client = rig.client(AGAIN)?;
     let request = GetJobRequest { job: JobId(sleepers).to_string(), with_tasks: true, ..GetJobRequest::default() };

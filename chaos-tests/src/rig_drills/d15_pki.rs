@@ -55,7 +55,7 @@ fn run(rig: &mut Rig, report: &mut Report, size: Size, seed: u64) -> anyhow::Res
     expired(rig, report)?;
     let skews: Vec<i64> = match size {
         Size::Full => vec![SKEW_S, -SKEW_S],
-        Size::Short => vec![if seed % 2 == 0 { SKEW_S } else { -SKEW_S }],
+        Size::Short => vec![if seed.is_multiple_of(2) { SKEW_S } else { -SKEW_S }],
     };
     for skew in skews {
         skewed(rig, report, size, skew)?;

@@ -46,7 +46,7 @@ fn parse_cpu_bomb() {
         let before = format!("*a{}", i - 1);
         laughs += &format!("a{i}: &a{i} [{}]\n", vec![before; 9].join(", "));
     }
-    let command = format!("command: &c [{}]\n", vec!["x"; 9].join(", "));
+    let command = format!("command: &c [{}]\n", ["x"; 9].join(", "));
     let bombs = [
         ("aliases of aliases", format!("{laughs}image: x\ncommand: *a29\n")),
         ("an alias in the fields", format!("image: x\n{command}env: {{A: *c}}\n")),

@@ -111,7 +111,7 @@ async fn unauth_conn_limits() {
         let mut held = std::collections::VecDeque::new();
         for n in 0u32.. {
             if let Ok(mut stream) = TcpStream::connect(addr).await {
-                if n % 2 == 0 {
+                if n.is_multiple_of(2) {
                     let _ = stream.write_all(&HALF_A_HELLO).await;
                 }
                 held.push_back(stream);
@@ -208,7 +208,7 @@ async fn h2_floods() {
     assert!(flood(server.raw("endless").await, endless).await, "endless headers were taken");
     server.answers_soon("after-endless").await;
     // Settings and pings ask for answers: others must not wait for them (CVE-2019-9512, -9515).
-    let asks = |n: u32| if n % 2 == 0 { frame(SETTINGS, 0, 0, &[]) } else { frame(PING, 0, 0, &[7; 8]) };
+    let asks = |n: u32| if n.is_multiple_of(2) { frame(SETTINGS, 0, 0, &[]) } else { frame(PING, 0, 0, &[7; 8]) };
     let io = server.raw("asks").await;
     let asking = tokio::spawn(flood(io, asks));
     for i in 0..5 {

@@ -45,13 +45,16 @@ pub fn factory_of(ca: &CertificateAuthority, dir: &Path, of: &str, role: Role, n
     ChannelFactory::new(ReloadingTls::load(files, Revoked::default()).expect("an identity"))
 }
 
+/// What stops it, and what it ends with.
+type Running = (oneshot::Sender<()>, JoinHandle<Result<(), RunError>>);
+
 pub struct Master {
     pub dir: tempfile::TempDir,
     pub ca: CertificateAuthority,
     pub grpc: String,
     pub raft: String,
     pub http: String,
-    running: Option<(oneshot::Sender<()>, JoinHandle<Result<(), RunError>>)>,
+    running: Option<Running>,
 }
 
 fn free_address() -> String {
