@@ -8,7 +8,8 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use cloudai_types::limits::COMMIT_WAITS_MAX;
-use futures::Stream;
+use futures::stream::Fuse;
+use futures::{Stream, StreamExt};
 use openraft::raft::AppendEntriesRequest;
 use tokio::time::{Sleep, sleep};
 
@@ -19,14 +20,16 @@ type Request = AppendEntriesRequest<Types>;
 /// See the module. An answer to a later request stands for all before it: openraft counts what an answer confirms and not
 /// how many there are.
 pub struct CommitRiding<S> {
-    requests: S,
+    /// Fused: what waits at their end is given out first, and the end is asked for again; openraft's stream panics when it is polled
+    /// after its end, and with it the replication to this follower would be over.
+    requests: Fuse<S>,
     /// A request without entries, and until when it waits for company.
     waiting: Option<(Request, Pin<Box<Sleep>>)>,
 }
 
-impl<S> CommitRiding<S> {
+impl<S: Stream<Item = Request>> CommitRiding<S> {
     pub fn new(requests: S) -> CommitRiding<S> {
-        CommitRiding { requests, waiting: None }
+        CommitRiding { requests: requests.fuse(), waiting: None }
     }
 }
 
@@ -62,7 +65,7 @@ mod tests {
     use super::*;
     use crate::types::{Entry, LogId, Vote};
     use futures::channel::mpsc::unbounded;
-    use futures::{StreamExt, poll};
+    use futures::poll;
     use openraft::EntryPayload;
 
     fn id(index: u64) -> LogId {
@@ -96,6 +99,15 @@ mod tests {
         send(request(4, None));
         drop(tx);
         assert_eq!(seen(out.next().await), Some((0, 4)), "the end of the stream loses nothing");
+        assert_eq!(seen(out.next().await), None);
+    }
+    /// As openraft's own stream, which must not be polled after its end.
+    #[tokio::test]
+    async fn the_end_is_asked_for_once() {
+        let last = futures::stream::unfold(Some(request(4, None)), |next| async move { next.map(|r| (r, None)) });
+        let mut out = CommitRiding::new(last.boxed());
+        assert_eq!(seen(out.next().await), Some((0, 4)), "the end of the stream loses nothing");
+        assert_eq!(seen(out.next().await), None);
         assert_eq!(seen(out.next().await), None);
     }
 }
