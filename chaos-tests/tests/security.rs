@@ -110,7 +110,8 @@ fn tls_accept_survives() -> anyhow::Result<()> {
     prlimit.args(["--pid", &pid.to_string(), &format!("--nofile={}", open + 20)]);
     run(&mut prlimit, LIMIT)?.ok("prlimit")?;
     let grpc = master.grpc.context("master-1 has no address")?;
-    let held: Vec<TcpStream> = (0..200).map(|_| TcpStream::connect(&grpc)).collect::<Result<_, _>>()?;
+    let address = grpc.strip_prefix("https://").unwrap_or(&grpc);
+    let held: Vec<TcpStream> = (0..200).map(|_| TcpStream::connect(address)).collect::<Result<_, _>>()?;
     wait::until("the complaint about file descriptors", LIMIT, Duration::from_millis(100), || {
         Ok(cluster.log("master-1").contains("raise the limit of open files").then_some(()))
     })?;
