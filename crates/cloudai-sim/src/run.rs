@@ -123,13 +123,13 @@ impl Run {
         if leading != 1 {
             return Some(format!("{leading} masters lead"));
         }
-        let mut at = vec![];
+        let at: Vec<_> = nodes.iter().map(|n| n.shared.read()).map(|s| (s.index, s.hot.digest)).collect();
         for node in nodes {
             let state = node.shared.read();
             if let Some((id, job)) = state.hot.jobs.first_key_value() {
-                return Some(format!("{} jobs have not ended, such as {id}: {job:?}", state.hot.jobs.len()));
+                let (jobs, index) = (state.hot.jobs.len(), state.index);
+                return Some(format!("at index {index} of {at:?} {jobs} jobs have not ended, such as {id}: {job:?}"));
             }
-            at.push((state.index, state.hot.digest));
         }
         if at.iter().any(|a| *a != at[0]) {
             return Some(format!("masters stand at (index, digest) {at:?}"));
