@@ -77,7 +77,7 @@ impl Master {
         master
     }
 
-    async fn run(&mut self) {
+    fn config(&self) -> MasterConfig {
         let mut config = MasterConfig::new("m1".into(), self.dir.path().join("m1"));
         config.http_listen.clone_from(&self.http);
         config.grpc_listen.clone_from(&self.grpc);
@@ -89,18 +89,35 @@ impl Master {
             grpc_addr: self.grpc.clone(),
             http_addr: self.http.clone(),
         }];
-        let (stop, stopped) = oneshot::channel::<()>();
-        let shutdown = Box::pin(async {
-            let _ = stopped.await;
-        });
-        let task = tokio::spawn(run_on_rocksdb(config, shutdown));
-        self.running = Some((stop, task));
-        let mut admin = self.admin();
-        eventually(async || {
-            let status = admin.cluster_status(pb::ClusterStatusRequest::default()).await.ok()?.into_inner();
-            (status.leader_id > 0).then_some(())
-        })
-        .await;
+        config
+    }
+
+    async fn run(&mut self) {
+        let until = tokio::time::Instant::now() + FOREVER;
+        loop {
+            let (stop, stopped) = oneshot::channel::<()>();
+            let shutdown = Box::pin(async {
+                let _ = stopped.await;
+            });
+            let mut task = tokio::spawn(run_on_rocksdb(self.config(), shutdown));
+            let mut admin = self.admin();
+            let leads = eventually(async || {
+                let status = admin.cluster_status(pb::ClusterStatusRequest::default()).await.ok()?.into_inner();
+                (status.leader_id > 0).then_some(())
+            });
+            tokio::select! {
+                () = leads => {
+                    self.running = Some((stop, task));
+                    return;
+                }
+                ended = &mut task => {
+                    let why = ended.expect("no master panics").expect_err("nobody stopped it").to_string();
+                    // In one process, the tasks of the one before may hold its files a moment longer.
+                    assert!(why.contains("in use") && tokio::time::Instant::now() < until, "{why}");
+                    tokio::time::sleep(Duration::from_millis(50)).await;
+                }
+            }
+        }
     }
 
     async fn halt(&mut self) {
