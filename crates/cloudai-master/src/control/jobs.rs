@@ -190,7 +190,16 @@ pub async fn cancel<S: StateStore>(
     actor: &str,
     request: pb::CancelJobRequest,
 ) -> Result<pb::CancelJobReply, Status> {
-    let (ns, job) = node.find_job(&node.shared.read(), &request.namespace, &request.job)?;
+    let here = node.find_job(&node.shared.read(), &request.namespace, &request.job);
+    let (ns, job) = match here {
+        Ok(found) => found,
+        // A leader that was replaced while it was paused or cut off lacks jobs that others have acknowledged, and does not know
+        // it yet: only one that a majority still follows may say that there is none.
+        Err(_) => {
+            node.read_point(pb::Consistency::Linearizable).await?;
+            node.find_job(&node.shared.read(), &request.namespace, &request.job)?
+        }
+    };
     let cancel = Kind::CancelJob(CancelJob { job: job.0 });
     match node.proposer.propose(Command::new(actor, cancel)).await {
         Ok((index, Reply::CancelRequested { job, stopping })) => {
