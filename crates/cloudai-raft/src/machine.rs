@@ -218,8 +218,8 @@ impl<A: Application> RaftStateMachine<Types> for Machine<A> {
         }
         self.app = Mutex::new(Some(app));
         (self.last, self.membership) = (last, membership);
-        Failpoint::Installed.hit()?;
         self.snapshots.adopt(&snapshot)?;
+        Failpoint::Installed.hit()?;
         self.show(last.as_ref().map(|id| TermStart { term: term_of(id), index: id.index }));
         Ok(())
     }
