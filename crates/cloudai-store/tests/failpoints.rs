@@ -113,6 +113,7 @@ fn spawn(dir: &Path, env: &[(&str, String)]) -> (Option<i32>, String) {
         }
         std::thread::sleep(Duration::from_millis(20));
     };
+    let status = if dir.join(child::ENDED).exists() { Some(0) } else { status };
     (status, tail(&log))
 }
 
