@@ -30,6 +30,7 @@
 //! | a snapshot whose data is newer than its meta | the view is taken between two runs of apply (`get_snapshot_builder`), and the mark is read from inside it ([`CheckpointJob`]) |
 //! | transfer longer than the log is kept | [`Settings::keep_entries`]; the lag threshold is above two snapshots (`settings.rs`) |
 //! | one purge per entry | `purge_batch_size` 1,000 |
+//! | the log lost a tail that was already applied, and the checkpoint is older than that | `cover_lost_tail` writes a new one at the start (`handle.rs`) |
 //! | a follower behind a fully purged log | `keep_entries` of 0 is refused |
 //! | RPCs too large | `limited_get_log_entries` caps bytes; apply reads and commits in bounded pieces (`entries_stream`, `machine.rs`) |
 //! | `add_learner` that blocks for ever | never blocking; `promote` looks at the lag itself, for a limited time |

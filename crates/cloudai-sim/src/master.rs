@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use bytes::Bytes;
 use cloudai_master::control::jobs;
 use cloudai_master::dispatch::session;
 use cloudai_master::forward::find_leader;
@@ -149,6 +150,9 @@ async fn serve(node: SimNode, net: Net, place: Place, mut inbox: mpsc::Unbounded
         drop(match inbound {
             Inbound::Call { question, reply, .. } => tokio::spawn(answer(node, net, place, question, reply)),
             Inbound::Open { topic: Topic::Append { header }, stream, .. } => tokio::spawn(append(node, header, stream)),
+            Inbound::Open { topic: Topic::Snapshot { header, frames }, stream, .. } => {
+                tokio::spawn(snapshot(node, header, frames, stream))
+            }
             Inbound::Open { topic: Topic::Session { worker }, stream, .. } => {
                 tokio::spawn(worker_session(node, worker, stream))
             }
@@ -176,13 +180,6 @@ async fn answer(node: SimNode, net: Net, place: Place, question: Question, reply
             (Err(status), _) => Err(status),
             (Ok(()), None) => Err(Status::unimplemented("an unknown call kind")),
             (Ok(()), Some(kind)) => node.raft.handle_call(kind, frame).await.map(Answer::Frame).map_err(handled),
-        },
-        Question::Snapshot { header, frames } => match admit(&node, header) {
-            Err(status) => Err(status),
-            Ok(()) => {
-                let frames = futures::stream::iter(frames.into_iter().map(Ok::<_, TransportError>));
-                node.raft.handle_snapshot(frames).await.map(Answer::Frame).map_err(handled)
-            }
         },
         Question::Register(request) if node.leading().is_some() => {
             let record = registration::from_request(request);
@@ -226,6 +223,17 @@ async fn append(node: SimNode, header: pb::RaftHeader, stream: Duplex) {
         if !out.send(Frame::Raft(reply)) {
             return;
         }
+    }
+}
+
+/// Dropping `stream` ends the call, with an answer or without.
+async fn snapshot(node: SimNode, header: pb::RaftHeader, frames: Vec<Bytes>, stream: Duplex) {
+    if admit(&node, header).is_err() {
+        return;
+    }
+    let frames = futures::stream::iter(frames.into_iter().map(Ok::<_, TransportError>));
+    if let Ok(answer) = node.raft.handle_snapshot(frames).await {
+        stream.out.send(Frame::Raft(answer));
     }
 }
 

@@ -11,10 +11,6 @@ pub enum Question {
         kind: u8,
         frame: Bytes,
     },
-    Snapshot {
-        header: pb::RaftHeader,
-        frames: Vec<Bytes>,
-    },
     Register(pb::RegisterRequest),
     ReadIndex,
     /// From a user, or from a master on behalf of one.
@@ -45,8 +41,18 @@ pub enum Answer {
 /// What a stream is for.
 #[derive(Clone, Debug)]
 pub enum Topic {
-    Append { header: pb::RaftHeader },
-    Session { worker: String },
+    Append {
+        header: pb::RaftHeader,
+    },
+    /// A whole checkpoint: answered with one frame, or the stream ends without. A stream and not a question, because whoever sends
+    /// one waits minutes for its answer: it must learn when the peer is gone.
+    Snapshot {
+        header: pb::RaftHeader,
+        frames: Vec<Bytes>,
+    },
+    Session {
+        worker: String,
+    },
 }
 
 /// One message on a stream.

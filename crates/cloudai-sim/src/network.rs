@@ -361,6 +361,12 @@ impl Inner {
                     freed.extend(conn.held[direction].drain(..).map(|flight| (direction, flight)));
                 }
             }
+            // What is under way in the same direction was sent later: it must not arrive before what was held.
+            for direction in BTreeSet::from_iter(freed.iter().map(|(direction, _)| *direction)) {
+                let under_way = |f: &Flight| f.stream.is_some_and(|(s, side)| s == id && side as usize == direction);
+                let keys: Vec<_> = self.flights.iter().filter(|(_, f)| under_way(f)).map(|(key, _)| *key).collect();
+                freed.extend(keys.iter().filter_map(|key| self.flights.remove(key)).map(|flight| (direction, flight)));
+            }
             for (direction, flight) in freed {
                 let at = now + self.delay_us();
                 let Some(conn) = self.conns.get_mut(&id) else { break };

@@ -21,7 +21,7 @@ use tokio::task::JoinHandle;
 use tonic::{Code, Status};
 
 use crate::message::{Answer, Frame, Question, Topic};
-use crate::network::{HostId, Net, Place};
+use crate::network::{Duplex, HostId, Net, Place};
 
 pub type Directory = Arc<dyn Fn(u64) -> Option<KnownMaster> + Send + Sync>;
 
@@ -127,7 +127,16 @@ impl Link for SimLink {
             while let Some(chunk) = chunks.next().await {
                 frames.push(chunk.map_err(|e| TransportError::Broken(e.to_string()))?);
             }
-            self.ask(Question::Snapshot { header, frames }).await
+            // A stream, as gRPC's is: what is lost comes again, and keep-alive says when the peer is gone. A question that gets lost would
+            // keep the sender waiting for its whole deadline, ten minutes.
+            let topic = Topic::Snapshot { header, frames };
+            let Duplex { out: _open, mut hears } = self.transport.net.open(self.transport.place, self.host, topic);
+            match hears.recv().await {
+                Some(Ok(Frame::Raft(answer))) => Ok(answer),
+                Some(Ok(_)) => Err(TransportError::Broken("no Raft frame".into())),
+                Some(Err(status)) => Err(error(&status)),
+                None => Err(TransportError::Broken("the peer ended the call without an answer".into())),
+            }
         }
     }
 }
