@@ -190,11 +190,10 @@ pub async fn cancel<S: StateStore>(
     actor: &str,
     request: pb::CancelJobRequest,
 ) -> Result<pb::CancelJobReply, Status> {
-    let here = node.find_job(&node.shared.read(), &request.namespace, &request.job);
-    let (ns, job) = match here {
+    let found = node.find_job(&node.shared.read(), &request.namespace, &request.job);
+    let (ns, job) = match found {
         Ok(found) => found,
-        // A leader that was replaced while it was paused or cut off lacks jobs that others have acknowledged, and does not know
-        // it yet: only one that a majority still follows may say that there is none.
+        // Not to be said yet: a leader that stood still may have been replaced meanwhile and not know it, nor the newest jobs.
         Err(_) => {
             node.read_point(pb::Consistency::Linearizable).await?;
             node.find_job(&node.shared.read(), &request.namespace, &request.job)?

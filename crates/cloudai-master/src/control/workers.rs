@@ -109,12 +109,19 @@ pub async fn authorize<S: StateStore>(
     }
 }
 
+/// How many attempts the worker has. Who leads no more without knowing it may not know the newest worker either: "there is none" is said only
+/// after a confirmed read, as in `jobs::cancel`.
+async fn attempts_of<S: StateStore>(node: &Node<S>, name: &str) -> Result<usize, Status> {
+    let look = || node.shared.read().hot.worker_named(name).map(|(_, worker)| worker.active.len());
+    if let Some(attempts) = look() {
+        return Ok(attempts);
+    }
+    node.read_point(pb::Consistency::Linearizable).await?;
+    look().ok_or_else(|| unknown(name))
+}
+
 pub async fn revoke<S: StateStore>(node: &Node<S>, actor: &str, name: &str) -> Result<pb::ChangeReply, Status> {
-    let attempts = {
-        let state = node.shared.read();
-        let (_, worker) = state.hot.worker_named(name).ok_or_else(|| unknown(name))?;
-        worker.active.len()
-    };
+    let attempts = attempts_of(node, name).await?;
     let revoke = Revoke { role: MemberRole::Worker as i32, name: name.to_owned() };
     change(node, actor, Kind::Revoke(revoke), format!("{attempts} tasks will run elsewhere")).await
 }
@@ -125,11 +132,7 @@ pub async fn set_drain<S: StateStore>(
     name: &str,
     draining: bool,
 ) -> Result<pb::ChangeReply, Status> {
-    let running = {
-        let state = node.shared.read();
-        let (_, worker) = state.hot.worker_named(name).ok_or_else(|| unknown(name))?;
-        worker.active.len()
-    };
+    let running = attempts_of(node, name).await?;
     let note = if draining { format!("{running} tasks still run there") } else { String::new() };
     change(node, actor, Kind::SetDrain(SetDrain { name: name.to_owned(), draining }), note).await
 }
