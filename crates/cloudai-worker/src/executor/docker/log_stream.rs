@@ -80,6 +80,12 @@ pub async fn copy(shared: &Shared, id: &str, mut writer: LogWriter, follow: bool
     if count != 1 {
         init_failure = None;
     }
+    // Debian's engine ends a followed stream with its container, also when it has not read all that was written: what is left is
+    // asked for. A log that fits one piece was never behind.
+    if follow && complete && count > PIECES_AT_ONCE {
+        let rest = Box::pin(copy(shared, id, writer, false, control)).await;
+        return Followed { init_failure, ..rest };
+    }
     Followed { writer, init_failure, complete }
 }
 
