@@ -22,7 +22,7 @@ pub mod node;
 mod node_file;
 pub mod peers;
 pub mod proposer;
-mod raft_link;
+pub mod raft_link;
 mod raft_service;
 pub mod registration;
 mod renewal;

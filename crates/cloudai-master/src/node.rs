@@ -74,7 +74,7 @@ pub struct Node<S: StateStore> {
     pub stop: watch::Sender<Option<String>>,
     /// One membership change or joining master at a time.
     pub members_lock: tokio::sync::Mutex<()>,
-    /// When a leader's frame last came, in milliseconds since the epoch; 0: never.
+    /// When a leader's frame last came, in milliseconds since the epoch; before the first one, when this master started.
     pub heard_leader_ms: AtomicU64,
     pub surroundings: Surroundings,
     /// What a leader stamps on commands.
@@ -90,6 +90,7 @@ impl<S: StateStore> Node<S> {
         let Parts { masters, directory, revoked, identity_dir, surroundings, .. } = parts;
         let log_clock = Arc::new(LogClock::new(surroundings.now_ms.clone()));
         let clock = log_clock.clone();
+        let started_ms = (surroundings.now_ms)();
         let proposer = Proposer::start(raft.clone(), move || clock.now_ms(), metrics.clone());
         Node {
             config,
@@ -110,7 +111,7 @@ impl<S: StateStore> Node<S> {
             leading: RwLock::new(None),
             stop: watch::Sender::new(None),
             members_lock: tokio::sync::Mutex::new(()),
-            heard_leader_ms: AtomicU64::new(0),
+            heard_leader_ms: AtomicU64::new(started_ms),
             surroundings,
             log_clock,
         }

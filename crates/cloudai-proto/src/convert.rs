@@ -2,7 +2,7 @@
 
 use cloudai_types::{AttemptId, JobId, RequestId, TaskId, ValidJobSpec};
 
-use crate::v1::{AttemptKey, ErrorInfo, ErrorKind, SubmitRequest, TaskInfo};
+use crate::v1::{AttemptKey, ErrorInfo, ErrorKind, SubmitRequest, TaskInfo, WorkerMessage, worker_message};
 
 impl From<AttemptId> for AttemptKey {
     fn from(a: AttemptId) -> Self {
@@ -13,6 +13,12 @@ impl From<AttemptId> for AttemptKey {
 impl From<AttemptKey> for AttemptId {
     fn from(k: AttemptKey) -> Self {
         AttemptId::new(JobId(k.job), k.index, k.number)
+    }
+}
+
+impl From<worker_message::Kind> for WorkerMessage {
+    fn from(kind: worker_message::Kind) -> Self {
+        WorkerMessage { kind: Some(kind) }
     }
 }
 

@@ -43,6 +43,7 @@
 //! | a rejoining node disturbs | `enable_pre_vote`, and `pre_vote` asks for real (openraft's default grants) |
 //! | deadlock of a partial partition | `quorum_loss_probe_interval` of three election timeouts |
 //! | lease reads after a restart | ReadIndex only |
+//! | a late answer counts as one to a younger, empty request, so that a read or a renewal is confirmed wrongly | `LateAnswers` holds it back (`late_answers.rs`) |
 //! | a metrics borrow held across an await | every borrow ends in its own block (`clippy::await_holding_lock` knows only std's guards) |
 //! | connecting to oneself | asserted in `network.rs` |
 //! | reads that queue behind apply | reads go to the application's own database after `await_applied` |
@@ -60,6 +61,7 @@ mod failpoint;
 #[doc(hidden)]
 pub mod garbage;
 mod handle;
+mod late_answers;
 mod leadership;
 mod log_adapter;
 mod log_store;

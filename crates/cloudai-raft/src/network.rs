@@ -3,13 +3,13 @@
 
 use std::collections::HashMap;
 use std::future::Future;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
 use futures::future::BoxFuture;
 use futures::stream::BoxStream;
-use futures::{Stream, StreamExt};
+use futures::{Stream, StreamExt, future};
 use openraft::OptionalSend;
 use openraft::errors::{NetworkError, RPCError, ReplicationClosed, StreamingError, Unreachable};
 use openraft::network::{RPCOption, RaftNetworkFactory, RaftNetworkV2};
@@ -18,9 +18,11 @@ use openraft::raft::{
     TransferLeaderResponse, VoteRequest, VoteResponse,
 };
 use openraft::type_config::alias::SnapshotOf;
+use tokio::time::Instant;
 
 use crate::codec;
 use crate::commit_riding::CommitRiding;
+use crate::late_answers::LateAnswers;
 use crate::member::{MasterNode, NodeId, PeerAddress};
 use crate::snapshot::SnapshotDir;
 use crate::snapshot_stream;
@@ -29,12 +31,14 @@ use crate::types::*;
 
 /// Between two attempts to open an append stream.
 const REOPEN_PAUSE: Duration = Duration::from_millis(50);
+/// An answer is late after this part of an election time-out (see `late_answers.rs`).
+const LATE_PART: u32 = 4;
 
 /// Makes one `Client` per target and purpose.
 pub struct Network<T: Transport> {
     transport: T,
     me: NodeId,
-    open_within: Duration,
+    election_max: Duration,
     snapshot_within: Duration,
     /// One urgent link per peer, kept: openraft asks for a new client for each vote, and a new connection (with a TLS
     /// handshake) for each would make elections slower. Made anew when the address changes.
@@ -50,14 +54,15 @@ pub struct Client<T: Transport> {
     bulk: OnceLock<T::Link>,
     /// Heartbeats, votes and hand-overs never wait behind entries, whichever client openraft asks with.
     urgent: Arc<T::Link>,
-    open_within: Duration,
+    election_max: Duration,
     snapshot_within: Duration,
 }
 
 impl<T: Transport> Network<T> {
-    /// `open_within`: how long opening a stream may take. `snapshot_within`: how long one checkpoint may take.
-    pub fn new(transport: T, me: NodeId, open_within: Duration, snapshot_within: Duration) -> Network<T> {
-        Network { transport, me, open_within, snapshot_within, urgent: HashMap::new() }
+    /// `election_max`: no follower votes sooner after it heard from its leader; opening a stream may take as long.
+    /// `snapshot_within`: how long one checkpoint may take.
+    pub fn new(transport: T, me: NodeId, election_max: Duration, snapshot_within: Duration) -> Network<T> {
+        Network { transport, me, election_max, snapshot_within, urgent: HashMap::new() }
     }
 
     fn client(&mut self, target: NodeId, node: &MasterNode, purpose: Purpose) -> Client<T> {
@@ -77,7 +82,7 @@ impl<T: Transport> Network<T> {
             purpose,
             bulk: OnceLock::new(),
             urgent,
-            open_within: self.open_within,
+            election_max: self.election_max,
             snapshot_within: self.snapshot_within,
         }
     }
@@ -115,6 +120,10 @@ fn rpc_error(target: NodeId, e: TransportError) -> RPCError<Types> {
 
 fn malformed(e: std::io::Error) -> RPCError<Types> {
     RPCError::Network(NetworkError::new(&e))
+}
+
+fn lock(pairs: &Mutex<LateAnswers>) -> MutexGuard<'_, LateAnswers> {
+    pairs.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl<T: Transport> Client<T> {
@@ -160,13 +169,18 @@ impl<T: Transport> RaftNetworkV2<Types> for Client<T> {
                 return Ok(futures::stream::iter([result]).boxed());
             }
             // `option`'s time is one heartbeat. It must not end a stream that lives as long as the leader leads.
-            let target = self.peer.target;
-            let frames = CommitRiding::new(input).map(|r| codec::append(&r)).boxed();
-            let opened = tokio::time::timeout(self.open_within, self.bulk().append_stream(frames, self.open_within));
+            let (target, open_within) = (self.peer.target, self.election_max);
+            let pairs = Arc::new(Mutex::new(LateAnswers::new(self.election_max / LATE_PART)));
+            let (asking, sending) = (pairs.clone(), pairs.clone());
+            let input =
+                input.inspect(move |r| lock(&asking).asked(r.entries.last().map(|e| e.log_id).or(r.prev_log_id)));
+            let frames = CommitRiding::new(input).inspect(move |_| lock(&sending).sent(Instant::now()));
+            let frames = frames.map(|r| codec::append(&r)).boxed();
+            let opened = tokio::time::timeout(open_within, self.bulk().append_stream(frames, open_within));
             let failed = match opened.await {
                 Ok(Ok(replies)) => Ok(replies),
                 Ok(Err(e)) => Err(e),
-                Err(_) => Err(TransportError::TimedOut(self.open_within)),
+                Err(_) => Err(TransportError::TimedOut(open_within)),
             };
             let replies = match failed {
                 Ok(replies) => replies,
@@ -179,6 +193,11 @@ impl<T: Transport> RaftNetworkV2<Types> for Client<T> {
             };
             let results = replies.map(move |r| {
                 r.map_err(|e| rpc_error(target, e)).and_then(|b| codec::append_reply_from(b).map_err(malformed))
+            });
+            // A refusal and an error end the stream: they are never held back.
+            let results = results.filter(move |r| {
+                let shown = !matches!(r, Ok(Ok(matching)) if !lock(&pairs).answered(*matching, Instant::now()));
+                future::ready(shown)
             });
             Ok(results.boxed())
         })

@@ -26,7 +26,6 @@ pub mod protocol;
 mod rows;
 mod run;
 mod transport;
-mod wire;
 mod worker;
 mod world;
 

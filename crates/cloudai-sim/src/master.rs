@@ -100,7 +100,7 @@ async fn start(m: &Machinery, place: Place, clock: &Clock, mut dice: Dice) -> Re
     let shared = Shared::open(m.rows.clone()).map_err(|e| text(&e))?;
     let hub = Arc::new(Hub::default());
     let known = shared.clone();
-    let directory: crate::transport::Directory = Arc::new(move |node| {
+    let directory: cloudai_master::raft_link::Directory = Arc::new(move |node| {
         let state = known.read();
         state.hot.masters.get(&node).map(|m| KnownMaster { disk: m.disk.clone(), removed: m.removed })
     });

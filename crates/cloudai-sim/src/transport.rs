@@ -10,7 +10,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use cloudai_master::AskMaster;
-use cloudai_master::peers::{KnownMaster, Me};
+use cloudai_master::peers::Me;
+use cloudai_master::raft_link::{Directory, header};
 use cloudai_proto::v1 as pb;
 use cloudai_raft::{CallKind, Link, PeerAddress, Purpose, Transport, TransportError};
 use futures::future::BoxFuture;
@@ -22,8 +23,6 @@ use tonic::{Code, Status};
 
 use crate::message::{Answer, Frame, Question, Topic};
 use crate::network::{Duplex, HostId, Net, Place};
-
-pub type Directory = Arc<dyn Fn(u64) -> Option<KnownMaster> + Send + Sync>;
 
 /// `m3:7602` → 3.
 pub fn host_of(address: &str) -> Option<HostId> {
@@ -54,17 +53,6 @@ impl Transport for SimTransport {
 
     fn link(&self, peer: PeerAddress, _: Purpose) -> SimLink {
         SimLink { transport: self.clone(), to: peer.target, host: host_of(&peer.raft_addr).unwrap_or_default() }
-    }
-}
-
-/// The header of everything that `me` sends to node `to`.
-fn header(me: &Me, to: u64, directory: &Directory) -> pb::RaftHeader {
-    pb::RaftHeader {
-        cluster: me.cluster.clone(),
-        from: me.node,
-        from_disk: me.disk.clone(),
-        to,
-        to_disk: directory(to).map(|k| k.disk).unwrap_or_default(),
     }
 }
 

@@ -9,6 +9,7 @@ use cloudai_agent::{Agent, Deps, EndingRecord, Fence, Input, Leave, Now, Report,
 use cloudai_proto::v1 as pb;
 use cloudai_proto::v1::leader_message::Kind;
 use cloudai_proto::v1::worker_message::Kind as FromWorker;
+use cloudai_session::{Specs, hello, reports_message, to_fence};
 use cloudai_types::{AttemptId, JobSpec, Resources, Timestamp, limits};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
@@ -21,7 +22,6 @@ use crate::event_log::EventLog;
 use crate::journal::Journal;
 use crate::link::{Link, LinkEvent, Session};
 use crate::network::{HostId, Net, Place};
-use crate::wire::{self, Specs};
 
 /// What of a worker survives its agent.
 #[derive(Clone)]
@@ -101,10 +101,10 @@ impl Deps for Hands {
         for r in &reports {
             (self.say)(format_args!("reports #{sequence} {} {:?}", r.attempt, r.phase));
         }
-        self.send(wire::reports(sequence, reports));
+        self.send(reports_message(sequence, reports));
     }
     fn acknowledge_set(&mut self, fence: Fence) {
-        self.send(FromWorker::AssignmentAck(pb::worker_message::AssignmentAck { fence: Some(wire::to_fence(fence)) }));
+        self.send(FromWorker::AssignmentAck(pb::worker_message::AssignmentAck { fence: Some(to_fence(fence)) }));
     }
     fn leave_session(&mut self, _: Leave) {
         self.leave = true;
@@ -245,7 +245,7 @@ impl Shell {
     fn on_link(&mut self, event: LinkEvent) {
         match event {
             LinkEvent::Greet(answer) => {
-                let _ = answer.send(wire::hello(&self.agent, self.m.capacity, &self.labels));
+                let _ = answer.send(hello(&self.agent, self.m.capacity, &self.labels));
             }
             LinkEvent::Up(session) => self.session_up(session),
             LinkEvent::Down => {
@@ -303,8 +303,8 @@ impl Shell {
                 return;
             }
             Kind::Specs(specs) => match live.specs.take(specs.specs) {
-                Some(()) => return,
-                None => None,
+                Ok(()) => return,
+                Err(error) => Err(error),
             },
             Kind::FullSet(set) => {
                 live.settled_since_ms.get_or_insert(now_ms);
@@ -314,14 +314,17 @@ impl Shell {
             Kind::ReportAck(ack) => {
                 self.say(format_args!("reports #{} are acknowledged", ack.sequence));
                 self.hands.unanswered.retain(|(sequence, _)| *sequence != ack.sequence);
-                Some(Input::ReportsAcked { sequence: ack.sequence })
+                Ok(Input::ReportsAcked { sequence: ack.sequence })
             }
             Kind::OpenLog(_) | Kind::Welcome(_) | Kind::NotLeader(_) | Kind::Goodbye(_) => return,
         };
-        let Some(input) = input else {
-            self.say(format_args!("the leader's message makes no sense"));
-            self.hands.leave = true;
-            return;
+        let input = match input {
+            Ok(input) => input,
+            Err(error) => {
+                self.say(format_args!("the leader's message makes no sense: {error}"));
+                self.hands.leave = true;
+                return;
+            }
         };
         let is_full = matches!(input, Input::FullSet { .. });
         if is_full || matches!(input, Input::Delta { .. }) {

@@ -13,8 +13,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use cloudai_raft::{
-    AwaitError, Hung, HungPart, InitializeError, MasterNode, MembershipError, NodeId, ProposeError, Raft, ReadError,
-    Settings, TransferError, Watchdog,
+    AwaitError, Hung, HungPart, InitializeError, LogStore as _, MasterNode, MembershipError, NodeId, ProposeError,
+    Raft, ReadError, Settings, TransferError, Watchdog,
 };
 use cloudai_store::{RocksLog, RocksState};
 use common::{HangingLog, Rows, Wires, count, rows};
@@ -275,6 +275,33 @@ async fn a_follower_far_behind_catches_up_by_snapshot_even_after_a_damaged_one()
     c.stop(behind).await;
     c.start(behind).await;
     let last = c.put("after", "1").await;
+    c.all_equal(last).await;
+}
+
+/// A leader applies what a quorum has before its own disk has synced it; a power cut then leaves a state without the log's end.
+#[tokio::test]
+async fn a_log_that_ends_before_the_state_is_covered_by_a_checkpoint() {
+    let mut c = Cluster::of(3).await;
+    let early = c.put("early", "1").await;
+    c.all_at(early).await;
+    let leader = c.leader().await.id;
+    let [behind, lossy] = [1, 2].map(|n| (leader - 1 + n) % 3 + 1);
+    c.stop(behind).await;
+    let mut last = 0;
+    for i in 0..20 {
+        last = c.put(&format!("k{i}"), "v").await;
+    }
+    c.all_at(last).await;
+    c.stop(lossy).await;
+    RocksLog::open(&c.dir(lossy).join("log")).unwrap().truncate_after(Some(early + 3)).unwrap();
+    c.start(lossy).await;
+    assert_eq!(c.members[&lossy].raft.applied_index(), last, "the state is not set back");
+    assert!(c.members[&lossy].raft.metrics().snapshot_index >= last, "it stands in for what the log lost");
+    // As leader it can serve a follower from within the gap.
+    c.all_at(c.put("again", "1").await).await;
+    c.leader().await.raft.transfer_leader(Some(lossy)).await.unwrap();
+    c.start(behind).await;
+    let last = c.put("late", "1").await;
     c.all_equal(last).await;
 }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use cloudai_agent::{Deps, EndingRecord, Fence, Leave, Phase, Report, Signal};
 use cloudai_proto::v1 as pb;
+use cloudai_session::{reports_message, to_fence};
 use cloudai_telemetry::WorkerMetrics;
 use cloudai_types::{AttemptId, JobSpec};
 use tokio::sync::mpsc;
@@ -12,7 +13,6 @@ use tokio::sync::mpsc;
 use crate::executor::{Executor, Start};
 use crate::journal::Journal;
 use crate::logs::LogStore;
-use crate::wire;
 
 pub struct Hands {
     pub executor: Box<dyn Executor>,
@@ -32,9 +32,9 @@ pub struct Hands {
 
 impl Hands {
     /// A full queue means that the leader does not read: another session will.
-    pub fn send(&mut self, message: pb::WorkerMessage) {
+    pub fn send(&mut self, message: pb::worker_message::Kind) {
         if let Some(out) = &self.out
-            && let Err(error) = out.try_send(message)
+            && let Err(error) = out.try_send(message.into())
         {
             self.leave.get_or_insert_with(|| format!("the leader does not take our messages ({error})"));
         }
@@ -82,12 +82,12 @@ impl Deps for Hands {
             }
         }
         self.unanswered.push_back((sequence, tokio::time::Instant::now()));
-        self.send(wire::reports(sequence, reports));
+        self.send(reports_message(sequence, reports));
     }
 
     fn acknowledge_set(&mut self, fence: Fence) {
-        let ack = pb::worker_message::AssignmentAck { fence: Some(wire::to_fence(fence)) };
-        self.send(wire::from_worker(pb::worker_message::Kind::AssignmentAck(ack)));
+        let ack = pb::worker_message::AssignmentAck { fence: Some(to_fence(fence)) };
+        self.send(pb::worker_message::Kind::AssignmentAck(ack));
     }
 
     fn leave_session(&mut self, why: Leave) {

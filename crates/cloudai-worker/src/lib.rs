@@ -20,7 +20,6 @@ mod run;
 mod shell;
 mod tasks;
 mod upload;
-mod wire;
 
 pub use capacity::{CapacityError, CapacityOverride, parse_capacity};
 pub use config::{ConfigError, ExecutorKind, WorkerConfig};

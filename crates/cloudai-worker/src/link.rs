@@ -19,7 +19,6 @@ use tonic::transport::Channel;
 
 use crate::clock;
 use crate::tasks::Tasks;
-use crate::wire::from_worker;
 
 /// Messages to the leader that its connection has not taken yet. Heartbeats, a few reports, an acknowledgement per delta.
 const OUTBOUND_QUEUE: usize = 1024;
@@ -169,7 +168,7 @@ impl Link {
         let (out, outbound) = mpsc::channel(OUTBOUND_QUEUE);
         let hello_sent = clock::mono();
         // The queue is new and empty.
-        let _ = out.try_send(from_worker(pb::worker_message::Kind::Hello(hello)));
+        let _ = out.try_send(pb::worker_message::Kind::Hello(hello).into());
         let opening = async {
             let mut inbound = client.session(ReceiverStream::new(outbound)).await?.into_inner();
             let first = inbound.message().await?;

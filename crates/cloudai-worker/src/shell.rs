@@ -8,6 +8,7 @@ use cloudai_agent::{Agent, Input, Now, Phase};
 use cloudai_net::ChannelFactory;
 use cloudai_proto::v1 as pb;
 use cloudai_proto::v1::leader_message::Kind;
+use cloudai_session::{Specs, hello};
 use cloudai_types::{AttemptId, Millis, Resources, limits};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
@@ -22,7 +23,6 @@ use crate::logs::OpenError;
 use crate::run::Status;
 use crate::tasks::Tasks;
 use crate::upload::{self, Log};
-use crate::wire::{self, Specs};
 
 /// Events of the executor that are taken up before reports go out: what begins and ends in between costs one report.
 const EVENTS_AT_ONCE: usize = 8_192;
@@ -141,7 +141,7 @@ impl Shell {
             let sequence = live.sequence;
             self.handle(Input::HeartbeatSent { sequence });
             let heartbeat = pb::worker_message::Heartbeat { sequence };
-            self.hands.send(wire::from_worker(pb::worker_message::Kind::Heartbeat(heartbeat)));
+            self.hands.send(pb::worker_message::Kind::Heartbeat(heartbeat));
         }
         if live.silent_since.is_some_and(|since| now >= since + SILENCE_MAX) {
             self.hands.leave.get_or_insert_with(|| "the leader answers no heartbeats".to_owned());
@@ -155,7 +155,7 @@ impl Shell {
         match event {
             LinkEvent::Greet(answer) => {
                 // A link that does not wait any more has moved on.
-                let _ = answer.send(wire::hello(&self.agent, self.capacity, &self.labels));
+                let _ = answer.send(hello(&self.agent, self.capacity, &self.labels));
             }
             LinkEvent::Up(session) => *live = Some(self.session_up(session)),
             LinkEvent::Down { reason } => {
@@ -280,7 +280,7 @@ impl Shell {
                     };
                     let failed = pb::worker_message::LogOpenFailed { stream_id, reason: error.to_string(), not_found };
                     // A session that is full or gone: the one who asked will see a time-out.
-                    let _ = out.try_send(wire::from_worker(pb::worker_message::Kind::LogOpenFailed(failed)));
+                    let _ = out.try_send(pb::worker_message::Kind::LogOpenFailed(failed).into());
                 }
             }
         });

@@ -4,7 +4,7 @@
 use super::Tree;
 
 /// Crate, floor.
-pub const FLOORS: [(&str, u8); 20] = [
+pub const FLOORS: [(&str, u8); 21] = [
     ("cloudai-types", 0),
     ("cloudai-core", 1),
     ("cloudai-scheduler", 1),
@@ -17,6 +17,7 @@ pub const FLOORS: [(&str, u8); 20] = [
     ("cloudai-store", 3),
     ("cloudai-api", 3),
     ("cloudai-client", 3),
+    ("cloudai-session", 3),
     ("cloudai-master", 4),
     ("cloudai-worker", 4),
     ("cloudai-sim", 5),

@@ -1,5 +1,5 @@
-//! Messages of a session ⇄ the agent's words. Comes in: what a leader sent, not yet believed. Goes out: inputs, or why the
-//! message makes no sense.
+//! Messages of a worker's session ⇄ the agent's words. Comes in: what a leader sent, not yet believed. Goes out: inputs, or why the
+//! message makes no sense. Knows no connection and no engine: the worker and the simulation use it alike.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -38,6 +38,7 @@ pub struct Specs {
 }
 
 impl Specs {
+    /// Specs that come ahead of a set. Too many, or one without its contents, is an error.
     pub fn take(&mut self, specs: Vec<pb::SpecOfJob>) -> Result<(), WireError> {
         for s in specs {
             self.ahead.push((JobId(s.job), Arc::new(s.spec.ok_or(WireError::EmptySpec)?)));
@@ -48,12 +49,14 @@ impl Specs {
         Ok(())
     }
 
+    /// Everything that the worker shall have.
     pub fn full_set(&mut self, set: pb::leader_message::FullSet) -> Result<Input, WireError> {
         let fence = fence(set.fence)?;
         let assignments = self.assignments(set.specs, set.assignments)?;
         Ok(Input::FullSet { fence, assignments, stop: withdrawals(set.stop)? })
     }
 
+    /// What is added and what is withdrawn since the last set.
     pub fn delta(&mut self, delta: pb::leader_message::Delta) -> Result<Input, WireError> {
         let fence = fence(delta.fence)?;
         let add = self.assignments(delta.specs, delta.add)?;
@@ -110,10 +113,12 @@ fn withdrawals(groups: Vec<pb::StopGroup>) -> Result<Vec<Withdrawal>, WireError>
     Ok(out)
 }
 
+/// The agent's fence in a message.
 pub fn to_fence(fence: Fence) -> pb::Fence {
     pb::Fence { incarnation: fence.incarnation, index: fence.index }
 }
 
+/// What a worker opens a session with: all that it holds.
 pub fn hello(agent: &Agent, capacity: Resources, labels: &BTreeMap<String, String>) -> pb::worker_message::Hello {
     let held = agent
         .held()
@@ -127,7 +132,8 @@ pub fn hello(agent: &Agent, capacity: Resources, labels: &BTreeMap<String, Strin
     }
 }
 
-pub fn reports(sequence: u64, reports: Vec<Report>) -> pb::WorkerMessage {
+/// What happened to attempts, as one message.
+pub fn reports_message(sequence: u64, reports: Vec<Report>) -> pb::worker_message::Kind {
     let reports = reports.into_iter().map(|r| pb::AttemptReport {
         job: r.attempt.task.job.0,
         index: r.attempt.task.index,
@@ -137,11 +143,7 @@ pub fn reports(sequence: u64, reports: Vec<Report>) -> pb::WorkerMessage {
         started_ms: r.started.0,
         ended_ms: r.ended.0,
     });
-    from_worker(pb::worker_message::Kind::Reports(pb::worker_message::Reports { sequence, reports: reports.collect() }))
-}
-
-pub fn from_worker(kind: pb::worker_message::Kind) -> pb::WorkerMessage {
-    pb::WorkerMessage { kind: Some(kind) }
+    pb::worker_message::Kind::Reports(pb::worker_message::Reports { sequence, reports: reports.collect() })
 }
 
 #[cfg(test)]
