@@ -238,6 +238,11 @@ pub async fn run<O: OpenStores>(
     if tokio::time::timeout(within.as_duration(), wind_down).await.is_err() {
         tracing::warn!("some tasks did not end in time");
     }
+    if matches!(end, Err(RunError::Stopped(_) | RunError::Damaged { .. })) {
+        // The databases stay open until the process ends. Closing them would try the failed write again and wait a second before that,
+        // and there is nothing left to save: the log's other copies have what was acknowledged.
+        std::mem::forget(node);
+    }
     end
 }
 
