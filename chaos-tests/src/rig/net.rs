@@ -11,7 +11,7 @@ use anyhow::Context as _;
 use super::ours::{Ours, quiet};
 
 /// Holds the bridge and nothing else.
-const SWITCH: &str = "sw";
+pub const SWITCH: &str = "sw";
 pub const CLIENT: &str = "c";
 
 /// The address of a machine: masters from .1, workers from .101, the client .200.

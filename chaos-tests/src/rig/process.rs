@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, bail};
-use rustix::process::{Pid, Signal, kill_process_group};
+use anyhow::{Context as _, bail, ensure};
+use rustix::process::{Pid, Signal, kill_process_group, test_kill_process_group};
 
 use super::net;
 use super::ours::Ours;
@@ -81,8 +81,7 @@ impl Machine {
 
     pub fn signal(&self, signal: Signal) -> anyhow::Result<()> {
         let pid = self.pid().with_context(|| format!("{} does not run", self.name))?;
-        let pid = i32::try_from(pid).ok().and_then(Pid::from_raw).context("a pid is a positive number")?;
-        kill_process_group(pid, signal).with_context(|| format!("{} cannot be signalled", self.name))
+        kill_process_group(group(pid)?, signal).with_context(|| format!("{} cannot be signalled", self.name))
     }
 
     /// Its exit code (128 + signal) once it has ended; None while it runs, or was never started.
@@ -116,6 +115,12 @@ impl Machine {
         let pid = self.pid().with_context(|| format!("{} does not run", self.name))?;
         self.signal(Signal::KILL)?;
         self.wait_for_end(GONE)?;
+        // One that is wrapped can outlive its wrapper for a moment, and would still hold its ports.
+        let (began, group) = (Instant::now(), group(pid)?);
+        while test_kill_process_group(group).is_ok() {
+            ensure!(began.elapsed() <= GONE, "a process of {} did not end within {} s", self.name, GONE.as_secs());
+            std::thread::sleep(Duration::from_millis(2));
+        }
         Ok(pid)
     }
 
@@ -123,6 +128,10 @@ impl Machine {
     pub fn said(&self) -> String {
         fs::read_to_string(&self.log).unwrap_or_default()
     }
+}
+
+fn group(pid: u32) -> anyhow::Result<Pid> {
+    i32::try_from(pid).ok().and_then(Pid::from_raw).context("a pid is a positive number")
 }
 
 impl Drop for Machine {

@@ -1,4 +1,5 @@
-//! One machine's link becomes narrow: a token bucket on what it sends. Proven by the bucket's own count of packets that had to wait.
+//! One machine's link becomes narrow: a token bucket on what it sends, and one on what it is sent. Proven by the buckets' own count of packets
+//! that had to wait.
 
 use anyhow::Context as _;
 
@@ -14,35 +15,47 @@ pub struct SlowLink {
 }
 
 impl Rig {
-    /// It sends at most so many kbit/s; what waits longer than `queue_ms` is dropped.
+    /// At most so many kbit/s in each direction; what waits longer than `queue_ms` is dropped.
     pub fn slow_link(&mut self, machine: &str, kbit: u32, queue_ms: u32) -> anyhow::Result<SlowLink> {
-        let band = self.timeline.begin(format!("{machine} sends {kbit} kbit/s"));
+        let band = self.timeline.begin(format!("{machine}'s link has {kbit} kbit/s"));
         let (rate, latency) = (format!("{kbit}kbit"), format!("{queue_ms}ms"));
-        let bucket = ["rate", &rate, "burst", "16kb", "latency", &latency];
-        tc(self, machine, &[&["qdisc", "add", "dev", "eth0", "root", "tbf"], &bucket[..]].concat())?;
         self.faults.shaped.push(machine.to_owned());
+        for (place, device) in ends(machine) {
+            let bucket = ["root", "tbf", "rate", &rate, "burst", "16kb", "latency", &latency];
+            tc(self, place, &[&["qdisc", "add", "dev", &device], &bucket[..]].concat())?;
+        }
         Ok(SlowLink { machine: machine.to_owned(), band })
     }
 }
 
 impl SlowLink {
     pub fn lift(self, rig: &mut Rig) -> anyhow::Result<()> {
-        let shown = tc(rig, &self.machine, &["-s", "qdisc", "show", "dev", "eth0"])?;
+        let mut waited = 0;
+        for (place, device) in ends(&self.machine) {
+            let shown = tc(rig, place, &["-s", "qdisc", "show", "dev", &device])?;
+            waited += overlimits(&shown).context("tc shows no token bucket")?;
+        }
         unshape(rig, &self.machine)?;
         rig.faults.shaped.retain(|m| *m != self.machine);
         rig.timeline.end(self.band);
-        let waited = overlimits(&shown).context("tc shows no token bucket")?;
         rig.timeline.prove(self.band, format!("{waited} packets had to wait"));
-        valid(waited > 0, || format!("no packet of {} had to wait", self.machine))
+        valid(waited > 0, || format!("no packet to or from {} had to wait", self.machine))
     }
 }
 
 pub(super) fn unshape(rig: &Rig, machine: &str) -> anyhow::Result<()> {
-    tc(rig, machine, &["qdisc", "del", "dev", "eth0", "root"]).map(|_| ())
+    ends(machine)
+        .into_iter()
+        .try_for_each(|(place, device)| tc(rig, place, &["qdisc", "del", "dev", &device, "root"]).map(drop))
 }
 
-fn tc(rig: &Rig, machine: &str, arguments: &[&str]) -> anyhow::Result<String> {
-    net::run_inside(&rig.ours, machine, "tc", arguments)
+/// Where a machine's packets leave it, and where the switch sends them to it: namespace and device.
+fn ends(machine: &str) -> [(&str, String); 2] {
+    [(machine, "eth0".to_owned()), (net::SWITCH, net::port(machine))]
+}
+
+fn tc(rig: &Rig, place: &str, arguments: &[&str]) -> anyhow::Result<String> {
+    net::run_inside(&rig.ours, place, "tc", arguments)
 }
 
 fn overlimits(shown: &str) -> Option<u64> {
