@@ -37,7 +37,7 @@ impl Mutants {
     fn try_all(&self) -> Result<bool, String> {
         let tree = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
         let target = std::env::var("CARGO_TARGET_DIR").map_or_else(|_| tree.join("target"), PathBuf::from);
-        let copy = target.join("mutant-tree");
+        let copy = target.join("mutants/tree");
         let mut patches: Vec<PathBuf> = std::fs::read_dir(tree.join("crates/cloudai-sim/mutants"))
             .map_err(|e| format!("the patches cannot be listed: {e}"))?
             .filter_map(|item| item.ok().map(|i| i.path()))
@@ -54,21 +54,21 @@ impl Mutants {
 
     fn try_one(&self, tree: &Path, copy: &Path, patch: &Path) -> Result<bool, String> {
         let name = patch.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        std::fs::create_dir_all(copy).map_err(|e| format!("{} cannot be made: {e}", copy.display()))?;
         for part in COPIED {
             mirror(&tree.join(part), &copy.join(part)).map_err(|e| format!("cannot copy {part}: {e}"))?;
         }
         let file = std::fs::File::open(patch).map_err(|e| format!("{}: {e}", patch.display()))?;
         done(Command::new("patch").args(["-p1", "-s"]).current_dir(copy).stdin(file), &format!("apply {name}"))?;
-        // The whole workspace's features, as everywhere else, so that no dependency is compiled twice.
-        let built_into = copy.join("../mutant");
+        // A target folder of its own: cargo takes the same package in another tree for the same one, and an older file for unchanged, so
+        // that the mutant would be what the next build of the product links.
+        let target = copy.with_file_name("target");
         let mut cargo = Command::new("cargo");
-        cargo.args(["build", "--quiet", "--workspace", "--bin", "cloudai-sim"]).current_dir(copy);
-        done(&mut cargo, &format!("build {name}"))?;
-        let target = std::env::var("CARGO_TARGET_DIR").map_or_else(|_| copy.join("target"), PathBuf::from);
-        // A copy: the next build, of a mutant or of the product, takes the name.
-        std::fs::copy(target.join("debug/cloudai-sim"), &built_into).map_err(|e| e.to_string())?;
+        cargo.args(["build", "--quiet", "--workspace", "--bin", "cloudai-sim"]);
+        done(cargo.env("CARGO_TARGET_DIR", &target).current_dir(copy), &format!("build {name}"))?;
+        let mutant = target.join("debug/cloudai-sim");
         let began = Instant::now();
-        let (seeds, failures) = sweep(&built_into, 1, self.seeds, self.jobs.unwrap_or_else(cores), true);
+        let (seeds, failures) = sweep(&mutant, 1, self.seeds, self.jobs.unwrap_or_else(cores), true);
         let seconds = began.elapsed().as_secs_f64();
         let Some(caught) = failures.first() else {
             println!("{name}: NOT CAUGHT in {seeds} seeds ({seconds:.0} s)");
