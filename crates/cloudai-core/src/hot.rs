@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use cloudai_types::{ClusterConfig, JobId, NamespaceId, NodeId, Resources, TaskId, WorkerId};
 
+use crate::backlog::Backlog;
 use crate::command::AttemptState;
 use crate::queue::Queue;
 use crate::rows::{
@@ -56,6 +57,8 @@ pub struct Hot {
     pub revoked: BTreeSet<(u8, String)>,
     pub masters: BTreeMap<NodeId, MasterRow>,
     pub shapes: Shapes,
+    /// Queued and active tasks of all jobs.
+    pub backlog: Backlog,
 }
 
 /// Interned shapes, counted by the live jobs that use them.
@@ -154,6 +157,7 @@ impl Default for Hot {
             revoked: BTreeSet::new(),
             masters: BTreeMap::new(),
             shapes: Shapes::default(),
+            backlog: Backlog::default(),
         }
     }
 }

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use cloudai_types::{JobId, Resources, TaskId};
 
+use crate::backlog::Backlog;
 use crate::command::AttemptState;
 use crate::hot::{Hot, Job, ShapeId, Worker};
 use crate::rows::WorkerState;
@@ -30,6 +31,7 @@ pub fn check(hot: &Hot) -> Vec<Violation> {
     queue_holds_the_ready(hot, &mut faults);
     delayed_is_what_waits_for_time(hot, &mut faults);
     shapes_are_counted(hot, &mut faults);
+    the_backlog_is_counted(hot, &mut faults);
     names_lead_to_workers(hot, &mut faults);
     faults
 }
@@ -161,6 +163,16 @@ fn shapes_are_counted(hot: &Hot, faults: &mut Faults) {
     let known: BTreeSet<ShapeId> = hot.shapes.by_shape.values().copied().collect();
     if users != counted || known != counted.keys().copied().collect() {
         fault(faults, "shapes", format!("jobs use {users:?}, counted are {counted:?}"));
+    }
+}
+
+fn the_backlog_is_counted(hot: &Hot, faults: &mut Faults) {
+    let mut counted = Backlog::default();
+    for job in hot.jobs.values() {
+        counted.moved(job.priority, job.shape, i64::from(job.counts.queued), i64::from(job.counts.active));
+    }
+    if counted != hot.backlog {
+        fault(faults, "backlog", format!("jobs have {counted:?}, kept is {:?}", hot.backlog));
     }
 }
 

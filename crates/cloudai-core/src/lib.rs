@@ -14,6 +14,7 @@
 //! * I10 every queue, batch, retry and message has a limit, named in `cloudai_types::limits`.
 
 pub mod apply;
+pub mod backlog;
 pub mod command;
 pub mod event;
 pub mod hot;

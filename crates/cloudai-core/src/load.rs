@@ -140,6 +140,8 @@ fn add_job(hot: &mut Hot, rows: &impl Rows, id: JobId, alive: AliveRow) -> Resul
     let row = JobRow::decode(bytes.as_slice()).map_err(|e| format!("the job's own row: {e}"))?;
     let mut job = new_job(hot, alive);
     job.counts = row.counts;
+    let (queued, active) = (i64::from(job.counts.queued), i64::from(job.counts.active));
+    hot.backlog.moved(job.priority, job.shape, queued, active);
     job.started_ms = row.started_ms;
     job.cancel_requested = row.cancel_requested;
     job.fresh.start = row.next_fresh;

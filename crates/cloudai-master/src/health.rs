@@ -74,12 +74,9 @@ impl<S: StateStore> MasterHealth<S> {
             ("authorized", workers(WorkerState::Authorized)),
             ("revoked", workers(WorkerState::Revoked)),
         ]);
-        let (mut queued, mut active) = (0, 0);
-        for job in state.hot.jobs.values() {
-            queued += u64::from(job.counts.queued);
-            active += u64::from(job.counts.active);
-        }
-        leader.set_tasks(&[("queued", queued), ("active", active), ("delayed", state.hot.delayed.len() as u64)]);
+        let backlog = &state.hot.backlog;
+        let delayed = state.hot.delayed.len() as u64;
+        leader.set_tasks(&[("queued", backlog.queued()), ("active", backlog.active()), ("delayed", delayed)]);
     }
 }
 

@@ -6,7 +6,7 @@ use std::io;
 use std::path::Path;
 
 use cloudai_raft::DAMAGED;
-use rocksdb::{BlockBasedOptions, Cache, ErrorKind, Options};
+use rocksdb::{BlockBasedIndexType, BlockBasedOptions, Cache, ErrorKind, Options};
 
 /// RocksDB's error as an `io::Error`; corruption is `InvalidData`.
 pub fn io_error(e: rocksdb::Error) -> io::Error {
@@ -58,9 +58,13 @@ pub fn base_options() -> Options {
     o
 }
 
-/// Bloom filters, and one bounded block cache that holds index and filter blocks too.
+/// Bloom filters, and one bounded block cache that holds index and filter blocks too. Both are cut into pieces: the whole filter of a large
+/// file is larger than what one shard of the cache may hold, and every look-up would read and check it anew.
 pub fn table_options(cache_bytes: usize) -> BlockBasedOptions {
     let mut t = BlockBasedOptions::default();
+    t.set_index_type(BlockBasedIndexType::TwoLevelIndexSearch);
+    t.set_partition_filters(true);
+    t.set_pin_top_level_index_and_filter(true);
     t.set_block_cache(&Cache::new_lru_cache(cache_bytes));
     t.set_bloom_filter(10.0, false);
     t.set_cache_index_and_filter_blocks(true);

@@ -29,6 +29,7 @@ pub fn cancel_job(hot: &mut Hot, out: &mut Out, command: CancelJob) -> Result<Re
     job.delayed = 0;
     // Fresh indexes have no rows of their own: the job's `next_fresh` tells them.
     job.fresh.end = job.fresh.start;
+    hot.backlog.moved(job.priority, job.shape, -i64::from(job.counts.queued), 0);
     job.counts.cancelled = job.counts.cancelled.saturating_add(job.counts.queued);
     job.counts.queued = 0;
     for (index, attempt) in &job.active {

@@ -86,6 +86,7 @@ pub(super) fn end_attempt(hot: &mut Hot, out: &mut Out, task: TaskId, ending: En
     }
     let key = task_key(job.namespace, task);
     out.delete(Family::Attempt, &key);
+    hot.backlog.moved(job.priority, job.shape, 0, -1);
     job.counts.active = job.counts.active.saturating_sub(1);
     let next = next(job.cancel_requested, job.max_attempts, &attempt, &ending, out.clock_ms);
     let (state, ended_ms) = match next {
@@ -94,6 +95,7 @@ pub(super) fn end_attempt(hot: &mut Hot, out: &mut Out, task: TaskId, ending: En
             (state, out.clock_ms)
         }
         Next::Waits(waiting) => {
+            hot.backlog.moved(job.priority, job.shape, 1, 0);
             job.counts.queued = job.counts.queued.saturating_add(1);
             job.waiting.get_or_insert_default().insert(task.index, waiting);
             out.put(Family::Waiting, &key, &waiting.row());

@@ -59,6 +59,8 @@ fn place_group(hot: &mut Hot, out: &mut Out, group: &PlaceGroup) -> u32 {
         accepted += 1;
     }
     if accepted > 0 {
+        let moved = i64::from(accepted);
+        hot.backlog.moved(job.priority, job.shape, -moved, moved);
         job.counts.queued = job.counts.queued.saturating_sub(accepted);
         job.counts.active = job.counts.active.saturating_add(accepted);
         if job.started_ms == 0 {

@@ -51,6 +51,7 @@ pub fn submit_job(hot: &mut Hot, out: &mut Out, actor: String, command: SubmitJo
     out.put(Family::JobSpec, &job_key(namespace, id), &JobSpecRow { spec, submitted_ms, actor, request_id });
     let job = new_job(hot, alive);
     hot.queue.insert(job.priority, job.shape, id);
+    hot.backlog.moved(job.priority, job.shape, i64::from(job.counts.queued), 0);
     hot.jobs.insert(id, job);
     out.job_submitted(id);
     Ok(Reply::Submitted { job: id, duplicate: false })

@@ -27,6 +27,7 @@ pub fn canonical(hot: &Hot) -> String {
         revoked,
         masters,
         shapes,
+        backlog,
     } = hot;
     let mut line = |text: std::fmt::Arguments| writeln!(out, "{text}").expect("a string takes it");
     line(format_args!("{cluster} {incarnation} {clock_ms} {next_job} {next_worker} {next_node} {next_namespace}"));
@@ -40,7 +41,8 @@ pub fn canonical(hot: &Hot) -> String {
     let mut queued: Vec<String> = vec![];
     for (priority, by_shape) in queue.levels() {
         for (shape, jobs) in by_shape {
-            queued.push(format!("{priority} {:?} {jobs:?}", shapes.get(*shape)));
+            let tasks = backlog.queued_of(priority, *shape);
+            queued.push(format!("{priority} {:?} {tasks} {jobs:?}", shapes.get(*shape)));
         }
     }
     queued.sort();
@@ -49,5 +51,6 @@ pub fn canonical(hot: &Hot) -> String {
     let mut users: Vec<_> = shapes.by_id.values().collect();
     users.sort();
     line(format_args!("{users:?}"));
+    line(format_args!("{} {}", backlog.queued(), backlog.active()));
     out
 }

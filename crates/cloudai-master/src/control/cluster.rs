@@ -21,18 +21,17 @@ pub async fn queue<S: StateStore>(node: &Node<S>, request: pb::QueueRequest) -> 
     let hot = &state.hot;
     let mut shapes = vec![];
     'levels: for (priority, level) in hot.queue.levels() {
-        for (shape, jobs) in level {
+        for (id, jobs) in level {
             if shapes.len() == limits::PAGE_ROWS_DEFAULT {
                 break 'levels;
             }
-            let Some(shape) = hot.shapes.get(*shape) else { continue };
-            let tasks = jobs.iter().filter_map(|j| hot.jobs.get(j)).map(|j| u64::from(j.counts.queued)).sum();
+            let Some(shape) = hot.shapes.get(*id) else { continue };
             let oldest = jobs.first().and_then(|j| hot.jobs.get(j));
             shapes.push(pb::QueueShape {
                 priority,
                 resources: Some(shape.resources),
                 require: shape.require.iter().cloned().collect(),
-                tasks,
+                tasks: hot.backlog.queued_of(priority, *id),
                 jobs: jobs.len() as u32,
                 oldest_ms: oldest.map_or(0, |j| j.submitted_ms),
             });
@@ -42,8 +41,8 @@ pub async fn queue<S: StateStore>(node: &Node<S>, request: pb::QueueRequest) -> 
     Ok(pb::QueueReply {
         read: Some(read),
         shapes,
-        queued: hot.jobs.values().map(|j| u64::from(j.counts.queued)).sum(),
-        active: hot.jobs.values().map(|j| u64::from(j.counts.active)).sum(),
+        queued: hot.backlog.queued(),
+        active: hot.backlog.active(),
         retrying: hot.delayed.len() as u64,
         jobs: hot.jobs.len() as u64,
         oldest_ms: oldest.map_or(0, |j| j.submitted_ms),
@@ -83,8 +82,8 @@ pub async fn status<S: StateStore>(
         workers_ready: workers(WorkerState::Ready),
         workers_lost: workers(WorkerState::Lost),
         workers_total: hot.workers.len() as u32,
-        tasks_queued: hot.jobs.values().map(|j| u64::from(j.counts.queued)).sum(),
-        tasks_active: hot.jobs.values().map(|j| u64::from(j.counts.active)).sum(),
+        tasks_queued: hot.backlog.queued(),
+        tasks_active: hot.backlog.active(),
         jobs: hot.jobs.len() as u64,
         digest: hot.digest,
         software: env!("CARGO_PKG_VERSION").to_owned(),

@@ -1,0 +1,65 @@
+//! How much waits and how much is under way, kept as it changes. Comes in: each change of a job's counts. Goes out: totals, at no cost
+//! that grows with the queue: with a million jobs a walk over them would hold up `apply` for as long as a tenth of a second.
+
+use std::collections::BTreeMap;
+
+use crate::hot::ShapeId;
+
+/// Written by `apply` and `load` only, beside every change of a job's queued or active count.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Backlog {
+    queued: u64,
+    active: u64,
+    /// Queued tasks by priority and shape; none of them is zero.
+    by_shape: BTreeMap<(i32, ShapeId), u64>,
+}
+
+impl Backlog {
+    /// So many tasks of one priority and shape became queued and active; less than zero: so many fewer.
+    pub(crate) fn moved(&mut self, priority: i32, shape: ShapeId, queued: i64, active: i64) {
+        self.queued = self.queued.saturating_add_signed(queued);
+        self.active = self.active.saturating_add_signed(active);
+        if queued == 0 {
+            return;
+        }
+        let of_shape = self.by_shape.entry((priority, shape)).or_default();
+        *of_shape = of_shape.saturating_add_signed(queued);
+        if *of_shape == 0 {
+            self.by_shape.remove(&(priority, shape));
+        }
+    }
+
+    /// Tasks that wait, those whose time has not come included.
+    pub fn queued(&self) -> u64 {
+        self.queued
+    }
+
+    /// Tasks with a live attempt.
+    pub fn active(&self) -> u64 {
+        self.active
+    }
+
+    /// Of the queued: those of one priority and shape.
+    pub fn queued_of(&self, priority: i32, shape: ShapeId) -> u64 {
+        self.by_shape.get(&(priority, shape)).copied().unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn totals_follow_the_changes_and_nothing_is_kept_of_what_is_gone() {
+        let mut b = Backlog::default();
+        b.moved(5, ShapeId(1), 10, 0);
+        b.moved(0, ShapeId(1), 3, 0);
+        b.moved(5, ShapeId(1), -4, 4);
+        assert_eq!((b.queued(), b.active()), (9, 4));
+        assert_eq!((b.queued_of(5, ShapeId(1)), b.queued_of(0, ShapeId(1)), b.queued_of(1, ShapeId(1))), (6, 3, 0));
+        b.moved(5, ShapeId(1), -6, 0);
+        b.moved(0, ShapeId(1), -3, 0);
+        b.moved(5, ShapeId(1), 0, -4);
+        assert_eq!(b, Backlog::default());
+    }
+}
