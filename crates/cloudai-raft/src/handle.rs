@@ -13,13 +13,11 @@ use bytes::Bytes;
 use cloudai_types::limits::SNAPSHOTS_RECEIVED_MAX;
 use futures::FutureExt;
 use openraft::Instant as _;
-use openraft::RaftSnapshotBuilder as _;
 use openraft::ReadPolicy;
 use openraft::async_runtime::WatchReceiver;
 use openraft::errors::{ClientWriteError, ForwardReason, ForwardToLeader, LinearizableReadError, RaftError};
 use openraft::impls::ProgressResponder;
 use openraft::raft::ClientWriteResult;
-use openraft::storage::RaftStateMachine as _;
 use openraft::type_config::alias::OneshotReceiverOf;
 use tokio::sync::{Mutex, Semaphore, watch};
 use tokio::task::JoinHandle;
@@ -33,6 +31,7 @@ use crate::log_store::LogStore;
 use crate::machine::{Machine, Seen};
 use crate::member::{MasterNode, NodeId, Peer};
 use crate::network::Network;
+use crate::recovery;
 use crate::settings::Settings;
 use crate::snapshot::{SnapshotDir, Snapshots};
 use crate::transport::Transport;
@@ -137,40 +136,6 @@ pub(crate) fn peer_of(f: &ForwardToLeader<Types>) -> Option<Peer> {
     }
 }
 
-/// What the log no longer has must be in the state, or in a checkpoint to install from.
-fn no_hole<A: Application>(log: &impl LogStore, machine: &Machine<A>, snapshots: &Snapshots) -> Result<(), StartError> {
-    let storage = |e: std::io::Error| StartError::Storage(e.to_string());
-    let purged = log.bounds().map_err(storage)?.purged.map_or(0, |p| p.index);
-    let applied = *machine.seen().applied.borrow();
-    let newest = snapshots.newest().map(|s| s.meta()).transpose().map_err(storage)?;
-    let snapshot = newest.and_then(|m| m.last_log_id).map_or(0, |id| id.index);
-    match purged > applied.max(snapshot) {
-        true => Err(StartError::Hole { purged, applied, snapshot }),
-        false => Ok(()),
-    }
-}
-
-/// A leader applies what a quorum has, before its own disk has synced it; when its power fails then, the log ends before the state.
-/// openraft counts the missing entries as purged, but keeps an older checkpoint as its newest: no follower that needs what lies
-/// between the two could be served (and its own debug assertion fails). So the state is written out first, which also makes it durable
-/// before the log is given up.
-async fn cover_lost_tail<A: Application>(
-    log: &impl LogStore,
-    machine: &mut Machine<A>,
-    snapshots: &Snapshots,
-) -> std::io::Result<()> {
-    let bounds = log.bounds()?;
-    let last = bounds.last.or(bounds.purged).map_or(0, |p| p.index);
-    let applied = *machine.seen().applied.borrow();
-    let newest = snapshots.newest().map(|s| s.meta()).transpose()?;
-    let snapshot = newest.and_then(|m| m.last_log_id).map_or(0, |id| id.index);
-    if last < applied && snapshot < applied {
-        tracing::warn!(last, applied, "the log lost a tail that the state has; a checkpoint takes its place");
-        machine.get_snapshot_builder().await.build_snapshot().await?;
-    }
-    Ok(())
-}
-
 impl<A: Application> Raft<A> {
     /// Build a node over its stored log and state: loads them, applies again what is known as committed, and does not
     /// take part yet. Make the services listen next, then call `run`. Needs to be called inside a tokio runtime.
@@ -190,8 +155,8 @@ impl<A: Application> Raft<A> {
         let seen = machine.seen();
         let watched_log = log.clone();
         let adapter = LogAdapter::open(log).map_err(storage)?;
-        no_hole(&watched_log, &machine, &snapshots)?;
-        cover_lost_tail(&watched_log, &mut machine, &snapshots).await.map_err(storage)?;
+        recovery::no_hole(&watched_log, &machine, &snapshots)?;
+        recovery::cover_lost_tail(&watched_log, &mut machine, &snapshots).await.map_err(storage)?;
         let network = Network::new(transport, settings.node_id, settings.election_max, settings.snapshot_send_max);
         let raft = openraft::Raft::build(settings.node_id, Arc::new(config), network, adapter, machine)
             .await

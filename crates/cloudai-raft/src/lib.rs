@@ -30,13 +30,14 @@
 //! | a snapshot whose data is newer than its meta | the view is taken between two runs of apply (`get_snapshot_builder`), and the mark is read from inside it ([`CheckpointJob`]) |
 //! | transfer longer than the log is kept | [`Settings::keep_entries`]; the lag threshold is above two snapshots (`settings.rs`) |
 //! | one purge per entry | `purge_batch_size` 1,000 |
-//! | the log lost a tail that was already applied, and the checkpoint is older than that | `cover_lost_tail` writes a new one at the start (`handle.rs`) |
+//! | the log lost a tail that was already applied, and the checkpoint is older than that | `cover_lost_tail` writes a new one at the start (`recovery.rs`) |
+//! | the log fell back to what a deposed leader wrote, in the place of what was applied | `cover_lost_tail` cuts that off (`recovery.rs`) |
 //! | a follower behind a fully purged log | `keep_entries` of 0 is refused |
 //! | RPCs too large | `limited_get_log_entries` caps bytes; apply reads and commits in bounded pieces (`entries_stream`, `machine.rs`) |
 //! | `add_learner` that blocks for ever | never blocking; `promote` looks at the lag itself, for a limited time |
 //! | the first membership is still in progress | `settled` before every change |
 //! | concurrent changes leave a joint membership | one admin mutex, `Precondition::LastMembershipLogId`, `verify`, and `settled` flattens what a dead leader left |
-//! | a wiped disk under an old id | `add_learner` refuses an id in use with another address; log reversion stays forbidden; ids are the master's to never reuse |
+//! | a wiped disk under an old id | `add_learner` refuses an id in use with another address; the transport's server refuses an id that comes from another disk; ids are the master's to never reuse |
 //! | an address that changed hands | [`PeerAddress::target`] travels with every call; the transport's server refuses another one's; nodes are never replaced in place (no `SetNodes`) |
 //! | a restarted leader still believes | `enable_leader_restore` off; [`Role::Leading`] only after the own blank entry is applied; [`Raft::last_quorum_ack_age`] |
 //! | reads that go back after a restart | `save_committed`, and [`Raft::recovered`] |
@@ -70,6 +71,7 @@ mod member;
 mod membership;
 mod messages;
 mod network;
+mod recovery;
 mod runtime;
 mod serve;
 mod settings;

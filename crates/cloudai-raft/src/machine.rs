@@ -16,6 +16,7 @@ use tokio::sync::watch;
 use crate::application::{Application, CheckpointJob};
 use crate::codec;
 use crate::failpoint::Failpoint;
+use crate::log_store::LogPosition;
 use crate::runtime::blocking;
 use crate::snapshot::{SnapshotDir, Snapshots};
 use crate::types::*;
@@ -89,6 +90,11 @@ impl<A: Application> Machine<A> {
 
     pub fn seen(&self) -> Arc<Seen> {
         self.seen.clone()
+    }
+
+    /// The entry that was applied last.
+    pub fn position(&self) -> Option<LogPosition> {
+        self.last.as_ref().map(codec::position)
     }
 
     fn app(&mut self) -> io::Result<&mut A> {

@@ -13,8 +13,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use cloudai_raft::{
-    AwaitError, Hung, HungPart, InitializeError, LogStore as _, MasterNode, MembershipError, NodeId, ProposeError,
-    Raft, ReadError, Settings, TransferError, Watchdog,
+    AwaitError, Hung, HungPart, InitializeError, LogEntry, LogStore as _, MasterNode, MembershipError, NodeId,
+    ProposeError, Raft, ReadError, Settings, TransferError, Watchdog,
 };
 use cloudai_store::{RocksLog, RocksState};
 use common::{HangingLog, Rows, Wires, count, rows};
@@ -302,6 +302,42 @@ async fn a_log_that_ends_before_the_state_is_covered_by_a_checkpoint() {
     c.all_at(c.put("again", "1").await).await;
     c.leader().await.raft.transfer_leader(Some(lossy)).await.unwrap();
     c.start(behind).await;
+    let last = c.put("late", "1").await;
+    c.all_equal(last).await;
+}
+
+/// What a deposed leader wrote can come back with the fall, in the place of what was applied since: a start cuts it off again.
+#[tokio::test]
+async fn what_a_deposed_leader_left_in_the_log_does_not_come_back() {
+    let mut c = Cluster::of(3).await;
+    let early = c.put("early", "1").await;
+    c.all_at(early).await;
+    let leader = c.leader().await.id;
+    let lossy = leader % 3 + 1;
+    let last = c.put("applied", "1").await;
+    c.all_at(last).await;
+    c.stop(lossy).await;
+    // As it was before the leader of this term: entries of an older term, beyond what is applied.
+    {
+        let log = RocksLog::open(&c.dir(lossy).join("log")).unwrap();
+        let mut stale = log.read(early, last + 1, usize::MAX).unwrap();
+        let model = stale[0].clone();
+        stale.extend((last + 1..last + 5).map(|index| LogEntry { index, ..model.clone() }));
+        for entry in &mut stale {
+            entry.term -= 1;
+        }
+        log.truncate_after(Some(early - 1)).unwrap();
+        let (synced, durable) = std::sync::mpsc::channel();
+        log.append(stale, Box::new(move |r| synced.send(r).unwrap())).unwrap();
+        durable.recv().unwrap().unwrap();
+    }
+    c.start(lossy).await;
+    assert_eq!(c.members[&lossy].raft.applied_index(), last, "the state is not set back");
+    let last = c.put("again", "1").await;
+    c.all_equal(last).await;
+    // Nothing of it shows at the next start either.
+    c.stop(lossy).await;
+    c.start(lossy).await;
     let last = c.put("late", "1").await;
     c.all_equal(last).await;
 }
