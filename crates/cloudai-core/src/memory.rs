@@ -25,12 +25,12 @@ impl MemRows {
 
     /// Keys of one family in order.
     pub fn keys(&self, family: Family) -> impl Iterator<Item = &[u8]> {
-        self.family(family).map(|(key, _)| key)
+        self.family(family, &[]).map(|(key, _)| key)
     }
 
-    fn family(&self, family: Family) -> impl Iterator<Item = (&[u8], &[u8])> {
+    fn family(&self, family: Family, from: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
         self.rows
-            .range((family, vec![])..)
+            .range((family, from.to_vec())..)
             .take_while(move |((f, _), _)| *f == family)
             .map(|((_, key), value)| (key.as_slice(), value.as_slice()))
     }
@@ -43,8 +43,8 @@ impl Rows for MemRows {
 }
 
 impl RowScan for MemRows {
-    fn scan(&self, family: Family, each: &mut dyn FnMut(&[u8], &[u8])) -> io::Result<()> {
-        self.family(family).for_each(|(key, value)| each(key, value));
+    fn scan(&self, family: Family, from: &[u8], each: &mut dyn FnMut(&[u8], &[u8]) -> bool) -> io::Result<()> {
+        let _ = self.family(family, from).all(|(key, value)| each(key, value));
         Ok(())
     }
 }

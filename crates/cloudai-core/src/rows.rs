@@ -71,8 +71,8 @@ pub trait Rows {
 
 /// Ordered scans, used once, when a node starts.
 pub trait RowScan {
-    /// Calls `each(key, value)` for every row of the family in key order.
-    fn scan(&self, family: Family, each: &mut dyn FnMut(&[u8], &[u8])) -> std::io::Result<()>;
+    /// Calls `each(key, value)` for the rows of the family in key order, from the key `from` on, until it says `false`.
+    fn scan(&self, family: Family, from: &[u8], each: &mut dyn FnMut(&[u8], &[u8]) -> bool) -> std::io::Result<()>;
 }
 
 /// One change of a row. `value: None` deletes.

@@ -103,12 +103,12 @@ impl<S: StateStore> Rows for StoreRows<'_, S> {
     }
 }
 
-impl<S: StateStore> RowScan for StoreRows<'_, S> {
-    fn scan(&self, family: Family, each: &mut dyn FnMut(&[u8], &[u8])) -> io::Result<()> {
-        self.store.scan(family, &[], None, false, &mut |k, v| {
-            each(k, v);
-            true
-        })
+/// What a start reads.
+struct Scans<'a, S>(&'a S);
+
+impl<S: StateStore> RowScan for Scans<'_, S> {
+    fn scan(&self, family: Family, from: &[u8], each: &mut dyn FnMut(&[u8], &[u8]) -> bool) -> io::Result<()> {
+        self.0.scan(family, from, None, false, each)
     }
 }
 
@@ -118,15 +118,10 @@ fn marked_index<S: StateStore>(store: &S) -> io::Result<u64> {
 }
 
 fn load<S: StateStore>(store: &S) -> io::Result<Hot> {
-    let rows = StoreRows { store, error: std::cell::RefCell::new(None), unwritten: &[] };
-    let hot = cloudai_core::load::load(&rows).map_err(|e| match e {
+    cloudai_core::load::load(&Scans(store)).map_err(|e| match e {
         LoadError::Io(e) => e,
         LoadError::Damaged { .. } => io::Error::new(io::ErrorKind::InvalidData, format!("{DAMAGED}: {e}")),
-    })?;
-    match rows.error.into_inner() {
-        Some(e) => Err(e),
-        None => Ok(hot),
-    }
+    })
 }
 
 /// The application that Raft drives.
