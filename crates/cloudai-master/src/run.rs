@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::future::Future;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use cloudai_api::Health;
 use cloudai_core::command::MemberRole;
@@ -140,8 +140,11 @@ pub async fn run<O: OpenStores>(
     let own = listeners.addresses(&config);
 
     let dir = &config.data_dir;
+    let began = Instant::now();
     let (log, state) = stores.open(&dir.join("raft"), &dir.join("state")).map_err(|e| e.at(dir))?;
+    let opened = began.elapsed();
     let shared = Shared::open(state).map_err(|e| OpenError::of_reading(&e).at(dir))?;
+    let loaded = began.elapsed();
     let hub = Arc::new(Hub::default());
     let directory: Directory = {
         let shared = shared.clone();
@@ -170,6 +173,13 @@ pub async fn run<O: OpenStores>(
         fsync_seconds.observe(took.as_secs_f64());
     }));
     let raft = Raft::start(settings, log, machine, transport, Some(watchdog)).await.map_err(|e| not_started(e, dir))?;
+    tracing::info!(
+        jobs = shared.read().hot.jobs.len(),
+        databases_ms = opened.as_millis() as u64,
+        rows_ms = (loaded - opened).as_millis() as u64,
+        log_ms = (began.elapsed() - loaded).as_millis() as u64,
+        "the databases are open, the state is loaded, and the log's newer entries are applied to it"
+    );
     metrics.certificate_end.set(tls.not_after().0 as f64 / 1000.0);
     let connections = Connections::new();
     let masters = Arc::new(GrpcMasters::new(channels));
