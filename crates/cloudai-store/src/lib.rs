@@ -7,6 +7,7 @@ mod db;
 mod keys;
 mod log;
 mod open_log_error;
+mod options;
 mod overlay;
 /// Public for the fuzzers only.
 #[doc(hidden)]

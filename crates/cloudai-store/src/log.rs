@@ -21,13 +21,11 @@ use std::time::Instant;
 use bytes::Bytes;
 use cloudai_raft::{DAMAGED, Failpoint, LogBounds, LogEntry, LogPosition, LogStore, MetaKey, OnDurable, OnFsync};
 use cloudai_types::limits::LOG_TAIL_BYTES_MAX;
-use rocksdb::{
-    ColumnFamily, ColumnFamilyDescriptor, DB, DBCompressionType, DBRecoveryMode, Direction, IteratorMode, Options,
-    ReadOptions, WriteBatch,
-};
+use rocksdb::{ColumnFamily, ColumnFamilyDescriptor, DB, Direction, IteratorMode, ReadOptions, WriteBatch};
 
-use crate::db::{base_options, headless, io_error, is_damage, is_locked, lacks_its_head, table_options};
+use crate::db::{headless, io_error, is_damage, is_locked, lacks_its_head};
 use crate::open_log_error::OpenLogError;
+use crate::options;
 use crate::record::{HEAD_BYTES, decode, decode_position, encode_into, encode_position, index_of, key};
 pub use crate::sync::LogStats;
 use crate::sync::{Shared, lock, sync_loop};
@@ -129,20 +127,11 @@ impl RocksLog {
         if lacks_its_head(dir) {
             return Err(OpenLogError::Damaged { path: path(), source: headless() });
         }
-        let mut o = base_options();
-        o.set_wal_recovery_mode(DBRecoveryMode::TolerateCorruptedTailRecords);
-        // `meta` changes rarely in bytes: without a limit its memtable would pin old write-ahead logs for ever.
-        o.set_max_total_wal_size(256 << 20);
-        // Writes stay in RocksDB's own buffer until the sync thread hands all of them to the kernel and the disk at once.
-        o.set_manual_wal_flush(true);
-        let mut log = Options::default();
-        log.set_write_buffer_size(32 << 20);
-        log.set_max_write_buffer_number(4);
-        log.set_compression_type(DBCompressionType::None); // most entries die before a compaction sees them
-        log.set_block_based_table_factory(&table_options(16 << 20));
-        let families =
-            [ColumnFamilyDescriptor::new("default", log), ColumnFamilyDescriptor::new(META, Options::default())];
-        let db = DB::open_cf_descriptors(&o, dir, families).map_err(|e| match () {
+        let families = [
+            ColumnFamilyDescriptor::new("default", options::log_entries()),
+            ColumnFamilyDescriptor::new(META, options::log_meta()),
+        ];
+        let db = DB::open_cf_descriptors(&options::log(), dir, families).map_err(|e| match () {
             () if is_damage(&e) => OpenLogError::Damaged { path: path(), source: io_error(e) },
             () if is_locked(&e) => OpenLogError::InUse { path: path(), source: io_error(e) },
             () => OpenLogError::Io { path: path(), source: io_error(e) },
@@ -508,7 +497,7 @@ mod tests {
     fn a_bad_checksum_and_a_gap_are_refused() {
         let (_dir, copy) = killed(|log| append_durably(log, (0..5).map(|i| entry(1, i)).collect()));
         let raw = |change: &dyn Fn(&DB)| {
-            let db = DB::open_cf(&Options::default(), &copy, ["default", META]).unwrap();
+            let db = DB::open_cf(&rocksdb::Options::default(), &copy, ["default", META]).unwrap();
             change(&db);
         };
         raw(&|db| {

@@ -10,9 +10,7 @@
 //! * An installed checkpoint becomes a new generation, `sm-N`; the file `CURRENT_SM` names the one in use and is replaced
 //!   atomically. The old generation is removed when its last reader is done.
 
-use std::collections::hash_map::RandomState;
 use std::fs::{self, File};
-use std::hash::BuildHasher;
 use std::io::{self, Write};
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
@@ -22,12 +20,11 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use bytes::Bytes;
 use cloudai_raft::Failpoint;
 use rocksdb::checkpoint::Checkpoint;
-use rocksdb::{
-    DB, DBCompressionType, Direction, IteratorMode, Options, ReadOptions, SnapshotWithThreadMode, WriteOptions,
-};
+use rocksdb::{DB, Options, ReadOptions, SnapshotWithThreadMode, WriteOptions};
 
-use crate::db::{base_options, io_error, is_damage, is_locked, sync_dir, sync_files, table_options};
+use crate::db::{io_error, is_damage, is_locked, sync_dir, sync_files};
 use crate::keys::{Keys, row_key};
+use crate::options;
 use crate::row_batch::{RESERVED_FAMILY, RowBatch};
 
 const MARK: &[u8] = b"\xffmark";
@@ -110,28 +107,6 @@ struct Shared {
 /// The rows. Clones are the same database; any thread may read while the one writer writes.
 #[derive(Clone)]
 pub struct RocksState(Arc<Shared>);
-
-/// 40 to 56 MiB. All masters write the same rows at the same moment: buffers of one size would fill, and be flushed, on all of
-/// them at once, and callers would wait for the slowest instead of the majority.
-fn write_buffer_bytes() -> usize {
-    let dice = RandomState::new().hash_one(()) % 17;
-    (40 + dice as usize) << 20
-}
-
-fn state_options() -> Options {
-    let mut o = base_options();
-    o.set_write_buffer_size(write_buffer_bytes());
-    o.set_max_write_buffer_number(3);
-    // Every submit looks for a request id that is nearly always new: without a filter it walks the whole memtable.
-    o.set_memtable_whole_key_filtering(true);
-    o.set_memtable_prefix_bloom_ratio(0.05);
-    o.set_compression_type(DBCompressionType::Lz4);
-    // A flush competes with the callers for the CPU, and what it writes is soon merged into the levels below.
-    use DBCompressionType::{Lz4, None};
-    o.set_compression_per_level(&[None, None, Lz4, Lz4, Lz4, Lz4, Lz4]);
-    o.set_block_based_table_factory(&table_options(64 << 20));
-    o
-}
 
 impl RocksState {
     /// Open or create the state below `root`.
@@ -248,9 +223,9 @@ impl RocksState {
             let from = item?.path();
             let name = from.file_name().ok_or_else(|| io::Error::other("a file without a name"))?;
             let to = target.join(name);
-            // Table files never change, so they may be shared; all others will be written to.
-            let is_table = from.extension().is_some_and(|e| e == "sst");
-            if !is_table || fs::hard_link(&from, &to).is_err() {
+            // Tables and files of large values never change, so they may be shared; all others will be written to.
+            let never_changes = from.extension().is_some_and(|e| e == "sst" || e == "blob");
+            if !never_changes || fs::hard_link(&from, &to).is_err() {
                 fs::copy(&from, &to)?;
             }
         }
@@ -317,17 +292,22 @@ impl View<'_> {
         let mut o = ReadOptions::default();
         o.set_iterate_lower_bound(low.clone());
         o.set_iterate_upper_bound(high.clone());
-        let mode = match reverse {
-            false => IteratorMode::From(&low, Direction::Forward),
-            true => IteratorMode::End,
-        };
-        for item in self.snapshot.iterator_opt(mode, o) {
-            let (k, v) = item.map_err(io_error)?;
-            if row(&k[1..], &v).is_break() {
+        // The raw one: rows are seen where they lie, without a copy of each.
+        let mut at = self.snapshot.raw_iterator_opt(o);
+        match reverse {
+            false => at.seek(&low),
+            true => at.seek_to_last(),
+        }
+        while let Some((k, v)) = at.item() {
+            if row(&k[1..], v).is_break() {
                 return Ok(());
             }
+            match reverse {
+                false => at.next(),
+                true => at.prev(),
+            }
         }
-        Ok(())
+        at.status().map_err(io_error)
     }
 }
 
@@ -348,7 +328,7 @@ fn holds_generations(root: &Path) -> io::Result<bool> {
 
 fn open_generation(root: &Path, number: u64) -> Result<Generation, rocksdb::Error> {
     let dir = root.join(format!("sm-{number}"));
-    let db = DB::open(&state_options(), &dir)?;
+    let db = DB::open(&options::state(), &dir)?;
     Ok(Generation { number, dir, db: Some(db), replaced: AtomicBool::new(false) })
 }
 

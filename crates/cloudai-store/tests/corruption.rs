@@ -272,7 +272,8 @@ fn state_of_a_killed_master(dir: &Path, restarts: u64) {
         let (from, to) = (part * ROWS / (restarts + 1), (part + 1) * ROWS / (restarts + 1));
         for i in from..to {
             let mut batch = RowBatch::default();
-            batch.put(3, &i.to_be_bytes(), &[i as u8; 200]);
+            // Every second value is large enough for a file of its own kind.
+            batch.put(3, &i.to_be_bytes(), &vec![i as u8; if i % 2 == 0 { 300 } else { 100 }]);
             state.write(batch, format!("{i}").as_bytes()).unwrap();
         }
         // What was not flushed is not on the disk at all: the log applies it again.
@@ -340,6 +341,11 @@ fn state_files(kind: &str, restarts: u64, is_meant: impl Fn(&str) -> bool) {
 #[test]
 fn a_damaged_table_file_of_the_state_is_found() {
     state_files("table file of the state", 2, |n| n.ends_with(".sst"));
+}
+
+#[test]
+fn a_damaged_file_of_large_values_is_found() {
+    state_files("file of large values", 2, |n| n.ends_with(".blob"));
 }
 
 #[test]
