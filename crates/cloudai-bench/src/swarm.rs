@@ -1,15 +1,17 @@
 //! Docker Swarm's replicated jobs as a peer for containers: swarm mode of the same engine, one node. Comes in: an engine that is in no
 //! swarm. Goes out: seconds for so many containers. The swarm that was made here is left at the end.
 //!
-//! Swarm's manager is one, and replicates to nobody. It keeps the containers of a job until the job is removed: removing them is not in its
-//! time, as it is in ours.
+//! Swarm's manager is one, and replicates to nobody. It keeps the containers of a job until the job is removed. Ours are removed one
+//! by one within our time, so there are two times of its own: until the last task has completed, and until its containers are gone too.
 
+use std::collections::HashMap;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail, ensure};
 use bollard::Docker;
-use bollard::query_parameters::ListServicesOptions;
+use bollard::query_parameters::{ListContainersOptions, ListServicesOptions, RemoveContainerOptions};
+use futures::StreamExt as _;
 
 use crate::etcd::free_ports;
 
@@ -17,6 +19,14 @@ const SERVICE: &str = "cloudai-bench";
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 const JOB_WITHIN: Duration = Duration::from_secs(600);
 const GONE_WITHIN: Duration = Duration::from_secs(120);
+
+/// Seconds since a job's creation.
+pub struct Took {
+    /// Until its last task had completed.
+    pub completed: f64,
+    /// Until none of its containers was left.
+    pub gone: f64,
+}
 
 /// Left when it is dropped.
 pub struct Swarm(Docker);
@@ -31,8 +41,8 @@ impl Swarm {
         Ok(Swarm(docker))
     }
 
-    /// Seconds from the creation of the job to its last completed task.
-    pub async fn job(&self, image: &str, count: u32, concurrency: u32, memory: u64) -> anyhow::Result<f64> {
+    /// One job, and its removal.
+    pub async fn job(&self, image: &str, count: u32, concurrency: u32, memory: u64) -> anyhow::Result<Took> {
         let began = Instant::now();
         let (count_text, at_once) = (count.to_string(), concurrency.to_string());
         let memory = memory.to_string();
@@ -45,11 +55,11 @@ impl Swarm {
         ];
         run(&create).await?;
         let ended = self.completed(count).await;
-        let seconds = began.elapsed().as_secs_f64();
+        let completed = began.elapsed().as_secs_f64();
         run(&["service", "rm", SERVICE]).await?;
-        self.gone().await?;
+        self.gone(concurrency).await?;
         ended?;
-        Ok(seconds)
+        Ok(Took { completed, gone: began.elapsed().as_secs_f64() })
     }
 
     async fn completed(&self, count: u32) -> anyhow::Result<()> {
@@ -71,20 +81,24 @@ impl Swarm {
         }
     }
 
-    /// Until none of the job's containers is left, so that its clean-up is in nobody's round. Swarm takes its time over that: we help.
-    async fn gone(&self) -> anyhow::Result<()> {
+    /// Until none of the job's containers is left. Swarm takes its time over that: it is done for it, as many at a time as ran.
+    async fn gone(&self, concurrency: u32) -> anyhow::Result<()> {
         let began = Instant::now();
-        let filter = format!("label=com.docker.swarm.service.name={SERVICE}");
+        let label = format!("com.docker.swarm.service.name={SERVICE}");
+        let filters = HashMap::from([("label".to_owned(), vec![label])]);
         loop {
-            let left = run(&["ps", "--all", "--quiet", "--filter", &filter]).await?;
+            let asked = ListContainersOptions { all: true, filters: Some(filters.clone()), ..Default::default() };
+            let left = self.0.list_containers(Some(asked)).await?;
             if left.is_empty() {
                 return Ok(());
             }
             ensure!(began.elapsed() < GONE_WITHIN, "Swarm's containers cannot be removed");
-            let mut remove = vec!["rm", "--force"];
-            remove.extend(left.lines());
-            // Swarm may remove one at the same moment: the next look tells.
-            let _ = run(&remove).await;
+            let removals = left.into_iter().filter_map(|c| c.id).map(|id| async move {
+                let forced = RemoveContainerOptions { force: true, ..Default::default() };
+                // Swarm may remove one at the same moment: the next look tells.
+                let _ = self.0.remove_container(&id, Some(forced)).await;
+            });
+            futures::stream::iter(removals).buffer_unordered(concurrency as usize).collect::<()>().await;
         }
     }
 }

@@ -21,6 +21,10 @@ use crate::tls;
 pub enum What {
     Memory,
     Disk,
+    /// Parts of `Disk`, to see where it goes; judged as a whole.
+    LogDisk,
+    StateDisk,
+    CheckpointsDisk,
     Files,
     Threads,
     /// Tasks of the async runtime.
@@ -32,6 +36,9 @@ impl What {
         match self {
             What::Memory => "memory",
             What::Disk => "disk",
+            What::LogDisk => "disk of the log",
+            What::StateDisk => "disk of the state",
+            What::CheckpointsDisk => "disk of checkpoints",
             What::Files => "files",
             What::Threads => "threads",
             What::Tasks => "tasks",
@@ -40,7 +47,7 @@ impl What {
 
     pub fn unit(self) -> &'static str {
         match self {
-            What::Memory | What::Disk => "MB",
+            What::Memory | What::Disk | What::LogDisk | What::StateDisk | What::CheckpointsDisk => "MB",
             What::Files | What::Threads | What::Tasks => "",
         }
     }
@@ -52,6 +59,7 @@ impl What {
         match self {
             What::Memory => (middle * 0.10).max(24.0),
             What::Disk => (middle * 0.15).max(64.0),
+            What::LogDisk | What::StateDisk | What::CheckpointsDisk => f64::INFINITY,
             What::Files => (middle * 0.10).max(12.0),
             What::Threads => 2.0,
             What::Tasks => (middle * 0.10).max(16.0),
@@ -121,8 +129,12 @@ impl Sampler {
         for record in self.records() {
             let Record { name, role, http, running } = record;
             if role == "master" {
-                let occupied = disk_bytes(&self.root.join(&name)) as f64 / 1e6;
-                self.series.entry((name.clone(), What::Disk)).or_default().push((at.as_secs_f64(), occupied));
+                let dir = self.root.join(&name);
+                let parts = [("raft", What::LogDisk), ("state", What::StateDisk), ("snapshots", What::CheckpointsDisk)];
+                for (part, what) in parts.into_iter().chain([("", What::Disk)]) {
+                    let occupied = disk_bytes(&dir.join(part)) as f64 / 1e6;
+                    self.series.entry((name.clone(), what)).or_default().push((at.as_secs_f64(), occupied));
+                }
             }
             let Some(pid) = running.map(|r| r.pid).filter(|pid| resident_bytes(*pid) > 0) else { continue };
             if self.pids.insert(name.clone(), pid).is_some_and(|old| old != pid) {
