@@ -143,6 +143,8 @@ async fn hollow_worker(cluster: &Cluster, name: &str) -> JoinHandle<()> {
         role: pb::join_request::Role::Worker as i32,
         hosts: vec![],
     };
+    // The first two may have elected a leader before the third one listens.
+    cluster.status(2).await;
     let channel = ChannelFactory::joining(token.ca)
         .channel(&cluster.founders[2].grpc_addr, &ChannelOptions::calls())
         .expect("an address");
