@@ -144,15 +144,15 @@ impl Cluster {
         self.masters().filter_map(|p| p.pid).map(resident_bytes).collect()
     }
 
-    /// SIGKILL to all masters, one right after the other.
-    pub async fn kill_masters(&mut self) -> anyhow::Result<()> {
-        for pid in self.masters().filter_map(|p| p.pid) {
+    /// SIGKILL to these masters, one right after the other.
+    pub async fn kill(&mut self, names: &[String]) -> anyhow::Result<()> {
+        for pid in self.masters().filter(|p| names.contains(&p.name)).filter_map(|p| p.pid) {
             let pid = i32::try_from(pid).ok().and_then(Pid::from_raw).context("a pid is a positive number")?;
             kill_process(pid, Signal::KILL)?;
         }
         for _look in 0..500 {
             self.refresh().await?;
-            if self.masters().all(|p| p.pid.is_none()) {
+            if self.masters().filter(|p| names.contains(&p.name)).all(|p| p.pid.is_none()) {
                 return Ok(());
             }
             tokio::time::sleep(Duration::from_millis(10)).await;
@@ -169,6 +169,11 @@ impl Cluster {
         let leader = self.processes.iter().find(|p| p.leader).and_then(|p| p.grpc.as_deref());
         let mut addresses: Vec<String> = leader.into_iter().map(str::to_owned).collect();
         addresses.extend(self.addr.split(',').map(str::to_owned));
+        self.client_of(addresses, retry_for)
+    }
+
+    /// A client that knows these masters only.
+    pub fn client_of(&self, addresses: Vec<String>, retry_for: Duration) -> anyhow::Result<Client> {
         Ok(Client::open(&ClientOptions { retry_for, ..ClientOptions::new(addresses, &self.identity) })?)
     }
 
