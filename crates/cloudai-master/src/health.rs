@@ -47,6 +47,11 @@ impl<S: StateStore> Health for MasterHealth<S> {
         m.applied_index.set(signed(raft.applied_index));
         m.snapshot_index.set(signed(raft.snapshot_index));
         m.purged_index.set(signed(raft.purged_index));
+        let (log, state) = (node.raft.log_memory(), node.shared.store().memory());
+        m.set_storage_memory(&[
+            ("caches", log.caches + state.caches),
+            ("write_buffers", log.write_buffers + state.write_buffers),
+        ]);
         if is_leading {
             self.leader_gauges(raft.slowest_voter_lag, raft.last_quorum_ack_age);
         } else {

@@ -10,7 +10,7 @@ use std::pin::Pin;
 
 use bytes::Bytes;
 use cloudai_core::rows::Family;
-use cloudai_raft::CheckpointJob;
+use cloudai_raft::{CheckpointJob, StoreMemory};
 use cloudai_store::{Keys, RocksLog, RocksState, RowBatch};
 
 use crate::config::MasterConfig;
@@ -87,6 +87,10 @@ impl StateStore for RocksState {
             }
         }
         RocksState::write(self, batch, &mark)
+    }
+
+    fn memory(&self) -> StoreMemory {
+        RocksState::memory(self)
     }
 
     fn mark(&self) -> io::Result<Option<Bytes>> {

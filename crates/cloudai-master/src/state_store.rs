@@ -7,7 +7,7 @@ use std::path::Path;
 
 use bytes::Bytes;
 use cloudai_core::rows::{Family, Write};
-use cloudai_raft::CheckpointJob;
+use cloudai_raft::{CheckpointJob, StoreMemory};
 
 /// How many entries' writes are looked through one after the other before they are merged.
 const LAYERS_MAX: usize = 8;
@@ -80,6 +80,11 @@ pub trait StateStore: Clone + Send + Sync + 'static {
 
     /// All writes and the mark in one atomic batch; need not reach the disk, the log can replay it.
     fn write(&self, writes: &RowWrites, mark: Bytes) -> io::Result<()>;
+
+    /// What it holds in memory; nothing when it has no memory of its own.
+    fn memory(&self) -> StoreMemory {
+        StoreMemory::default()
+    }
 
     /// What the last `write` or `install` stored.
     fn mark(&self) -> io::Result<Option<Bytes>>;

@@ -27,7 +27,7 @@ use crate::application::Application;
 use crate::error::{AwaitError, Fatal, InitializeError, ProposeError, ReadError, StartError};
 use crate::leadership::{Leadership, watch_leadership};
 use crate::log_adapter::LogAdapter;
-use crate::log_store::LogStore;
+use crate::log_store::{LogStore, StoreMemory};
 use crate::machine::{Machine, Seen};
 use crate::member::{MasterNode, NodeId, Peer};
 use crate::network::Network;
@@ -102,6 +102,7 @@ pub(crate) struct Inner<A: Application> {
     pub leadership: watch::Receiver<Leadership>,
     seen: Arc<Seen>,
     log_busy: Box<dyn Fn() -> Option<Instant> + Send + Sync>,
+    log_memory: Box<dyn Fn() -> StoreMemory + Send + Sync>,
     /// Set once, by the task that looks after the node's end.
     failed: watch::Receiver<Option<Fatal>>,
     stopping: Arc<AtomicBool>,
@@ -153,7 +154,7 @@ impl<A: Application> Raft<A> {
         let snapshots = Arc::new(snapshots);
         let mut machine = Machine::open(app, snapshots.clone()).map_err(storage)?;
         let seen = machine.seen();
-        let watched_log = log.clone();
+        let (watched_log, measured_log) = (log.clone(), log.clone());
         let adapter = LogAdapter::open(log).map_err(storage)?;
         recovery::no_hole(&watched_log, &machine, &snapshots)?;
         recovery::cover_lost_tail(&watched_log, &mut machine, &snapshots).await.map_err(storage)?;
@@ -174,6 +175,7 @@ impl<A: Application> Raft<A> {
             admin: Mutex::new(()),
             leadership,
             seen,
+            log_memory: Box::new(move || measured_log.memory()),
             log_busy: Box::new(move || watched_log.busy_since()),
             failed,
             stopping,
@@ -271,6 +273,11 @@ impl<A: Application> Raft<A> {
     /// The last index that was applied and committed here; 0: nothing of the application's.
     pub fn applied_index(&self) -> u64 {
         *self.inner.seen.applied.borrow()
+    }
+
+    /// What the log holds in memory.
+    pub fn log_memory(&self) -> StoreMemory {
+        (self.inner.log_memory)()
     }
 
     /// `applied_index` as it moves.

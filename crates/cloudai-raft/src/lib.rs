@@ -89,7 +89,7 @@ pub use error::{
 pub use failpoint::Failpoint;
 pub use handle::{Applied, Metrics, Pending, Raft};
 pub use leadership::{Leadership, Role};
-pub use log_store::{LogBounds, LogEntry, LogPosition, LogStore, MetaKey, OnDurable, OnFsync};
+pub use log_store::{LogBounds, LogEntry, LogPosition, LogStore, MetaKey, OnDurable, OnFsync, StoreMemory};
 pub use member::{MasterNode, Member, Members, NodeId, Peer, PeerAddress};
 pub use runtime::simulate;
 pub use settings::Settings;

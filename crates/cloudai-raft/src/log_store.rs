@@ -49,6 +49,15 @@ impl MetaKey {
     }
 }
 
+/// What a store holds in memory for speed, in bytes. Each part has a bound of its own in the store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct StoreMemory {
+    /// Of what was read.
+    pub caches: u64,
+    /// Of what was written and is not in a file of its own yet.
+    pub write_buffers: u64,
+}
+
 /// Told once when a write is on the disk, or that it will never be. May be called from any thread, before or after
 /// the call that took it returned, and must not block.
 pub type OnDurable = Box<dyn FnOnce(io::Result<()>) + Send + 'static>;
@@ -97,6 +106,11 @@ pub trait LogStore: Clone + Send + Sync + 'static {
     /// Since when the disk has been inside one single fsync; `None` when it is idle. The watchdog for a hung disk
     /// reads it from a thread of its own.
     fn busy_since(&self) -> Option<Instant>;
+
+    /// What it holds in memory; nothing when it has no memory of its own.
+    fn memory(&self) -> StoreMemory {
+        StoreMemory::default()
+    }
 
     /// Once, before the first write: who is told of each fsync, for metrics. A log without fsyncs tells nobody.
     fn observe_fsyncs(&self, _on_fsync: OnFsync) {}

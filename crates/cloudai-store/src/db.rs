@@ -5,18 +5,14 @@ use std::fs::{self, File};
 use std::io;
 use std::path::Path;
 
-use cloudai_raft::DAMAGED;
-use rocksdb::ErrorKind;
+use cloudai_raft::{DAMAGED, StoreMemory};
+use rocksdb::{ColumnFamily, DB, ErrorKind};
 
-/// RocksDB's error as an `io::Error`; corruption is `InvalidData`.
+/// RocksDB's error as an `io::Error`; damage is `InvalidData`.
 pub fn io_error(e: rocksdb::Error) -> io::Error {
-    let kind = match e.kind() {
-        ErrorKind::Corruption => io::ErrorKind::InvalidData,
-        _ => io::ErrorKind::Other,
-    };
-    match kind {
-        io::ErrorKind::InvalidData => io::Error::new(kind, format!("{DAMAGED}: {e}")),
-        _ => io::Error::new(kind, e.into_string()),
+    match is_damage(&e) {
+        true => io::Error::new(io::ErrorKind::InvalidData, format!("{DAMAGED}: {e}")),
+        false => io::Error::other(e.into_string()),
     }
 }
 
@@ -42,6 +38,16 @@ pub fn lacks_its_head(dir: &Path) -> bool {
 /// What [`lacks_its_head`] found, as an error.
 pub fn headless() -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, "its file CURRENT is missing")
+}
+
+/// What a database holds in memory. `families`: those whose caches and buffers are their own.
+pub fn memory(db: &DB, families: &[&ColumnFamily]) -> StoreMemory {
+    // A property that cannot be read is one that this build of RocksDB does not know.
+    let of = |family: &ColumnFamily, name: &str| db.property_int_value_cf(family, name).ok().flatten().unwrap_or(0);
+    StoreMemory {
+        caches: families.iter().map(|f| of(f, "rocksdb.block-cache-usage")).sum(),
+        write_buffers: families.iter().map(|f| of(f, "rocksdb.size-all-mem-tables")).sum(),
+    }
 }
 
 /// Make the names in a directory durable.

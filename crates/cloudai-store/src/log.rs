@@ -19,11 +19,13 @@ use std::thread::JoinHandle;
 use std::time::Instant;
 
 use bytes::Bytes;
-use cloudai_raft::{DAMAGED, Failpoint, LogBounds, LogEntry, LogPosition, LogStore, MetaKey, OnDurable, OnFsync};
+use cloudai_raft::{
+    DAMAGED, Failpoint, LogBounds, LogEntry, LogPosition, LogStore, MetaKey, OnDurable, OnFsync, StoreMemory,
+};
 use cloudai_types::limits::LOG_TAIL_BYTES_MAX;
 use rocksdb::{ColumnFamily, ColumnFamilyDescriptor, DB, Direction, IteratorMode, ReadOptions, WriteBatch};
 
-use crate::db::{headless, io_error, is_damage, is_locked, lacks_its_head};
+use crate::db::{self, headless, io_error, is_damage, is_locked, lacks_its_head};
 use crate::open_log_error::OpenLogError;
 use crate::options;
 use crate::record::{HEAD_BYTES, decode, decode_position, encode_into, encode_position, index_of, key};
@@ -32,6 +34,8 @@ use crate::sync::{Shared, lock, sync_loop};
 use crate::synced::SyncedNote;
 
 const META: &str = "meta";
+/// The column family of the entries.
+const ENTRIES: &str = "default";
 const PURGED: &str = "purged";
 /// What `append` keeps of its buffer: the usual entry fits, a single huge one is given back.
 const RECORD_BUFFER_BYTES: usize = 256 << 10;
@@ -128,7 +132,7 @@ impl RocksLog {
             return Err(OpenLogError::Damaged { path: path(), source: headless() });
         }
         let families = [
-            ColumnFamilyDescriptor::new("default", options::log_entries()),
+            ColumnFamilyDescriptor::new(ENTRIES, options::log_entries()),
             ColumnFamilyDescriptor::new(META, options::log_meta()),
         ];
         let db = DB::open_cf_descriptors(&options::log(), dir, families).map_err(|e| match () {
@@ -207,7 +211,8 @@ fn load(db: &DB, bytes_max: usize, path: &dyn Fn() -> String) -> Result<Tail, Op
     let io = |source: io::Error| OpenLogError::Io { path: path(), source };
     let damaged = |source: io::Error| OpenLogError::Damaged { path: path(), source };
     let meta = db.cf_handle(META).expect("opened with it");
-    let purged = db.get_cf(meta, PURGED).map_err(|e| io(io_error(e)))?;
+    let unreadable = |e: rocksdb::Error| if is_damage(&e) { damaged(io_error(e)) } else { io(io_error(e)) };
+    let purged = db.get_cf(meta, PURGED).map_err(unreadable)?;
     let purged = purged.map(|raw| decode_position(&raw)).transpose().map_err(damaged)?;
     let mut tail = Tail { bytes_max, ..Tail::default() };
     tail.bounds.purged = purged;
@@ -361,6 +366,11 @@ impl LogStore for RocksLog {
 
     fn busy_since(&self) -> Option<Instant> {
         *lock(&self.0.shared.busy_since)
+    }
+
+    fn memory(&self) -> StoreMemory {
+        let entries = self.0.db.cf_handle(ENTRIES).expect("opened with it");
+        db::memory(&self.0.db, &[entries, self.0.meta()])
     }
 
     fn observe_fsyncs(&self, on_fsync: OnFsync) {

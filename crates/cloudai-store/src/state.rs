@@ -18,11 +18,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use bytes::Bytes;
-use cloudai_raft::Failpoint;
+use cloudai_raft::{Failpoint, StoreMemory};
 use rocksdb::checkpoint::Checkpoint;
 use rocksdb::{DB, Options, ReadOptions, SnapshotWithThreadMode, WriteOptions};
 
-use crate::db::{io_error, is_damage, is_locked, sync_dir, sync_files};
+use crate::db::{self, io_error, is_damage, is_locked, sync_dir, sync_files};
 use crate::keys::{Keys, row_key};
 use crate::options;
 use crate::row_batch::{RESERVED_FAMILY, RowBatch};
@@ -162,6 +162,13 @@ impl RocksState {
     /// What the last `write` or `install` that survived stored as its mark.
     pub fn mark(&self) -> io::Result<Option<Bytes>> {
         Ok(self.generation().db().get(MARK).map_err(io_error)?.map(Bytes::from))
+    }
+
+    /// What the database in use holds in memory.
+    pub fn memory(&self) -> StoreMemory {
+        let generation = self.generation();
+        let db = generation.db();
+        db.cf_handle("default").map(|family| db::memory(db, &[family])).unwrap_or_default()
     }
 
     /// One row.

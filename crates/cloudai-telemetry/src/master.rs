@@ -31,6 +31,7 @@ pub struct MasterMetrics {
     pub commands_per_entry: Histogram,
     pub fsync_seconds: Histogram,
     pub fsyncs: IntCounter,
+    storage_memory: IntGaugeVec,
     /// Label `op`: `build`, `send`, `install`.
     pub snapshot_seconds: HistogramVec,
     pub snapshot_bytes: IntGauge,
@@ -88,6 +89,11 @@ impl MasterMetrics {
             commands_per_entry: s.histogram(names::COMMANDS_PER_ENTRY, "Commands that share one log entry", COUNTS),
             fsync_seconds: s.histogram(names::FSYNC_SECONDS, "Seconds that one fsync of the log takes", SECONDS),
             fsyncs: s.counter(names::FSYNCS, "Fsyncs of the log"),
+            storage_memory: s.int_gauge_vec(
+                names::STORAGE_MEMORY,
+                "What the databases hold in the process's memory, each part up to a bound of its own",
+                &["part"],
+            ),
             snapshot_seconds: s.histogram_vec(
                 names::SNAPSHOT_SECONDS,
                 "Seconds to build, send or install a checkpoint",
@@ -104,6 +110,13 @@ impl MasterMetrics {
             certificate_end: s.gauge(names::CERTIFICATE_END, "When this process's certificate ends, in Unix time"),
             leader: LeaderMetrics::new(&s),
             registry: s.0,
+        }
+    }
+
+    /// Bytes by part: `caches`, `write_buffers`.
+    pub fn set_storage_memory(&self, parts: &[(&str, u64)]) {
+        for (part, bytes) in parts {
+            self.storage_memory.with_label_values(&[part]).set(i64::try_from(*bytes).unwrap_or(i64::MAX));
         }
     }
 

@@ -24,6 +24,7 @@ pub const PROPOSE_SECONDS: &str = "cloudai_raft_propose_duration_seconds";
 pub const COMMANDS_PER_ENTRY: &str = "cloudai_raft_entry_commands";
 pub const FSYNC_SECONDS: &str = "cloudai_storage_fsync_duration_seconds";
 pub const FSYNCS: &str = "cloudai_storage_fsyncs_total";
+pub const STORAGE_MEMORY: &str = "cloudai_storage_memory_bytes";
 pub const SNAPSHOT_SECONDS: &str = "cloudai_raft_snapshot_duration_seconds";
 pub const SNAPSHOT_BYTES: &str = "cloudai_raft_snapshot_size_bytes";
 pub const CONNECTIONS: &str = "cloudai_connections";

@@ -6,7 +6,6 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Context as _;
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
@@ -19,7 +18,11 @@ use crate::tls;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum What {
+    /// Resident, without what the databases of a master keep in caches and write buffers: those have bounds of their own, and fill for
+    /// longer than a soak lasts.
     Memory,
+    /// That part, for masters; shown, not judged.
+    DatabaseMemory,
     Disk,
     /// Parts of `Disk`, to see where it goes; judged as a whole.
     LogDisk,
@@ -35,6 +38,7 @@ impl What {
     pub fn name(self) -> &'static str {
         match self {
             What::Memory => "memory",
+            What::DatabaseMemory => "memory of the databases",
             What::Disk => "disk",
             What::LogDisk => "disk of the log",
             What::StateDisk => "disk of the state",
@@ -47,7 +51,12 @@ impl What {
 
     pub fn unit(self) -> &'static str {
         match self {
-            What::Memory | What::Disk | What::LogDisk | What::StateDisk | What::CheckpointsDisk => "MB",
+            What::Memory
+            | What::DatabaseMemory
+            | What::Disk
+            | What::LogDisk
+            | What::StateDisk
+            | What::CheckpointsDisk => "MB",
             What::Files | What::Threads | What::Tasks => "",
         }
     }
@@ -59,7 +68,7 @@ impl What {
         match self {
             What::Memory => (middle * 0.10).max(24.0),
             What::Disk => (middle * 0.15).max(64.0),
-            What::LogDisk | What::StateDisk | What::CheckpointsDisk => f64::INFINITY,
+            What::DatabaseMemory | What::LogDisk | What::StateDisk | What::CheckpointsDisk => f64::INFINITY,
             What::Files => (middle * 0.10).max(12.0),
             What::Threads => 2.0,
             What::Tasks => (middle * 0.10).max(16.0),
@@ -93,6 +102,8 @@ struct Running {
 
 const METRICS_WITHIN: Duration = Duration::from_secs(2);
 const TASKS_METRIC: &str = "cloudai_runtime_tasks ";
+const DATABASE_METRICS: [&str; 2] =
+    ["cloudai_storage_memory_bytes{part=\"caches\"} ", "cloudai_storage_memory_bytes{part=\"write_buffers\"} "];
 
 impl Sampler {
     pub fn new(cluster: &Cluster) -> anyhow::Result<Sampler> {
@@ -138,19 +149,29 @@ impl Sampler {
             }
             let Some(pid) = running.map(|r| r.pid).filter(|pid| resident_bytes(*pid) > 0) else { continue };
             if self.pids.insert(name.clone(), pid).is_some_and(|old| old != pid) {
-                for what in [What::Memory, What::Files, What::Threads, What::Tasks] {
+                for what in [What::Memory, What::DatabaseMemory, What::Files, What::Threads, What::Tasks] {
                     self.series.remove(&(name.clone(), what));
                 }
             }
             let mut add = |what: What, value: f64| {
                 self.series.entry((name.clone(), what)).or_default().push((at.as_secs_f64(), value));
             };
-            add(What::Memory, resident_bytes(pid) as f64 / 1e6);
             add(What::Files, open_files(pid) as f64);
             add(What::Threads, threads(pid) as f64);
-            let Some(http) = http else { continue };
-            if let Ok(Ok(tasks)) = tokio::time::timeout(METRICS_WITHIN, runtime_tasks(&self.tls, &http)).await {
+            let page = match http {
+                Some(http) => tokio::time::timeout(METRICS_WITHIN, metrics_page(&self.tls, &http)).await,
+                None => continue,
+            };
+            // Without its page it is not known what of its memory is the databases'.
+            let Ok(Ok(page)) = page else { continue };
+            if let Some(tasks) = value(&page, TASKS_METRIC) {
                 add(What::Tasks, tasks);
+            }
+            let resident = resident_bytes(pid) as f64;
+            let databases: f64 = DATABASE_METRICS.iter().filter_map(|name| value(&page, name)).sum();
+            add(What::Memory, (resident - databases) / 1e6);
+            if role == "master" {
+                add(What::DatabaseMemory, databases / 1e6);
             }
         }
     }
@@ -162,18 +183,17 @@ impl Sampler {
     }
 }
 
-/// From the process's own metrics page.
-async fn runtime_tasks(tls: &Arc<rustls::ClientConfig>, address: &str) -> anyhow::Result<f64> {
+/// The process's own metrics page.
+async fn metrics_page(tls: &Arc<rustls::ClientConfig>, address: &str) -> anyhow::Result<String> {
     let tcp = TcpStream::connect(address).await?;
     let mut io = tokio_rustls::TlsConnector::from(tls.clone()).connect("localhost".try_into()?, tcp).await?;
     io.write_all(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").await?;
     let mut page = vec![];
     // A server that ends without close_notify has still said what it said.
     let _ = io.read_to_end(&mut page).await;
-    let page = String::from_utf8_lossy(&page);
-    let line = page
-        .lines()
-        .find_map(|l| l.strip_prefix(TASKS_METRIC))
-        .context("the page does not tell the runtime's tasks")?;
-    Ok(line.trim().parse()?)
+    Ok(String::from_utf8_lossy(&page).into_owned())
+}
+
+fn value(page: &str, metric: &str) -> Option<f64> {
+    page.lines().find_map(|l| l.strip_prefix(metric))?.trim().parse().ok()
 }
