@@ -103,7 +103,13 @@ impl Nemesis {
                 world.crash_master(n, power);
                 self.at(now + down_ms, Action::BootMaster(n));
             }
-            Fault::PowerCut { down_ms } => {
+            Fault::PowerCut { down_ms, stalled_ms } if stalled_ms > 0 => {
+                for master in &world.masters {
+                    master.parts.log.stall(now + stalled_ms);
+                }
+                self.at(now + stalled_ms, Action::Begin(Fault::PowerCut { down_ms, stalled_ms: 0 }));
+            }
+            Fault::PowerCut { down_ms, .. } => {
                 for n in 0..world.masters.len() {
                     world.crash_master(n, true);
                     self.at(now + down_ms + 50 * n as u64, Action::BootMaster(n));

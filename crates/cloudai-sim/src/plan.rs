@@ -50,9 +50,11 @@ pub enum Fault {
         down_ms: u64,
         power: bool,
     },
-    /// All masters lose power at once.
+    /// All masters lose power at once, after their disks have synced nothing for so long: whatever somebody was told in that time
+    /// must not have needed a disk.
     PowerCut {
         down_ms: u64,
+        stalled_ms: u64,
     },
     PauseMaster {
         who: Who,
@@ -191,7 +193,10 @@ impl Fault {
         let from_all = dice.chance(400);
         match dice.below(18) {
             0 | 1 => Fault::CrashMaster { who, down_ms: dice.between(50, 5_000), power: dice.chance(700) },
-            2 => Fault::PowerCut { down_ms: dice.between(100, 1_500) },
+            2 => {
+                let stalled_ms = if dice.chance(500) { dice.between(200, 3_000) } else { 0 };
+                Fault::PowerCut { down_ms: dice.between(100, 1_500), stalled_ms }
+            }
             3 => Fault::PauseMaster { who, ms: dice.between(300, 16_000) },
             4 | 5 => Fault::Isolate { who, ms: dice.between(500, 16_000), inbound, outbound, from_all },
             6 => {
