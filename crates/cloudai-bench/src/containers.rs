@@ -38,21 +38,21 @@ pub struct Options {
 
 const MEMORY: u64 = 32 << 20;
 
-/// Three figures: beside the bare client, and twice beside Docker Swarm's replicated jobs, with the removal of Swarm's containers in its
-/// time as it is in ours, and without.
+/// Three figures: beside the bare client, and twice beside Docker Swarm's replicated jobs: without the removal of Swarm's containers, which
+/// is the stricter one and has the goal, and with it in Swarm's time as it is in ours.
 pub async fn run(run: &RunOptions, options: &Options) -> anyhow::Result<Vec<Figure>> {
     let mut beside_bare = Figure::new("containers", "containers/s", Nature::WHOLE);
     let mut beside_swarm = Figure::new("containers-swarm", "containers/s", Nature::WHOLE);
-    let mut swarm_unremoved = Figure::new("containers-swarm-unremoved", "containers/s", Nature::WHOLE);
+    let mut swarm_removed = Figure::new("containers-swarm-removed", "containers/s", Nature::WHOLE);
     beside_bare.peer_name = Some("a bare client of the same engine: create, start, wait, remove");
-    beside_swarm.peer_name =
-        Some("Docker Swarm, replicated-job, one manager, same engine and limits, until its containers are removed");
-    swarm_unremoved.peer_name =
-        Some("the same, until its last task has completed: its containers are still there, ours are removed");
+    beside_swarm.peer_name = Some(
+        "Docker Swarm, replicated-job, one manager, same engine and limits; its removal of containers is not counted",
+    );
+    swarm_removed.peer_name = Some("the same, until its containers are removed, as ours are");
     let docker = match engine(&options.image).await {
         Ok(docker) => docker,
         Err(why) => {
-            let figures = [beside_bare, beside_swarm, swarm_unremoved];
+            let figures = [beside_bare, beside_swarm, swarm_removed];
             return Ok(figures.into_iter().map(|f| f.not_run(why.to_string())).collect());
         }
     };
@@ -74,24 +74,24 @@ pub async fn run(run: &RunOptions, options: &Options) -> anyhow::Result<Vec<Figu
     let many = options.containers;
     array(&client, JobSpec { count: options.concurrency, ..spec.clone() }).await?;
     bare(&docker, options, options.concurrency).await?;
-    let (mut ours, mut bares, mut swarms, mut unremoved) = (vec![], vec![], vec![], vec![]);
+    let (mut ours, mut bares, mut swarms, mut removed) = (vec![], vec![], vec![], vec![]);
     for _ in 0..run.rounds {
         ours.push(f64::from(many) / array(&client, spec.clone()).await?);
         bares.push(f64::from(many) / bare(&docker, options, many).await?);
         if let Ok(swarm) = &swarm {
             let took = swarm.job(&options.image, many, options.concurrency, MEMORY).await?;
-            swarms.push(f64::from(many) / took.gone);
-            unremoved.push(f64::from(many) / took.completed);
+            swarms.push(f64::from(many) / took.completed);
+            removed.push(f64::from(many) / took.gone);
         }
     }
     if let Err(why) = swarm {
-        swarm_unremoved.not_run = Some(why.clone());
+        swarm_removed.not_run = Some(why.clone());
         beside_swarm.not_run = Some(why);
     }
     Ok(vec![
         compared(beside_bare, options, &ours, &bares).judged(Some(Goal::RatioAtLeast(0.95))),
         compared(beside_swarm, options, &ours, &swarms).judged(Some(Goal::RatioAtLeast(1.4))),
-        compared(swarm_unremoved, options, &ours, &unremoved),
+        compared(swarm_removed, options, &ours, &removed),
     ])
 }
 

@@ -81,8 +81,10 @@ enum Killed {
 /// Until those that were killed answer a linearizable read, and take a submit.
 async fn restart(cluster: &mut Cluster, killed: Killed, name: String, queued: u64) -> anyhow::Result<Figure> {
     let mut figure = Figure::new(name, "s", Nature::CLUSTER);
-    let victims: Vec<_> = cluster.masters().filter(|p| killed == Killed::All || !p.leader).cloned().collect();
-    let victims = if killed == Killed::All { &victims[..] } else { &victims[..1] };
+    let victims: Vec<_> = match killed {
+        Killed::All => cluster.masters().cloned().collect(),
+        Killed::Follower => cluster.masters().filter(|p| !p.leader).take(1).cloned().collect(),
+    };
     let names: Vec<String> = victims.iter().map(|p| p.name.clone()).collect();
     let addresses: Vec<String> = victims.iter().filter_map(|p| p.grpc.clone()).collect();
     cluster.kill(&names).await?;

@@ -155,7 +155,7 @@ fn complaints(tally: &Tally, left_over: u64, trends: &[Trend], faults: &BTreeMap
             "fewer than {SAMPLES_MIN} samples in the second half: the run was too short to say anything"
         ));
     }
-    for wanted in [What::Memory, What::Disk, What::Files, What::Threads, What::Tasks] {
+    for wanted in [What::Memory, What::OwnMemory, What::Disk, What::Files, What::Threads, What::Tasks] {
         if !trends.iter().any(|t| t.what == wanted) {
             complaints.push(format!("{} of no process could be judged", wanted.name()));
         }

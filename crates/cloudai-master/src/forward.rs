@@ -157,7 +157,7 @@ pub async fn find_leader<S: StateStore>(node: &Node<S>) -> Result<Option<Peer>, 
             }
             // This master may be about to lead: its loops start a moment after Raft says so.
             tokio::select! {
-                _ = leadership.changed() => {}
+                Ok(()) = leadership.changed() => {}
                 () = tokio::time::sleep(std::time::Duration::from_millis(10)) => {}
             }
         }

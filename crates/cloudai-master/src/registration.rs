@@ -72,7 +72,8 @@ pub async fn run<S: StateStore>(node: Arc<Node<S>>) {
         // A new leader is asked at once: until its disk is registered, a wiped one could not be told from it.
         tokio::select! {
             () = tokio::time::sleep(ROUND) => {}
-            _ = leadership.changed() => {}
+            // Closed for good, it would answer at once, again and again: then only the round counts.
+            Ok(()) = leadership.changed() => {}
         }
     }
 }

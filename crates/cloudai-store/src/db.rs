@@ -40,14 +40,15 @@ pub fn headless() -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, "its file CURRENT is missing")
 }
 
-/// What a database holds in memory. `families`: those whose caches and buffers are their own.
-pub fn memory(db: &DB, families: &[&ColumnFamily]) -> StoreMemory {
+/// What a database holds in memory: its default family, and `others` with caches and buffers of their own.
+pub fn memory(db: &DB, others: &[&ColumnFamily]) -> StoreMemory {
     // A property that cannot be read is one that this build of RocksDB does not know.
-    let of = |family: &ColumnFamily, name: &str| db.property_int_value_cf(family, name).ok().flatten().unwrap_or(0);
-    StoreMemory {
-        caches: families.iter().map(|f| of(f, "rocksdb.block-cache-usage")).sum(),
-        write_buffers: families.iter().map(|f| of(f, "rocksdb.size-all-mem-tables")).sum(),
-    }
+    let known = |read: Result<Option<u64>, rocksdb::Error>| read.ok().flatten().unwrap_or(0);
+    let sum = |name: &str| {
+        let others = others.iter().map(|family| known(db.property_int_value_cf(*family, name)));
+        known(db.property_int_value(name)) + others.sum::<u64>()
+    };
+    StoreMemory { caches: sum("rocksdb.block-cache-usage"), write_buffers: sum("rocksdb.size-all-mem-tables") }
 }
 
 /// Make the names in a directory durable.
@@ -61,4 +62,28 @@ pub fn sync_files(dir: &Path) -> io::Result<()> {
         File::open(item?.path())?.sync_all()?;
     }
     sync_dir(dir)
+}
+
+#[cfg(test)]
+mod tests {
+    use cloudai_raft::{LogEntry, LogStore as _};
+
+    use crate::{RocksLog, RocksState, RowBatch};
+
+    #[test]
+    fn what_was_written_shows_in_the_write_buffers() {
+        const BYTES: usize = 1 << 20;
+        let dir = tempfile::tempdir().unwrap();
+        let state = RocksState::open(&dir.path().join("state")).unwrap();
+        let mut batch = RowBatch::default();
+        batch.put(1, b"row", &vec![7; BYTES]);
+        let empty = state.memory().write_buffers;
+        state.write(batch, b"mark").unwrap();
+        assert!(state.memory().write_buffers >= empty + BYTES as u64);
+
+        let log = RocksLog::open(&dir.path().join("log")).unwrap();
+        let empty = log.memory().write_buffers;
+        log.append(vec![LogEntry { term: 1, index: 1, body: vec![7; BYTES].into() }], Box::new(drop)).unwrap();
+        assert!(log.memory().write_buffers >= empty + BYTES as u64);
+    }
 }

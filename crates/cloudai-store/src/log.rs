@@ -34,8 +34,6 @@ use crate::sync::{Shared, lock, sync_loop};
 use crate::synced::SyncedNote;
 
 const META: &str = "meta";
-/// The column family of the entries.
-const ENTRIES: &str = "default";
 const PURGED: &str = "purged";
 /// What `append` keeps of its buffer: the usual entry fits, a single huge one is given back.
 const RECORD_BUFFER_BYTES: usize = 256 << 10;
@@ -132,7 +130,7 @@ impl RocksLog {
             return Err(OpenLogError::Damaged { path: path(), source: headless() });
         }
         let families = [
-            ColumnFamilyDescriptor::new(ENTRIES, options::log_entries()),
+            ColumnFamilyDescriptor::new("default", options::log_entries()),
             ColumnFamilyDescriptor::new(META, options::log_meta()),
         ];
         let db = DB::open_cf_descriptors(&options::log(), dir, families).map_err(|e| match () {
@@ -369,8 +367,7 @@ impl LogStore for RocksLog {
     }
 
     fn memory(&self) -> StoreMemory {
-        let entries = self.0.db.cf_handle(ENTRIES).expect("opened with it");
-        db::memory(&self.0.db, &[entries, self.0.meta()])
+        db::memory(&self.0.db, &[self.0.meta()])
     }
 
     fn observe_fsyncs(&self, on_fsync: OnFsync) {

@@ -166,9 +166,7 @@ impl RocksState {
 
     /// What the database in use holds in memory.
     pub fn memory(&self) -> StoreMemory {
-        let generation = self.generation();
-        let db = generation.db();
-        db.cf_handle("default").map(|family| db::memory(db, &[family])).unwrap_or_default()
+        db::memory(self.generation().db(), &[])
     }
 
     /// One row.

@@ -18,10 +18,11 @@ use crate::tls;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum What {
-    /// Resident, without what the databases of a master keep in caches and write buffers: those have bounds of their own, and fill for
-    /// longer than a soak lasts.
+    /// Resident.
     Memory,
-    /// That part, for masters; shown, not judged.
+    /// Of a master: resident, without what its databases keep in caches and write buffers. A leak shows here also while those fill.
+    OwnMemory,
+    /// What they keep; shown, and judged as a part of `Memory`.
     DatabaseMemory,
     Disk,
     /// Parts of `Disk`, to see where it goes; judged as a whole.
@@ -38,6 +39,7 @@ impl What {
     pub fn name(self) -> &'static str {
         match self {
             What::Memory => "memory",
+            What::OwnMemory => "memory without databases",
             What::DatabaseMemory => "memory of the databases",
             What::Disk => "disk",
             What::LogDisk => "disk of the log",
@@ -52,6 +54,7 @@ impl What {
     pub fn unit(self) -> &'static str {
         match self {
             What::Memory
+            | What::OwnMemory
             | What::DatabaseMemory
             | What::Disk
             | What::LogDisk
@@ -66,7 +69,7 @@ impl What {
     /// for their turn, and request ids, which are kept for 24 hours (about 100 bytes per submit). Files: tables of RocksDB.
     pub fn bound(self, middle: f64) -> f64 {
         match self {
-            What::Memory => (middle * 0.10).max(24.0),
+            What::Memory | What::OwnMemory => (middle * 0.10).max(24.0),
             What::Disk => (middle * 0.15).max(64.0),
             What::DatabaseMemory | What::LogDisk | What::StateDisk | What::CheckpointsDisk => f64::INFINITY,
             What::Files => (middle * 0.10).max(12.0),
@@ -149,28 +152,31 @@ impl Sampler {
             }
             let Some(pid) = running.map(|r| r.pid).filter(|pid| resident_bytes(*pid) > 0) else { continue };
             if self.pids.insert(name.clone(), pid).is_some_and(|old| old != pid) {
-                for what in [What::Memory, What::DatabaseMemory, What::Files, What::Threads, What::Tasks] {
+                for what in
+                    [What::Memory, What::OwnMemory, What::DatabaseMemory, What::Files, What::Threads, What::Tasks]
+                {
                     self.series.remove(&(name.clone(), what));
                 }
             }
             let mut add = |what: What, value: f64| {
                 self.series.entry((name.clone(), what)).or_default().push((at.as_secs_f64(), value));
             };
+            let resident = resident_bytes(pid) as f64;
+            add(What::Memory, resident / 1e6);
             add(What::Files, open_files(pid) as f64);
             add(What::Threads, threads(pid) as f64);
             let page = match http {
                 Some(http) => tokio::time::timeout(METRICS_WITHIN, metrics_page(&self.tls, &http)).await,
                 None => continue,
             };
-            // Without its page it is not known what of its memory is the databases'.
             let Ok(Ok(page)) = page else { continue };
             if let Some(tasks) = value(&page, TASKS_METRIC) {
                 add(What::Tasks, tasks);
             }
-            let resident = resident_bytes(pid) as f64;
-            let databases: f64 = DATABASE_METRICS.iter().filter_map(|name| value(&page, name)).sum();
-            add(What::Memory, (resident - databases) / 1e6);
-            if role == "master" {
+            let parts: Vec<f64> = DATABASE_METRICS.iter().filter_map(|name| value(&page, name)).collect();
+            if parts.len() == DATABASE_METRICS.len() {
+                let databases: f64 = parts.iter().sum();
+                add(What::OwnMemory, (resident - databases) / 1e6);
                 add(What::DatabaseMemory, databases / 1e6);
             }
         }
