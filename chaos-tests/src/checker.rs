@@ -25,6 +25,7 @@ pub mod healed;
 pub mod linearizable;
 pub mod logs;
 pub mod overlap;
+pub mod presence;
 mod registers;
 pub mod results;
 
@@ -74,7 +75,8 @@ pub fn check_all(facts: &Facts) -> Vec<Violation> {
     found.extend(results::check(&facts.ops, &facts.jobs));
     found.extend(accepted_once::check(&facts.jobs, &facts.executions));
     found.extend(overlap::check(&facts.jobs, &facts.executions, &facts.stop_jobs, facts.clocks_agree));
-    found.extend(linearizable::check(&facts.ops, &facts.jobs, SEARCH_LIMIT));
+    found.extend(presence::check(&facts.ops, &facts.jobs));
+    found.extend(linearizable::check(&facts.ops, SEARCH_LIMIT));
     found.extend(cuts::check(&facts.ops, &facts.jobs));
     found.extend(digests::check(&facts.digests));
     found.extend(healed::check(&facts.heal));

@@ -167,8 +167,7 @@ impl Cluster {
         self.stopped = true;
         self.dev(&["stop"])?.ok("cloudai dev stop")?;
         for pid in pids {
-            let gone = !Path::new(&format!("/proc/{pid}")).exists() || is_zombie(pid);
-            ensure!(gone, "process {pid} is still there after 'cloudai dev stop'");
+            ensure!(is_gone(pid), "process {pid} is still there after 'cloudai dev stop'");
         }
         Ok(())
     }
@@ -201,15 +200,19 @@ impl Drop for Cluster {
     }
 }
 
-fn is_zombie(pid: u32) -> bool {
-    fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|s| s.contains(") Z "))
+/// Also one that nobody has waited for yet. Not one with threads left: they hold its ports.
+fn is_gone(pid: u32) -> bool {
+    let Ok(stat) = fs::read_to_string(format!("/proc/{pid}/stat")) else { return true };
+    let fields: Vec<&str> = stat.rsplit_once(')').map_or(vec![], |(_, rest)| rest.split_whitespace().collect());
+    fields.first() == Some(&"Z") && fields.get(17) == Some(&"1")
 }
 
-/// SIGKILL to processes that the caller started or that `dev ps` named, all in one call.
+/// SIGKILL to processes that the caller started or that `dev ps` named, all in one call, and until they are gone.
 pub fn kill_pids(pids: &[u32]) -> anyhow::Result<()> {
-    let pids: Vec<String> = pids.iter().map(u32::to_string).collect();
-    run(Command::new("kill").arg("-KILL").args(&pids), Duration::from_secs(10))?.ok("kill -KILL")?;
-    Ok(())
+    let names: Vec<String> = pids.iter().map(u32::to_string).collect();
+    run(Command::new("kill").arg("-KILL").args(&names), Duration::from_secs(10))?.ok("kill -KILL")?;
+    let all_gone = || Ok(pids.iter().all(|pid| is_gone(*pid)).then_some(()));
+    wait::until("the end of the killed processes", Duration::from_secs(30), Duration::from_millis(2), all_gone)
 }
 
 /// What `cluster status` knows about the masters, through the client library.

@@ -66,7 +66,7 @@ impl Frozen {
     fn unpack(name: &str) -> anyhow::Result<Self> {
         let alone = File::create(std::env::temp_dir().join(format!("cloudai-{name}.lock"))).context("no lock file")?;
         alone.lock().context("the lock file cannot be locked")?;
-        let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures").join(name);
+        let fixture = Path::new("fixtures").join(name);
         let temporary = tempfile::Builder::new().prefix("cloudai-chaos-").tempdir().context("no temporary folder")?;
         let dir = temporary.path().join("cluster");
         fs::create_dir(&dir)?;

@@ -9,7 +9,7 @@ const FILES_MAX: usize = 50;
 const BYTES_MAX: u64 = 200 << 10;
 
 fn corpus(name: &str) -> Vec<PathBuf> {
-    let dir = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("corpus").join(name);
+    let dir = PathBuf::from("corpus").join(name);
     let mut files: Vec<PathBuf> = std::fs::read_dir(&dir)
         .unwrap_or_else(|e| panic!("{}: {e}", dir.display()))
         .map(|entry| entry.expect("a directory entry").path())

@@ -17,7 +17,7 @@ use tonic::Code;
 
 /// Every method of a service, as `proto/` declares it.
 fn methods(file: &str) -> Vec<String> {
-    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../proto/cloudai/v1").join(file);
+    let path = std::path::Path::new("../../proto/cloudai/v1").join(file);
     let text = std::fs::read_to_string(&path).expect("the protocol's files are beside the crates");
     let mut service = String::new();
     let mut found = vec![];

@@ -205,7 +205,7 @@ pub fn transfer_from(frame: Bytes) -> io::Result<TransferLeaderRequest<Types>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::path::PathBuf;
+    use std::path::Path;
 
     fn node(n: u64) -> MasterNode {
         MasterNode {
@@ -229,7 +229,7 @@ mod tests {
     /// The committed bytes of one kind. What they decode to must never change; a change of what is encoded today needs
     /// a new file beside the old one. `WRITE_GOLDEN=1` writes a file that does not exist yet.
     fn golden(name: &str, encoded: &Bytes) -> Bytes {
-        let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(format!("{name}.bin"));
+        let path = Path::new("tests/golden").join(format!("{name}.bin"));
         if !path.exists() && std::env::var_os("WRITE_GOLDEN").is_some() {
             std::fs::create_dir_all(path.parent().unwrap()).unwrap();
             std::fs::write(&path, encoded).unwrap();

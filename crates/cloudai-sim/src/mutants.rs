@@ -35,7 +35,9 @@ impl Mutants {
     }
 
     fn try_all(&self) -> Result<bool, String> {
-        let tree = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+        // Cargo says at run time where it runs; what was compiled in may be another clone's folder.
+        let here = std::env::var("CARGO_MANIFEST_DIR").unwrap_or_else(|_| env!("CARGO_MANIFEST_DIR").to_owned());
+        let tree = Path::new(&here).join("../..");
         let target = std::env::var("CARGO_TARGET_DIR").map_or_else(|_| tree.join("target"), PathBuf::from);
         let copy = target.join("mutants/tree");
         let mut patches: Vec<PathBuf> = std::fs::read_dir(tree.join("crates/cloudai-sim/mutants"))

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
-use std::path::PathBuf;
+use std::path::Path;
 
 use cloudai_core::command::*;
 use cloudai_core::rows::*;
@@ -134,7 +134,7 @@ fn name(kind: &Kind) -> &'static str {
 // The environment asks a test to write its files; no decision reads it.
 #[allow(clippy::disallowed_methods)]
 fn golden<M: Message + Default + PartialEq + Debug>(file: &str, value: &M) {
-    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/golden/v1").join(format!("{file}.bin"));
+    let path = Path::new("tests/golden/v1").join(format!("{file}.bin"));
     if std::env::var_os("UPDATE_GOLDEN").is_some() && !path.exists() {
         std::fs::write(&path, value.encode_to_vec()).expect("the golden file is written");
     }

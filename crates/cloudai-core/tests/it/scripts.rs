@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
-use std::path::PathBuf;
+use std::path::Path;
 
 use cloudai_core::command::*;
 use cloudai_core::rows::{Counts, Family, MemberRow, member_key};
@@ -20,7 +20,7 @@ use crate::world::World;
 // The environment asks a test to write its files; no decision reads it.
 #[allow(clippy::disallowed_methods)]
 fn run(name: &str) {
-    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/scripts").join(format!("{name}.txt"));
+    let path = Path::new("tests/scripts").join(format!("{name}.txt"));
     let text = std::fs::read_to_string(&path).expect("the script is there");
     let mut story = Story::default();
     let mut out = String::new();
@@ -46,7 +46,7 @@ macro_rules! scripts {
         /// A script that nobody runs tells nothing.
         #[test]
         fn every_script_is_run() {
-            let dir = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/scripts");
+            let dir = Path::new("tests/scripts");
             let mut files: Vec<String> = std::fs::read_dir(dir).expect("the scripts' folder")
                 .map(|f| f.expect("an entry").file_name().into_string().expect("a plain name")).collect();
             files.sort();

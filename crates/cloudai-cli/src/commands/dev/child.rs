@@ -127,14 +127,19 @@ impl Child {
         let process = command.spawn().map_err(failed)?;
         let pid = process.id();
         // It cannot be gone from /proc before we have waited for it.
-        self.running = started_at(pid).map(|started| Running { pid, started });
+        self.running = seen(pid).map(|seen| Running { pid, started: seen.started });
         self.save(root)?;
         Ok(process)
     }
 
     /// The pid, while it is really ours and alive.
     pub fn pid(&self) -> Option<u32> {
-        self.running.filter(|r| started_at(r.pid) == Some(r.started)).map(|r| r.pid)
+        self.running.filter(|r| seen(r.pid) == Some(Seen { started: r.started, is_dying: false })).map(|r| r.pid)
+    }
+
+    /// Nothing of it is left: its ports and its databases' locks are free.
+    fn is_gone(&self) -> bool {
+        self.running.is_none_or(|r| seen(r.pid).is_none_or(|s| s.started != r.started))
     }
 
     /// False when it was not running.
@@ -155,20 +160,26 @@ impl Child {
         if !self.signal(Signal::KILL)? {
             return Ok(false);
         }
+        self.gone_after_kill().await.map(|()| true)
+    }
+
+    /// Until nothing is left of one that was killed.
+    pub async fn gone_after_kill(&self) -> Result<(), Failure> {
         if self.gone_within(GONE_AFTER_KILL).await {
-            Ok(true)
-        } else {
-            Err(Failure::failed(format!(
-                "{} got SIGKILL and is still there after {} s",
-                self.name,
-                GONE_AFTER_KILL.as_secs()
-            )))
+            return Ok(());
         }
+        Err(Failure::failed(format!(
+            "{} was killed and is still there after {} s",
+            self.name,
+            GONE_AFTER_KILL.as_secs()
+        ))
+        .why("one of its threads hangs in the kernel, as a rule on a disk that does not answer")
+        .next(format!("look at the disk; the process is {}", self.running.map_or(0, |r| r.pid))))
     }
 
     pub async fn gone_within(&self, limit: Duration) -> bool {
         let until = Instant::now() + limit;
-        while self.pid().is_some() {
+        while !self.is_gone() {
             if Instant::now() >= until {
                 return false;
             }
@@ -190,16 +201,31 @@ fn number_of(name: &str) -> u64 {
     name.rsplit('-').next().and_then(|n| n.parse().ok()).unwrap_or(u64::MAX)
 }
 
-/// Start time of a live process; none for one that has ended, also while nobody has waited for it.
-fn started_at(pid: u32) -> Option<u64> {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+/// What /proc says of a process that is not gone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Seen {
+    /// Clock ticks since the machine's start.
+    started: u64,
+    /// It was killed, and one of its threads is still in the kernel, in a write to the disk for example: until that thread is gone
+    /// as well, the ports and locks of the process are taken.
+    is_dying: bool,
+}
+
+/// None for one that has ended, also while nobody has waited for it.
+fn seen(pid: u32) -> Option<Seen> {
+    seen_in(&fs::read_to_string(format!("/proc/{pid}/stat")).ok()?)
+}
+
+fn seen_in(stat: &str) -> Option<Seen> {
     // The command's name may hold anything, blanks and brackets too: what follows its last bracket is fields.
     let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_whitespace().collect();
-    let state = *fields.first()?;
-    if matches!(state, "Z" | "X" | "x") {
-        return None;
-    }
-    fields.get(19)?.parse().ok()
+    let is_dying = match *fields.first()? {
+        // The state is that of the first thread.
+        "Z" if fields.get(17)?.parse::<u64>().ok()? > 1 => true,
+        "Z" | "X" | "x" => return None,
+        _ => false,
+    };
+    Some(Seen { started: fields.get(19)?.parse().ok()?, is_dying })
 }
 
 #[cfg(test)]
@@ -214,7 +240,7 @@ mod tests {
     fn a_pid_is_ours_only_with_its_start_time_and_while_it_lives() {
         let mut process = Command::new("sleep").arg("600").spawn().unwrap();
         let pid = process.id();
-        let started = started_at(pid).unwrap();
+        let started = seen(pid).unwrap().started;
         assert_eq!(child(Some(Running { pid, started })).pid(), Some(pid));
         assert_eq!(child(Some(Running { pid, started: started + 1 })).pid(), None);
         assert_eq!(child(None).pid(), None);
@@ -229,6 +255,19 @@ mod tests {
         }
         assert_eq!(child(Some(Running { pid, started })).pid(), None);
         process.wait().unwrap();
+    }
+
+    #[test]
+    fn a_process_is_gone_when_its_last_thread_is() {
+        let stat = |state: &str, threads: u32| {
+            format!(
+                "7 (a b) c) {state} 1 7 7 0 -1 4194560 1 2 3 4 5 6 7 8 20 0 {threads} 0 4711 0 0 18446744073709551615"
+            )
+        };
+        assert_eq!(seen_in(&stat("S", 9)), Some(Seen { started: 4711, is_dying: false }));
+        assert_eq!(seen_in(&stat("Z", 2)), Some(Seen { started: 4711, is_dying: true }));
+        assert_eq!(seen_in(&stat("Z", 1)), None);
+        assert_eq!(seen_in("nonsense"), None);
     }
 
     #[test]

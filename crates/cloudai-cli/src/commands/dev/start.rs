@@ -20,7 +20,10 @@ pub async fn run(root: &Path, name: Option<&str>, format: Format) -> Result<(), 
     for child in &mut children {
         match child.pid() {
             Some(pid) => say(format!("{} is running already (pid {pid})", child.name)),
-            None => started.push((child.start(root)?, child.name.clone())),
+            None => {
+                child.gone_after_kill().await?;
+                started.push((child.start(root)?, child.name.clone()));
+            }
         }
     }
     tokio::time::sleep(SETTLE).await;
