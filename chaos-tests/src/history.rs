@@ -84,31 +84,19 @@ pub enum Call {
 #[serde(tag = "answer", rename_all = "snake_case")]
 pub enum Answer {
     /// Of a submit: the job, and the log index of the write.
-    Submitted {
-        job: u64,
-        index: u64,
-        duplicate: bool,
-    },
+    Submitted { job: u64, index: u64, duplicate: bool },
     /// Of a read of one job: its state's number and the log index that it was read at; None: there is no such job.
-    Job {
-        state: Option<i32>,
-        index: u64,
-    },
+    Job { state: Option<i32>, index: u64 },
     /// Of a list: job ids, newest first.
-    Jobs {
-        ids: Vec<u64>,
-        index: u64,
-    },
+    Jobs { ids: Vec<u64>, index: u64 },
+    /// `repeated`: a try before this one may have taken effect as well, at another place in the log.
     Written {
         index: u64,
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        repeated: bool,
     },
     /// Of a register; `from` is the master that answered, `age_ms` what it says of itself (0 when linearizable).
-    Value {
-        value: u64,
-        index: u64,
-        from: String,
-        age_ms: u64,
-    },
+    Value { value: u64, index: u64, from: String, age_ms: u64 },
 }
 
 /// Registers that a load may write and read: the number is that of values (0 to N - 1). `policy` is the cluster's score policy, starting

@@ -13,14 +13,19 @@ pub fn ops(history: &History) -> Vec<Op> {
     history
         .operations()
         .iter()
-        .map(|o| {
+        .flat_map(|o| {
             let (back, told) = match o.outcome {
                 None => (u64::MAX, Told::Unknown),
                 Some((at, Event::Ok { answer })) => (at, told(o.call, answer)),
                 Some((at, Event::Fail { .. })) => (at, Told::Failed),
                 Some((at, Event::Info { .. } | Event::Invoke { .. })) => (at, Told::Unknown),
             };
-            Op { client: o.client, call: o.invoked_ns, back, asked: asked(o.call), told }
+            let op = Op { client: o.client, call: o.invoked_ns, back, asked: asked(o.call), told };
+            // Of a write that was sent again, the tries before are a write of their own: it may have taken effect, at another place.
+            let is_repeated =
+                matches!(o.outcome, Some((_, Event::Ok { answer: Answer::Written { repeated: true, .. } })));
+            let before = is_repeated.then(|| Op { back: u64::MAX, told: Told::Unknown, ..op.clone() });
+            before.into_iter().chain([op])
         })
         .collect()
 }
@@ -52,7 +57,7 @@ fn told(call: &Call, answer: &Answer) -> Told {
             let jobs: BTreeSet<JobId> = ids.iter().map(|id| JobId(*id)).collect();
             Told::Jobs { index: *index, jobs, from: JobId(from) }
         }
-        Answer::Written { index } => Told::Written { index: *index },
+        Answer::Written { index, .. } => Told::Written { index: *index },
         Answer::Value { value, index, .. } => Told::Value { value: *value, index: *index },
     }
 }
@@ -81,6 +86,21 @@ mod tests {
         assert_eq!(ops[0].told, Told::Submitted { job: JobId(7), index: 3, duplicate: false });
         assert_eq!((ops[0].call, ops[0].back), (1, 4));
         assert_eq!((&ops[1].told, &ops[2].told), (&Told::Failed, &Told::Unknown));
+    }
+
+    #[test]
+    fn a_write_that_was_sent_again_is_two() {
+        let call = Call::Write { key: "k".into(), value: 1 };
+        let answer = |repeated| Answer::Written { index: 3, repeated };
+        let told = |repeated| {
+            let records = vec![
+                record(1, 1, Event::Invoke { call: call.clone() }),
+                record(2, 1, Event::Ok { answer: answer(repeated) }),
+            ];
+            ops(&History { records }).into_iter().map(|op| (op.call, op.told)).collect::<Vec<_>>()
+        };
+        assert_eq!(told(false), [(1, Told::Written { index: 3 })]);
+        assert_eq!(told(true), [(1, Told::Unknown), (1, Told::Written { index: 3 })]);
     }
 
     #[test]

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 use std::future::Future;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use cloudai_net::Backoff;
@@ -92,6 +93,7 @@ impl Tries {
                     return Err(CallError::OutcomeUnknown { after: self.started.elapsed(), last: said.clone() });
                 }
                 self.maybe_done = true;
+                shared.repeats.fetch_add(1, Ordering::Relaxed);
             }
         }
         self.failures_since_pause += 1;

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -44,6 +45,7 @@ pub(crate) struct Shared {
     /// As given, in order.
     pub(crate) addresses: Vec<String>,
     pub(crate) retry_for: Duration,
+    pub(crate) repeats: AtomicU64,
     known: Mutex<Known>,
 }
 
@@ -78,6 +80,7 @@ impl Client {
                 factory: ChannelFactory::new(tls),
                 addresses: parsed,
                 retry_for,
+                repeats: AtomicU64::new(0),
                 known: Mutex::new(Known { channels: BTreeMap::new(), preferred }),
             }),
         })
@@ -90,6 +93,12 @@ impl Client {
 
     pub fn addresses(&self) -> &[String] {
         &self.shared.addresses
+    }
+
+    /// How many tries ended with an unknown outcome so far and were made again, or were given up. Of a write that sets a state (draining,
+    /// the configuration) each such try may have taken effect, also before or after somebody else's.
+    pub fn repeats(&self) -> u64 {
+        self.shared.repeats.load(Ordering::Relaxed)
     }
 }
 

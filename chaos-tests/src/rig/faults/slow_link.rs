@@ -30,16 +30,17 @@ impl Rig {
 
 impl SlowLink {
     pub fn lift(self, rig: &mut Rig) -> anyhow::Result<()> {
-        let mut waited = 0;
+        let (mut waited, mut said) = (0, String::new());
         for (place, device) in ends(&self.machine) {
             let shown = tc(rig, place, &["-s", "qdisc", "show", "dev", &device])?;
             waited += overlimits(&shown).context("tc shows no token bucket")?;
+            said.push_str(&shown);
         }
         unshape(rig, &self.machine)?;
         rig.faults.shaped.retain(|m| *m != self.machine);
         rig.timeline.end(self.band);
         rig.timeline.prove(self.band, format!("{waited} packets had to wait"));
-        valid(waited > 0, || format!("no packet to or from {} had to wait", self.machine))
+        valid(waited > 0, || format!("no packet to or from {} had to wait: {said}", self.machine))
     }
 }
 

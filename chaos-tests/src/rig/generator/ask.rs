@@ -34,6 +34,14 @@ impl Door {
             Door::Any(_) => None,
         }
     }
+
+    /// Tries of unknown outcome that this door made again by itself.
+    fn repeats(&self) -> u64 {
+        match self {
+            Door::One { .. } => 0,
+            Door::Any(client) => client.repeats(),
+        }
+    }
 }
 
 /// The same call through either door; a failure as its event.
@@ -72,11 +80,21 @@ pub async fn perform(
 ) -> Option<u64> {
     let op = recorder.number();
     recorder.write(client, op, door.name(), Event::Invoke { call: call.clone() });
-    let outcome = match tokio::time::timeout(limit, ask(door, call, spec)).await {
+    let repeats = door.repeats();
+    let is_write = matches!(call, Call::Write { .. });
+    let mut outcome = match tokio::time::timeout(limit, ask(door, call, spec)).await {
         Ok(Ok(answer)) => Event::Ok { answer },
         Ok(Err(event)) => event,
         Err(_) => Event::Info { why: format!("no answer within {} s", limit.as_secs()) },
     };
+    // Other operations of this client count as well: then this one is taken for repeated, which it may have been.
+    if is_write && door.repeats() != repeats {
+        match &mut outcome {
+            Event::Ok { answer: Answer::Written { repeated, .. } } => *repeated = true,
+            Event::Fail { why } => outcome = Event::Info { why: format!("{why}; a try before may have been done") },
+            Event::Ok { .. } | Event::Info { .. } | Event::Invoke { .. } => {}
+        }
+    }
     let job = match &outcome {
         Event::Ok { answer: Answer::Submitted { job, .. } } => Some(*job),
         _ => None,
@@ -106,17 +124,21 @@ async fn ask(door: &Door, call: Call, spec: JobSpec) -> Result<Answer, Event> {
         Call::Write { key, value } if key == "policy" => {
             let policy = i32::try_from(value).unwrap_or(i32::MAX);
             let request = SetConfigRequest { score_policy: Some(policy) };
-            Ok(Answer::Written { index: through!(door, set_config, request)?.index })
+            Ok(written(through!(door, set_config, request)?.index))
         }
         Call::Write { key, value: 0 } => {
-            Ok(Answer::Written { index: through!(door, resume_worker, ResumeWorkerRequest { name: key })?.index })
+            Ok(written(through!(door, resume_worker, ResumeWorkerRequest { name: key })?.index))
         }
         Call::Write { key, value: _ } => {
-            Ok(Answer::Written { index: through!(door, drain_worker, DrainWorkerRequest { name: key })?.index })
+            Ok(written(through!(door, drain_worker, DrainWorkerRequest { name: key })?.index))
         }
         Call::Read { key } => value(door, key, Consistency::Linearizable).await,
         Call::StaleRead { key } => value(door, key, Consistency::Stale).await,
     }
+}
+
+fn written(index: u64) -> Answer {
+    Answer::Written { index, repeated: false }
 }
 
 async fn value(door: &Door, key: String, consistency: Consistency) -> Result<Answer, Event> {
