@@ -23,7 +23,7 @@
 //! |---|---|
 //! | one fsync per write | [`LogStore::append`] returns before the fsync; its callback goes to openraft (`log_adapter.rs`, `append`) |
 //! | callbacks out of order | rule of [`LogStore`]: first in, first out |
-//! | a vote overtaken by an append, or not synced | `save_vote` queues behind the appends and awaits its own callback |
+//! | a vote overtaken by an append, or not synced | `save_vote` queues behind the appends and awaits its own callback; not for a leader that is elected already (ADR 0009) |
 //! | entries must be readable when `append` returns | rule of [`LogStore`] |
 //! | a slow disk starts elections | heartbeats need no disk, and have a connection of their own ([`Purpose::Heartbeat`], `network.rs`) |
 //! | a hung disk keeps its leader | [`Watchdog`]: log sync and commit publish since when they are busy |

@@ -20,7 +20,7 @@ use crate::types::*;
 #[derive(Clone)]
 pub struct LogAdapter<L> {
     store: L,
-    /// The vote as it is on the disk. Read often (before and after each replication read), written by `save_vote` only.
+    /// The vote as it was written last. Read often (before and after each replication read), written by `save_vote` only.
     vote: Arc<Mutex<Option<Vote>>>,
 }
 
@@ -110,11 +110,18 @@ impl<L: LogStore> RaftLogStorage<Types> for LogAdapter<L> {
     }
 
     async fn save_vote(&mut self, vote: &Vote) -> io::Result<()> {
-        let (tx, rx) = tokio::sync::oneshot::channel();
         let value = codec::encode(&codec::vote(vote));
-        // Behind the appends that are already in the store's queue, as the protocol wants it.
-        self.store.save_meta_synced(MetaKey::Vote, value, Box::new(move |r| drop(tx.send(r))))?;
-        rx.await.map_err(|_| io::Error::other("the log's sync thread has ended"))??;
+        if vote.is_committed() {
+            // A leader that a majority has elected: each of them synced its vote for it when it gave it, so that nobody else can be
+            // elected in this term or before it, whatever the others forget. The first entry that is acknowledged in this term takes
+            // this value to the disk: writes get there in their order (ADR 0009).
+            self.store.save_meta(MetaKey::Vote, Some(value))?;
+        } else {
+            let (tx, rx) = tokio::sync::oneshot::channel();
+            // Behind the appends that are already in the store's queue, as the protocol wants it.
+            self.store.save_meta_synced(MetaKey::Vote, value, Box::new(move |r| drop(tx.send(r))))?;
+            rx.await.map_err(|_| io::Error::other("the log's sync thread has ended"))??;
+        }
         *self.vote.lock().unwrap_or_else(PoisonError::into_inner) = Some(*vote);
         Ok(())
     }
