@@ -12,7 +12,6 @@ use cloudai_proto::v1::TransferLeaderRequest;
 use super::{Drill, Size};
 use crate::history::{Event, History};
 use crate::rig::load::PROBE;
-use crate::rig::outcome::valid;
 use crate::rig::report::percentile;
 use crate::rig::{LoadPlan, Options, Report, Rig, clock};
 use crate::transcript::say;
@@ -22,8 +21,6 @@ const HAND_OVERS_FULL: u32 = 20;
 const HAND_OVERS_SHORT: u32 = 3;
 /// Around a hand-over, so that its gap and nothing else's is seen.
 const AROUND: Duration = Duration::from_millis(700);
-/// Hand-overs that may be made again because the disk itself stood still meanwhile. More than this, and the machine shows nothing.
-const VOID_MAX: u32 = 3;
 /// A master's own word for an fsync of more than 100 ms.
 const DISK_SLOW: &str = "the disk is slow";
 /// One submit right after the other: what it cannot do in this time is a gap.
@@ -67,8 +64,8 @@ fn hand_overs(rig: &mut Rig, report: &mut Report, size: Size) -> anyhow::Result<
     rig.load()?.gate(size)?;
     let client = rig.client(AGAIN)?;
     let began_ns = clock::now_ns();
-    let (mut gaps, mut calm, mut void) = (vec![], vec![], 0);
-    while gaps.len() < count as usize {
+    let (mut gaps, mut calm) = (vec![], vec![]);
+    for round in 0..count {
         rig.wait_caught_up(AGAIN)?;
         let from = rig.leader()?;
         let before_ns = clock::now_ns();
@@ -87,18 +84,13 @@ fn hand_overs(rig: &mut Rig, report: &mut Report, size: Size) -> anyhow::Result<
         let gap = Duration::from_nanos(history.write_gap(from_ns, to_ns));
         calm.push(Duration::from_nanos(history.write_gap(before_ns, from_ns)));
         let (way, ms) = (format!("{from} → {}", handed.leader), gap.as_millis());
-        if disk_stalls(rig) != stalls {
-            void += 1;
-            say(format!("     void: {way} with a gap of {ms} ms; an fsync took more than 100 ms meanwhile"));
-            valid(void <= VOID_MAX, || format!("the disk stood still during {void} hand-overs"))?;
-            continue;
-        }
+        // It counts all the same: who leads next may have given the disk its work.
+        let stalled = if disk_stalls(rig) == stalls { "" } else { "; an fsync took more than 100 ms meanwhile" };
         gaps.push(gap);
-        say(format!("     {} of {count}: {way} with a gap of {ms} ms", gaps.len()));
+        say(format!("     {} of {count}: {way} with a gap of {ms} ms{stalled}", round + 1));
     }
     let failed = failures(rig.load()?.so_far()?, began_ns, |_| true);
     report.measured("hand-overs", count);
-    report.measured("hand-overs made again, the disk stood still", void);
     report
         .measured("as long without a hand-over: write gap, max", format!("{} ms", percentile(&calm, 1.0).as_millis()));
     report.measured("hand-over: write gap, p50", format!("{} ms", percentile(&gaps, 0.5).as_millis()));
