@@ -75,7 +75,8 @@ impl Starts {
     pub fn watch(cluster: &str) -> anyhow::Result<Self> {
         let label = format!("label=cloudai.cluster={cluster}");
         let mut child = Command::new("docker")
-            .args(["events", "--filter", "event=start", "--filter", &label, "--format", "{{.Actor.Attributes.name}}"])
+            .args(["events", "--filter", "event=start", "--filter", &label, "--filter", "label=cloudai.attempt"])
+            .args(["--format", "{{.Actor.Attributes.name}}"])
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())

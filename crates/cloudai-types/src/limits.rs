@@ -119,6 +119,24 @@ pub const STOP_GRACE: Millis = Millis(10_000);
 pub const LOG_BYTES_MAX: u64 = 16 << 20;
 /// Logs of ended attempts that a worker keeps, oldest removed first.
 pub const LOGS_TOTAL_BYTES_MAX: u64 = 4 << 30;
+/// Network namespaces that a worker keeps for short tasks, those in use included. Each costs the engine a supervisor of some 10 MB.
+pub const NETWORK_SANDBOXES_MAX: usize = 16;
+pub const NETWORK_SANDBOXES_MADE_AT_ONCE: usize = 2;
+/// A task that ran no longer is short: the network of its container was a good part of its cost.
+pub const NETWORK_SANDBOX_TASK_MAX: Millis = Millis(10_000);
+/// One that no task has needed for this long goes.
+pub const NETWORK_SANDBOX_IDLE_MAX: Millis = Millis(60_000);
+/// After one could not be made.
+pub const NETWORK_SANDBOX_RETRY: Millis = Millis(60_000);
+/// Kinds of tasks (image and program) whose behaviour a worker remembers; the one not seen for longest goes.
+pub const NETWORK_SANDBOX_KINDS_MAX: usize = 1_024;
+/// What is read of a file that describes its network; the engine writes some hundred bytes.
+pub const NETWORK_SANDBOX_FILE_MAX: u64 = 64 << 10;
+/// Bytes and processes of a sandbox: its program needs a page and itself, to start it takes the engine more.
+pub const NETWORK_SANDBOX_MEMORY: i64 = 16 << 20;
+pub const NETWORK_SANDBOX_PIDS: i64 = 64;
+/// A worker that stops takes this long at most to remove them.
+pub const NETWORK_SANDBOXES_TIDY_MAX: Millis = Millis(5_000);
 /// One piece of a log on its stream.
 pub const LOG_CHUNK_BYTES_MAX: usize = 64 << 10;
 

@@ -40,6 +40,8 @@ pub struct WorkerConfig {
     pub labels: BTreeMap<String, String>,
     /// Host paths below which tasks may mount read-only.
     pub allowed_mounts: Vec<PathBuf>,
+    /// Each task gets a network namespace that no task had before, also a short one: see docs/operations.md.
+    pub fresh_networks: bool,
     /// The engine's socket.
     pub docker_socket: PathBuf,
     /// Where `/metrics` answers; empty: nowhere.

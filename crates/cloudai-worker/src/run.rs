@@ -92,6 +92,7 @@ pub async fn run(config: WorkerConfig, stop: CancellationToken) -> Result<(), Wo
                 worker: identity.name.clone(),
                 allowed_mounts: config.allowed_mounts.clone(),
                 gpus: capacity.gpus,
+                reuse_networks: !config.fresh_networks,
             };
             let connected =
                 DockerExecutor::connect(options, logs.clone(), events, metrics.clone(), tasks.clone()).await;
@@ -115,6 +116,7 @@ pub async fn run(config: WorkerConfig, stop: CancellationToken) -> Result<(), Wo
         (Some(journal), restored, Some(lease), renewed)
     };
 
+    let tidy_up = executor.tidy_up();
     let mut agent = Agent::new(Settings { capacity, volatile });
     let mut hands = Hands {
         executor,
@@ -167,6 +169,7 @@ pub async fn run(config: WorkerConfig, stop: CancellationToken) -> Result<(), Wo
     .run(stop)
     .await;
     tasks.end().await;
+    tidy_up.await;
     tracing::info!("the worker stops; its containers go on and are adopted at the next start");
     Ok(())
 }

@@ -90,15 +90,26 @@ impl Rig {
     }
 }
 
+/// Those of attempts.
 fn containers(cluster: &Cluster) -> Vec<String> {
-    let filter = format!("label=cloudai.cluster={}", cluster.ca.cluster());
-    let ids = docker(&["ps", "-aq", "--filter", &filter]).expect("the engine answers");
+    labelled(cluster, "cloudai.attempt")
+}
+
+/// Those that keep a network for short tasks.
+fn sandboxes(cluster: &Cluster) -> Vec<String> {
+    labelled(cluster, "cloudai.sandbox")
+}
+
+fn labelled(cluster: &Cluster, label: &str) -> Vec<String> {
+    let ours = format!("label=cloudai.cluster={}", cluster.ca.cluster());
+    let filters = ["--filter", &ours, "--filter", &format!("label={label}")];
+    let ids = docker(&[&["ps", "-aq", "--no-trunc"], &filters[..]].concat()).expect("the engine answers");
     ids.lines().map(str::to_owned).collect()
 }
 
 impl Drop for Rig {
     fn drop(&mut self) {
-        for id in containers(&self.cluster) {
+        for id in containers(&self.cluster).into_iter().chain(sandboxes(&self.cluster)) {
             docker(&["rm", "-f", "-v", &id]);
         }
     }
@@ -275,6 +286,119 @@ async fn a_log_streams_while_it_is_written_and_many_run_at_once() {
     assert!(log.stdout.starts_with(b"1\n2\n") && log.stdout.ends_with(b"the result\n"));
     assert!(text(&log.markers).contains("left out"), "{}", text(&log.markers));
     rig.until_no_containers().await;
+    rig.worker.stop().await.unwrap();
+}
+
+/// Runs tasks that say which network they are in until one was in a sandbox that was there before it. The sandbox's id.
+async fn until_one_is_used(rig: &Rig, job: &mut u64, script: &str) -> String {
+    for _ in 0..40 {
+        *job += 1;
+        let before = sandboxes(&rig.cluster);
+        let attempt = rig.run(*job, script);
+        assert_eq!(rig.cluster.ending(attempt).await, EndReason::exit(0));
+        let log = rig.leader.log(*job, attempt, true, 0).await;
+        let said = text(&log.stdout).lines().next().unwrap_or_default().to_owned();
+        if let Some(id) = before.into_iter().find(|id| !said.is_empty() && id.starts_with(&said)) {
+            return id;
+        }
+    }
+    panic!("no task was in any of the sandboxes {:?}", sandboxes(&rig.cluster));
+}
+
+async fn until_gone(rig: &Rig, sandbox: &str) {
+    let waiting = async {
+        while sandboxes(&rig.cluster).iter().any(|id| id == sandbox) {
+            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, waiting).await.expect("what a task has touched is removed");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn short_tasks_use_a_network_one_after_the_other_and_a_touched_one_is_not_used_again() {
+    if !engine() {
+        return;
+    }
+    let mut rig = Rig::start(|_| {}).await;
+    let mut job = 0;
+    // The engine calls a task in a sandbox by the sandbox's name.
+    let quiet = until_one_is_used(&rig, &mut job, "cat /etc/hostname").await;
+    let again = until_one_is_used(&rig, &mut job, "cat /etc/hostname").await;
+    assert!(sandboxes(&rig.cluster).contains(&quiet) && sandboxes(&rig.cluster).contains(&again), "both are kept");
+
+    let until_used = "cat /etc/hostname; echo 6.6.6.6 the-next-task >> /etc/hosts";
+    let written = until_one_is_used(&rig, &mut job, until_used).await;
+    until_gone(&rig, &written).await;
+    // Its kind of task is known to touch its network now, and gets none any more.
+    for _ in 0..3 {
+        job += 1;
+        let attempt = rig.run(job, "cat /etc/hostname; cat /etc/hosts");
+        assert_eq!(rig.cluster.ending(attempt).await, EndReason::exit(0));
+        let said = text(&rig.leader.log(job, attempt, true, 0).await.stdout);
+        assert!(!said.contains("the-next-task"), "{said}");
+        let name = said.lines().next().unwrap();
+        assert!(!sandboxes(&rig.cluster).iter().any(|id| id.starts_with(name)), "{name} is a sandbox");
+    }
+    rig.until_no_containers().await;
+    rig.worker.stop().await.unwrap();
+    assert_eq!(sandboxes(&rig.cluster), Vec::<String>::new(), "a worker that stops leaves no sandbox");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_sandbox_that_sent_a_packet_or_died_costs_no_task() {
+    if !engine() {
+        return;
+    }
+    let mut rig = Rig::start(|_| {}).await;
+    let mut job = 0;
+    // Somebody removes them all, while the worker counts on them.
+    until_one_is_used(&rig, &mut job, "cat /etc/hostname").await;
+    for id in sandboxes(&rig.cluster) {
+        docker(&["kill", &id]).expect("it runs");
+    }
+    for _ in 0..4 {
+        job += 1;
+        let attempt = rig.run(job, "echo fine");
+        assert_eq!(rig.cluster.ending(attempt).await, EndReason::exit(0));
+    }
+    // Somebody connects from outside: the sandbox's kernel answers, if only to refuse.
+    until_one_is_used(&rig, &mut job, "cat /etc/hostname").await;
+    for id in sandboxes(&rig.cluster) {
+        let network = "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}";
+        let ip = docker(&["inspect", "-f", network, &id]).expect("it is there");
+        // A dead one has no address.
+        if !ip.is_empty() {
+            let refused = std::net::TcpStream::connect((ip.as_str(), 1)).unwrap_err();
+            assert_eq!(refused.kind(), std::io::ErrorKind::ConnectionRefused, "{ip}");
+        }
+    }
+    let talked = until_one_is_used(&rig, &mut job, "cat /etc/hostname").await;
+    until_gone(&rig, &talked).await;
+
+    // A task that runs in a sandbox keeps it over a restart of the worker; afterwards it goes.
+    rig.worker.stop().await.unwrap();
+    rig.worker = Worker::start(WorkerConfig { join_token: None, ..rig.worker.config.clone() });
+    until_one_is_used(&rig, &mut job, "cat /etc/hostname").await;
+    let long = rig.run(1_000, "cat /etc/hostname; sleep 1000");
+    rig.cluster.until_phase(long, AttemptPhase::Running).await;
+    let network = |id: &str| docker(&["inspect", "-f", "{{.HostConfig.NetworkMode}}", id]).unwrap_or_default();
+    let mode = network(&rig.containers().pop().expect("it runs"));
+    let id = mode.strip_prefix("container:").expect("it is in a sandbox").to_owned();
+    rig.worker.stop().await.unwrap();
+    assert_eq!(sandboxes(&rig.cluster), std::slice::from_ref(&id), "the one that is in use stays");
+    let config = WorkerConfig { join_token: None, fresh_networks: true, ..rig.worker.config.clone() };
+    rig.worker = Worker::start(config);
+    rig.cluster.until_phase(long, AttemptPhase::Running).await;
+    rig.leader.cancel(long);
+    assert_eq!(rig.cluster.ending(long).await.kind(), ReasonKind::Cancelled);
+    until_gone(&rig, &id).await;
+    rig.until_no_containers().await;
+    for _ in 0..3 {
+        job += 1;
+        let attempt = rig.run(job, "cat /etc/hostname");
+        assert_eq!(rig.cluster.ending(attempt).await, EndReason::exit(0));
+    }
+    assert_eq!(sandboxes(&rig.cluster), Vec::<String>::new(), "this worker's operator wants none");
     rig.worker.stop().await.unwrap();
 }
 

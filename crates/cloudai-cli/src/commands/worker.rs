@@ -40,6 +40,9 @@ pub struct WorkerArgs {
     /// Path below which tasks may mount read-only (repeatable)
     #[arg(long = "allow-mount", value_name = "DIR")]
     allow_mount: Vec<PathBuf>,
+    /// Give each task a network namespace that no task had before, also a short one
+    #[arg(long, env = "CLOUDAI_WORKER_FRESH_NETWORKS")]
+    fresh_networks: bool,
     /// The container engine's socket
     #[arg(long, env = "CLOUDAI_WORKER_DOCKER_SOCKET", value_name = "PATH")]
     docker_socket: Option<PathBuf>,
@@ -77,6 +80,7 @@ fn config(args: &WorkerArgs) -> Result<WorkerConfig, Failure> {
         .set("capacity", args.capacity.clone())
         .set("labels", (!labels.is_empty()).then_some(labels))
         .list("allowed_mounts", &mounts)
+        .set("fresh_networks", args.fresh_networks.then_some(true))
         .set("docker_socket", path(&args.docker_socket))
         .set("metrics_addr", args.metrics_addr.clone());
     let config: WorkerConfig = layered::load(args.config.as_deref(), over.into_table())?;
@@ -107,11 +111,10 @@ mod tests {
 
     #[test]
     fn flags_make_a_whole_configuration() {
-        let words =
-            "x --data-dir /d --masters a:1,b:2 --executor noop --capacity cpu=4 --label zone=eu --allow-mount /data";
+        let words = "x --data-dir /d --masters a:1,b:2 --executor noop --capacity cpu=4 --label zone=eu --allow-mount /data --fresh-networks";
         let c = config(&Alone::try_parse_from(words.split(' ')).unwrap().args).unwrap();
         assert_eq!((c.masters.len(), c.labels["zone"].as_str(), c.allowed_mounts.len()), (2, "eu", 1));
-        assert_eq!(c.executor, cloudai_worker::ExecutorKind::Noop);
+        assert_eq!((c.executor, c.fresh_networks), (cloudai_worker::ExecutorKind::Noop, true));
         assert_eq!(config(&Alone::try_parse_from(["x"]).unwrap().args).unwrap_err().code.number(), 2);
     }
 }

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use cloudai_agent::{Input, Signal};
 use cloudai_types::{AttemptId, EndReason, JobSpec, Timestamp};
+use futures::future::BoxFuture;
 use tokio::sync::mpsc;
 
 /// An attempt to be run.
@@ -59,4 +60,6 @@ pub trait Executor: Send {
     fn remove(&mut self, attempt: AttemptId);
     /// Whether attempts write logs.
     fn has_logs(&self) -> bool;
+    /// To be awaited when everything else of the worker has ended: what was kept for tasks to come goes.
+    fn tidy_up(&self) -> BoxFuture<'static, ()>;
 }

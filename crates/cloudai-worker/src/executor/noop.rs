@@ -10,6 +10,8 @@ use std::time::Duration;
 
 use cloudai_agent::Signal;
 use cloudai_types::{AttemptId, EndReason, Timestamp};
+use futures::FutureExt as _;
+use futures::future::BoxFuture;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
@@ -88,6 +90,10 @@ impl Executor for NoopExecutor {
 
     fn has_logs(&self) -> bool {
         false
+    }
+
+    fn tidy_up(&self) -> BoxFuture<'static, ()> {
+        std::future::ready(()).boxed()
     }
 }
 

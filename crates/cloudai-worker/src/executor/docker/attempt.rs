@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
 use cloudai_agent::Signal;
-use cloudai_types::{AttemptId, EndReason, ReasonKind, Timestamp};
+use cloudai_types::{AttemptId, EndReason, Millis, ReasonKind, Timestamp};
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
 
@@ -13,7 +13,7 @@ use super::body::{self, Machine};
 use super::endings::Died;
 use super::faults::Fault;
 use super::log_stream::{self, Control, Followed};
-use super::{Shared, UNPOISONED, kernel_log, labels, pulls};
+use super::{Shared, UNPOISONED, kernel_log, labels, pulls, sandbox};
 use crate::clock;
 use crate::executor::{ExecutorEvent, Start};
 use crate::logs::{Frame, LogWriter};
@@ -109,10 +109,19 @@ fn send(shared: &Shared, event: ExecutorEvent) {
     let _ = shared.events.send(event);
 }
 
-fn end(shared: &Shared, attempt: AttemptId, reason: EndReason, started: Timestamp, ended: Timestamp, container: bool) {
+fn end(
+    shared: &Arc<Shared>,
+    attempt: AttemptId,
+    reason: EndReason,
+    started: Timestamp,
+    ended: Timestamp,
+    container: bool,
+) {
     shared.signals.lock().expect(UNPOISONED).remove(&attempt);
     shared.endings.forget(attempt);
     shared.gpus.release(attempt);
+    let ran = (started.0 > 0).then(|| Millis(ended.0.saturating_sub(started.0)));
+    sandbox::leave(shared, attempt, ran);
     send(shared, ExecutorEvent::Ended { attempt, reason, started, ended, container });
 }
 
@@ -127,16 +136,22 @@ async fn bring_up(shared: &Arc<Shared>, start: &Start, mut signals: Signals) -> 
     })?;
     let name = labels::container_name(&shared.options.cluster, attempt);
     let mut creates = 0;
+    let mut network = None;
     loop {
         let permit = tokio::select! {
             permit = shared.starts.acquire() => permit.expect("this semaphore is never closed"),
             () = asked_to_stop(&mut signals) => return Err(NeverRan::cancelled()),
         };
+        if creates == 0 {
+            // Not before it is its turn: one may have become free.
+            network = shared.sandboxes.arrive(attempt, &start.spec);
+        }
         let machine = Machine {
             cluster: &shared.options.cluster,
             worker: &shared.options.worker,
             cpu_milli: shared.engine.cpu_milli,
             init: shared.use_init(),
+            network: network.as_deref(),
         };
         creates += 1;
         let created = shared.engine.create(&name, body::create(&machine, start, mounts.clone(), &gpus)).await;
@@ -155,6 +170,10 @@ async fn bring_up(shared: &Arc<Shared>, start: &Start, mut signals: Signals) -> 
                 Namesake::Running(running) => return Ok(running),
                 Namesake::Created(id) => id,
             },
+            Err(Fault::NoSuchContainer | Fault::NotRunning) if network.take().is_some() => {
+                sandbox::give_up(shared, attempt).await;
+                continue;
+            }
             Err(fault) => return Err(not_made(fault.into_reason(&start.spec.image))),
         };
         if signals.borrow().is_some() {
@@ -169,6 +188,13 @@ async fn bring_up(shared: &Arc<Shared>, start: &Start, mut signals: Signals) -> 
                     "the container engine has no init program: tasks get SIGTERM directly, and may ignore it"
                 );
                 shared.endings.forget(attempt);
+                if let Err(error) = shared.engine.remove(&id).await {
+                    return Err(NeverRan { reason: Fault::of(&error).into_reason(&name), container: true });
+                }
+            }
+            Err(Fault::NoSuchContainer | Fault::NotRunning) if network.take().is_some() => {
+                shared.endings.forget(attempt);
+                sandbox::give_up(shared, attempt).await;
                 if let Err(error) = shared.engine.remove(&id).await {
                     return Err(NeverRan { reason: Fault::of(&error).into_reason(&name), container: true });
                 }

@@ -24,6 +24,8 @@ pub struct Machine<'a> {
     /// CPUs of the engine's machine, in thousandths: it refuses a limit above that.
     pub cpu_milli: u64,
     pub init: bool,
+    /// The network mode: one of this worker's own sandboxes. `None`: the engine makes a network for it.
+    pub network: Option<&'a str>,
 }
 
 pub fn create(machine: &Machine<'_>, start: &Start, mounts: Vec<Mount>, gpus: &[u32]) -> ContainerCreateBody {
@@ -59,6 +61,7 @@ pub fn create(machine: &Machine<'_>, start: &Start, mounts: Vec<Mount>, gpus: &[
         memory_swap: memory,
         pids_limit: Some(PIDS_MAX),
         init: machine.init.then_some(true),
+        network_mode: machine.network.map(str::to_owned),
         cap_drop: Some(DROPPED.map(str::to_owned).to_vec()),
         security_opt: Some(vec!["no-new-privileges".to_owned()]),
         log_config: Some(HostConfigLogConfig {
@@ -96,7 +99,8 @@ mod tests {
     fn body(spec: JobSpec) -> ContainerCreateBody {
         let attempt = AttemptId::new(JobId(1), 4, 2);
         let start = Start { attempt, fence: "1.9".into(), assigned_index: 9, spec: Arc::new(spec) };
-        let machine = Machine { cluster: "c0ffee00c0ffee00", worker: "w1", cpu_milli: 2_000, init: true };
+        let machine =
+            Machine { cluster: "c0ffee00c0ffee00", worker: "w1", cpu_milli: 2_000, init: true, network: None };
         create(&machine, &start, vec![], &[])
     }
 
@@ -115,7 +119,8 @@ mod tests {
         assert_eq!(with(u64::MAX, u64::MAX).memory, Some(i64::MAX));
     }
 
-    /// CVE-2026-14891: whatever a spec says, a task shares no namespace with the host or with another container.
+    /// CVE-2026-14891: whatever a spec says, a task shares no namespace with the host or with another container. Which sandbox it gets is not
+    /// the spec's to say.
     #[test]
     fn host_namespace_bypass() {
         for text in ["host", "container:cloudai", "service:x", "bridge", "--network=host", "--privileged"] {

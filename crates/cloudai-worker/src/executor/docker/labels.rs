@@ -15,6 +15,8 @@ pub const ATTEMPT: &str = "cloudai.attempt";
 pub const FENCE: &str = "cloudai.fence";
 /// What the agent needs of the spec: `assigned=… cpu_milli=… memory=… storage=… gpus=… timeout_ms=… stop=…`.
 pub const NEEDS: &str = "cloudai.needs";
+/// On a container that only keeps a network namespace, instead of what belongs to an attempt.
+pub const SANDBOX: &str = "cloudai.sandbox";
 /// The GPUs that it holds: `0,1`.
 pub const GPUS: &str = "cloudai.gpus";
 

@@ -14,6 +14,7 @@ mod labels;
 mod log_stream;
 mod mounts;
 mod pulls;
+mod sandbox;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -23,7 +24,9 @@ use std::time::Duration;
 
 use cloudai_agent::{Found, FoundState, Signal};
 use cloudai_telemetry::WorkerMetrics;
-use cloudai_types::{AttemptId, Millis};
+use cloudai_types::{AttemptId, Millis, limits};
+use futures::FutureExt as _;
+use futures::future::BoxFuture;
 use tokio::sync::{Semaphore, watch};
 
 use super::{Events, Executor, Start};
@@ -34,6 +37,7 @@ use engine::Engine;
 use gpus::Gpus;
 use mounts::AllowedMounts;
 use pulls::Pulls;
+use sandbox::Sandboxes;
 
 /// Creates and starts at a time. More does not make the engine faster, and makes each one slower.
 const STARTS_AT_A_TIME: usize = 8;
@@ -52,6 +56,8 @@ pub struct DockerOptions {
     pub allowed_mounts: Vec<PathBuf>,
     /// How many GPUs this worker hands out.
     pub gpus: u32,
+    /// Whether short tasks may get a network namespace that another task has left untouched.
+    pub reuse_networks: bool,
 }
 
 /// What all attempts share.
@@ -62,6 +68,7 @@ pub(super) struct Shared {
     pub pulls: Pulls,
     pub mounts: AllowedMounts,
     pub gpus: Gpus,
+    pub sandboxes: Sandboxes,
     pub logs: LogStore,
     pub events: Events,
     pub tasks: Tasks,
@@ -103,6 +110,7 @@ impl DockerExecutor {
             pulls: Pulls::default(),
             mounts,
             gpus: Gpus::new(options.gpus),
+            sandboxes: Sandboxes::new(options.reuse_networks),
             logs,
             events,
             tasks,
@@ -114,7 +122,10 @@ impl DockerExecutor {
             options,
         });
         endings::listen(&shared);
-        let found = adopt(&shared).await.map_err(|e| ConnectError::Engine(e.to_string()))?;
+        let engine_failed = |e: bollard::errors::Error| ConnectError::Engine(e.to_string());
+        let found = adopt(&shared).await.map_err(engine_failed)?;
+        sandbox::tidy_up(&shared).await.map_err(engine_failed)?;
+        sandbox::watch(&shared);
         Ok((DockerExecutor(shared), found))
     }
 }
@@ -123,6 +134,9 @@ impl DockerExecutor {
 async fn adopt(shared: &Arc<Shared>) -> Result<Vec<Found>, bollard::errors::Error> {
     let mut found = vec![];
     for container in shared.engine.list(&shared.options.cluster, &shared.options.worker).await? {
+        if sandbox::is_sandbox(&container) {
+            continue;
+        }
         let labels = container.labels.unwrap_or_default();
         let Some(ours) = labels::read(&labels) else {
             tracing::warn!(id = container.id, "a container with our labels cannot be understood; it is left alone");
@@ -132,15 +146,18 @@ async fn adopt(shared: &Arc<Shared>) -> Result<Vec<Found>, bollard::errors::Erro
         let died = shared.endings.watch(ours.attempt);
         let Some(id) = container.id else { continue };
         let inspected = shared.engine.inspect(&id).await?;
+        let network = inspected.host_config.and_then(|h| h.network_mode);
         let state = match inspected.state.unwrap_or_default() {
             s if s.running == Some(true) || s.paused == Some(true) => {
                 let started = engine::timestamp(s.started_at.as_deref());
                 shared.gpus.take(ours.attempt, &ours.gpus);
+                shared.sandboxes.found(ours.attempt, network.as_deref());
                 attempt::adopt(shared.clone(), ours.attempt, id, started, died);
                 FoundState::Running { started }
             }
             s if engine::timestamp(s.started_at.as_deref()).0 == 0 => {
                 shared.endings.forget(ours.attempt);
+                shared.sandboxes.found(ours.attempt, network.as_deref());
                 FoundState::Created
             }
             s => {
@@ -184,7 +201,11 @@ impl Executor for DockerExecutor {
                     shared.engine.remove(&name).await
                 };
                 match done {
-                    Ok(()) => return,
+                    Ok(()) => {
+                        // One that was found and never started has not said so itself.
+                        sandbox::leave(&shared, attempt, None);
+                        return;
+                    }
                     Err(error) => {
                         tracing::warn!(%attempt, %error, "a container cannot be removed yet; it is tried again");
                         tokio::time::sleep(backoff.next(rand::random()).as_duration()).await;
@@ -196,6 +217,19 @@ impl Executor for DockerExecutor {
 
     fn has_logs(&self) -> bool {
         true
+    }
+
+    fn tidy_up(&self) -> BoxFuture<'static, ()> {
+        let shared = self.0.clone();
+        async move {
+            let within = limits::NETWORK_SANDBOXES_TIDY_MAX.as_duration();
+            match tokio::time::timeout(within, sandbox::tidy_up(&shared)).await {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => tracing::warn!(%error, "network sandboxes are left; the next start removes them"),
+                Err(_) => tracing::warn!("the engine is slow: network sandboxes are left; the next start removes them"),
+            }
+        }
+        .boxed()
     }
 }
 
