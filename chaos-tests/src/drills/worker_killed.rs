@@ -25,10 +25,12 @@ pub fn run(size: Size) -> anyhow::Result<Verdict> {
     let tasks = if size == Size::Full { 20 } else { 6 };
     agent_alone(&cluster, &id, &starts, tasks)?;
     worker_and_containers(&cluster, &id, &starts, tasks)?;
-    let left = engine::containers(&[&format!("cloudai.cluster={id}")], false)?;
+    let left = engine::containers(&[&format!("cloudai.cluster={id}"), "cloudai.attempt"], false)?;
     ensure!(left.is_empty(), "containers are left although all tasks have ended: {left:?}");
     cluster.nobody_panicked()?;
     cluster.stop()?;
+    let left = engine::containers(&[&format!("cloudai.cluster={id}")], false)?;
+    ensure!(left.is_empty(), "containers are left although all workers have stopped: {left:?}");
     Ok(Verdict::Passed)
 }
 
@@ -55,7 +57,7 @@ fn submit(cluster: &Cluster, name: &str, tasks: usize, seconds: u32) -> anyhow::
 fn running_on(id: &str, worker: &str, count: usize) -> anyhow::Result<Vec<String>> {
     let labels = [format!("cloudai.cluster={id}"), format!("cloudai.worker={worker}")];
     wait::until(&format!("{count} containers on {worker}"), LIMIT, Duration::from_millis(200), || {
-        let running = engine::containers(&[&labels[0], &labels[1]], true)?;
+        let running = engine::containers(&[&labels[0], &labels[1], "cloudai.attempt"], true)?;
         Ok((running.len() >= count).then_some(running))
     })
 }
@@ -115,6 +117,6 @@ fn worker_and_containers(cluster: &Cluster, id: &str, starts: &Starts, tasks: us
     // Its dead containers are removed by the agent that comes back.
     cluster.start_one("worker-1")?;
     wait::until("worker-1's dead containers being removed", LIMIT, Duration::from_millis(300), || {
-        Ok(engine::containers(&[&format!("cloudai.cluster={id}")], false)?.is_empty().then_some(()))
+        Ok(engine::containers(&[&format!("cloudai.cluster={id}"), "cloudai.attempt"], false)?.is_empty().then_some(()))
     })
 }

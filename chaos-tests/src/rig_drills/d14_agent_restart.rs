@@ -91,14 +91,14 @@ fn run(rig: &mut Rig, report: &mut Report, size: Size, _: u64) -> anyhow::Result
     report.require("containers started", started.len() == TASKS as usize, started.len(), TASKS);
     report.none("logs that are not whole", &wrong_logs(rig, job)?);
     wait::until("no container left", LIMIT, LOOK_EVERY, || {
-        let left = engine::containers(&[&format!("cloudai.cluster={cluster}")], false)?;
+        let left = engine::containers(&[&format!("cloudai.cluster={cluster}"), "cloudai.attempt"], false)?;
         Ok(left.is_empty().then_some(()))
     })
 }
 
 fn containers(cluster: &str) -> anyhow::Result<Vec<String>> {
     let labels = [format!("cloudai.cluster={cluster}"), format!("cloudai.worker={VICTIM}")];
-    let mut names = engine::containers(&[&labels[0], &labels[1]], true)?;
+    let mut names = engine::containers(&[&labels[0], &labels[1], "cloudai.attempt"], true)?;
     names.sort();
     Ok(names)
 }

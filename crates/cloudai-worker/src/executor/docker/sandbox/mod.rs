@@ -132,10 +132,8 @@ async fn remove_one(shared: &Shared, container: &str) {
 }
 
 async fn make_one(shared: &Shared) {
-    let made = {
-        let _permit = shared.starts.acquire().await;
-        bring_up(shared).await
-    };
+    // Without a turn among the attempts that wait to be started: it would come after those that need it.
+    let made = bring_up(shared).await;
     let now = clock::mono();
     match made {
         Ok(sandbox) => shared.sandboxes.pool().made(sandbox, now),
