@@ -122,9 +122,11 @@ impl DockerExecutor {
             options,
         });
         endings::listen(&shared);
-        let engine_failed = |e: bollard::errors::Error| ConnectError::Engine(e.to_string());
-        let found = adopt(&shared).await.map_err(engine_failed)?;
-        sandbox::tidy_up(&shared).await.map_err(engine_failed)?;
+        let found = adopt(&shared).await.map_err(|e| ConnectError::Engine(e.to_string()))?;
+        // They cost some memory, and no task: not a reason for a worker not to start.
+        if let Err(error) = sandbox::tidy_up(&shared).await {
+            tracing::warn!(%error, "network sandboxes of an earlier run are left; the next start removes them");
+        }
         sandbox::watch(&shared);
         Ok((DockerExecutor(shared), found))
     }

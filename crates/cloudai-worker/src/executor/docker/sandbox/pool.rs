@@ -91,7 +91,8 @@ impl<S> Pool<S> {
 
     /// After [`Self::leave`]: how long its program ran, if it did, and whether it left its sandbox as it was.
     pub fn judge(&mut self, tenant: Tenant<S>, ran: Option<Millis>, untouched: bool, now: Timestamp) -> Orders<S> {
-        let is_reusable = untouched && tenant.kind.is_some();
+        // A start that failed may have been a late answer: its container could come up after all, beside a second tenant.
+        let is_reusable = untouched && tenant.kind.is_some() && ran.is_some();
         let touched = tenant.sandbox.is_some() && !untouched;
         if let (Some(kind), Some(ran)) = (tenant.kind, ran) {
             self.learn(kind, ran, touched, now);
@@ -200,6 +201,16 @@ mod tests {
         assert_eq!(run(&mut pool, 1, kind("a"), SHORT, false), (Some(7), Orders { make: false, remove: Some(7) }));
         assert_eq!(run(&mut pool, 2, kind("a"), SHORT, true), (None, Orders { make: false, remove: None }));
         assert!(run(&mut pool, 3, kind("b"), SHORT, true).1.make, "another program of the same image is another kind");
+    }
+
+    #[test]
+    fn what_was_not_seen_to_end_shares_with_nobody() {
+        let mut pool = Pool::new();
+        run(&mut pool, 0, kind("a"), SHORT, true);
+        pool.made(7, Timestamp(1));
+        assert_eq!(pool.arrive(id(1), kind("a")), Some(&7));
+        let tenant = pool.leave(id(1)).unwrap();
+        assert_eq!(pool.judge(tenant, None, true, Timestamp(1)).remove, Some(7), "its start failed, or so it seemed");
     }
 
     #[test]
