@@ -19,10 +19,10 @@ use tokio::task::{AbortHandle, JoinSet};
 use tokio_rustls::TlsAcceptor;
 
 use crate::connections::{Connection, Connections};
-use crate::explain;
 use crate::identity::{PeerInfo, Role};
 use crate::tls::{Alpn, ClientAuth, ReloadingTls};
 use crate::verify::{ListenerVerifier, Refusal};
+use crate::{explain, tcp};
 
 /// Who may connect to a listener, and how it is called in the log.
 #[derive(Clone, Copy, Debug)]
@@ -231,7 +231,7 @@ async fn try_handshake(
     shared: &Shared,
 ) -> Result<Connection, Failure> {
     let AcceptOptions { auth, roles, alpn, .. } = shared.options;
-    stream.set_nodelay(true).map_err(Failure::Io)?;
+    tcp::set_up(&stream).map_err(Failure::Io)?;
     let mut first = [0];
     match stream.peek(&mut first).await.map_err(Failure::Io)? {
         0 => return Err(Failure::Silent),

@@ -17,7 +17,7 @@ use tonic::transport::{Channel, Endpoint};
 use crate::ca::CaDigest;
 use crate::peek::Peeked;
 use crate::tls::{ReloadingTls, joining_config};
-use crate::{SERVER_NAME, explain};
+use crate::{SERVER_NAME, explain, tcp};
 
 /// What a channel is for decides its windows. One channel is one TCP connection: what must not wait behind bulk data has its own.
 #[derive(Clone, Copy, Debug)]
@@ -179,7 +179,7 @@ type MasterIo = Peeked<TlsStream<TcpStream>>;
 async fn connect(addr: &str, config: Arc<rustls::ClientConfig>) -> Result<MasterIo, ConnectError> {
     let owned = || addr.to_owned();
     let stream = TcpStream::connect(addr).await.map_err(|source| ConnectError::Tcp { addr: owned(), source })?;
-    stream.set_nodelay(true).map_err(|source| ConnectError::Tcp { addr: owned(), source })?;
+    tcp::set_up(&stream).map_err(|source| ConnectError::Tcp { addr: owned(), source })?;
     let name = ServerName::try_from(SERVER_NAME).expect("the masters' name is a DNS name");
     let failed = |source: io::Error| match explain::tls_error(&source) {
         Some(rustls::Error::AlertReceived(alert)) => {

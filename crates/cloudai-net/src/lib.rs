@@ -15,6 +15,7 @@ pub mod files;
 pub mod identity;
 mod peek;
 pub mod revoked;
+mod tcp;
 pub mod tls;
 pub mod token;
 mod verify;

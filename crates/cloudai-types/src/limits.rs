@@ -105,6 +105,9 @@ pub const SESSION_SPECS_MAX: usize = 256;
 pub const LEASE: Millis = Millis(12_000);
 /// Heartbeat period that the leader tells: at most this.
 pub const HEARTBEAT_PERIOD_MAX: Millis = Millis(3_000);
+/// How long a TCP connection of ours waits at least before it sends again what nobody confirmed, beside the round trip. Above a receiver's
+/// shortest delay of a confirmation (40 ms).
+pub const TCP_RETRANSMIT_MIN: Millis = Millis(50);
 /// A renewal counts only while the leader's own quorum acknowledgement is at most this old.
 pub const QUORUM_ACK_AGE_MAX: Millis = Millis(1_000);
 /// `on_disconnect: stop`: SIGTERM and SIGKILL, counted from the last acknowledged renewal.

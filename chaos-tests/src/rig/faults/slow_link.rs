@@ -8,6 +8,10 @@ use crate::rig::outcome::valid;
 use crate::rig::standing::Rig;
 use crate::rig::timeline::BandId;
 
+/// What passes at once: two full packets, as on a link that really has this rate. With 16 KiB whole entries of the log passed at once, and at
+/// ordinary load no packet ever waited.
+const BURST_BYTES: &str = "3200";
+
 #[must_use = "a narrow link lasts until it is lifted"]
 pub struct SlowLink {
     machine: String,
@@ -21,7 +25,7 @@ impl Rig {
         let (rate, latency) = (format!("{kbit}kbit"), format!("{queue_ms}ms"));
         self.faults.shaped.push(machine.to_owned());
         for (place, device) in ends(machine) {
-            let bucket = ["root", "tbf", "rate", &rate, "burst", "16kb", "latency", &latency];
+            let bucket = ["root", "tbf", "rate", &rate, "burst", BURST_BYTES, "latency", &latency];
             tc(self, place, &[&["qdisc", "add", "dev", &device], &bucket[..]].concat())?;
         }
         Ok(SlowLink { machine: machine.to_owned(), band })
