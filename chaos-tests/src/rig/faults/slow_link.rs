@@ -8,8 +8,8 @@ use crate::rig::outcome::valid;
 use crate::rig::standing::Rig;
 use crate::rig::timeline::BandId;
 
-/// What passes at once: two full packets, as on a link that really has this rate. With 16 KiB whole entries of the log passed at once, and at
-/// ordinary load no packet ever waited.
+/// What passes at once: two full packets, as on a link that really has this rate. With 16 KiB whole entries of the log passed at once: in two
+/// rounds of three no packet waited.
 const BURST_BYTES: &str = "3200";
 
 #[must_use = "a narrow link lasts until it is lifted"]
