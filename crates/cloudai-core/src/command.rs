@@ -7,7 +7,10 @@ use std::collections::BTreeMap;
 use cloudai_types::{ClusterConfig, EndReason, JobSpec, Resources};
 
 /// The newest format that this build understands.
-pub const VERSION: u32 = 2;
+pub const VERSION: u32 = 3;
+
+/// The first format whose submits write [`crate::rows::AliveRow::untouched`].
+pub const UNTOUCHED_SINCE: u32 = 3;
 
 /// One log entry's payload: every command that waited when the entry was made.
 #[derive(Clone, PartialEq, prost::Message)]

@@ -14,7 +14,8 @@ use crate::backlog::Backlog;
 use crate::command::AttemptState;
 use crate::queue::Queue;
 use crate::rows::{
-    AttemptRow, ClusterRow, Counts, JobRow, JobState, MasterRow, TaskState, WaitingRow, WorkerRow, WorkerState,
+    AliveRow, AttemptRow, ClusterRow, Counts, JobRow, JobState, MasterRow, TaskState, WaitingRow, WorkerRow,
+    WorkerState,
 };
 
 /// What the scheduler needs to know of a spec; jobs with equal shapes share one and are placed alike.
@@ -81,6 +82,8 @@ pub struct Job {
     /// Replicated time of the first assignment; 0: none yet.
     pub started_ms: u64,
     pub cancel_requested: bool,
+    /// Its [`AliveRow`] says so: the first change writes that row once more.
+    pub untouched: bool,
     pub counts: Counts,
     /// Indexes that were never placed.
     pub fresh: Range<u32>,
@@ -275,6 +278,20 @@ impl Job {
             self.waiting = None;
         }
         taken
+    }
+
+    /// What a start needs of a live job with this shape, but for how far it has come.
+    pub fn alive_row(&self, shape: &Shape) -> AliveRow {
+        AliveRow {
+            namespace: self.namespace.0,
+            resources: shape.resources,
+            require: shape.require.iter().cloned().collect(),
+            priority: self.priority,
+            count: self.count,
+            max_attempts: self.max_attempts,
+            submitted_ms: self.submitted_ms,
+            untouched: self.untouched,
+        }
     }
 
     /// The row of this state; `ended_ms` is 0 while the job lives.

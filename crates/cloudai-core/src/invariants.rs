@@ -66,6 +66,9 @@ fn one_place_per_index(id: JobId, job: &Job, faults: &mut Faults) {
     if sum != u64::from(job.count) || (c.queued, c.active) == (0, 0) {
         fault(faults, "I3", format!("{id}: of {} tasks, counts say {c:?}", job.count));
     }
+    if job.untouched && (queued != job.count as usize || job.started_ms > 0 || job.cancel_requested) {
+        fault(faults, "I9", format!("{id}: is called untouched, and counts say {c:?}"));
+    }
     if job.cancel_requested && queued > 0 {
         fault(faults, "I3", format!("{id}: is cancelled and {queued} tasks wait"));
     }

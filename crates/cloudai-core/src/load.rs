@@ -42,16 +42,22 @@ pub fn load(rows: &impl RowScan) -> Result<Hot, LoadError> {
     each_row(rows, Family::Worker, |key, row: WorkerRow| {
         add_worker(&mut hot, WorkerId(u32::from_be_bytes(number(key)?)), row)
     })?;
-    let mut alive = vec![];
+    let mut touched = vec![];
     each_row(rows, Family::Alive, |key, row: AliveRow| {
         let id = JobId(u64::from_be_bytes(number(key)?));
         let job = new_job(&mut hot, row);
-        alive.push(job_key(job.namespace, id));
+        if job.untouched {
+            hot.backlog.moved(job.priority, job.shape, i64::from(job.counts.queued), 0);
+            hot.queue.insert(job.priority, job.shape, id);
+        } else {
+            touched.push((job.namespace, id));
+        }
         hot.jobs.insert(id, job);
         Ok(())
     })?;
-    alive.sort_unstable();
-    each_wanted(rows, Family::Job, &alive, |key, row: JobRow| {
+    touched.sort_unstable();
+    let keys: Vec<_> = touched.iter().map(|(namespace, id)| job_key(*namespace, *id)).collect();
+    each_wanted(rows, Family::Job, &keys, |key, row: JobRow| {
         let (_, id) = key.split_first_chunk::<4>().ok_or("its key is no job's")?;
         set_progress(&mut hot, JobId(u64::from_be_bytes(number(id)?)), row)
     })?;
@@ -68,9 +74,10 @@ pub fn load(rows: &impl RowScan) -> Result<Hot, LoadError> {
         hot.masters.insert(u64::from_be_bytes(number(key)?), row);
         Ok(())
     })?;
-    let Hot { jobs, queue, .. } = &mut hot;
-    for (id, job) in jobs.iter().filter(|(_, job)| job.has_ready()) {
-        queue.insert(job.priority, job.shape, *id);
+    for (_, id) in touched {
+        if let Some(job) = hot.jobs.get(&id).filter(|job| job.has_ready()) {
+            hot.queue.insert(job.priority, job.shape, id);
+        }
     }
     Ok(hot)
 }
@@ -192,7 +199,7 @@ fn add_worker(hot: &mut Hot, id: WorkerId, row: WorkerRow) -> Result<(), String>
     Ok(())
 }
 
-/// How far a live job has come.
+/// How far a live job has come that is not as its submit made it.
 fn set_progress(hot: &mut Hot, id: JobId, row: JobRow) -> Result<(), String> {
     let job = hot.jobs.get_mut(&id).ok_or("its job is not alive")?;
     job.counts = row.counts;
@@ -242,7 +249,7 @@ fn add_attempt(hot: &mut Hot, key: &[u8], row: AttemptRow) -> Result<(), String>
 mod tests {
     use super::*;
     use crate::memory::MemRows;
-    use crate::rows::Write;
+    use crate::rows::{Write, alive_key};
 
     /// Rows 0, 2, 4, … 998; what `wanted` comes to: the rows found, or the key that is missing.
     fn found(wanted: &[u16]) -> Result<Vec<u32>, Vec<u8>> {
@@ -261,6 +268,21 @@ mod tests {
             Err(LoadError::Damaged { key, .. }) => Err(key),
             Err(LoadError::Io(e)) => panic!("{e}"),
         }
+    }
+
+    #[test]
+    fn a_start_reads_no_progress_of_a_job_that_is_untouched() {
+        let loaded = |untouched| {
+            let mut rows = MemRows::default();
+            let row = AliveRow { namespace: 1, count: 3, priority: 5, untouched, ..AliveRow::default() };
+            let key = alive_key(JobId(1)).to_vec();
+            rows.write(vec![Write { family: Family::Alive, key, value: Some(row.encode_to_vec()) }]);
+            load(&rows)
+        };
+        let hot = loaded(true).expect("the row of the job itself is not needed");
+        let job = &hot.jobs[&JobId(1)];
+        assert_eq!((job.counts.queued, hot.backlog.queued(), job.fresh.clone()), (3, 3, 0..3));
+        assert!(matches!(loaded(false), Err(LoadError::Damaged { family: Family::Job, .. })));
     }
 
     #[test]

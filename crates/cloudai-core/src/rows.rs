@@ -196,6 +196,10 @@ pub struct AliveRow {
     pub max_attempts: u32,
     #[prost(uint64, tag = "7")]
     pub submitted_ms: u64,
+    /// The job is as its submit made it: nothing was placed or cancelled yet, so a start need not read its [`JobRow`]. Since format 3;
+    /// false says nothing.
+    #[prost(bool, tag = "8")]
+    pub untouched: bool,
 }
 
 /// Tasks of a job by state. They always sum up to the job's `count`.

@@ -9,7 +9,7 @@ use xxhash_rust::xxh3::Xxh3;
 
 use crate::event::Event;
 use crate::hot::Hot;
-use crate::rows::{CLUSTER_KEY, Family, Rows, Write, job_key, worker_key};
+use crate::rows::{CLUSTER_KEY, Family, Rows, Write, alive_key, job_key, worker_key};
 
 pub(super) struct Out<'a> {
     rows: &'a dyn Rows,
@@ -117,9 +117,14 @@ impl<'a> Out<'a> {
     /// Encodes what is left, chains the digest (I8), and hands everything out.
     pub fn finish(mut self, hot: &mut Hot) -> (Vec<Event>, Vec<Write>) {
         for (id, changed) in std::mem::take(&mut self.jobs) {
-            let Some(job) = hot.jobs.get(&id) else { continue };
+            let Some(job) = hot.jobs.get_mut(&id) else { continue };
             self.put(Family::Job, &job_key(job.namespace, id), &job.row(0));
             if changed {
+                if std::mem::take(&mut job.untouched)
+                    && let Some(shape) = hot.shapes.get(job.shape)
+                {
+                    self.put(Family::Alive, &alive_key(id), &job.alive_row(shape));
+                }
                 self.events.push(Event::JobChanged { job: id });
             }
         }

@@ -4,7 +4,7 @@ use cloudai_types::{JobId, NamespaceId, RequestId, ValidJobSpec, limits};
 
 use super::out::Out;
 use super::{check_name, cut};
-use crate::command::SubmitJob;
+use crate::command::{SubmitJob, UNTOUCHED_SINCE};
 use crate::hot::{Hot, Job, Shape};
 use crate::reply::{Refusal, Reply};
 use crate::rows::{AliveRow, Counts, Family, JobSpecRow, NamespaceRow, RequestRow, alive_key, job_key, namespace_key};
@@ -46,6 +46,7 @@ pub fn submit_job(hot: &mut Hot, out: &mut Out, actor: String, command: SubmitJo
         count: spec.count,
         max_attempts: spec.max_attempts,
         submitted_ms,
+        untouched: hot.version >= UNTOUCHED_SINCE,
     };
     out.put(Family::Alive, &alive_key(id), &alive);
     out.put(Family::JobSpec, &job_key(namespace, id), &JobSpecRow { spec, submitted_ms, actor, request_id });
@@ -68,6 +69,7 @@ pub(crate) fn new_job(hot: &mut Hot, alive: AliveRow) -> Job {
         submitted_ms: alive.submitted_ms,
         started_ms: 0,
         cancel_requested: false,
+        untouched: alive.untouched,
         counts: Counts { queued: alive.count, ..Counts::default() },
         fresh: 0..alive.count,
         waiting: None,

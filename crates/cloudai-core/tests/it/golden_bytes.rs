@@ -196,9 +196,8 @@ fn every_row_decodes_for_ever() {
                     ended_ms: 9,
                 },
             ),
-            Family::Alive => golden(
-                "row_alive",
-                &AliveRow {
+            Family::Alive => {
+                let touched = AliveRow {
                     namespace: 1,
                     resources: resources(),
                     require: labels(&[("zone", "eu")]),
@@ -206,8 +205,11 @@ fn every_row_decodes_for_ever() {
                     count: 1000,
                     max_attempts: 3,
                     submitted_ms: 1_700_000_000_000,
-                },
-            ),
+                    untouched: false,
+                };
+                golden("row_alive", &touched);
+                golden("row_alive_untouched", &AliveRow { untouched: true, ..touched });
+            }
             Family::Task => golden(
                 "row_task",
                 &TaskRow {
