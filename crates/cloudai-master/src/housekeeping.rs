@@ -14,9 +14,9 @@ use crate::node::Node;
 use crate::retention::Retention;
 use crate::state_store::StateStore;
 
-/// How often due retries are looked for, and the precision of a retry's back-off.
+/// How often due retries and the masters' versions are looked for, and the precision of a retry's back-off.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
-/// Ticks between two looks at request ids, at ended jobs, and at the masters' versions.
+/// Ticks between two looks at request ids and at ended jobs.
 const EXPIRE_EVERY_TICKS: u64 = 50;
 
 /// Runs while this master leads.
@@ -34,9 +34,9 @@ pub async fn run<S: StateStore>(node: &Node<S>, leading: &CancellationToken) {
         if first_due.is_some_and(|due| due <= node.log_clock.now_ms()) {
             let _ = node.proposer.propose(Command::new("leader", Kind::AdvanceClock(AdvanceClock {}))).await;
         }
+        raise_version(node).await;
         let is_time = tick.is_multiple_of(EXPIRE_EVERY_TICKS);
         if is_time {
-            raise_version(node).await;
             match old_requests(node, &mut cursor) {
                 Ok(keys) if keys.is_empty() => {}
                 Ok(keys) => {
