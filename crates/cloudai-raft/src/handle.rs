@@ -26,6 +26,7 @@ use tokio::time::{timeout, timeout_at};
 use crate::application::Application;
 use crate::error::{AwaitError, Fatal, InitializeError, ProposeError, ReadError, StartError};
 use crate::leadership::{Leadership, watch_leadership};
+use crate::links::Links;
 use crate::log_adapter::LogAdapter;
 use crate::log_store::{LogStore, StoreMemory};
 use crate::machine::{Machine, Seen};
@@ -107,7 +108,7 @@ pub(crate) struct Inner<A: Application> {
     failed: watch::Receiver<Option<Fatal>>,
     stopping: Arc<AtomicBool>,
     runtime: tokio::runtime::Handle,
-    tasks: [JoinHandle<()>; 2],
+    tasks: [JoinHandle<()>; 3],
 }
 
 impl<A: Application> Drop for Inner<A> {
@@ -158,7 +159,8 @@ impl<A: Application> Raft<A> {
         let adapter = LogAdapter::open(log).map_err(storage)?;
         recovery::no_hole(&watched_log, &machine, &snapshots)?;
         recovery::cover_lost_tail(&watched_log, &mut machine, &snapshots).await.map_err(storage)?;
-        let network = Network::new(transport, settings.node_id, settings.election_max, settings.snapshot_send_max);
+        let links = Links::new(transport);
+        let network = Network::new(links.clone(), settings.node_id, settings.election_max, settings.snapshot_send_max);
         let raft = openraft::Raft::build(settings.node_id, Arc::new(config), network, adapter, machine)
             .await
             .map_err(|e| StartError::Storage(e.to_string()))?;
@@ -166,6 +168,7 @@ impl<A: Application> Raft<A> {
         let (leadership_tx, leadership) = watch::channel(Leadership::default());
         let following =
             watch_leadership(settings.node_id, raft.server_metrics(), seen.term_start.subscribe(), leadership_tx);
+        let open = links.keep_open(settings.node_id, raft.server_metrics(), settings.election_max);
         let (failed_tx, failed) = watch::channel(None);
         let stopping = Arc::new(AtomicBool::new(false));
         let dying = watch_for_death(raft.clone(), stopping.clone(), failed_tx);
@@ -180,7 +183,7 @@ impl<A: Application> Raft<A> {
             failed,
             stopping,
             runtime: tokio::runtime::Handle::current(),
-            tasks: [tokio::spawn(following), tokio::spawn(dying)],
+            tasks: [tokio::spawn(following), tokio::spawn(dying), tokio::spawn(open)],
             raft,
             settings,
         });

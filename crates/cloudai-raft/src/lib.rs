@@ -64,6 +64,7 @@ pub mod garbage;
 mod handle;
 mod late_answers;
 mod leadership;
+mod links;
 mod log_adapter;
 mod log_store;
 mod machine;

@@ -1,9 +1,8 @@
 //! openraft's network over any `Transport`. Comes in: openraft's questions to one other master. Goes out: frames on the
 //! connection that fits their purpose, each with a deadline of its own. The other side's half is `serve.rs`.
 
-use std::collections::HashMap;
 use std::future::Future;
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -23,10 +22,11 @@ use tokio::time::Instant;
 use crate::codec;
 use crate::commit_riding::CommitRiding;
 use crate::late_answers::LateAnswers;
+use crate::links::Links;
 use crate::member::{MasterNode, NodeId, PeerAddress};
 use crate::snapshot::SnapshotDir;
 use crate::snapshot_stream;
-use crate::transport::{CallKind, Link, Purpose, Transport, TransportError};
+use crate::transport::{CallKind, Link as _, Purpose, Transport, TransportError};
 use crate::types::*;
 
 /// Between two attempts to open an append stream.
@@ -36,24 +36,17 @@ const LATE_PART: u32 = 4;
 
 /// Makes one `Client` per target and purpose.
 pub struct Network<T: Transport> {
-    transport: T,
+    links: Arc<Links<T>>,
     me: NodeId,
     election_max: Duration,
     snapshot_within: Duration,
-    /// One urgent link per peer, kept: openraft asks for a new client for each vote, and a new connection (with a TLS
-    /// handshake) for each would make elections slower. Made anew when the address changes.
-    urgent: HashMap<NodeId, (PeerAddress, Arc<T::Link>)>,
 }
 
 /// Speaks to one master for one purpose.
 pub struct Client<T: Transport> {
-    transport: T,
+    links: Arc<Links<T>>,
     peer: PeerAddress,
     purpose: Purpose,
-    /// The link for entries or for checkpoints, made on first use: clients that only ask for a vote never need it.
-    bulk: OnceLock<T::Link>,
-    /// Heartbeats, votes and hand-overs never wait behind entries, whichever client openraft asks with.
-    urgent: Arc<T::Link>,
     election_max: Duration,
     snapshot_within: Duration,
 }
@@ -61,27 +54,16 @@ pub struct Client<T: Transport> {
 impl<T: Transport> Network<T> {
     /// `election_max`: no follower votes sooner after it heard from its leader; opening a stream may take as long.
     /// `snapshot_within`: how long one checkpoint may take.
-    pub fn new(transport: T, me: NodeId, election_max: Duration, snapshot_within: Duration) -> Network<T> {
-        Network { transport, me, election_max, snapshot_within, urgent: HashMap::new() }
+    pub fn new(links: Arc<Links<T>>, me: NodeId, election_max: Duration, snapshot_within: Duration) -> Network<T> {
+        Network { links, me, election_max, snapshot_within }
     }
 
-    fn client(&mut self, target: NodeId, node: &MasterNode, purpose: Purpose) -> Client<T> {
+    fn client(&self, target: NodeId, node: &MasterNode, purpose: Purpose) -> Client<T> {
         assert_ne!(target, self.me, "a master never connects to itself");
-        let peer = PeerAddress { target, raft_addr: node.raft_addr.clone() };
-        let urgent = match self.urgent.get(&target) {
-            Some((at, link)) if *at == peer => link.clone(),
-            Some(_) | None => {
-                let link = Arc::new(self.transport.link(peer.clone(), Purpose::Heartbeat));
-                self.urgent.insert(target, (peer.clone(), link.clone()));
-                link
-            }
-        };
         Client {
-            transport: self.transport.clone(),
-            peer,
+            links: self.links.clone(),
+            peer: PeerAddress { target, raft_addr: node.raft_addr.clone() },
             purpose,
-            bulk: OnceLock::new(),
-            urgent,
             election_max: self.election_max,
             snapshot_within: self.snapshot_within,
         }
@@ -127,13 +109,11 @@ fn lock(pairs: &Mutex<LateAnswers>) -> MutexGuard<'_, LateAnswers> {
 }
 
 impl<T: Transport> Client<T> {
-    fn bulk(&self) -> &T::Link {
-        self.bulk.get_or_init(|| self.transport.link(self.peer.clone(), self.purpose))
-    }
-
-    /// One frame there and one back. The deadline is ours: a transport that forgets its own must not hang the node.
+    /// One frame there and one back, never behind entries, whichever client openraft asks with. The deadline is ours: a transport that
+    /// forgets its own must not hang the node.
     async fn ask(&self, kind: CallKind, frame: Bytes, deadline: Duration) -> Rpc<Bytes> {
-        match tokio::time::timeout(deadline, self.urgent.call(kind, frame, deadline)).await {
+        let urgent = self.links.get(&self.peer, Purpose::Heartbeat);
+        match tokio::time::timeout(deadline, urgent.call(kind, frame, deadline)).await {
             Ok(answer) => answer.map_err(|e| rpc_error(self.peer.target, e)),
             Err(_) => Err(rpc_error(self.peer.target, TransportError::TimedOut(deadline))),
         }
@@ -176,15 +156,14 @@ impl<T: Transport> RaftNetworkV2<Types> for Client<T> {
                 input.inspect(move |r| lock(&asking).asked(r.entries.last().map(|e| e.log_id).or(r.prev_log_id)));
             let frames = CommitRiding::new(input).inspect(move |_| lock(&sending).sent(Instant::now()));
             let frames = frames.map(|r| codec::append(&r)).boxed();
-            let opened = tokio::time::timeout(open_within, self.bulk().append_stream(frames, open_within));
-            let failed = match opened.await {
-                Ok(Ok(replies)) => Ok(replies),
-                Ok(Err(e)) => Err(e),
-                Err(_) => Err(TransportError::TimedOut(open_within)),
-            };
-            let replies = match failed {
+            let link = self.links.get(&self.peer, Purpose::Append);
+            let opened = tokio::time::timeout(open_within, link.append_stream(frames, open_within)).await;
+            let replies = match opened.unwrap_or(Err(TransportError::TimedOut(open_within))) {
                 Ok(replies) => replies,
                 Err(e) => {
+                    if matches!(e, TransportError::TimedOut(_)) {
+                        self.links.give_up(&self.peer, Purpose::Append, &link);
+                    }
                     // openraft's back-off delays the requests on a stream. A stream that cannot even be opened (nobody
                     // listens, or the peer refuses us) takes none, and would be opened again in a tight loop.
                     tokio::time::sleep(REOPEN_PAUSE).await;
@@ -234,7 +213,8 @@ impl<T: Transport> RaftNetworkV2<Types> for Client<T> {
         _option: RPCOption, // its time is meant for one chunk
     ) -> Result<SnapshotResponse<Types>, StreamingError<Types>> {
         let frames = snapshot_stream::frames(vote, snapshot.snapshot);
-        let send = tokio::time::timeout(self.snapshot_within, self.bulk().send_snapshot(frames));
+        let link = self.links.separate(&self.peer, Purpose::Snapshot);
+        let send = tokio::time::timeout(self.snapshot_within, link.send_snapshot(frames));
         tokio::select! {
             closed = cancel => Err(StreamingError::Closed(closed)),
             sent = send => {

@@ -76,7 +76,7 @@ pub trait Transport: Clone + Send + Sync + 'static {
     type Link: Link;
 
     /// A link that connects on first use and again after a loss. Must not block and cannot fail. Called once per peer
-    /// for `Heartbeat` (as long as its address stays), and once per leadership or checkpoint for the others.
+    /// for `Heartbeat` and `Append` (as long as its address stays), and once per checkpoint for `Snapshot`.
     fn link(&self, peer: PeerAddress, purpose: Purpose) -> Self::Link;
 }
 
@@ -91,8 +91,8 @@ pub trait Link: Send + Sync + 'static {
         deadline: Duration,
     ) -> impl Future<Output = Result<Bytes, TransportError>> + Send;
 
-    /// Open a bidirectional stream of frames, in order both ways. `open_within` limits only the opening: the stream
-    /// itself lives as long as the sender leads. It ends with an error when the peer dies (keep-alive), and its
+    /// Open a bidirectional stream of frames, in order both ways; a stream without a frame opens the connection and does nothing else.
+    /// `open_within` limits only the opening: the stream itself lives as long as the sender leads. It ends with an error when the peer dies (keep-alive), and its
     /// requests must be sent as soon as they come.
     fn append_stream(
         &self,

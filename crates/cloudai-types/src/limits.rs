@@ -164,6 +164,8 @@ pub const LOG_READ_BYTES_MAX: usize = 1 << 20;
 pub const APPLY_READ_BYTES_MAX: usize = 4 << 20;
 /// How long news of a commit may wait for the next entries to the same master, to travel with them.
 pub const COMMIT_WAITS_MAX: Millis = Millis(2);
+/// How often a master looks whether its connections to the other masters are open.
+pub const MASTER_LINKS_OPENED_EVERY: Millis = Millis(5_000);
 /// Entries and payload bytes that are applied before their changes are written in one batch.
 pub const APPLY_BATCH_ENTRIES_MAX: usize = 4_096;
 pub const APPLY_BATCH_BYTES_MAX: usize = 4 << 20;
