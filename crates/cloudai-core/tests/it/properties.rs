@@ -334,3 +334,27 @@ fn a_command_of_a_newer_build_stops_the_node_and_changes_nothing() {
         assert_eq!(canonical(&world.hot), before);
     }
 }
+
+/// Format 3: a submit marks its job as untouched, and the first placement takes the mark away. `check` loads the rows after each.
+#[test]
+fn the_first_placement_takes_the_mark_of_an_untouched_job() {
+    use cloudai_core::command::{RaiseVersion, SubmitJob, UNTOUCHED_SINCE};
+    use cloudai_core::rows::{AliveRow, alive_key};
+    for (version, marked) in [(UNTOUCHED_SINCE - 1, false), (UNTOUCHED_SINCE, true)] {
+        let mut world = World::default();
+        world.entry(1_000, prelude());
+        world.one(1_000, Kind::RaiseVersion(RaiseVersion { version }));
+        let spec = cloudai_types::JobSpec { image: "busybox".into(), count: 2, ..Default::default() };
+        let submit = SubmitJob { namespace: "default".into(), request_id: String::new(), request_hash: vec![], spec };
+        world.one(1_000, Kind::SubmitJob(submit));
+        world.check();
+        let row = |world: &World| world.row::<AliveRow>(Family::Alive, &alive_key(JobId(1))).expect("it is alive");
+        let submitted = row(&world);
+        assert_eq!(submitted.untouched, marked, "format {version}");
+        let groups = vec![PlaceGroup { job: 1, worker: 1, indexes: vec![0] }];
+        world.one(1_000, Kind::PlaceTasks(PlaceTasks { groups }));
+        world.check();
+        assert_eq!(row(&world), AliveRow { untouched: false, ..submitted }, "and nothing else of it changes");
+        assert_eq!(world.hot.jobs[&JobId(1)].counts.active, 1);
+    }
+}
