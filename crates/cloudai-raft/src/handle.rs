@@ -35,6 +35,7 @@ use crate::network::Network;
 use crate::recovery;
 use crate::settings::Settings;
 use crate::snapshot::{SnapshotDir, Snapshots};
+use crate::tails::Tails;
 use crate::transport::Transport;
 use crate::types::{Payload, Types};
 use crate::watchdog::{self, HungPart, Watchdog};
@@ -160,7 +161,10 @@ impl<A: Application> Raft<A> {
         recovery::no_hole(&watched_log, &machine, &snapshots)?;
         recovery::cover_lost_tail(&watched_log, &mut machine, &snapshots).await.map_err(storage)?;
         let links = Links::new(transport);
-        let network = Network::new(links.clone(), settings.node_id, settings.election_max, settings.snapshot_send_max);
+        let own = adapter.clone();
+        let tails = Tails::new(Box::new(move |index| own.id_at(index)));
+        let Settings { node_id, election_max, snapshot_send_max, .. } = settings;
+        let network = Network::new(links.clone(), tails, node_id, election_max, snapshot_send_max);
         let raft = openraft::Raft::build(settings.node_id, Arc::new(config), network, adapter, machine)
             .await
             .map_err(|e| StartError::Storage(e.to_string()))?;

@@ -45,6 +45,7 @@
 //! | deadlock of a partial partition | `quorum_loss_probe_interval` of three election timeouts |
 //! | lease reads after a restart | ReadIndex only |
 //! | a late answer counts as one to a younger, empty request, so that a read or a renewal is confirmed wrongly | `LateAnswers` holds it back (`late_answers.rs`) |
+//! | a new leader's first entry waits for a search through the log, a round trip per halving | one question about the end of the follower's log, and its steps are answered without a message (`tails.rs`) |
 //! | a metrics borrow held across an await | every borrow ends in its own block (`clippy::await_holding_lock` knows only std's guards) |
 //! | connecting to oneself | asserted in `network.rs` |
 //! | reads that queue behind apply | reads go to the application's own database after `await_applied` |
@@ -79,6 +80,7 @@ mod settings;
 mod snapshot;
 mod snapshot_files;
 mod snapshot_stream;
+mod tails;
 mod transport;
 mod types;
 mod watchdog;

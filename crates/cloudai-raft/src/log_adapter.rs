@@ -31,6 +31,11 @@ impl<L: LogStore> LogAdapter<L> {
         Ok(LogAdapter { store, vote: Arc::new(Mutex::new(vote)) })
     }
 
+    /// The id of the entry at `index`; `None`: the log has none there.
+    pub fn id_at(&self, index: u64) -> io::Result<Option<LogId>> {
+        Ok(self.read(index, index.saturating_add(1), 1)?.first().map(|e| e.log_id))
+    }
+
     fn read(&self, from: u64, to: u64, bytes_max: usize) -> io::Result<Vec<Entry>> {
         if from >= to {
             return Ok(vec![]);

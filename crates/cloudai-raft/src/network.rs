@@ -8,7 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures::future::BoxFuture;
 use futures::stream::BoxStream;
-use futures::{Stream, StreamExt, future};
+use futures::{Stream, StreamExt, future, stream};
 use openraft::OptionalSend;
 use openraft::errors::{NetworkError, RPCError, ReplicationClosed, StreamingError, Unreachable};
 use openraft::network::{RPCOption, RaftNetworkFactory, RaftNetworkV2};
@@ -26,6 +26,7 @@ use crate::links::Links;
 use crate::member::{MasterNode, NodeId, PeerAddress};
 use crate::snapshot::SnapshotDir;
 use crate::snapshot_stream;
+use crate::tails::{Agreed, Tails};
 use crate::transport::{CallKind, Link as _, Purpose, Transport, TransportError};
 use crate::types::*;
 
@@ -37,6 +38,7 @@ const LATE_PART: u32 = 4;
 /// Makes one `Client` per target and purpose.
 pub struct Network<T: Transport> {
     links: Arc<Links<T>>,
+    tails: Arc<Tails>,
     me: NodeId,
     election_max: Duration,
     snapshot_within: Duration,
@@ -45,8 +47,11 @@ pub struct Network<T: Transport> {
 /// Speaks to one master for one purpose.
 pub struct Client<T: Transport> {
     links: Arc<Links<T>>,
+    tails: Arc<Tails>,
     peer: PeerAddress,
     purpose: Purpose,
+    /// What the follower is known to have, at the beginning of a leadership.
+    agreed: Option<Agreed>,
     election_max: Duration,
     snapshot_within: Duration,
 }
@@ -54,16 +59,24 @@ pub struct Client<T: Transport> {
 impl<T: Transport> Network<T> {
     /// `election_max`: no follower votes sooner after it heard from its leader; opening a stream may take as long.
     /// `snapshot_within`: how long one checkpoint may take.
-    pub fn new(links: Arc<Links<T>>, me: NodeId, election_max: Duration, snapshot_within: Duration) -> Network<T> {
-        Network { links, me, election_max, snapshot_within }
+    pub fn new(
+        links: Arc<Links<T>>,
+        tails: Tails,
+        me: NodeId,
+        election_max: Duration,
+        snapshot_within: Duration,
+    ) -> Network<T> {
+        Network { links, tails: Arc::new(tails), me, election_max, snapshot_within }
     }
 
     fn client(&self, target: NodeId, node: &MasterNode, purpose: Purpose) -> Client<T> {
         assert_ne!(target, self.me, "a master never connects to itself");
         Client {
             links: self.links.clone(),
+            tails: self.tails.clone(),
             peer: PeerAddress { target, raft_addr: node.raft_addr.clone() },
             purpose,
+            agreed: None,
             election_max: self.election_max,
             snapshot_within: self.snapshot_within,
         }
@@ -118,6 +131,46 @@ impl<T: Transport> Client<T> {
             Err(_) => Err(rpc_error(self.peer.target, TransportError::TimedOut(deadline))),
         }
     }
+
+    /// The answer to one of the first requests of a leadership that need not be sent as it is (see `tails.rs`).
+    async fn known_answer(
+        &mut self,
+        request: &AppendEntriesRequest<Types>,
+        deadline: Duration,
+    ) -> Rpc<Option<StreamAppendResult<Types>>> {
+        // A log that cannot be read is told to openraft by whoever reads it next.
+        if let Ok(Some(question)) = self.tails.question(self.peer.target, request) {
+            let asked = Instant::now();
+            match self.append_once(&question, deadline).await? {
+                Ok(_) => self.agreed = Some(Agreed::new(&question, asked)),
+                refused => return Ok(Some(refused)),
+            }
+        }
+        let answer = self.agreed.and_then(|agreed| agreed.answer(request, Instant::now(), self.late_after()));
+        if answer.is_none() {
+            self.agreed = None;
+        }
+        Ok(answer)
+    }
+
+    fn late_after(&self) -> Duration {
+        self.election_max / LATE_PART
+    }
+
+    /// One request and its answer, without a stream.
+    async fn append_once(
+        &self,
+        request: &AppendEntriesRequest<Types>,
+        deadline: Duration,
+    ) -> Rpc<StreamAppendResult<Types>> {
+        let answer = self.ask(CallKind::Append, codec::append(request), deadline).await?;
+        codec::append_reply_from(answer).map_err(malformed)
+    }
+}
+
+/// The answers of a stream that was none.
+fn only(result: StreamAppendResult<Types>) -> BoxStream<'static, Rpc<StreamAppendResult<Types>>> {
+    stream::iter([Ok(result)]).boxed()
 }
 
 impl<T: Transport> RaftNetworkV2<Types> for Client<T> {
@@ -128,8 +181,7 @@ impl<T: Transport> RaftNetworkV2<Types> for Client<T> {
         rpc: AppendEntriesRequest<Types>,
         option: RPCOption,
     ) -> Rpc<AppendEntriesResponse<Types>> {
-        let answer = self.ask(CallKind::Append, codec::append(&rpc), option.hard_ttl()).await?;
-        Ok(codec::append_reply_from(answer).map_err(malformed)?.into())
+        Ok(self.append_once(&rpc, option.hard_ttl()).await?.into())
     }
 
     fn stream_append<'s, S>(
@@ -143,14 +195,21 @@ impl<T: Transport> RaftNetworkV2<Types> for Client<T> {
         Box::pin(async move {
             if self.purpose == Purpose::Heartbeat {
                 // A heartbeat is one question and one answer; a stream per heartbeat would cost more than it carries.
-                let Some(request) = input.next().await else { return Ok(futures::stream::empty().boxed()) };
-                let answer = self.ask(CallKind::Append, codec::append(&request), option.hard_ttl()).await?;
-                let result = codec::append_reply_from(answer).map_err(malformed);
-                return Ok(futures::stream::iter([result]).boxed());
+                let Some(request) = input.next().await else { return Ok(stream::empty().boxed()) };
+                return Ok(only(self.append_once(&request, option.hard_ttl()).await?));
             }
             // `option`'s time is one heartbeat. It must not end a stream that lives as long as the leader leads.
             let (target, open_within) = (self.peer.target, self.election_max);
-            let pairs = Arc::new(Mutex::new(LateAnswers::new(self.election_max / LATE_PART)));
+            let mut first = None;
+            if self.agreed.is_some() || self.tails.knows(target) {
+                let Some(request) = input.next().await else { return Ok(stream::empty().boxed()) };
+                if let Some(answer) = self.known_answer(&request, open_within).await? {
+                    return Ok(only(answer));
+                }
+                first = Some(request);
+            }
+            let input = stream::iter(first).chain(input);
+            let pairs = Arc::new(Mutex::new(LateAnswers::new(self.late_after())));
             let (asking, sending) = (pairs.clone(), pairs.clone());
             let input =
                 input.inspect(move |r| lock(&asking).asked(r.entries.last().map(|e| e.log_id).or(r.prev_log_id)));
@@ -184,7 +243,9 @@ impl<T: Transport> RaftNetworkV2<Types> for Client<T> {
 
     async fn vote(&mut self, rpc: VoteRequest<Types>, option: RPCOption) -> Rpc<VoteResponse<Types>> {
         let answer = self.ask(CallKind::Vote, codec::vote_request(&rpc), option.hard_ttl()).await?;
-        codec::vote_reply_from(answer).map_err(malformed)
+        let answer: VoteResponse<Types> = codec::vote_reply_from(answer).map_err(malformed)?;
+        self.tails.told(self.peer.target, answer.last_log_id);
+        Ok(answer)
     }
 
     // openraft's default grants without asking.

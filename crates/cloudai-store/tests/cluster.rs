@@ -232,6 +232,28 @@ async fn the_leadership_is_handed_over_and_acts_only_after_its_blank_entry() {
 }
 
 #[tokio::test]
+async fn a_new_leader_does_not_search_through_the_log_of_who_voted_for_it() {
+    const ENTRIES: usize = 4_000;
+    // Two, so that the new leader has the other's vote, and with it the end of its log.
+    let c = Cluster::of(2).await;
+    let old = c.leader().await;
+    let mut pending = vec![];
+    for i in 0..ENTRIES {
+        pending.push(old.raft.enqueue(Bytes::from(format!("k{i}={i}"))).await.unwrap());
+    }
+    for p in pending {
+        p.outcome().await.unwrap();
+    }
+    let new = old.raft.transfer_leader(None).await.unwrap();
+    c.leader().await;
+    let sent = c.wires.appends_of(new);
+    assert!(
+        (1..=3).contains(&sent),
+        "{sent} requests before it leads: its blank entry, and news of a commit; a halving would take 8 more"
+    );
+}
+
+#[tokio::test]
 async fn a_leader_without_a_majority_confirms_nothing_and_another_takes_over() {
     let c = Cluster::of(3).await;
     c.put("a", "1").await;

@@ -130,6 +130,8 @@ struct WiresInner {
     /// Damage the n-th chunk of the next snapshot.
     damage_chunk: Option<usize>,
     snapshots_sent: usize,
+    /// Requests on append streams, by sender.
+    appends: std::collections::BTreeMap<NodeId, usize>,
 }
 
 impl Wires {
@@ -158,6 +160,11 @@ impl Wires {
 
     pub fn snapshots_sent(&self) -> usize {
         self.0.lock().unwrap().snapshots_sent
+    }
+
+    /// So many requests this one has sent on append streams: not those without a stream, as heartbeats are.
+    pub fn appends_of(&self, from: NodeId) -> usize {
+        self.0.lock().unwrap().appends.get(&from).copied().unwrap_or(0)
     }
 
     pub fn transport(&self, me: NodeId) -> Wire {
@@ -191,6 +198,14 @@ fn is_open(wire: &Wire, target: NodeId) -> bool {
     !w.cut.contains(&wire.me) && !w.cut.contains(&target) && w.nodes.contains_key(&target)
 }
 
+impl Wire {
+    fn appends(&self) {
+        if let Some(w) = self.wires.upgrade() {
+            *w.lock().unwrap().appends.entry(self.me).or_default() += 1;
+        }
+    }
+}
+
 impl WireLink {
     fn peer(&self) -> Result<Raft<Rows>, TransportError> {
         let gone = || TransportError::Unreachable(format!("{} is cut off", self.target));
@@ -219,9 +234,11 @@ impl Link for WireLink {
         frames: BoxStream<'static, Bytes>,
         _open_within: Duration,
     ) -> Result<BoxStream<'static, Result<Bytes, TransportError>>, TransportError> {
-        let (wire, target) = (self.wire.clone(), self.target);
-        let there =
-            frames.map(move |f| if is_open(&wire, target) { Ok(f) } else { Err(TransportError::Broken("cut".into())) });
+        let (counted, wire, target) = (self.wire.clone(), self.wire.clone(), self.target);
+        let there = frames.inspect(move |_| counted.appends()).map(move |f| match is_open(&wire, target) {
+            true => Ok(f),
+            false => Err(TransportError::Broken("cut".into())),
+        });
         let (wire, target) = (self.wire.clone(), self.target);
         let back = self.peer()?.handle_append_stream(there).map(move |r| {
             if is_open(&wire, target) { r.map_err(broken) } else { Err(TransportError::Broken("cut".into())) }
