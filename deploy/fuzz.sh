@@ -60,7 +60,7 @@ for target in "${targets[@]}"; do
         crashed=1
     fi
     printf '%-8s %12s %9s %9s %9s %9s  %s\n' "$target" "${executions:-0}" $((${executions:-0} / (seconds > 0 ? seconds : 1))) \
-        "$(word cov)" "$(word ft)" "$(ls "$found/$target" | wc -l)" "$result"
+        "$(word cov)" "$(word ft)" "$(find "$found/$target" -mindepth 1 | wc -l)" "$result"
     if [ "${FUZZ_KEEP:-}" = 1 ] && [ "$rc" -eq 0 ]; then
         FUZZ_TARGET=$target "$found/cloudai-fuzz" -merge=1 -max_len=1024 "$corpora/$target" "$found/$target" >>"$log" 2>&1 ||
             say "$target: the new inputs could not be merged; see $log"

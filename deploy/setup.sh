@@ -24,6 +24,7 @@ need 'have ccache' ccache
 need 'have docker && { have dockerd || engine_answers; }' docker.io
 need 'have iptables' iptables              # dockerd makes its bridge with it
 need 'have busybox' busybox-static          # the worker's tests make an image of it
+need 'have python3' python3                # the tests of the sample tasks
 need 'have nft' nftables                   # the drills' partitions and losses
 need 'have strace' strace                  # ... an fsync that is slow
 need 'have fiu-ctrl' fiu-utils libfiu0     # ... an fsync that fails

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Seeds of the simulation: deploy/simulate.sh [SEEDS] [--from N] [--mutants]
 # Exit code 1 when an invariant was broken, or a mutant was not noticed.
+# shellcheck source-path=SCRIPTDIR source=lib.sh
 . "$(dirname "$0")/lib.sh"
 
 seeds=1000

@@ -7,6 +7,8 @@ began=$SECONDS
 
 sample-tasks/build.sh
 deploy/lint.sh
+say "The sample tasks' programs, without an engine"
+sample-tasks/test.sh
 # Always the whole workspace: another selection has other features, and would compile most dependencies once more.
 say "Unit and component tests, the protocol's model, kept inputs of the fuzzers"
 cargo test --quiet --locked --workspace

@@ -1,39 +1,83 @@
 #!/usr/bin/env bash
 # Builds the sample images from Debian packages: no registry is asked. Needs a Docker engine and apt-get, but not root.
-#   sample-tasks/build.sh [--force]
+#   sample-tasks/build.sh [--force] [--registry HOST[:PORT]] [SAMPLE…]      without a SAMPLE: all of them
 # An image whose label names the same content is left alone; --force builds anew, with today's package versions.
-#   cloudai/busybox          Debian's static busybox and nothing else
-#   cloudai/data-processing  Debian's Python 3 and sample-tasks/data-processing
+# --registry also tags each image as HOST:PORT/cloudai/SAMPLE and pushes it there, for workers on other machines.
+#   cloudai/busybox     Debian's static busybox and nothing else ("short")
+#   cloudai/python      Debian's Python 3: the layer that all others share
+#   cloudai/SAMPLE      cloudai/python and the program sample-tasks/SAMPLE/SAMPLE
 # shellcheck source-path=SCRIPTDIR source=../deploy/lib.sh
 . "$(dirname "$0")/../deploy/lib.sh"
 
 HERE=$ROOT/sample-tasks
 LABEL=cloudai.sample.content
+PYTHON_SAMPLES=(data-processing cpu-heavy memory-heavy io-heavy gpu-probe flaky long-runner)
+USAGE='sample-tasks/build.sh [--force] [--registry HOST[:PORT]] [SAMPLE…]'
+
 force=
-case ${1:-} in
-    '') ;;
-    --force) force=1 ;;
-    *) die "unknown argument '$1'" "only --force is known" "sample-tasks/build.sh [--force]" ;;
-esac
+registry=
+chosen=()
+while [ $# -gt 0 ]; do
+    case $1 in
+        --force) force=1 ;;
+        --registry)
+            registry=${2:-}
+            [[ $registry =~ ^[A-Za-z0-9][A-Za-z0-9.-]*(:[0-9]+)?$ ]] ||
+                die "--registry needs HOST or HOST:PORT, not '$registry'" "it becomes the first part of the images' names" "$USAGE"
+            shift
+            ;;
+        busybox | short) chosen+=(busybox) ;;
+        -*) die "unknown argument '$1'" "only --force and --registry are known" "$USAGE" ;;
+        *)
+            case " ${PYTHON_SAMPLES[*]} " in
+                *" $1 "*) chosen+=("$1") ;;
+                *) die "there is no sample '$1'" "there are: busybox ${PYTHON_SAMPLES[*]}" "$USAGE" ;;
+            esac
+            ;;
+    esac
+    shift
+done
+[ ${#chosen[@]} -gt 0 ] || chosen=(busybox "${PYTHON_SAMPLES[@]}")
 engine_answers || die "no Docker engine answers" "images are built into it" \
     "start one, or call 'make images', which starts one"
 
 work=$(mktemp -d "${TMPDIR:-/tmp}/cloudai-images.XXXXXX")
-trap 'rm -rf "$work"' EXIT
-
-# content FILE…: the digest of what an image is made of.
-content() { sha256sum "$HERE/build.sh" "$@" | cut -d' ' -f1 | sha256sum | cut -c1-24; }
-# is_built IMAGE CONTENT
-is_built() {
-    [ -z "$force" ] && [ "$(docker image inspect --format "{{index .Config.Labels \"$LABEL\"}}" "$1" 2>/dev/null)" = "$2" ]
+container=
+leave() {
+    [ -z "$container" ] || docker rm -f "$container" >/dev/null 2>&1 || true
+    rm -rf "$work"
 }
+trap leave EXIT
+
+# content TEXT-OR-FILE…: the digest of what an image is made of.
+content() {
+    local of
+    for of in "$HERE/build.sh" "$@"; do
+        if [ -f "$of" ]; then sha256sum <"$of"; else sha256sum <<<"$of"; fi
+    done | sha256sum | cut -c1-24
+}
+# What the engine has, by name: the tests of a cluster call this script often, and one question for all images is quick.
+declare -A id_of=() content_of=()
+# look IMAGE…
+look() {
+    local name id content
+    while read -r name id content; do
+        # The engine puts an empty line after each image.
+        [ -n "$name" ] || continue
+        id_of[$name]=$id
+        content_of[$name]=$content
+    done < <(docker image inspect --format \
+        "{{range .RepoTags}}{{.}} {{\$.Id}} {{index \$.Config.Labels \"$LABEL\"}}{{\"\\n\"}}{{end}}" "$@" 2>/dev/null)
+}
+# is_built IMAGE CONTENT
+is_built() { [ -z "$force" ] && [ "${content_of[$1]:-}" = "$2" ]; }
 
 # unpack FOLDER PACKAGE…: the packages' files, without installing anything.
 unpack() {
     local folder=$1
     shift
     have apt-get || die "this machine has no apt-get" "the images are made of Debian packages" \
-        "build them on Debian 12, and move them with docker save and docker load"
+        "build them on Debian 12, and move them with docker save and docker load, or with --registry"
     mkdir -p "$folder" "$work/debs"
     if ! (cd "$work/debs" && apt-get download -q "$@") >"$work/apt.log" 2>&1; then
         # A fresh machine has no package lists yet.
@@ -46,22 +90,41 @@ unpack() {
     rm -rf "$work/debs"
 }
 
-# import IMAGE CONTENT FOLDER [CHANGE…]: one layer, owned by root whoever builds it.
+# pack FOLDER: as a tar stream, owned by root whoever builds it.
+pack() { tar -C "$1" --owner=0 --group=0 --numeric-owner -c .; }
+
+# The image that had a name before is nameless now; only ours carry the label.
+prune() { docker image prune --force --filter "label=$LABEL" >/dev/null; }
+
+# import IMAGE CONTENT FOLDER [CHANGE…]: an image of one layer.
 import() {
-    local image=$1 content=$2 folder=$3 changes=()
+    local image=$1 content=$2 folder=$3 change changes=()
     shift 3
     for change in "$@"; do changes+=(--change "$change"); done
-    tar -C "$folder" --owner=0 --group=0 --numeric-owner -c . |
-        docker import --change "LABEL $LABEL=$content" --change 'ENV PATH=/usr/local/bin:/usr/bin:/bin' "${changes[@]}" - "$image" >/dev/null
-    # The image that had this name before is nameless now; only ours carry the label.
-    docker image prune --force --filter "label=$LABEL" >/dev/null
+    pack "$folder" |
+        docker import --change "LABEL $LABEL=$content" --change 'ENV PATH=/usr/local/bin:/usr/bin:/bin' \
+            "${changes[@]}" - "$image" >/dev/null
+}
+
+# add IMAGE CONTENT BASE FOLDER COMMAND: the base's layers and one more. By a container that never runs, because not every
+# engine has a builder.
+add() {
+    local image=$1 content=$2 base=$3 folder=$4 command=$5
+    container=$(docker create --network none "$base" "$command")
+    pack "$folder" | docker cp - "$container:/"
+    docker commit --change "LABEL $LABEL=$content" --change "CMD [\"$command\"]" "$container" "$image" >/dev/null
+    docker rm "$container" >/dev/null
+    container=
 }
 
 # prove IMAGE COMMAND…: an image that does not run is not left behind, or the next call would take it for a good one.
 prove() {
     local image=$1
     shift
-    docker run --rm --network none "$image" "$@" >"$work/prove.log" 2>&1 && return
+    if docker run --rm --network none "$image" "$@" >"$work/prove.log" 2>&1; then
+        prune
+        return
+    fi
     tail -n 5 "$work/prove.log" >&2
     docker image rm -f "$image" >/dev/null 2>&1 || true
     die "$image was built, but does not run" "see the lines above" "sample-tasks/build.sh --force"
@@ -85,11 +148,16 @@ build_busybox() {
     prove "$image" sh -c 'echo works'
 }
 
-build_data_processing() {
-    local image=cloudai/data-processing:latest content program=$HERE/data-processing/data-processing
-    content=$(content "$program")
-    if is_built "$image" "$content"; then return; fi
-    say "Building $image"
+PYTHON=cloudai/python:latest
+python_is_asked_for=
+build_python() {
+    # Once per call, also under --force.
+    [ -z "$python_is_asked_for" ] || return 0
+    python_is_asked_for=1
+    local content
+    content=$(content)
+    if is_built "$PYTHON" "$content"; then return; fi
+    say "Building $PYTHON"
     local root=$work/python python
     # Debian 12: python3.11. Asked for, so that the next Debian needs no change here.
     python=$(apt-cache depends python3-minimal 2>/dev/null | sed -n 's/.*Depends: \(python3\.[0-9]*\)-minimal$/\1/p' | head -n 1)
@@ -99,12 +167,44 @@ build_data_processing() {
     mkdir -p "$root"/{tmp,etc,proc,sys,dev,usr/local/bin}
     chmod 1777 "$root/tmp"
     ln -s "$python" "$root/usr/bin/python3"
-    # The program begins with '#!/usr/bin/env python3', and this image has no env.
-    sed "1s|.*|#!/usr/bin/$python|" "$program" >"$root/usr/local/bin/data-processing"
-    chmod 755 "$root/usr/local/bin/data-processing"
-    import "$image" "$content" "$root" 'CMD ["data-processing"]' 'ENV PYTHONDONTWRITEBYTECODE=1'
-    prove "$image" data-processing --help
+    printf 'root:x:0:0:root:/:/bin/false\nnobody:x:65534:65534:nobody:/:/bin/false\n' >"$root/etc/passwd"
+    import "$PYTHON" "$content" "$root" 'CMD ["python3"]' 'ENV PYTHONDONTWRITEBYTECODE=1'
+    prove "$PYTHON" python3 -c 'import argparse, hashlib, json, multiprocessing'
+    look "$PYTHON"
 }
 
-build_busybox
-build_data_processing
+build_sample() {
+    local sample=$1 image=cloudai/$1:latest program=$HERE/$1/$1 content
+    build_python
+    # The base as it is, not as it should be: a base built anew makes new images of all that stand on it.
+    content=$(content "$program" "${id_of[$PYTHON]}")
+    if is_built "$image" "$content"; then return; fi
+    say "Building $image"
+    local root=$work/$sample
+    mkdir -p "$root/usr/local/bin"
+    # The program begins with '#!/usr/bin/env python3', and this image has no env.
+    sed '1s|.*|#!/usr/bin/python3|' "$program" >"$root/usr/local/bin/$sample"
+    # Also under another umask, every user of the container may run it.
+    chmod -R u=rwX,go=rX "$root"
+    chmod 755 "$root/usr/local/bin/$sample"
+    add "$image" "$content" "$PYTHON" "$root" "$sample"
+    prove "$image" "$sample" --help
+}
+
+push() {
+    local name=$registry/cloudai/$1:latest
+    docker tag "cloudai/$1:latest" "$name"
+    say "Pushing $name"
+    docker push --quiet "$name" >"$work/push.log" 2>&1 && return
+    tail -n 5 "$work/push.log" >&2
+    die "$name could not be pushed" "see the lines above" \
+        "is the registry up, have you logged in (docker login $registry), does the engine trust it (insecure-registries)?"
+}
+
+look "$PYTHON" "${chosen[@]/#/cloudai/}"
+for sample in "${chosen[@]}"; do
+    if [ "$sample" = busybox ]; then build_busybox; else build_sample "$sample"; fi
+done
+if [ -n "$registry" ]; then
+    for sample in "${chosen[@]}"; do push "$sample"; done
+fi
