@@ -12,6 +12,7 @@ use cloudai_types::{ClusterConfig, JobId, NamespaceId, NodeId, Resources, TaskId
 
 use crate::backlog::Backlog;
 use crate::command::AttemptState;
+use crate::job_table::JobTable;
 use crate::queue::Queue;
 use crate::rows::{
     AliveRow, AttemptRow, ClusterRow, Counts, JobRow, JobState, MasterRow, TaskState, WaitingRow, WorkerRow,
@@ -47,7 +48,7 @@ pub struct Hot {
     /// Chained over every entry's writes (I8).
     pub digest: u64,
     pub namespaces: BTreeMap<String, NamespaceId>,
-    pub jobs: BTreeMap<JobId, Job>,
+    pub jobs: JobTable<Job>,
     /// Jobs that have an index ready to be placed now.
     pub queue: Queue,
     /// Waiting indexes whose time has not come: (not before, job, index).
@@ -152,7 +153,7 @@ impl Default for Hot {
             config: ClusterConfig::default(),
             digest: 0,
             namespaces: BTreeMap::new(),
-            jobs: BTreeMap::new(),
+            jobs: JobTable::default(),
             queue: Queue::default(),
             delayed: BTreeSet::new(),
             workers: BTreeMap::new(),

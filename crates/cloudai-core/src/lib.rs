@@ -19,6 +19,7 @@ pub mod command;
 pub mod event;
 pub mod hot;
 pub mod invariants;
+pub mod job_table;
 pub mod load;
 pub mod memory;
 pub mod queue;

@@ -14,12 +14,13 @@
 
 use std::cmp::Reverse;
 use std::collections::binary_heap::PeekMut;
-use std::collections::{BTreeMap, BTreeSet, BinaryHeap, btree_map, btree_set};
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap, btree_set};
 use std::iter::Peekable;
 use std::ops::Range;
 
 use cloudai_core::command::PlaceGroup;
 use cloudai_core::hot::{Hot, Job, ShapeId, Waiting};
+use cloudai_core::job_table;
 use cloudai_types::{JobId, ScorePolicy, WorkerId, limits};
 
 use crate::roster::{Ask, PlanState};
@@ -237,7 +238,7 @@ const NO_WORKER: WorkerId = WorkerId(0);
 /// Looks up jobs in mostly ascending order: a few steps along the map are cheaper than a search from its root.
 struct JobWalk<'a> {
     view: &'a Hot,
-    at: Peekable<btree_map::Range<'a, JobId, Job>>,
+    at: Peekable<job_table::Iter<'a, Job>>,
 }
 
 impl<'a> JobWalk<'a> {

@@ -42,13 +42,23 @@ pub fn headless() -> io::Error {
 
 /// What a database holds in memory: its default family, and `others` with caches and buffers of their own.
 pub fn memory(db: &DB, others: &[&ColumnFamily]) -> StoreMemory {
+    StoreMemory {
+        caches: property(db, others, "rocksdb.block-cache-usage"),
+        write_buffers: property(db, others, "rocksdb.size-all-mem-tables"),
+    }
+}
+
+/// What is in no file of its own yet.
+pub fn unflushed_bytes(db: &DB, others: &[&ColumnFamily]) -> u64 {
+    property(db, others, "rocksdb.cur-size-all-mem-tables")
+}
+
+/// Summed up over the families.
+fn property(db: &DB, others: &[&ColumnFamily], name: &str) -> u64 {
     // A property that cannot be read is one that this build of RocksDB does not know.
     let known = |read: Result<Option<u64>, rocksdb::Error>| read.ok().flatten().unwrap_or(0);
-    let sum = |name: &str| {
-        let others = others.iter().map(|family| known(db.property_int_value_cf(*family, name)));
-        known(db.property_int_value(name)) + others.sum::<u64>()
-    };
-    StoreMemory { caches: sum("rocksdb.block-cache-usage"), write_buffers: sum("rocksdb.size-all-mem-tables") }
+    let others = others.iter().map(|family| known(db.property_int_value_cf(*family, name)));
+    known(db.property_int_value(name)) + others.sum::<u64>()
 }
 
 /// Make the names in a directory durable.

@@ -3,6 +3,7 @@
 //! Comes in: opaque entries, rows and marks. Goes out: the same, in order and consistent. Deliberately does not know
 //! what an entry or a row means; family numbers and encodings belong to the core.
 
+mod calm;
 mod db;
 mod keys;
 mod log;

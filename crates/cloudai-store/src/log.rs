@@ -25,6 +25,7 @@ use cloudai_raft::{
 use cloudai_types::limits::LOG_TAIL_BYTES_MAX;
 use rocksdb::{ColumnFamily, ColumnFamilyDescriptor, DB, Direction, IteratorMode, ReadOptions, WriteBatch};
 
+use crate::calm::{Look, Looking};
 use crate::db::{self, headless, io_error, is_damage, is_locked, lacks_its_head};
 use crate::open_log_error::OpenLogError;
 use crate::options;
@@ -70,6 +71,10 @@ impl Tail {
     }
 }
 
+fn meta(db: &DB) -> &ColumnFamily {
+    db.cf_handle(META).expect("opened with it")
+}
+
 struct Inner {
     db: Arc<DB>,
     tail: Mutex<Tail>,
@@ -81,6 +86,7 @@ struct Inner {
     sync: Option<Sender<OnDurable>>,
     thread: Option<JoinHandle<()>>,
     shared: Arc<Shared>,
+    _looking: Looking,
 }
 
 impl Drop for Inner {
@@ -102,7 +108,7 @@ impl Drop for Inner {
 
 impl Inner {
     fn meta(&self) -> &ColumnFamily {
-        self.db.cf_handle(META).expect("opened with it")
+        meta(&self.db)
     }
 
     fn add_committed(&self, batch: &mut WriteBatch) {
@@ -153,6 +159,9 @@ impl RocksLog {
             .name("raft-sync".into())
             .spawn(move || sync_loop(queue, shared2, || sync_once(&synced_db, &note)))
             .map_err(io)?;
+        let (looked_at, mut look) = (db.clone(), Look::default());
+        let looking = move || look.at(&looked_at, &[meta(&looked_at)]);
+        let looking = Looking::start("raft-log-calm", looking).map_err(io)?;
         Ok(RocksLog(Arc::new(Inner {
             db,
             tail: Mutex::new(tail),
@@ -161,6 +170,7 @@ impl RocksLog {
             sync: Some(sync),
             thread: Some(thread),
             shared,
+            _looking: looking,
         })))
     }
 
@@ -208,7 +218,7 @@ fn sync_once(db: &DB, note: &SyncedNote) -> io::Result<()> {
 fn load(db: &DB, bytes_max: usize, path: &dyn Fn() -> String) -> Result<Tail, OpenLogError> {
     let io = |source: io::Error| OpenLogError::Io { path: path(), source };
     let damaged = |source: io::Error| OpenLogError::Damaged { path: path(), source };
-    let meta = db.cf_handle(META).expect("opened with it");
+    let meta = meta(db);
     let unreadable = |e: rocksdb::Error| if is_damage(&e) { damaged(io_error(e)) } else { io(io_error(e)) };
     let purged = db.get_cf(meta, PURGED).map_err(unreadable)?;
     let purged = purged.map(|raw| decode_position(&raw)).transpose().map_err(damaged)?;

@@ -22,6 +22,7 @@ use cloudai_raft::{Failpoint, StoreMemory};
 use rocksdb::checkpoint::Checkpoint;
 use rocksdb::{DB, Options, ReadOptions, SnapshotWithThreadMode, WriteOptions};
 
+use crate::calm::{Look, Looking};
 use crate::db::{self, io_error, is_damage, is_locked, sync_dir, sync_files};
 use crate::keys::{Keys, row_key};
 use crate::options;
@@ -96,12 +97,19 @@ impl Drop for Generation {
     }
 }
 
+/// Read by everybody for a moment; written by `install` only.
+type Current = RwLock<Arc<Generation>>;
+
+fn generation_of(current: &Current) -> Arc<Generation> {
+    current.read().unwrap_or_else(PoisonError::into_inner).clone()
+}
+
 struct Shared {
     root: PathBuf,
-    /// Read by everybody for a moment; written by `install` only.
-    current: RwLock<Arc<Generation>>,
+    current: Arc<Current>,
     /// One install at a time.
     installing: Mutex<()>,
+    _looking: Looking,
 }
 
 /// The rows. Clones are the same database; any thread may read while the one writer writes.
@@ -148,15 +156,20 @@ impl RocksState {
                 fs::remove_dir_all(&item).map_err(io)?;
             }
         }
+        let current = Arc::new(Current::new(Arc::new(generation)));
+        let (looked_at, mut look) = (current.clone(), Look::default());
+        let looking = move || look.at(generation_of(&looked_at).db(), &[]);
+        let looking = Looking::start("state-calm", looking).map_err(io)?;
         Ok(RocksState(Arc::new(Shared {
             root: root.to_owned(),
-            current: RwLock::new(Arc::new(generation)),
+            current,
             installing: Mutex::new(()),
+            _looking: looking,
         })))
     }
 
     pub(crate) fn generation(&self) -> Arc<Generation> {
-        self.0.current.read().unwrap_or_else(PoisonError::into_inner).clone()
+        generation_of(&self.0.current)
     }
 
     /// What the last `write` or `install` that survived stored as its mark.
@@ -363,6 +376,7 @@ fn set_current(root: &Path, number: u64) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use cloudai_types::limits::{CALM_FLUSH_BYTES_MIN, CALM_LOOKED_FOR_EVERY};
 
     fn put(s: &RocksState, rows: &[(u8, &str, &str)], mark: &str) {
         let mut b = RowBatch::default();
@@ -407,6 +421,20 @@ mod tests {
         b.delete(2, b"c");
         s.write(b, b"m2").unwrap();
         assert_eq!(keys(s.scan(2, Keys::All, false, 99).unwrap()), ["b"]);
+    }
+
+    #[test]
+    fn a_calm_moment_empties_the_write_buffers() {
+        let dir = tempfile::tempdir().unwrap();
+        let s = RocksState::open(dir.path()).unwrap();
+        let empty = s.memory().write_buffers;
+        let value = "x".repeat(CALM_FLUSH_BYTES_MIN as usize);
+        put(&s, &[(1, "a", &value)], "m1");
+        assert!(s.memory().write_buffers > empty + CALM_FLUSH_BYTES_MIN / 2);
+        while s.memory().write_buffers > empty + CALM_FLUSH_BYTES_MIN / 2 {
+            std::thread::sleep(CALM_LOOKED_FOR_EVERY.as_duration() / 10);
+        }
+        assert_eq!(s.get(1, b"a").unwrap().unwrap(), value.as_bytes());
     }
 
     #[test]

@@ -166,6 +166,11 @@ pub const APPLY_READ_BYTES_MAX: usize = 4 << 20;
 pub const COMMIT_WAITS_MAX: Millis = Millis(2);
 /// How often a master looks whether its connections to the other masters are open.
 pub const MASTER_LINKS_OPENED_EVERY: Millis = Millis(5_000);
+/// How often a database looks whether the moment is calm: no more single writes since the last look than this, and at least so many
+/// bytes that are only in memory. Then they are written out.
+pub const CALM_LOOKED_FOR_EVERY: Millis = Millis(1_000);
+pub const CALM_WRITES_MAX: u64 = 500;
+pub const CALM_FLUSH_BYTES_MIN: u64 = 4 << 20;
 /// Entries and payload bytes that are applied before their changes are written in one batch.
 pub const APPLY_BATCH_ENTRIES_MAX: usize = 4_096;
 pub const APPLY_BATCH_BYTES_MAX: usize = 4 << 20;
