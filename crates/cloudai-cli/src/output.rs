@@ -16,6 +16,8 @@ pub enum Format {
     /// One line per item.
     Jsonl,
     Yaml,
+    /// Rows with a header; for a few commands.
+    Csv,
 }
 
 /// Something that can be shown.
@@ -29,6 +31,11 @@ pub trait View: Serialize {
             serde_json::Value::Array(items) => items,
             other => vec![other],
         })
+    }
+
+    /// For spreadsheets; most things are no table of numbers.
+    fn csv(&self, _out: &mut dyn Write) -> Result<(), Failure> {
+        Err(Failure::invalid("this command has no CSV form").next("use -o json, or none"))
     }
 }
 
@@ -61,6 +68,7 @@ pub fn write_view(format: Format, view: &impl View, out: &mut dyn Write) -> Resu
                 writeln!(out)?;
             }
         }
+        Format::Csv => view.csv(out)?,
     }
     Ok(())
 }

@@ -7,6 +7,7 @@ pub mod explain;
 pub mod job;
 pub mod queue;
 pub mod read;
+pub mod replay;
 pub mod resources;
 pub mod task;
 pub mod worker;
