@@ -88,8 +88,9 @@ impl<'a> Queue<'a> {
         }
     }
 
-    /// Puts in its place what moved because time has passed. Before entries are looked at.
-    pub fn settle(&mut self, now_s: u64) {
+    /// Puts in its place what moved because time has passed; true when anything did. Before entries are looked at.
+    pub fn settle(&mut self, now_s: u64) -> bool {
+        let mut has_moved = self.always_drifts;
         if self.always_drifts {
             for entry in &mut self.entries {
                 if let Some(task) = &self.waiting[entry.place as usize] {
@@ -103,8 +104,10 @@ impl<'a> Queue<'a> {
             if let Some(task) = self.waiting[place as usize] {
                 self.entries.retain(|entry| entry.place != place);
                 self.insert(place, &task, now_s);
+                has_moved = true;
             }
         }
+        has_moved
     }
 
     /// These have started; `places` need not be sorted.

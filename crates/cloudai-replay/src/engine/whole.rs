@@ -1,10 +1,10 @@
-//! A whole log, as a live cluster would take it: at each instant all endings, then all arrivals, then one look at the queue. The
+//! A whole log: one event at a time, endings at a second before arrivals at it, and one look at the queue after each. The
 //! first jobs start as long as they fit; the first that does not gets a reservation, anew each time; those behind it may pass.
-//! This is EASY as published for Gaussier et al. (SC'15) when the order is `fcfs`.
+//! With the order `fcfs` this is EASY as published for Gaussier et al. (SC'15), job by job.
 
 use std::collections::BTreeSet;
 
-use cloudai_scheduler::backfill::{Backfill, reserve};
+use cloudai_scheduler::backfill::{Backfill, Release, reserve};
 
 use super::machine::Machine;
 use super::queue::Queue;
@@ -29,7 +29,7 @@ pub fn replay(jobs: &[Job], setup: &Setup<'_>) -> Result<Run, ReplayError> {
     let unbound = jobs.iter().zip(0u32..).filter(|(job, _)| job.parents.is_empty());
     let mut arrivals: BTreeSet<(u64, u32)> = unbound.map(|(job, place)| (job.submit_s, place)).collect();
     while let Some(now_s) = earliest(engine.machine.next_end_s(), arrivals.first().map(|(at_s, _)| *at_s)) {
-        while engine.machine.next_end_s() == Some(now_s) {
+        if engine.machine.next_end_s() == Some(now_s) {
             let Some(place) = engine.machine.end_next()? else { break };
             engine.queue.learn(place, now_s);
             for child in &children[place as usize] {
@@ -38,13 +38,13 @@ pub fn replay(jobs: &[Job], setup: &Setup<'_>) -> Result<Run, ReplayError> {
                     arrivals.insert((now_s.max(jobs[*child as usize].submit_s), *child));
                 }
             }
-        }
-        while let Some((_, place)) = arrivals.first().copied().filter(|(at_s, _)| *at_s == now_s) {
-            arrivals.pop_first();
+            engine.look(now_s, None)?;
+        } else if let Some((_, place)) = arrivals.pop_first() {
             engine.run.ready_s[place as usize] = now_s;
+            let waited = !engine.queue.entries().is_empty();
             engine.queue.push(place, now_s);
+            engine.look(now_s, Some(place).filter(|_| waited))?;
         }
-        engine.look(now_s)?;
     }
     let Engine { machine, mut run, .. } = engine;
     run.start_s = machine.into_starts()?;
@@ -64,12 +64,14 @@ struct Engine<'a> {
 }
 
 impl Engine<'_> {
-    /// One decision, and its starts.
-    fn look(&mut self, now_s: u64) -> Result<(), ReplayError> {
+    /// One decision, and its starts. `only`: the job that just arrived, when nothing else has changed since the last look and
+    /// others wait. Then only it can start, unless it is the first now: the others' chances only shrink while time passes.
+    fn look(&mut self, now_s: u64, only: Option<u32>) -> Result<(), ReplayError> {
         let (machine, queue, rule) = (&self.machine, &mut self.queue, self.setup.backfill);
         let (started, passed_from) = timed(&mut self.run.decisions_ns, || {
-            queue.settle(now_s);
-            choose(machine, queue, rule, now_s)
+            let has_moved = queue.settle(now_s);
+            let first = queue.entries().first().map(|entry| entry.place);
+            choose(machine, queue, rule, now_s, only.filter(|place| !has_moved && first != Some(*place)))
         });
         for place in &started {
             self.machine.start(*place, now_s)?;
@@ -82,27 +84,37 @@ impl Engine<'_> {
     }
 }
 
-/// The places of the jobs that start now, and from which of them on they passed another job.
-fn choose(machine: &Machine<'_>, queue: &Queue<'_>, rule: Backfill, now_s: u64) -> (Vec<u32>, usize) {
-    let entries = queue.entries();
+/// The places of the jobs that start now, and from which of them on they passed another job. With `only`, nobody else passes.
+fn choose(
+    machine: &Machine<'_>,
+    queue: &Queue<'_>,
+    rule: Backfill,
+    now_s: u64,
+    only: Option<u32>,
+) -> (Vec<u32>, usize) {
     let (mut started, mut free, mut chosen) = (vec![], machine.free(), vec![]);
-    let mut waiting = entries.iter();
+    let mut waiting = queue.entries().iter();
     let head = loop {
         match waiting.next() {
             Some(entry) if entry.processors <= free => {
                 free -= entry.processors;
                 started.push(entry.place);
-                chosen.push((now_s.saturating_add(entry.requested_s), entry.processors));
+                chosen.push(Release { limit_s: now_s.saturating_add(entry.requested_s), processors: entry.processors });
             }
             other => break other,
         }
     };
     let passed_from = started.len();
     let Some(head) = head.filter(|_| rule != Backfill::None && free > 0) else { return (started, passed_from) };
+    let candidates = waiting.filter(|entry| only.is_none_or(|place| place == entry.place));
+    let mut candidates = candidates.filter(|entry| entry.processors <= machine.free()).peekable();
+    if candidates.peek().is_none() {
+        return (started, passed_from);
+    }
     let Some(mut reservation) = reserve(free, head.processors, merged(machine, chosen)) else {
         return (started, passed_from);
     };
-    for entry in waiting {
+    for entry in candidates {
         if free == 0 {
             break;
         }
@@ -114,19 +126,15 @@ fn choose(machine: &Machine<'_>, queue: &Queue<'_>, rule: Backfill, now_s: u64) 
     (started, passed_from)
 }
 
-/// What runs and what was just chosen to, by the end of the limits.
-fn merged(
-    machine: &Machine<'_>,
-    mut chosen: Vec<(u64, u32)>,
-) -> impl Iterator<Item = cloudai_scheduler::backfill::Release> {
-    use cloudai_scheduler::backfill::Release;
-    chosen.sort_unstable();
+/// What runs and what was just chosen, by the end of the limits.
+fn merged(machine: &Machine<'_>, mut chosen: Vec<Release>) -> impl Iterator<Item = Release> {
+    chosen.sort_by_key(|release| release.limit_s);
     let mut running = machine.releases().peekable();
-    let mut chosen = chosen.into_iter().map(|(limit_s, processors)| Release { limit_s, processors }).peekable();
+    let mut chosen = chosen.into_iter().peekable();
     std::iter::from_fn(move || match (running.peek(), chosen.peek()) {
-        (Some(r), Some(c)) if r.limit_s <= c.limit_s => running.next(),
-        (Some(_), None) => running.next(),
-        (_, Some(_)) => chosen.next(),
+        (Some(r), Some(c)) if c.limit_s < r.limit_s => chosen.next(),
+        (None, Some(_)) => chosen.next(),
+        (Some(_), _) => running.next(),
         (None, None) => None,
     })
 }

@@ -1,6 +1,6 @@
 //! The Standard Workload Format, version 2.2: 18 columns per job, comments behind `;` (Feitelson, Parallel Workloads Archive).
 //!
-//! How the columns are read: the processors are the larger of those allocated (5) and asked for (8); the limit is the requested
+//! How the columns are read: the processors are those asked for (8), and where that is unknown those allocated (5); the limit is the requested
 //! time (9), and where there is none the run time (4), as if everybody knew it; a job without run time or processors is left
 //! out. Column 3, the wait on the recorded machine, is not ours to use.
 
@@ -52,7 +52,7 @@ fn job(line: &str) -> Result<Draft, String> {
         return Err(format!("it has {found} columns instead of {COLUMNS}"));
     }
     let of = |column: usize| u64::try_from(columns[column - 1]).unwrap_or(0);
-    let width = of(5).max(of(8));
+    let width = if of(8) > 0 { of(8) } else { of(5) };
     let processors = u32::try_from(width).map_err(|_| format!("{width} processors are more than any machine has"))?;
     let (run_s, limit_s) = (of(4), of(9));
     if columns[0] < 0 || columns[1] < 0 {
@@ -77,8 +77,8 @@ mod tests {
     #[test]
     fn columns_mean_what_the_archive_says() {
         assert_eq!(
-            line("7 327952 291900 9382 80 -1 -1 90 14400 -1 1 2 3 -1 -1 -1 -1 -1"),
-            Ok((7, 327_952, 9_382, 14_400, 90, 2))
+            line("7 327952 291900 9382 90 -1 -1 80 14400 -1 1 2 3 -1 -1 -1 -1 -1"),
+            Ok((7, 327_952, 9_382, 14_400, 80, 2))
         );
         assert_eq!(line("1 5 -1 20 16 3.5 -1 -1 -1 -1 1 -1 -1 -1 0 -1 -1 -1"), Ok((1, 5, 20, 20, 16, 0)), "no limit");
         assert_eq!(line("1 5 -1 -1 -1 -1 -1 -1 -1 -1 1 -1 -1 -1 0 -1 -1 -1"), Ok((1, 5, 0, 0, 0, 0)), "it never ran");
