@@ -142,6 +142,20 @@ mod tests {
     }
 
     #[test]
+    fn what_has_no_csv_form_says_so() {
+        #[derive(Serialize)]
+        struct Words;
+        impl View for Words {
+            fn table(&self, _: &mut dyn Write) -> io::Result<()> {
+                Ok(())
+            }
+        }
+        let mut out = vec![];
+        let refused = write_view(Format::Csv, &Words, &mut out).unwrap_err();
+        assert_eq!((refused.code.number(), out.len()), (2, 0));
+    }
+
+    #[test]
     fn facts_without_a_value_are_left_out() {
         let mut out = vec![];
         facts(&mut out, &[("id", "x".into()), ("nothing", String::new()), ("name", "y".into())]).unwrap();

@@ -5,8 +5,10 @@
 
 pub mod check;
 pub mod engine;
+pub mod inflation;
 pub mod metrics;
 pub mod report;
+pub mod seeded;
 pub mod trace;
 
 pub use engine::{ReplayError, Run, Setup, replay, replay_window};

@@ -4,6 +4,7 @@
 
 mod jsonl;
 mod lines;
+pub mod openb;
 mod swf;
 mod wfcommons;
 

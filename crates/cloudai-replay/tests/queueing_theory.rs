@@ -4,6 +4,7 @@
 
 #![allow(clippy::unwrap_used)]
 
+use cloudai_replay::seeded::Seeded;
 use cloudai_replay::{Job, Metrics, Setup, replay};
 use cloudai_scheduler::backfill::Backfill;
 use cloudai_scheduler::order;
@@ -11,26 +12,8 @@ use cloudai_scheduler::order;
 const MEAN_RUN_S: f64 = 100_000.0;
 const JOBS: usize = 400_000;
 
-/// SplitMix64 (Steele, Lea and Flood 2014).
-struct Seeded(u64);
-
-impl Seeded {
-    /// In (0, 1].
-    fn unit(&mut self) -> f64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (((z ^ (z >> 31)) >> 11) + 1) as f64 / (1u64 << 53) as f64
-    }
-
-    fn exponential(&mut self, mean: f64) -> f64 {
-        -mean * self.unit().ln()
-    }
-}
-
 fn jobs(seed: u64, servers: u32, load: f64) -> Vec<Job> {
-    let mut seeded = Seeded(seed);
+    let mut seeded = Seeded::new(seed);
     let mut at_s = 0.0;
     let gap_s = MEAN_RUN_S / (load * f64::from(servers));
     (0..JOBS as u64)

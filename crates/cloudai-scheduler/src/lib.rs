@@ -12,6 +12,7 @@ pub mod filter;
 mod index;
 pub mod leases;
 pub mod order;
+pub mod placement;
 pub mod plan;
 mod require;
 mod roster;

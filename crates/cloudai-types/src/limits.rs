@@ -283,6 +283,8 @@ pub const TRACE_BYTES_MAX: u64 = 4 << 30;
 pub const TRACE_DOCUMENT_BYTES_MAX: usize = 256 << 20;
 /// Windows of one replay.
 pub const REPLAY_WINDOWS_MAX: usize = 10_000;
+/// Seeds that one replay averages.
+pub const REPLAY_SEEDS_MAX: u64 = 1_000;
 /// Short jobs count as if they ran so long in a bounded slowdown ("tau"), as in the published tables.
 pub const REPLAY_SLOWDOWN_BOUND: Millis = Millis::from_secs(10);
 /// Who waits longer counts as starved in a replay's report.

@@ -1,13 +1,14 @@
 //! `sim replay`: a workload trace under one or more policies, in virtual time, without a cluster. What the figures mean:
 //! docs/scheduling-simulator.md.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use cloudai_replay::{Format, Plan, ReadError, ReplayError, Report, Trace, report};
 use cloudai_scheduler::backfill::Backfill;
 use cloudai_scheduler::order::{self, Order};
 use cloudai_types::limits;
 
+use crate::commands::sim_openb;
 use crate::exit::Failure;
 use crate::output::{say, show};
 use crate::settings::Settings;
@@ -17,13 +18,14 @@ use crate::views::replay::Reports;
 pub struct ReplayArgs {
     /// The trace, plain or gzip
     #[arg(long, value_name = "FILE")]
-    trace: PathBuf,
+    pub trace: PathBuf,
     /// How it is written
     #[arg(long, value_enum, default_value_t = FormatFlag::Swf)]
     format: FormatFlag,
-    /// Orders of the queue to compare: aged_area (the default of the cluster), fcfs, sjf, saf, f1, f2, f3, f4, wfp3, unicep
-    #[arg(long = "policy", value_name = "P,…", value_delimiter = ',', default_value = "aged_area")]
-    policies: Vec<String>,
+    /// Orders of the queue to compare: aged_area, fcfs, sjf, saf, f1, f2, f3, f4, wfp3, unicep; for openb placements: random,
+    /// bestfit, fgd. Default: aged_area, or fgd
+    #[arg(long = "policy", value_name = "P,…", value_delimiter = ',')]
+    pub policies: Vec<String>,
     /// Who may pass the first task that does not fit
     #[arg(long, value_enum, default_value_t = BackfillFlag::Easy)]
     backfill: BackfillFlag,
@@ -42,6 +44,12 @@ pub struct ReplayArgs {
     /// Also tell how long decisions took: these figures differ from run to run
     #[arg(long)]
     timings: bool,
+    /// openb: the nodes; default: openb_node_list_gpu_node.csv.gz beside the trace
+    #[arg(long, value_name = "FILE")]
+    pub node_list: Option<PathBuf>,
+    /// openb: how many shuffles of the pods are averaged
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=limits::REPLAY_SEEDS_MAX))]
+    pub seeds: u64,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -50,6 +58,8 @@ enum FormatFlag {
     Swf,
     /// One JSON object per job
     Jsonl,
+    /// Pods of a GPU cluster, to fill it with
+    Openb,
     /// A workflow's run, WfFormat 1.5
     Wfcommons,
 }
@@ -65,17 +75,21 @@ enum BackfillFlag {
 }
 
 pub fn run(settings: &Settings, args: &ReplayArgs) -> Result<(), Failure> {
-    let orders: Vec<_> = args.policies.iter().map(|name| policy(name)).collect::<Result<_, _>>()?;
-    if args.windows.len() > limits::REPLAY_WINDOWS_MAX {
-        return Err(Failure::invalid(format!("{} windows are too many", args.windows.len()))
-            .why(format!("one replay takes at most {}", limits::REPLAY_WINDOWS_MAX)));
-    }
     let format = match args.format {
         FormatFlag::Swf => Format::Swf,
         FormatFlag::Jsonl => Format::Jsonl,
         FormatFlag::Wfcommons => Format::WfCommons,
+        FormatFlag::Openb => return sim_openb::run(settings, args),
     };
-    let trace = Trace::read(&args.trace, format).map_err(|e| unreadable(args, e))?;
+    let orders: Vec<_> = match args.policies.as_slice() {
+        [] => vec![order::ALL[0]],
+        names => names.iter().map(|name| policy(name)).collect::<Result<_, _>>()?,
+    };
+    if args.windows.len() > limits::REPLAY_WINDOWS_MAX {
+        return Err(Failure::invalid(format!("{} windows are too many", args.windows.len()))
+            .why(format!("one replay takes at most {}", limits::REPLAY_WINDOWS_MAX)));
+    }
+    let trace = Trace::read(&args.trace, format).map_err(|e| unreadable(&args.trace, e))?;
     if trace.dropped + trace.clamped > 0 {
         say(format_args!(
             "of {} jobs {} never ran and are left out, {} ran past their limit and are cut there",
@@ -110,12 +124,12 @@ fn policy(name: &str) -> Result<&'static (dyn Order + Sync), Failure> {
     })
 }
 
-fn unreadable(args: &ReplayArgs, e: ReadError) -> Failure {
+pub fn unreadable(path: &Path, e: ReadError) -> Failure {
     let why = match &e {
         ReadError::Open { source, .. } | ReadError::Read { source, .. } => format!("{e}: {source}"),
         other => other.to_string(),
     };
-    Failure::invalid(format!("the trace {} cannot be replayed", args.trace.display()))
+    Failure::invalid(format!("the trace {} cannot be replayed", path.display()))
         .why(why)
         .next("check the file, and that --format names how it is written")
 }

@@ -1,6 +1,8 @@
 //! Where the tests find published traces: `CLOUDAI_TRACES`, else `../shared/traces` beside the workspace. They are not ours to
 //! commit; a test that misses them says NOT RUN and why.
 
+#![allow(dead_code, reason = "each test uses its part")]
+
 use std::path::{Path, PathBuf};
 
 use cloudai_replay::{Format, Trace};
