@@ -78,6 +78,8 @@ pub enum ReadError {
     Cycle { job: u64 },
     #[error("two jobs have the id {id}")]
     SameId { id: u64 },
+    #[error("job {job} has a time above {} s", limits::TRACE_SECONDS_MAX)]
+    TimeTooLarge { job: u64 },
     #[error("the trace has no job that ran")]
     Empty,
 }
@@ -119,6 +121,10 @@ impl Trace {
             }
         }
         for mut draft in kept {
+            let Job { id, submit_s, run_s, requested_s, .. } = draft.job;
+            if submit_s.max(run_s).max(requested_s) > limits::TRACE_SECONDS_MAX {
+                return Err(ReadError::TimeTooLarge { job: id });
+            }
             if draft.job.run_s > draft.job.requested_s {
                 draft.job.run_s = draft.job.requested_s;
                 trace.clamped += 1;
@@ -192,6 +198,7 @@ mod tests {
         assert_eq!(refused(vec![draft(1, 0, &[5])]), "job 1 comes after job 5, which is not in the trace");
         assert_eq!(refused(vec![draft(1, 0, &[]), draft(1, 5, &[])]), "two jobs have the id 1");
         assert_eq!(refused(vec![]), "the trace has no job that ran");
+        assert_eq!(refused(vec![draft(3, u64::MAX, &[])]), "job 3 has a time above 100000000000 s");
     }
 
     #[test]

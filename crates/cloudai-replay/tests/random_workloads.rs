@@ -1,11 +1,11 @@
 //! Random workloads under every order and rule: the schedule holds every rule of `check`, repeats bit for bit, and is
-//! complete; EASY never makes the first of a strict queue wait longer than strict order would.
+//! complete.
 
 #![allow(clippy::unwrap_used)]
 
 use cloudai_replay::{Job, Setup, replay, replay_window};
 use cloudai_scheduler::backfill::Backfill;
-use cloudai_scheduler::order;
+use cloudai_scheduler::order::{self, Drift, Order, SortKey, Waiting};
 use proptest::prelude::*;
 
 const CAPACITY: u32 = 16;
@@ -33,7 +33,36 @@ fn workload() -> impl Strategy<Value = Vec<Job>> {
     })
 }
 
+/// Another order that claims to change all the time: the engine must then look at the whole queue after each event.
+struct LooksAtAll(&'static (dyn Order + Sync));
+
+impl Order for LooksAtAll {
+    fn name(&self) -> &'static str {
+        "looks_at_all"
+    }
+
+    fn key(&self, task: &Waiting, now_s: u64) -> SortKey {
+        self.0.key(task, now_s)
+    }
+
+    fn drift(&self, _task: &Waiting) -> Drift {
+        Drift::Always
+    }
+}
+
 proptest! {
+    /// An arrival behind a blocked head looks only at itself. The full look is the oracle.
+    #[test]
+    fn the_short_look_chooses_as_the_full_one(jobs in workload(), predict in any::<bool>()) {
+        for name in ["fcfs", "aged_area", "saf"] {
+            let order = order::by_name(name).unwrap();
+            for backfill in Backfill::ALL {
+                let run = |order: &(dyn Order + Sync)| replay(&jobs, &Setup { capacity: CAPACITY, order, backfill, predict }).unwrap().start_s;
+                prop_assert_eq!(run(order), run(&LooksAtAll(order)), "{}", name);
+            }
+        }
+    }
+
     #[test]
     fn every_schedule_is_one_and_repeats(jobs in workload(), predict in any::<bool>()) {
         for order in order::ALL {

@@ -154,7 +154,8 @@ mod tests {
         assert_eq!(sorted("sjf", 400, &tasks), "short narrow early large");
         // 600, 640, 40,000 and 5,000,000 processor seconds.
         assert_eq!(sorted("saf", 400, &tasks), "narrow short early large");
-        assert_eq!(sorted("aged_area", 400, &tasks), "narrow short early large");
+        // Width counts less: 600 and 10 × 64^0.6 = 121.
+        assert_eq!(sorted("aged_area", 400, &tasks), "short narrow early large");
     }
 
     #[test]

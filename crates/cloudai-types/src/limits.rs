@@ -281,6 +281,8 @@ pub const TRACE_LINE_BYTES_MAX: usize = 64 << 10;
 pub const TRACE_BYTES_MAX: u64 = 4 << 30;
 /// A trace that is one document and not lines; it is in memory twice while it is parsed.
 pub const TRACE_DOCUMENT_BYTES_MAX: usize = 256 << 20;
+/// Any time in a trace, in seconds (3,000 years): sums of them cannot overflow.
+pub const TRACE_SECONDS_MAX: u64 = 100_000_000_000;
 /// Windows of one replay.
 pub const REPLAY_WINDOWS_MAX: usize = 10_000;
 /// Seeds that one replay averages.

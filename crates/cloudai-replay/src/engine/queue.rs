@@ -134,3 +134,49 @@ impl<'a> Queue<'a> {
 fn likeness(job: &Job) -> Likeness {
     Likeness { user: job.user, processors: job.processors, requested_s: job.requested_s }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use cloudai_scheduler::order::AgedArea;
+
+    fn job(user: u64, requested_s: u64, run_s: u64) -> Job {
+        Job { id: 0, submit_s: 0, run_s, requested_s, processors: 1, user, parents: vec![] }
+    }
+
+    fn places(queue: &Queue<'_>) -> Vec<u32> {
+        queue.entries().iter().map(|entry| entry.place).collect()
+    }
+
+    #[test]
+    fn an_ending_moves_those_like_it_that_wait_and_nobody_else() {
+        let jobs = [job(1, 100, 5), job(2, 90, 1), job(1, 100, 99), job(1, 101, 1)];
+        let mut queue = Queue::new(&jobs, &AgedArea::DEFAULT, true);
+        for place in 0..4 {
+            queue.push(place, 0);
+        }
+        // By limits: what they will run for is not known yet.
+        assert_eq!(places(&queue), [1, 0, 2, 3]);
+        queue.remove(&[0]);
+        queue.learn(0, 5);
+        assert_eq!(places(&queue), [2, 1, 3], "like the one that took 5 s: the same user, width and limit");
+        let mut blind = Queue::new(&jobs, &AgedArea::DEFAULT, false);
+        for place in 1..4 {
+            blind.push(place, 0);
+        }
+        blind.learn(0, 5);
+        assert_eq!(places(&blind), [1, 2, 3]);
+    }
+
+    #[test]
+    fn who_waited_too_long_moves_when_the_queue_is_settled() {
+        let jobs = [job(1, 1, 1), job(1, 50_000, 1)];
+        let order = AgedArea { wait_max_s: 100, ..AgedArea::DEFAULT };
+        let mut queue = Queue::new(&jobs, &order, false);
+        queue.push(1, 0);
+        queue.push(0, 50);
+        assert_eq!((queue.settle(99), places(&queue)), (false, vec![0, 1]));
+        assert_eq!((queue.settle(100), places(&queue)), (true, vec![1, 0]));
+        assert_eq!((queue.settle(150), places(&queue)), (true, vec![1, 0]), "both are overdue, the older one first");
+    }
+}

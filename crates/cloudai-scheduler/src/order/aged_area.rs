@@ -5,9 +5,10 @@ use super::{Drift, Order, SortKey, Waiting};
 
 const DAY_S: f64 = 86_400.0;
 
-/// `run_weight · ln(expected run time) + width_weight · ln(processors) − ageing_per_day · days waited`: smallest area first with ageing.
-/// Because all tasks age at the same rate, two tasks never change places by waiting, and a key computed once stays right;
-/// only what has waited for `wait_max_s` goes before everything else, oldest first.
+/// `run_weight · ln(expected run time) + width_weight · ln(processors) − ageing_per_day · days waited`: smallest area first, with
+/// ageing; with a width weight below 1, width counts less than length. Because all tasks age at the same rate, two tasks never change
+/// places by waiting, and a key computed once stays right; only what has waited for `wait_max_s` goes before everything else,
+/// oldest first.
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub struct AgedArea {
     pub run_weight: f64,
@@ -20,9 +21,9 @@ pub struct AgedArea {
 }
 
 impl AgedArea {
-    /// Found by replaying two logs; the same for both.
+    /// Found by replaying two logs; the same for both. A day of waiting makes up for e³ = 20 times the run time.
     pub const DEFAULT: AgedArea =
-        AgedArea { run_weight: 1.0, width_weight: 1.0, run_min_s: 1, ageing_per_day: 4.0, wait_max_s: u64::MAX };
+        AgedArea { run_weight: 1.0, width_weight: 0.6, run_min_s: 1, ageing_per_day: 3.0, wait_max_s: u64::MAX };
 
     fn overdue_at_s(&self, task: &Waiting) -> u64 {
         task.submit_s.saturating_add(self.wait_max_s)
