@@ -32,17 +32,20 @@ pub fn replay(jobs: &[Job], setup: &Setup<'_>) -> Result<Run, ReplayError> {
         if engine.machine.next_end_s() == Some(now_s) {
             let Some(place) = engine.machine.end_next()? else { break };
             engine.queue.learn(place, now_s);
-            for child in &children[place as usize] {
-                missing[*child as usize] -= 1;
-                if missing[*child as usize] == 0 {
-                    arrivals.insert((now_s.max(jobs[*child as usize].submit_s), *child));
+            // Those that only waited for this ending are ready with it: they are looked at together.
+            for child in children[place as usize].iter().copied() {
+                missing[child as usize] -= 1;
+                let ready_s = now_s.max(jobs[child as usize].submit_s);
+                if missing[child as usize] == 0 && ready_s == now_s {
+                    engine.arrive(child, now_s);
+                } else if missing[child as usize] == 0 {
+                    arrivals.insert((ready_s, child));
                 }
             }
             engine.look(now_s, None)?;
         } else if let Some((_, place)) = arrivals.pop_first() {
-            engine.run.ready_s[place as usize] = now_s;
             let waited = !engine.queue.entries().is_empty();
-            engine.queue.push(place, now_s);
+            engine.arrive(place, now_s);
             engine.look(now_s, Some(place).filter(|_| waited))?;
         }
     }
@@ -64,6 +67,11 @@ struct Engine<'a> {
 }
 
 impl Engine<'_> {
+    fn arrive(&mut self, place: u32, now_s: u64) {
+        self.run.ready_s[place as usize] = now_s;
+        self.queue.push(place, now_s);
+    }
+
     /// One decision, and its starts. `only`: the job that just arrived, when nothing else has changed since the last look and
     /// others wait. Then only it can start, unless it is the first now: the others' chances only shrink while time passes.
     fn look(&mut self, now_s: u64, only: Option<u32>) -> Result<(), ReplayError> {
