@@ -243,7 +243,7 @@ fn what_cannot_be_replayed_is_wrong_usage_and_says_what_to_do() {
     let good = written(dir.path(), "three.jsonl", THREE_JOBS);
     let torn = written(dir.path(), "torn.jsonl", "{\"id\": 1,\n");
     let replay = |trace: &str, more: &[&str]| {
-        let (code, out, err) = run(&[&["sim", "replay", "--trace", trace, "--format", "jsonl"], more].concat());
+        let (code, out, err) = run(&[&["sim", "replay", "--trace", trace, "--format", "jsonl"][..], more].concat());
         assert_eq!((code, out.as_str()), (2, ""), "{err}");
         err
     };
