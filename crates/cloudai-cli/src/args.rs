@@ -47,6 +47,11 @@ pub enum Command {
         #[command(subcommand)]
         verb: ClusterVerb,
     },
+    /// Try the scheduler on workload traces, without a cluster
+    Sim {
+        #[command(subcommand)]
+        verb: SimVerb,
+    },
     /// A whole cluster of processes on this machine, for trying and testing
     #[cfg(feature = "server")]
     Dev(Box<commands::dev::DevArgs>),
@@ -145,6 +150,12 @@ pub enum ConfigVerb {
     Set(commands::cluster_config::SetArgs),
 }
 
+#[derive(Debug, Subcommand)]
+pub enum SimVerb {
+    /// Replay a trace under one or more policies, and compare them
+    Replay(Box<commands::sim_replay::ReplayArgs>),
+}
+
 /// What runs as a server, with its own runtime.
 #[cfg(feature = "server")]
 pub enum Server<'a> {
@@ -168,6 +179,7 @@ impl Command {
             | Command::Task { .. }
             | Command::Queue
             | Command::Cluster { .. }
+            | Command::Sim { .. }
             | Command::Completion(_)
             | Command::Help(_) => None,
         }
@@ -220,6 +232,8 @@ mod tests {
             "cloudai cluster transfer-leader",
             "cloudai cluster transfer-leader m2",
             "cloudai cluster config set score-policy binpack",
+            "cloudai sim replay --trace t.swf.gz --format swf --policy fcfs,aged_area --backfill easy --nodes 128 -o json",
+            "cloudai sim replay --trace t --policy f1 --backfill rlscheduler --windows 1,2 --window-length 1024 -o csv",
             "cloudai completion bash",
             "cloudai help exit-codes",
         ] {
@@ -263,6 +277,10 @@ mod tests {
             "cloudai cluster config set colour red",
             "cloudai job list --limit -1",
             "cloudai task explain",
+            "cloudai sim replay",
+            "cloudai sim replay --trace t --windows 5",
+            "cloudai sim replay --trace t --nodes 0",
+            "cloudai sim replay --trace t --backfill hard",
             "cloudai jobs",
         ] {
             assert!(parse(words).is_err(), "{words}");

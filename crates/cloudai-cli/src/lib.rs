@@ -63,7 +63,7 @@ fn run(cli: Cli) -> Result<(), Failure> {
 }
 
 async fn client(cli: &Cli) -> Result<(), Failure> {
-    use args::{ClusterVerb, ConfigVerb, JobVerb, TaskVerb, WorkerVerb};
+    use args::{ClusterVerb, ConfigVerb, JobVerb, SimVerb, TaskVerb, WorkerVerb};
     let settings = || settings::Settings::resolve(&cli.global);
     match &cli.command {
         Command::Run(a) => commands::run::run(&settings()?, a).await.map_err(Failure::of_run),
@@ -103,6 +103,7 @@ async fn client(cli: &Cli) -> Result<(), Failure> {
                 ConfigVerb::Set(a) => commands::cluster_config::run(&settings()?, a).await,
             },
         },
+        Command::Sim { verb: SimVerb::Replay(a) } => commands::sim_replay::run(&settings()?, a),
         Command::Completion(a) => commands::completion::run(a),
         Command::Help(a) => commands::help::run(a),
         #[cfg(feature = "server")]

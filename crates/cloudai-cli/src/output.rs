@@ -16,6 +16,8 @@ pub enum Format {
     /// One line per item.
     Jsonl,
     Yaml,
+    /// Rows with a header; for a few commands.
+    Csv,
 }
 
 /// Something that can be shown.
@@ -29,6 +31,11 @@ pub trait View: Serialize {
             serde_json::Value::Array(items) => items,
             other => vec![other],
         })
+    }
+
+    /// For spreadsheets; most things are no table of numbers.
+    fn csv(&self, _out: &mut dyn Write) -> Result<(), Failure> {
+        Err(Failure::invalid("this command has no CSV form").next("use -o json, or none"))
     }
 }
 
@@ -61,6 +68,7 @@ pub fn write_view(format: Format, view: &impl View, out: &mut dyn Write) -> Resu
                 writeln!(out)?;
             }
         }
+        Format::Csv => view.csv(out)?,
     }
     Ok(())
 }
@@ -131,6 +139,20 @@ mod tests {
         let mut out = vec![];
         c.write(&mut out).unwrap();
         assert_eq!(String::from_utf8(out).unwrap(), "NAME       STATE\na b        Ready\nlong-name  x\n");
+    }
+
+    #[test]
+    fn what_has_no_csv_form_says_so() {
+        #[derive(Serialize)]
+        struct Words;
+        impl View for Words {
+            fn table(&self, _: &mut dyn Write) -> io::Result<()> {
+                Ok(())
+            }
+        }
+        let mut out = vec![];
+        let refused = write_view(Format::Csv, &Words, &mut out).unwrap_err();
+        assert_eq!((refused.code.number(), out.len()), (2, 0));
     }
 
     #[test]

@@ -117,7 +117,7 @@ impl Settings {
             (Some(f), _) => f,
             (None, Some(text)) => clap::ValueEnum::from_str(text, true).map_err(|_| {
                 Failure::invalid(format!(
-                    "output = \"{text}\" in the settings file is none of table, json, jsonl, yaml"
+                    "output = \"{text}\" in the settings file is none of table, json, jsonl, yaml, csv"
                 ))
             })?,
             (None, None) => Format::Table,

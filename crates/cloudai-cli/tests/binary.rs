@@ -201,3 +201,60 @@ fn a_reader_that_leaves_is_no_error_to_talk_about() {
     child.wait().unwrap();
     assert_eq!(err, "");
 }
+
+/// Three jobs on two processors: the first takes both, the second waits for it, the third is short.
+const THREE_JOBS: &str = "\
+{\"id\": 1, \"submit_s\": 0, \"run_s\": 100, \"processors\": 2}
+{\"id\": 2, \"submit_s\": 10, \"run_s\": 90, \"processors\": 2, \"user\": \"b\"}
+{\"id\": 3, \"submit_s\": 20, \"run_s\": 10}
+";
+
+#[test]
+fn a_trace_is_replayed_without_a_cluster() {
+    let dir = tempfile::tempdir().unwrap();
+    let trace = written(dir.path(), "three.jsonl", THREE_JOBS);
+    let replay = |more: &[&str]| {
+        let words = ["sim", "replay", "--trace", &trace, "--format", "jsonl", "--nodes", "2"];
+        run(&[&words[..], more].concat())
+    };
+    let (code, out, err) = replay(&["--policy", "fcfs,sjf", "-o", "json"]);
+    assert_eq!((code, err.as_str()), (0, ""), "{out}");
+    let reports: serde_json::Value = serde_json::from_str(&out).unwrap();
+    let of = |at: usize, path: &str| reports[at].pointer(path).cloned().unwrap();
+    assert_eq!((of(0, "/policy"), of(1, "/policy")), ("fcfs".into(), "sjf".into()));
+    // First come: waits of 0, 90 and 170 s. Shortest first: 0, 100 and 80 s.
+    assert_eq!((of(0, "/wait_s/max"), of(1, "/wait_s/max")), (170.0.into(), 100.0.into()));
+    assert_eq!((of(0, "/bounded_slowdown/mean"), of(1, "/bounded_slowdown/max")), (7.0.into(), 9.0.into()));
+    assert_eq!((of(0, "/makespan_s"), of(1, "/jobs")), (200.0.into(), 3.into()));
+    assert_eq!(replay(&["--policy", "fcfs,sjf", "-o", "json"]).1, out, "to the byte");
+    let (_, table, _) = replay(&["--policy", "fcfs"]);
+    assert!(table.starts_with("POLICY") && table.contains("170 s"), "{table}");
+    let (_, csv, _) = replay(&["--policy", "fcfs", "-o", "csv"]);
+    let columns: Vec<usize> = csv.lines().map(|line| line.split(',').count()).collect();
+    assert_eq!((columns.len(), columns[0]), (2, columns[1]), "{csv}");
+    assert!(csv.lines().nth(1).unwrap().starts_with("fcfs,easy,0,2,3,200,"), "{csv}");
+    let (code, out, _) = replay(&["--policy", "fcfs", "--windows", "1", "--window-length", "2", "-o", "json"]);
+    assert_eq!((code, out.contains("\"windows\": 1"), out.contains("\"jobs\": 2")), (0, true, true), "{out}");
+}
+
+#[test]
+fn what_cannot_be_replayed_is_wrong_usage_and_says_what_to_do() {
+    let dir = tempfile::tempdir().unwrap();
+    let good = written(dir.path(), "three.jsonl", THREE_JOBS);
+    let torn = written(dir.path(), "torn.jsonl", "{\"id\": 1,\n");
+    let replay = |trace: &str, more: &[&str]| {
+        let (code, out, err) = run(&[&["sim", "replay", "--trace", trace, "--format", "jsonl"][..], more].concat());
+        assert_eq!((code, out.as_str()), (2, ""), "{err}");
+        err
+    };
+    for (said, err) in [
+        ("--nodes N", replay(&good, &[])),
+        ("choose from aged_area", replay(&good, &["--nodes", "2", "--policy", "magic"])),
+        ("job 1 needs 2 processors", replay(&good, &["--nodes", "1"])),
+        ("--window-length", replay(&good, &["--nodes", "2", "--windows", "2", "--window-length", "9"])),
+        ("line 1", replay(&torn, &["--nodes", "2"])),
+        ("cannot be opened", replay("absent.jsonl", &["--nodes", "2"])),
+    ] {
+        assert!(err.contains(said), "'{said}' is not in: {err}");
+    }
+}

@@ -1,13 +1,18 @@
 //! The leader's decisions, as pure functions. Comes in: the hot state of `cloudai-core` and time as an argument. Goes out:
 //! placements to propose ([`plan()`]), reasons for waiting ([`explain()`]), leases that ran out ([`LeaseTable`]), and what
-//! to tell a worker ([`AssignmentSet`]). Who executes any of it is deliberately not known here: no clock, no network, no
+//! to tell a worker ([`AssignmentSet`]); and for a queue in which tasks pass each other: its order ([`order`]), the reservation of
+//! the first blocked task ([`backfill`]) and how long tasks may be expected to run ([`expect`]). Who executes any of it is deliberately not known here: no clock, no network, no
 //! log. `apply` checks every placement again.
 
 pub mod assignments;
+pub mod backfill;
+pub mod expect;
 pub mod explain;
 pub mod filter;
 mod index;
 pub mod leases;
+pub mod order;
+pub mod placement;
 pub mod plan;
 mod require;
 mod roster;

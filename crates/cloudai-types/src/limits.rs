@@ -252,6 +252,11 @@ pub const EXPLAIN_AHEAD_MAX: usize = 10_000;
 /// Placements that one pass plans and one command carries. Measured: with 10,000 workers and a million queued jobs a pass
 /// of so many stays below 5 ms, and so does its log entry's share of `apply`; larger passes gain nothing per placement.
 pub const PASS_PLACEMENTS_MAX: u32 = 4_096;
+/// Run times that an expectation is made of, and which quantile of them it is. Measured on two logs: docs/scheduling-simulator.md.
+pub const EXPECT_RUNS_MAX: usize = 10;
+pub const EXPECT_QUANTILE_PERCENT: usize = 70;
+/// Kinds of tasks whose run times are remembered; the one not heard of for longest is forgotten first.
+pub const EXPECT_LIKENESSES_MAX: usize = 100_000;
 /// A process that ends in order waits this long for its tasks.
 pub const SHUTDOWN_WITHIN: Millis = Millis(3_000);
 /// A process that must not go on (a failed fsync, a refused disk) waits no longer than this.
@@ -271,3 +276,23 @@ pub const PAGE_SCAN_MAX: usize = 100_000;
 pub const PREFIX_JOBS_MAX: u64 = 10_000_000;
 /// Candidates that an ambiguous prefix lists.
 pub const PREFIX_CANDIDATES_MAX: usize = 5;
+
+// ---- Workload traces --------------------------------------------------------------------------------------------------
+
+/// Jobs of one trace; the largest published logs have some millions.
+pub const TRACE_JOBS_MAX: usize = 10_000_000;
+/// One line of a trace, and all lines of it once unpacked.
+pub const TRACE_LINE_BYTES_MAX: usize = 64 << 10;
+pub const TRACE_BYTES_MAX: u64 = 4 << 30;
+/// A trace that is one document and not lines; it is in memory twice while it is parsed.
+pub const TRACE_DOCUMENT_BYTES_MAX: usize = 256 << 20;
+/// Any time in a trace, in seconds (3,000 years): sums of them cannot overflow.
+pub const TRACE_SECONDS_MAX: u64 = 100_000_000_000;
+/// Windows of one replay.
+pub const REPLAY_WINDOWS_MAX: usize = 10_000;
+/// Seeds that one replay averages.
+pub const REPLAY_SEEDS_MAX: u64 = 1_000;
+/// Short jobs count as if they ran so long in a bounded slowdown ("tau"), as in the published tables.
+pub const REPLAY_SLOWDOWN_BOUND: Millis = Millis::from_secs(10);
+/// Who waits longer counts as starved in a replay's report.
+pub const REPLAY_STARVED_AFTER: Millis = Millis::from_secs(5 * 24 * 3600);

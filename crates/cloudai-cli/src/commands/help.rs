@@ -21,7 +21,7 @@ Environment (a flag wins over it; it wins over the settings file)
   CLOUDAI_CACERT, CLOUDAI_CLIENT_CERT, CLOUDAI_CLIENT_KEY
                        the three files, when they lie apart
   CLOUDAI_NAMESPACE    namespace of the jobs
-  CLOUDAI_OUTPUT       table, json, jsonl or yaml
+  CLOUDAI_OUTPUT       table, json, jsonl, yaml, or csv where a command has it
   CLOUDAI_RETRY        how long a request goes from master to master (default 30s)
   CLOUDAI_CONFIG       the settings file; default ~/.config/cloudai/config.toml, then /etc/cloudai/config.toml
                        with addr = [\"HOST:PORT\"], identity = \"DIR\", namespace, output

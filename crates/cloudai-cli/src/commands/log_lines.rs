@@ -25,6 +25,7 @@ impl Decoration {
             Format::Table => Ok(Decoration::default()),
             Format::Json | Format::Jsonl => Ok(Decoration { json: true, ..Default::default() }),
             Format::Yaml => Err(Failure::invalid("logs have no YAML form").next("use -o jsonl, or none")),
+            Format::Csv => Err(Failure::invalid("logs have no CSV form").next("use -o jsonl, or none")),
         }
     }
 

@@ -18,6 +18,8 @@ pub mod job_wait;
 pub mod log_lines;
 pub mod queue;
 pub mod run;
+pub mod sim_openb;
+pub mod sim_replay;
 pub mod task_explain;
 pub mod task_list;
 pub mod task_logs;

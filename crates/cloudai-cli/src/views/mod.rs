@@ -1,12 +1,14 @@
 //! What the masters answered, in the words of the JSON contract and as tables. Comes in: wire messages. Goes out: [`crate::output::View`]s.
 //! Fields are only added; tests hold the present ones.
 
+pub mod allocation;
 pub mod change;
 pub mod cluster;
 pub mod explain;
 pub mod job;
 pub mod queue;
 pub mod read;
+pub mod replay;
 pub mod resources;
 pub mod task;
 pub mod worker;

@@ -1,0 +1,17 @@
+//! The scheduler on workload traces, in virtual time. Comes in: a trace ([`trace`]), a machine's size, an order of the queue
+//! and a rule for passing in it, both from `cloudai-scheduler` ([`Setup`]). Goes out: when each job started ([`Run`]) and what
+//! that means for those who waited ([`Metrics`]). The same inputs give the same schedule to the bit; only
+//! [`Run::decisions_ns`] is measured. Masters, workers and the real clock's hours are deliberately not known here.
+
+pub mod check;
+pub mod engine;
+pub mod inflation;
+pub mod metrics;
+pub mod report;
+pub mod seeded;
+pub mod trace;
+
+pub use engine::{ReplayError, Run, Setup, replay, replay_window};
+pub use metrics::{Metrics, Summary};
+pub use report::{Plan, Report, report};
+pub use trace::{Format, Job, ReadError, Trace};

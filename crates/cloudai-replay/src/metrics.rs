@@ -1,0 +1,227 @@
+//! What a schedule is worth. Comes in: jobs and when each started. Goes out: figures for people and for comparison. How the
+//! schedule came about is deliberately not known here.
+
+use std::collections::BTreeMap;
+
+use cloudai_types::limits;
+use serde::Serialize;
+
+use crate::engine::Run;
+use crate::trace::Job;
+
+/// A distribution in six figures. Percentiles are nearest ranks: values that occurred.
+#[derive(Clone, Copy, PartialEq, Debug, Default, Serialize)]
+pub struct Summary {
+    pub mean: f64,
+    pub p50: f64,
+    pub p95: f64,
+    pub p99: f64,
+    pub max: f64,
+}
+
+/// Busy processor seconds over available ones, from the first submission on; 0 to 1.
+#[derive(Clone, Copy, PartialEq, Debug, Default, Serialize)]
+pub struct Utilisation {
+    /// Until the last job started: the end, when the machine runs empty, is left out. As RLScheduler counts it.
+    pub to_last_start: f64,
+    pub to_last_finish: f64,
+}
+
+/// Everything that is told about one policy. Over several windows: makespan, throughput and utilisation are means of
+/// the windows, the rest is over all jobs of all windows.
+#[derive(Clone, PartialEq, Debug, Default, Serialize)]
+pub struct Metrics {
+    pub jobs: u64,
+    /// From the first submission to the last ending.
+    pub makespan_s: f64,
+    pub throughput_per_hour: f64,
+    /// From submission to ending.
+    pub completion_s: Summary,
+    /// From being ready (submitted, parents ended) to the start.
+    pub wait_s: Summary,
+    /// max(1, (wait + run) / max(run, τ)), τ = [`limits::REPLAY_SLOWDOWN_BOUND`] (Feitelson).
+    pub bounded_slowdown: Summary,
+    pub utilisation: Utilisation,
+    /// Jain's index over users of their mean bounded slowdown: 1 when all fare alike, 1/users when one bears it all.
+    pub jain_index: f64,
+    /// Jobs that waited longer than [`limits::REPLAY_STARVED_AFTER`].
+    pub starved: u64,
+    /// Jobs that passed another one.
+    pub backfilled: u64,
+}
+
+impl Metrics {
+    /// Over one or more runs, each with the jobs that it ran.
+    pub fn of(runs: &[(&[Job], &Run)]) -> Metrics {
+        let mut all = Samples::default();
+        let mut metrics = Metrics::default();
+        for (jobs, run) in runs {
+            let span = Span::of(jobs, run);
+            metrics.makespan_s += span.makespan_s;
+            metrics.throughput_per_hour += span.throughput_per_hour;
+            metrics.backfilled += run.backfilled.iter().filter(|b| **b).count() as u64;
+            all.add(jobs, run);
+        }
+        let windows = runs.len().max(1) as f64;
+        Metrics {
+            jobs: all.wait_s.len() as u64,
+            makespan_s: metrics.makespan_s / windows,
+            throughput_per_hour: metrics.throughput_per_hour / windows,
+            starved: all.starved,
+            jain_index: jain(all.by_user.values().map(|(sum, count)| sum / count)),
+            completion_s: summary(all.completion_s),
+            wait_s: summary(all.wait_s),
+            bounded_slowdown: summary(all.bounded_slowdown),
+            ..metrics
+        }
+    }
+
+    /// Adds the utilisation of a machine of this size.
+    #[must_use]
+    pub fn with_capacity(mut self, runs: &[(&[Job], &Run)], capacity: u32) -> Metrics {
+        let windows = runs.len().max(1) as f64;
+        for (jobs, run) in runs {
+            let used = utilisation(jobs, run, capacity);
+            self.utilisation.to_last_start += used.to_last_start / windows;
+            self.utilisation.to_last_finish += used.to_last_finish / windows;
+        }
+        self
+    }
+}
+
+#[derive(Default)]
+struct Samples {
+    completion_s: Vec<f64>,
+    wait_s: Vec<f64>,
+    bounded_slowdown: Vec<f64>,
+    /// Sum and count of bounded slowdowns.
+    by_user: BTreeMap<u64, (f64, f64)>,
+    starved: u64,
+}
+
+impl Samples {
+    fn add(&mut self, jobs: &[Job], run: &Run) {
+        let bound_s = limits::REPLAY_SLOWDOWN_BOUND.0 / 1000;
+        for (place, job) in jobs.iter().enumerate() {
+            let (start_s, ready_s) = (run.start_s[place], run.ready_s[place]);
+            let wait_s = start_s - ready_s;
+            let slowdown = (wait_s + job.run_s) as f64 / job.run_s.max(bound_s) as f64;
+            let slowdown = slowdown.max(1.0);
+            self.completion_s.push((start_s + job.run_s - job.submit_s) as f64);
+            self.wait_s.push(wait_s as f64);
+            self.bounded_slowdown.push(slowdown);
+            let user = self.by_user.entry(job.user).or_default();
+            *user = (user.0 + slowdown, user.1 + 1.0);
+            self.starved += u64::from(wait_s > limits::REPLAY_STARVED_AFTER.0 / 1000);
+        }
+    }
+}
+
+struct Span {
+    makespan_s: f64,
+    throughput_per_hour: f64,
+}
+
+impl Span {
+    fn of(jobs: &[Job], run: &Run) -> Span {
+        let first_s = first_submit_s(jobs);
+        let makespan_s = (last_finish_s(jobs, run) - first_s) as f64;
+        Span { makespan_s, throughput_per_hour: jobs.len() as f64 * 3_600.0 / makespan_s.max(1.0) }
+    }
+}
+
+fn first_submit_s(jobs: &[Job]) -> u64 {
+    jobs.iter().map(|job| job.submit_s).min().unwrap_or(0)
+}
+
+fn last_finish_s(jobs: &[Job], run: &Run) -> u64 {
+    jobs.iter().zip(&run.start_s).map(|(job, start_s)| start_s + job.run_s).max().unwrap_or(0)
+}
+
+fn utilisation(jobs: &[Job], run: &Run, capacity: u32) -> Utilisation {
+    let first_s = first_submit_s(jobs);
+    let until = |end_s: u64| {
+        let busy: u128 = jobs
+            .iter()
+            .zip(&run.start_s)
+            .map(|(job, start_s)| {
+                let ran_s = (start_s + job.run_s).min(end_s).saturating_sub(*start_s);
+                u128::from(ran_s) * u128::from(job.processors)
+            })
+            .sum();
+        let available = u128::from(end_s - first_s) * u128::from(capacity);
+        busy as f64 / (available.max(1)) as f64
+    };
+    Utilisation {
+        to_last_start: until(run.start_s.iter().copied().max().unwrap_or(first_s)),
+        to_last_finish: until(last_finish_s(jobs, run)),
+    }
+}
+
+/// (Σx)² / (n · Σx²), Jain, Chiu and Hawe 1984. 1 of nobody.
+fn jain(values: impl Iterator<Item = f64>) -> f64 {
+    let (mut n, mut sum, mut squares) = (0.0, 0.0, 0.0);
+    for x in values {
+        n += 1.0;
+        sum += x;
+        squares += x * x;
+    }
+    if squares > 0.0 { sum * sum / (n * squares) } else { 1.0 }
+}
+
+/// Sorts and sums up; all zero for no values.
+pub fn summary(mut values: Vec<f64>) -> Summary {
+    values.sort_unstable_by(f64::total_cmp);
+    let Some(max) = values.last().copied() else { return Summary::default() };
+    let rank = |percent: usize| values[(values.len() * percent).div_ceil(100).max(1) - 1];
+    let mean = values.iter().sum::<f64>() / values.len() as f64;
+    Summary { mean, p50: rank(50), p95: rank(95), p99: rank(99), max }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn job(submit_s: u64, run_s: u64, processors: u32, user: u64) -> Job {
+        Job { id: submit_s, submit_s, run_s, requested_s: run_s, processors, user, parents: vec![] }
+    }
+
+    #[test]
+    fn a_small_schedule_by_hand() {
+        // Two processors. 100 × 2 at once; 5 s on one of them after 190 s of waiting; 50 s without.
+        let jobs = [job(0, 100, 2, 1), job(10, 5, 1, 2), job(150, 50, 1, 1)];
+        let run = Run {
+            start_s: vec![0, 200, 150],
+            ready_s: vec![0, 10, 150],
+            backfilled: vec![false, false, true],
+            decisions_ns: vec![],
+        };
+        let m = Metrics::of(&[(&jobs, &run)]).with_capacity(&[(&jobs, &run)], 2);
+        assert_eq!((m.jobs, m.makespan_s, m.backfilled, m.starved), (3, 205.0, 1, 0));
+        assert_eq!((m.wait_s.max, m.wait_s.p50, m.completion_s.max), (190.0, 0.0, 195.0));
+        // (190 + 5) / 10: short runs count as 10 s.
+        assert_eq!(m.bounded_slowdown.max, 19.5);
+        assert!((m.bounded_slowdown.mean - 21.5 / 3.0).abs() < 1e-12);
+        assert!((m.utilisation.to_last_start - 250.0 / 400.0).abs() < 1e-12, "{:?}", m.utilisation);
+        assert!((m.utilisation.to_last_finish - 255.0 / 410.0).abs() < 1e-12);
+        // User 1 has 1, user 2 has 19.5.
+        assert!((m.jain_index - 20.5 * 20.5 / (2.0 * (1.0 + 19.5 * 19.5))).abs() < 1e-12);
+    }
+
+    #[test]
+    fn percentiles_are_values_that_occurred() {
+        let s = summary((1..=200).rev().map(f64::from).collect());
+        assert_eq!((s.mean, s.p50, s.p95, s.p99, s.max), (100.5, 100.0, 190.0, 198.0, 200.0));
+        assert_eq!(summary(vec![]), Summary::default());
+        assert_eq!(summary(vec![7.0]).p99, 7.0);
+    }
+
+    #[test]
+    fn two_windows_count_as_one_and_their_spans_are_averaged() {
+        let (a, b) = ([job(0, 100, 1, 0)], [job(50, 300, 1, 0)]);
+        let run = |start_s| Run { start_s: vec![start_s], ready_s: vec![start_s], ..Run::default() };
+        let (ra, rb) = (run(0), run(50));
+        let m = Metrics::of(&[(&a, &ra), (&b, &rb)]);
+        assert_eq!((m.jobs, m.makespan_s, m.completion_s.mean), (2, 200.0, 200.0));
+    }
+}
