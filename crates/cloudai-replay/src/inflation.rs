@@ -1,7 +1,7 @@
 //! Fills a GPU cluster until nothing fits, and tells how much of its GPUs is allocated: the experiment of Weng et al. (ATC'23).
 //! Comes in: empty nodes, pods, a policy, a seed. Goes out: [`Allocation`]. Pods arrive and stay; time is deliberately not known here.
 //!
-//! Arrivals are the trace's pods and uniform resamples of them until what was asked for is 130 % of all GPUs, shuffled. A pod
+//! Arrivals are the trace's pods, shuffled, and then uniform resamples of them until what was asked for is 130 % of all GPUs. A pod
 //! that fits nowhere is turned away.
 
 use std::collections::BTreeMap;
@@ -79,33 +79,34 @@ fn gpu_milli(demand: &Demand) -> u64 {
 
 fn arrivals(pods: &[Demand], total: u64, seeded: &mut Seeded) -> Vec<Demand> {
     let mut arrivals = pods.to_vec();
+    seeded.shuffle(&mut arrivals);
     let mut asked: u64 = pods.iter().map(gpu_milli).sum();
     while asked > 0 && asked * 100 < total * ARRIVALS_PERCENT {
         let more = pods[seeded.below(pods.len())];
         asked += gpu_milli(&more);
         arrivals.push(more);
     }
-    seeded.shuffle(&mut arrivals);
     arrivals
 }
 
-/// The most frequent kinds of pods with their shares. Memory tells kinds apart, although it plays no part in fragmentation.
+/// The most frequent kinds of pods, with their shares of all that are kept. Memory does not tell kinds apart: it plays no part in
+/// fragmentation. Of equally frequent kinds the larger comes first.
 fn typical(pods: &[Demand]) -> Vec<(Demand, f64)> {
     let mut counts: BTreeMap<Demand, usize> = BTreeMap::new();
     for pod in pods {
-        *counts.entry(*pod).or_default() += 1;
+        *counts.entry(Demand { memory_mib: 0, ..*pod }).or_default() += 1;
     }
-    let mut kinds: Vec<(Demand, usize)> = counts.into_iter().collect();
-    kinds.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
-    let (mut covered, mut typical) = (0, vec![]);
-    for (demand, count) in kinds {
-        if covered * 100 >= pods.len() * TYPICAL_PERCENT {
-            break;
-        }
+    let mut kinds: Vec<(usize, Demand)> = counts.into_iter().map(|(demand, count)| (count, demand)).collect();
+    kinds.sort_by_key(|(count, d)| std::cmp::Reverse((*count, d.cpu_milli, d.gpu_milli, d.gpus)));
+    let mut covered = 0;
+    let kept = kinds.iter().take_while(|(count, _)| {
+        let is_wanted = covered * 100 < pods.len() * TYPICAL_PERCENT;
         covered += count;
-        typical.push((demand, count as f64 / pods.len() as f64));
-    }
-    typical
+        is_wanted
+    });
+    let kept: Vec<(usize, Demand)> = kept.copied().collect();
+    let all: usize = kept.iter().map(|(count, _)| count).sum();
+    kept.into_iter().map(|(count, demand)| (demand, count as f64 / all as f64)).collect()
 }
 
 /// Scores of one kind of pod on all nodes, and which of them may be old.
