@@ -5,9 +5,11 @@
 
 mod calm;
 mod db;
+mod generation;
 mod keys;
 mod log;
 mod open_log_error;
+mod open_state_error;
 mod options;
 mod overlay;
 /// Public for the fuzzers only.
@@ -21,6 +23,7 @@ mod synced;
 pub use keys::Keys;
 pub use log::{LogStats, RocksLog};
 pub use open_log_error::OpenLogError;
+pub use open_state_error::OpenStateError;
 pub use overlay::RowsOverlay;
 pub use row_batch::RowBatch;
-pub use state::{OpenStateError, RocksState, Row, View};
+pub use state::{RocksState, Row, View};

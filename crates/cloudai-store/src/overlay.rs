@@ -6,9 +6,10 @@ use std::collections::HashMap;
 use std::io;
 use std::sync::Arc;
 
+use crate::generation::Generation;
 use crate::keys::{Keys, row_key};
 use crate::row_batch::RowBatch;
-use crate::state::{Generation, RocksState};
+use crate::state::RocksState;
 
 /// Pending writes over the database. After an install, make a new one.
 pub struct RowsOverlay {

@@ -7,14 +7,12 @@
 //! * Writes stay in memory until RocksDB flushes them, and have no write-ahead log of their own: the Raft log is one, and
 //!   applies again what a crash took. With one column family a flush is atomic: a batch and its mark are in it or not. Whoever
 //!   purges the Raft log does it behind a checkpoint, which flushes first.
-//! * An installed checkpoint becomes a new generation, `sm-N`; the file `CURRENT_SM` names the one in use and is replaced
-//!   atomically. The old generation is removed when its last reader is done.
+//! * An installed checkpoint becomes a new generation (`generation.rs`); the old one is removed when its last reader is done.
 
-use std::fs::{self, File};
-use std::io::{self, Write};
+use std::fs;
+use std::io;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use bytes::Bytes;
@@ -23,79 +21,16 @@ use rocksdb::checkpoint::Checkpoint;
 use rocksdb::{DB, Options, ReadOptions, SnapshotWithThreadMode, WriteOptions};
 
 use crate::calm::{Look, Looking};
-use crate::db::{self, io_error, is_damage, is_locked, sync_dir, sync_files};
+use crate::db::{self, io_error, sync_dir, sync_files};
+use crate::generation::{self, Generation};
 use crate::keys::{Keys, row_key};
-use crate::options;
+use crate::open_state_error::OpenStateError;
 use crate::row_batch::{RESERVED_FAMILY, RowBatch};
 
 const MARK: &[u8] = b"\xffmark";
-const CURRENT: &str = "CURRENT_SM";
 
 /// A row: its key without the family byte, and its value.
 pub type Row = (Vec<u8>, Vec<u8>);
-
-/// Why a state cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub enum OpenStateError {
-    #[error("the state in {path} is in use by another process: {source}")]
-    InUse {
-        path: String,
-        #[source]
-        source: io::Error,
-    },
-    /// The log cannot make up for it if it was purged meanwhile.
-    #[error(
-        "the state in {path} is damaged: {source}. Move the directory away, remove this master, and let it join under a new id"
-    )]
-    Damaged {
-        path: String,
-        #[source]
-        source: io::Error,
-    },
-    #[error("cannot open the state in {path}: {source}")]
-    Io {
-        path: String,
-        #[source]
-        source: io::Error,
-    },
-}
-
-impl OpenStateError {
-    /// The content is wrong, not the way to it.
-    pub fn is_damage(&self) -> bool {
-        match self {
-            OpenStateError::InUse { .. } | OpenStateError::Io { .. } => false,
-            OpenStateError::Damaged { .. } => true,
-        }
-    }
-}
-
-/// One database directory. Readers hold it by `Arc`.
-pub(crate) struct Generation {
-    number: u64,
-    dir: PathBuf,
-    /// `None` only while it is being dropped.
-    db: Option<DB>,
-    /// Another generation is in use: remove the directory with the last reader.
-    replaced: AtomicBool,
-}
-
-impl Generation {
-    pub(crate) fn db(&self) -> &DB {
-        self.db.as_ref().expect("taken by drop only")
-    }
-}
-
-impl Drop for Generation {
-    fn drop(&mut self) {
-        drop(self.db.take());
-        if *self.replaced.get_mut()
-            && let Err(error) = fs::remove_dir_all(&self.dir)
-        {
-            tracing::warn!(dir = %self.dir.display(), %error, "cannot remove an old state; the next start tries again");
-        }
-    }
-}
 
 /// Read by everybody for a moment; written by `install` only.
 type Current = RwLock<Arc<Generation>>;
@@ -119,47 +54,11 @@ pub struct RocksState(Arc<Shared>);
 impl RocksState {
     /// Open or create the state below `root`.
     pub fn open(root: &Path) -> Result<RocksState, OpenStateError> {
-        let path = || root.display().to_string();
-        let io = |source: io::Error| OpenStateError::Io { path: path(), source };
-        fs::create_dir_all(root).map_err(io)?;
-        let damaged = |why: String| OpenStateError::Damaged { path: path(), source: bad(why) };
-        let number = match fs::read_to_string(root.join(CURRENT)) {
-            Ok(name) => {
-                let number = name.trim().strip_prefix("sm-").and_then(|n| n.parse().ok());
-                let number = number.ok_or_else(|| damaged(format!("{CURRENT} says {name:?}")))?;
-                // Opened all the same, RocksDB would begin an empty one, and the others would be removed below.
-                if !root.join(format!("sm-{number}")).join("CURRENT").exists() && holds_generations(root).map_err(io)? {
-                    return Err(damaged(format!("{CURRENT} names sm-{number}, which is not there or not complete")));
-                }
-                number
-            }
-            Err(e) if e.kind() == io::ErrorKind::NotFound => {
-                if holds_generations(root).map_err(io)? {
-                    return Err(damaged(format!("{CURRENT} is missing, and states are there")));
-                }
-                set_current(root, 1).map_err(io)?;
-                1
-            }
-            Err(e) if e.kind() == io::ErrorKind::InvalidData => return Err(damaged(format!("{CURRENT}: {e}"))),
-            Err(e) => return Err(io(e)),
-        };
-        let generation = open_generation(root, number).map_err(|e| match () {
-            () if is_damage(&e) => OpenStateError::Damaged { path: path(), source: io_error(e) },
-            () if is_locked(&e) => OpenStateError::InUse { path: path(), source: io_error(e) },
-            () => OpenStateError::Io { path: path(), source: io_error(e) },
-        })?;
-        // Only now, under the database's lock: what a crash left of other generations.
-        for item in fs::read_dir(root).map_err(io)? {
-            let item = item.map_err(io)?.path();
-            let name = item.file_name().and_then(|n| n.to_str()).unwrap_or_default();
-            if name.starts_with("sm-") && name != format!("sm-{number}") {
-                fs::remove_dir_all(&item).map_err(io)?;
-            }
-        }
-        let current = Arc::new(Current::new(Arc::new(generation)));
+        let current = Arc::new(Current::new(Arc::new(generation::in_use(root)?)));
         let (looked_at, mut look) = (current.clone(), Look::default());
         let looking = move || look.at(generation_of(&looked_at).db(), &[]);
-        let looking = Looking::start("state-calm", looking).map_err(io)?;
+        let looking = Looking::start("state-calm", looking)
+            .map_err(|source| OpenStateError::Io { path: root.display().to_string(), source })?;
         Ok(RocksState(Arc::new(Shared {
             root: root.to_owned(),
             current,
@@ -231,8 +130,8 @@ impl RocksState {
     /// Replace everything by the checkpoint in `dir`, durably. Reads that have begun see the old state to their end.
     pub fn install(&self, dir: &Path) -> io::Result<()> {
         let _one = self.0.installing.lock().unwrap_or_else(PoisonError::into_inner);
-        let number = self.generation().number + 1;
-        let target = self.0.root.join(format!("sm-{number}"));
+        let number = self.generation().number() + 1;
+        let target = generation::dir(&self.0.root, number);
         if target.exists() {
             fs::remove_dir_all(&target)?; // an install that failed before
         }
@@ -250,18 +149,18 @@ impl RocksState {
         sync_files(&target)?;
         sync_dir(&self.0.root)?;
         Failpoint::InstallCopied.hit()?;
-        let next = Arc::new(open_generation(&self.0.root, number).map_err(io_error)?);
+        let next = Arc::new(Generation::open(&self.0.root, number).map_err(io_error)?);
         if next.db().get(MARK).map_err(io_error)?.is_none() {
             return Err(io::Error::new(io::ErrorKind::InvalidData, "the checkpoint has no mark"));
         }
         Failpoint::InstallOpened.hit()?;
-        set_current(&self.0.root, number)?;
+        generation::set_current(&self.0.root, number)?;
         Failpoint::InstallCurrent.hit()?;
         let old = {
             let mut current = self.0.current.write().unwrap_or_else(PoisonError::into_inner);
             std::mem::replace(&mut *current, next)
         };
-        old.replaced.store(true, Ordering::Release);
+        old.replaced();
         Ok(())
     }
 }
@@ -329,27 +228,6 @@ impl View<'_> {
     }
 }
 
-fn bad(why: String) -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidData, why)
-}
-
-/// Whether a state was ever written below `root`.
-fn holds_generations(root: &Path) -> io::Result<bool> {
-    for item in fs::read_dir(root)? {
-        let item = item?;
-        if item.file_name().to_string_lossy().starts_with("sm-") && fs::read_dir(item.path())?.next().is_some() {
-            return Ok(true);
-        }
-    }
-    Ok(false)
-}
-
-fn open_generation(root: &Path, number: u64) -> Result<Generation, rocksdb::Error> {
-    let dir = root.join(format!("sm-{number}"));
-    let db = DB::open(&options::state(), &dir)?;
-    Ok(Generation { number, dir, db: Some(db), replaced: AtomicBool::new(false) })
-}
-
 fn read_mark(dir: &Path) -> io::Result<Bytes> {
     let db = DB::open_for_read_only(&Options::default(), dir, false).map_err(io_error)?;
     let mark = db.get(MARK).map_err(io_error)?;
@@ -364,18 +242,12 @@ fn read_mark(dir: &Path) -> io::Result<Bytes> {
     Ok(mark.map(Bytes::from).unwrap_or_default())
 }
 
-fn set_current(root: &Path, number: u64) -> io::Result<()> {
-    let tmp = root.join("CURRENT_SM.tmp");
-    let mut f = File::create(&tmp)?;
-    writeln!(f, "sm-{number}")?;
-    f.sync_all()?;
-    fs::rename(&tmp, root.join(CURRENT))?;
-    sync_dir(root)
-}
-
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+
     use super::*;
+    use crate::generation::CURRENT;
     use cloudai_types::limits::{CALM_FLUSH_BYTES_MIN, CALM_LOOKED_FOR_EVERY};
 
     fn put(s: &RocksState, rows: &[(u8, &str, &str)], mark: &str) {

@@ -244,12 +244,23 @@ async fn a_new_leader_does_not_search_through_the_log_of_who_voted_for_it() {
     for p in pending {
         p.outcome().await.unwrap();
     }
-    let new = old.raft.transfer_leader(None).await.unwrap();
-    c.leader().await;
-    let sent = c.wires.appends_of(new);
+    // What the question has settled is forgotten after a part of an election's time-out, which a busy machine may exceed; a
+    // search by halves is never that short.
+    let mut least = usize::MAX;
+    for _ in 0..10 {
+        let before: BTreeMap<NodeId, usize> = c.members.keys().map(|id| (*id, c.wires.appends_of(*id))).collect();
+        let new = c.leader().await.raft.transfer_leader(None).await.unwrap();
+        c.leader().await;
+        let sent = c.wires.appends_of(new) - before[&new];
+        assert!(sent > 0, "a leader that sends nothing has no blank entry");
+        least = least.min(sent);
+        if least <= 3 {
+            break;
+        }
+    }
     assert!(
-        (1..=3).contains(&sent),
-        "{sent} requests before it leads: its blank entry, and news of a commit; a halving would take 8 more"
+        least <= 3,
+        "{least} requests before it leads: its blank entry, and news of a commit; a halving takes 8 more"
     );
 }
 
