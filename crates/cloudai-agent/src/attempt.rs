@@ -159,7 +159,7 @@ pub(crate) fn reason_of_stopped(why: StopWhy, asked: Now, seen: EndReason, ended
         StopWhy::Disconnected => (ReasonKind::WorkerLost, "stopped: the worker had lost contact with the masters"),
         StopWhy::OtherFence => (ReasonKind::EngineError, "a container of another assignment was in the way"),
     };
-    let mut reason = EndReason::new(kind, detail);
+    let mut reason = EndReason::new(kind, detail).with_usage(seen.usage);
     reason.exit_code = seen.exit_code;
     reason
 }
@@ -167,6 +167,7 @@ pub(crate) fn reason_of_stopped(why: StopWhy, asked: Now, seen: EndReason, ended
 #[cfg(test)]
 mod tests {
     use super::*;
+    use cloudai_types::Usage;
 
     #[test]
     fn an_attempt_only_moves_forward() {
@@ -184,7 +185,9 @@ mod tests {
         let asked = Now { mono: Timestamp(5), wall: Timestamp(1_000) };
         let seen = EndReason::exit(0);
         assert_eq!(reason_of_stopped(StopWhy::Timeout, asked, seen.clone(), Timestamp(999)), seen);
-        let late = reason_of_stopped(StopWhy::Timeout, asked, EndReason::exit(143), Timestamp(1_000));
-        assert_eq!((late.kind(), late.exit_code), (ReasonKind::Timeout, Some(143)));
+        let usage = Some(Usage { cpu_micros: Some(7), ..Usage::default() });
+        let stopped = EndReason::exit(143).with_usage(usage);
+        let late = reason_of_stopped(StopWhy::Timeout, asked, stopped, Timestamp(1_000));
+        assert_eq!((late.kind(), late.exit_code, late.usage), (ReasonKind::Timeout, Some(143), usage));
     }
 }

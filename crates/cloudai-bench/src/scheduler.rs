@@ -255,6 +255,7 @@ impl Cluster {
                 },
                 labels: [("zone".to_owned(), zone.to_owned())].into(),
                 software: "bench".to_owned(),
+                reserved: None,
             });
             let replies = self.apply(vec![authorize, register])?;
             if !matches!(replies[..], [Reply::Authorized { .. }, Reply::WorkerRegistered { .. }]) {

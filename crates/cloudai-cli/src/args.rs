@@ -205,7 +205,7 @@ mod tests {
         for words in [
             "cloudai run busybox -- echo hi",
             "cloudai run --cpu 0.5 --memory 32m --timeout 2s busybox -- sh -c exit",
-            "cloudai job submit --name n --env A=1 --cpu 0.5 --memory 32m --gpu 1 --storage 1g --require k=v --priority -3 --array 0-999 --max-attempts 3 --timeout 2s --namespace x --idempotency-key k --mount /a:/b busybox -- true",
+            "cloudai job submit --name n --env A=1 --cpu 0.5 --memory 32m --gpu 1 --storage 1g --require k=v --priority -3 --array 0-999 --max-attempts 3 --processes-max 100 --timeout 2s --namespace x --idempotency-key k --mount /a:/b busybox -- true",
             "cloudai job submit -f job.yaml",
             "cloudai -o json job list --limit 5",
             "cloudai job list -o jsonl --limit 5",

@@ -7,10 +7,19 @@ use std::collections::BTreeMap;
 use cloudai_types::{ClusterConfig, EndReason, JobSpec, Resources};
 
 /// The newest format that this build understands.
-pub const VERSION: u32 = 3;
+pub const VERSION: u32 = 4;
 
 /// The first format whose submits write [`crate::rows::AliveRow::untouched`].
 pub const UNTOUCHED_SINCE: u32 = 3;
+
+/// The first format whose endings keep [`EndReason::usage`]. Before it, masters of older builds would not.
+pub const USAGE_SINCE: u32 = 4;
+
+/// The first format whose workers keep [`crate::rows::WorkerRow::reserved`].
+pub const RESERVED_SINCE: u32 = 4;
+
+/// The first format whose specs keep [`JobSpec::processes_max`].
+pub const PROCESSES_MAX_SINCE: u32 = 4;
 
 /// One log entry's payload: every command that waited when the entry was made.
 #[derive(Clone, PartialEq, prost::Message)]
@@ -210,6 +219,9 @@ pub struct RegisterWorker {
     pub labels: BTreeMap<String, String>,
     #[prost(string, tag = "4")]
     pub software: String,
+    /// What its operator keeps for the machine itself, beside the capacity; `None`: nothing. Kept since format 4.
+    #[prost(message, optional, tag = "5")]
+    pub reserved: Option<Resources>,
 }
 
 /// Its lease ran out in the leader's memory. Only if `session` is still its session.

@@ -123,7 +123,10 @@ pub struct Worker {
     pub name: String,
     pub state: WorkerState,
     pub draining: bool,
+    /// What tasks may have.
     pub capacity: Resources,
+    /// What its operator keeps for the machine itself, beside the capacity: for people, no decision looks at it.
+    pub reserved: Option<Resources>,
     /// Sum over `active`: what placements reserved (I4).
     pub used: Resources,
     /// Its own labels under `assigned_labels`: what filters look at.
@@ -363,6 +366,7 @@ impl Worker {
             registered_ms: self.registered_ms,
             software: self.software.clone(),
             assigned_labels: self.assigned_labels.clone(),
+            reserved: self.reserved,
         }
     }
 

@@ -187,6 +187,7 @@ fn add_worker(hot: &mut Hot, id: WorkerId, row: WorkerRow) -> Result<(), String>
         state,
         draining: row.draining,
         capacity: row.capacity,
+        reserved: row.reserved,
         used: Default::default(),
         labels: row.labels,
         assigned_labels: row.assigned_labels,

@@ -371,6 +371,9 @@ pub struct WorkerRow {
     /// Given at authorisation.
     #[prost(btree_map = "string, string", tag = "9")]
     pub assigned_labels: BTreeMap<String, String>,
+    /// What its operator keeps for the machine itself, beside the capacity; `None`: nothing. Since format 4.
+    #[prost(message, optional, tag = "10")]
+    pub reserved: Option<Resources>,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]

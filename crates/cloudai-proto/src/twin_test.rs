@@ -6,7 +6,9 @@ use std::fmt::Debug;
 use proptest::prelude::*;
 use prost::Message;
 
-use cloudai_types::{ClusterConfig, EndReason, JobSpec, OnDisconnect, ReasonKind, Resources, ScorePolicy, spec::Mount};
+use cloudai_types::{
+    ClusterConfig, EndReason, JobSpec, OnDisconnect, ReasonKind, Resources, ScorePolicy, Usage, spec::Mount,
+};
 
 #[allow(clippy::all, dead_code)]
 mod twin {
@@ -30,6 +32,19 @@ fn resources() -> impl Strategy<Value = Resources> {
     })
 }
 
+fn usage() -> impl Strategy<Value = Usage> {
+    let number = || prop::option::of(any::<u64>());
+    (number(), number(), number(), number(), number()).prop_map(
+        |(cpu_micros, memory_peak_bytes, read_bytes, written_bytes, processes_max)| Usage {
+            cpu_micros,
+            memory_peak_bytes,
+            read_bytes,
+            written_bytes,
+            processes_max,
+        },
+    )
+}
+
 fn words() -> impl Strategy<Value = std::collections::BTreeMap<String, String>> {
     prop::collection::btree_map("[a-z]{1,5}", "[a-z]{1,5}", 1..4)
 }
@@ -38,12 +53,13 @@ prop_compose! {
     fn spec()(
         name in "[a-z]{1,9}", image in "[a-z]{1,9}", command in prop::collection::vec("[a-z]{1,5}", 1..4),
         env in words(), resources in resources(), require in words(), priority in 1i32..1000, count in 1u32..,
-        max_attempts in 1u32.., timeout_ms in 1u64..
+        max_attempts in 1u32.., timeout_ms in 1u64.., processes_max in 1u32..
     ) -> JobSpec {
         JobSpec {
             name, image, command, env, resources, require, priority: -priority, count, max_attempts, timeout_ms,
             on_disconnect: OnDisconnect::Stop as i32,
             mounts: vec![Mount { source: "/a".into(), target: "/b".into() }],
+            processes_max,
         }
     }
 }
@@ -59,10 +75,12 @@ proptest! {
     }
 
     #[test]
-    fn reasons_are_the_same_bytes_in_both(code in any::<i32>(), detail in ".{1,30}") {
+    fn reasons_are_the_same_bytes_in_both(code in any::<i32>(), detail in ".{1,30}", usage in usage()) {
         let mut r = EndReason::new(ReasonKind::ResultStore, detail);
         through::<EndReason, twin::EndReason>(&r);
         r.exit_code = Some(code);
+        through::<EndReason, twin::EndReason>(&r);
+        r.usage = Some(usage);
         through::<EndReason, twin::EndReason>(&r);
     }
 }
@@ -83,10 +101,13 @@ fn the_twin_has_exactly_these_fields() {
         timeout_ms: _,
         on_disconnect: _,
         mounts: _,
+        processes_max: _,
     } = twin::JobSpec::default();
     let twin::Mount { source: _, target: _ } = twin::Mount::default();
     let twin::Resources { cpu_milli: _, memory_bytes: _, storage_bytes: _, gpus: _ } = twin::Resources::default();
-    let twin::EndReason { kind: _, exit_code: _, detail: _ } = twin::EndReason::default();
+    let twin::EndReason { kind: _, exit_code: _, detail: _, usage: _ } = twin::EndReason::default();
+    let twin::Usage { cpu_micros: _, memory_peak_bytes: _, read_bytes: _, written_bytes: _, processes_max: _ } =
+        twin::Usage::default();
     let twin::ClusterConfig { score_policy: _ } = twin::ClusterConfig::default();
 }
 

@@ -118,8 +118,13 @@ pub fn to_fence(fence: Fence) -> pb::Fence {
     pb::Fence { incarnation: fence.incarnation, index: fence.index }
 }
 
-/// What a worker opens a session with: all that it holds.
-pub fn hello(agent: &Agent, capacity: Resources, labels: &BTreeMap<String, String>) -> pb::worker_message::Hello {
+/// What a worker opens a session with: all that it holds. `reserved`: what its operator keeps from tasks, beside the capacity.
+pub fn hello(
+    agent: &Agent,
+    capacity: Resources,
+    reserved: Resources,
+    labels: &BTreeMap<String, String>,
+) -> pb::worker_message::Hello {
     let held = agent
         .held()
         .map(|(attempt, phase)| pb::worker_message::Held { attempt: Some(attempt.into()), phase: phase as i32 });
@@ -129,6 +134,7 @@ pub fn hello(agent: &Agent, capacity: Resources, labels: &BTreeMap<String, Strin
         labels: labels.clone().into_iter().collect(),
         held: held.collect(),
         fence: Some(to_fence(agent.fence())),
+        reserved: (reserved != Resources::default()).then_some(reserved),
     }
 }
 

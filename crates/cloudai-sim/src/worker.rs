@@ -245,7 +245,7 @@ impl Shell {
     fn on_link(&mut self, event: LinkEvent) {
         match event {
             LinkEvent::Greet(answer) => {
-                let _ = answer.send(hello(&self.agent, self.m.capacity, &self.labels));
+                let _ = answer.send(hello(&self.agent, self.m.capacity, Resources::default(), &self.labels));
             }
             LinkEvent::Up(session) => self.session_up(session),
             LinkEvent::Down => {

@@ -10,6 +10,7 @@ pub mod reason;
 pub mod resources;
 pub mod spec;
 pub mod time;
+pub mod usage;
 
 pub use config::{ClusterConfig, ScorePolicy};
 pub use ids::{AttemptId, JobId, NamespaceId, NodeId, ParseIdError, RequestId, TaskId, WorkerId};
@@ -17,3 +18,4 @@ pub use reason::{EndReason, ReasonKind};
 pub use resources::Resources;
 pub use spec::{Fault, JobSpec, OnDisconnect, SpecError, ValidJobSpec};
 pub use time::{Millis, Timestamp};
+pub use usage::Usage;

@@ -19,6 +19,11 @@ pub const LABEL_BYTES_MAX: usize = 128;
 pub const MOUNTS_MAX: usize = 32;
 pub const PRIORITY_MAX: i32 = 1000;
 pub const ATTEMPTS_MAX: u32 = 100;
+/// Processes and threads of one attempt at a time: where its spec says nothing, and what a spec may say. The engine itself needs some to
+/// start a container.
+pub const PROCESSES_DEFAULT: u32 = 4_096;
+pub const PROCESSES_MIN: u32 = 64;
+pub const PROCESSES_MAX: u32 = 65_536;
 pub const TIMEOUT_MAX: Millis = Millis::from_secs(30 * 24 * 3600);
 pub const REQUEST_ID_BYTES_MAX: usize = 128;
 pub const REASON_DETAIL_BYTES_MAX: usize = 1024;
@@ -138,8 +143,10 @@ pub const NETWORK_SANDBOX_FILE_MAX: u64 = 64 << 10;
 /// Bytes and processes of a sandbox: its program needs a page and itself, to start it takes the engine more.
 pub const NETWORK_SANDBOX_MEMORY: i64 = 16 << 20;
 pub const NETWORK_SANDBOX_PIDS: i64 = 64;
-/// A worker that stops takes this long at most to remove them.
-pub const NETWORK_SANDBOXES_TIDY_MAX: Millis = Millis(5_000);
+/// A worker that stops takes this long at most to remove them, and the cgroups of its attempts.
+pub const WORKER_TIDY_MAX: Millis = Millis(5_000);
+/// What is read of one of the kernel's files about a cgroup: a line for each disk at most.
+pub const CGROUP_FILE_BYTES_MAX: u64 = 64 << 10;
 /// One piece of a log on its stream.
 pub const LOG_CHUNK_BYTES_MAX: usize = 64 << 10;
 

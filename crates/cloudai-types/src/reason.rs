@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::usage::Usage;
+
 /// Why an attempt ended. The numbers are persisted: append only.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, prost::Enumeration)]
 #[repr(i32)]
@@ -104,6 +106,9 @@ pub struct EndReason {
     /// What the engine or the worker said, cut to [`crate::limits::REASON_DETAIL_BYTES_MAX`].
     #[prost(string, tag = "3")]
     pub detail: String,
+    /// What the attempt used; absent where nothing is known, as of one that never ran. Since format 4 of the log.
+    #[prost(message, optional, tag = "4")]
+    pub usage: Option<Usage>,
 }
 
 impl EndReason {
@@ -116,16 +121,23 @@ impl EndReason {
             }
             detail.truncate(end);
         }
-        EndReason { kind: kind as i32, exit_code: None, detail }
+        EndReason { kind: kind as i32, exit_code: None, detail, usage: None }
     }
 
     pub fn exit(code: i32) -> Self {
-        EndReason { kind: ReasonKind::ExitCode as i32, exit_code: Some(code), detail: String::new() }
+        EndReason { exit_code: Some(code), ..EndReason::new(ReasonKind::ExitCode, "") }
     }
 
     #[must_use]
     pub fn with_exit_code(mut self, code: i32) -> Self {
         self.exit_code = Some(code);
+        self
+    }
+
+    /// The same ending, with what the attempt used.
+    #[must_use]
+    pub fn with_usage(mut self, usage: Option<Usage>) -> Self {
+        self.usage = usage;
         self
     }
 

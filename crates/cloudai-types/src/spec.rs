@@ -64,6 +64,9 @@ pub struct JobSpec {
     pub on_disconnect: i32,
     #[prost(message, repeated, tag = "12")]
     pub mounts: Vec<Mount>,
+    /// Processes and threads of one attempt at a time; 0: [`limits::PROCESSES_DEFAULT`]. Since format 4 of the log.
+    #[prost(uint32, tag = "13")]
+    pub processes_max: u32,
 }
 
 /// What is wrong with one field. `field` is its path in a spec file.
@@ -205,6 +208,12 @@ fn check(spec: &JobSpec, fault: &mut impl FnMut(&'static str, String)) {
             fault("mounts", format!("'{}:{}' is no pair of absolute paths without '..'", m.source, m.target));
         }
     }
+    let processes = limits::PROCESSES_MIN..=limits::PROCESSES_MAX;
+    if spec.processes_max != 0 && !processes.contains(&spec.processes_max) {
+        let (least, most) = (limits::PROCESSES_MIN, limits::PROCESSES_MAX);
+        let text = format!("is {}; {least} to {most} are allowed, and 0 for the usual number", spec.processes_max);
+        fault("processes_max", text);
+    }
     let bytes = prost::Message::encoded_len(spec);
     if bytes > limits::SPEC_BYTES_MAX {
         fault("spec", format!("is {bytes} bytes; {} are allowed", limits::SPEC_BYTES_MAX));
@@ -238,6 +247,8 @@ mod tests {
         assert_eq!(faults(JobSpec { timeout_ms: u64::MAX, ..ok.clone() }), ["timeout"]);
         assert_eq!(faults(JobSpec { on_disconnect: 9, ..ok.clone() }), ["on_disconnect"]);
         assert_eq!(faults(JobSpec { command: vec!["x".repeat(300 << 10)], ..ok.clone() }), ["spec"]);
+        assert_eq!(faults(JobSpec { processes_max: 1, ..ok.clone() }), ["processes_max"]);
+        assert_eq!(faults(JobSpec { processes_max: u32::MAX, ..ok.clone() }), ["processes_max"]);
         let mounts = vec![Mount { source: "/a/../etc".into(), target: "/in".into() }];
         assert_eq!(faults(JobSpec { mounts, ..ok.clone() }), ["mounts"]);
         let require = BTreeMap::from([("zone".to_owned(), "a b".to_owned())]);

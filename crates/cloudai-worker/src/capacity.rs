@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use cloudai_types::Resources;
-use cloudai_types::resources::{AmountError, parse_cpu, parse_size};
+use cloudai_types::resources::{AmountError, DIMENSIONS, parse_cpu, parse_size};
 
 /// `cpu=64,memory=256GiB,storage=1TiB,gpu=4`: each part instead of what was found.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -12,6 +12,40 @@ pub struct CapacityOverride {
     pub memory_bytes: Option<u64>,
     pub storage_bytes: Option<u64>,
     pub gpus: Option<u32>,
+}
+
+impl CapacityOverride {
+    /// The same as amounts; what is not named is nothing.
+    pub fn as_amounts(&self) -> Resources {
+        Resources {
+            cpu_milli: self.cpu_milli.unwrap_or(0),
+            memory_bytes: self.memory_bytes.unwrap_or(0),
+            storage_bytes: self.storage_bytes.unwrap_or(0),
+            gpus: self.gpus.unwrap_or(0),
+        }
+    }
+}
+
+/// More is to be kept for the machine itself than it has.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "reserve: it keeps more {dimension} than this worker has ({reserved} of {capacity}): nothing would be left for tasks; reserve less, or give the capacity"
+)]
+pub struct ReserveError {
+    pub dimension: &'static str,
+    pub reserved: Resources,
+    pub capacity: Resources,
+}
+
+/// What tasks may have of a capacity, of which a part is kept for the machine itself.
+pub fn allocatable(capacity: &Resources, reserved: &Resources) -> Result<Resources, ReserveError> {
+    let each = DIMENSIONS.into_iter().zip(reserved.dimensions().into_iter().zip(capacity.dimensions()));
+    for (dimension, (keep, has)) in each {
+        if keep > has {
+            return Err(ReserveError { dimension, reserved: *reserved, capacity: *capacity });
+        }
+    }
+    Ok(capacity.minus(reserved))
 }
 
 /// Why a text is no capacity.
@@ -115,6 +149,19 @@ mod tests {
         for bad in ["cpu", "cpus=1", "cpu=1,cpu=2", "memory=x", "gpu=-1"] {
             assert!(parse_capacity(bad).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn what_is_reserved_is_not_for_tasks() {
+        let amounts = |text| parse_capacity(text).unwrap().as_amounts();
+        let capacity = amounts("cpu=4,memory=8GiB,gpu=1");
+        assert_eq!(allocatable(&capacity, &amounts("")), Ok(capacity));
+        assert_eq!(allocatable(&capacity, &amounts("cpu=0.5,memory=2GiB")), Ok(amounts("cpu=3.5,memory=6GiB,gpu=1")));
+        assert_eq!(allocatable(&capacity, &capacity), Ok(Resources::default()), "a worker that takes nothing");
+        let error = allocatable(&capacity, &amounts("cpu=1,memory=9GiB")).unwrap_err();
+        assert_eq!(error.dimension, "memory");
+        let text = error.to_string();
+        assert!(text.starts_with("reserve:") && text.contains("memory 9.0 GiB of cpu 4, memory 8.0 GiB"), "{text}");
     }
 
     #[test]

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use cloudai_types::limits;
+use cloudai_types::{Resources, limits};
 use serde::{Deserialize, Serialize};
 
 use crate::capacity::{CapacityOverride, parse_capacity};
@@ -36,6 +36,8 @@ pub struct WorkerConfig {
     pub executor: ExecutorKind,
     /// Overrides what was found, for example `cpu=64,memory=256GiB`; what it does not name stays as found.
     pub capacity: String,
+    /// What is kept for the machine itself, for example `cpu=1,memory=2GiB`: tasks get the capacity without it.
+    pub reserve: String,
     /// Labels beside those given at authorisation, which win.
     pub labels: BTreeMap<String, String>,
     /// Host paths below which tasks may mount read-only.
@@ -69,6 +71,7 @@ impl std::fmt::Debug for WorkerConfig {
             .field("masters", &self.masters)
             .field("executor", &self.executor)
             .field("capacity", &self.capacity)
+            .field("reserve", &self.reserve)
             .finish_non_exhaustive()
     }
 }
@@ -88,6 +91,8 @@ pub enum ConfigError {
     Labels(String),
     #[error("capacity: {0}")]
     Capacity(#[from] crate::capacity::CapacityError),
+    #[error("reserve: {0}")]
+    Reserve(crate::capacity::CapacityError),
     #[error("allowed_mounts: {} is no absolute path", .0.display())]
     Mount(PathBuf),
     #[error("noop_record: only the executor noop keeps one; leave it out")]
@@ -117,6 +122,11 @@ impl WorkerConfig {
         Ok(parse_capacity(&self.capacity)?)
     }
 
+    /// What is kept from tasks, beside the capacity. An amount that is not named is nothing.
+    pub fn reserve(&self) -> Result<Resources, ConfigError> {
+        Ok(parse_capacity(&self.reserve).map_err(ConfigError::Reserve)?.as_amounts())
+    }
+
     /// Everything that can be known without touching the machine.
     pub fn check(&self) -> Result<(), ConfigError> {
         if self.data_dir.as_os_str().is_empty() {
@@ -133,6 +143,7 @@ impl WorkerConfig {
         }
         cloudai_types::spec::check_labels(&self.labels).map_err(ConfigError::Labels)?;
         self.capacity_override()?;
+        self.reserve()?;
         if let Some(token) = &self.join_token {
             token.parse::<cloudai_net::JoinToken>()?;
         }
@@ -178,6 +189,7 @@ mod tests {
         assert_eq!(field(WorkerConfig { noop_record: "/r".into(), ..ok.clone() }), "noop_record");
         assert_eq!(field(WorkerConfig { name: "a b".into(), ..ok.clone() }), "name");
         assert_eq!(field(WorkerConfig { capacity: "cpu=x".into(), ..ok.clone() }), "capacity");
+        assert_eq!(field(WorkerConfig { reserve: "memory=x".into(), ..ok.clone() }), "reserve");
         assert_eq!(field(WorkerConfig { join_token: Some("x".into()), ..ok.clone() }), "join_token");
         assert_eq!(field(WorkerConfig { allowed_mounts: vec!["etc".into()], ..ok }), "allowed_mounts");
     }

@@ -9,6 +9,8 @@ use crate::join::JoinError;
 pub enum WorkerError {
     #[error("the worker's configuration: {0}")]
     Config(#[from] ConfigError),
+    #[error("{0}")]
+    Reserve(#[from] crate::capacity::ReserveError),
     #[error("the data directory {} cannot be used: {source}", path.display())]
     DataDir { path: PathBuf, source: std::io::Error },
     #[error("another worker is running with the data directory {}: stop it, or give this one a directory of its own", .0.display())]

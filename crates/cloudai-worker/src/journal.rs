@@ -314,13 +314,15 @@ impl Writer {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use cloudai_types::Usage;
     use std::sync::{Arc, Mutex};
 
     fn ending(n: u32) -> EndingRecord {
         EndingRecord {
             attempt: AttemptId::new(JobId(1), n, 1),
             assigned_index: 9,
-            reason: EndReason::exit(n as i32),
+            reason: EndReason::exit(n as i32)
+                .with_usage((n > 0).then_some(Usage { cpu_micros: Some(7), ..Usage::default() })),
             started: Timestamp(1),
             ended: Timestamp(2),
         }

@@ -46,6 +46,10 @@ pub async fn run(config: WorkerConfig, stop: CancellationToken) -> Result<(), Wo
     let at_dir = |source| WorkerError::DataDir { path: dir.clone(), source };
     fs::create_dir_all(dir).map_err(at_dir)?;
     let _lock = lock(dir)?;
+    // Before it joins, which takes the token: what is wrong here can be put right and tried again.
+    let found = capacity::detect(dir, &config.capacity_override()?);
+    let reserved = config.reserve()?;
+    let capacity = capacity::allocatable(&found, &reserved)?;
     let files = IdentityFiles::new(config.identity_dir());
     tokio::select! {
         () = stop.cancelled() => return Ok(()),
@@ -62,7 +66,6 @@ pub async fn run(config: WorkerConfig, stop: CancellationToken) -> Result<(), Wo
     }
     let metrics = WorkerMetrics::new(env!("CARGO_PKG_VERSION"));
     metrics.certificate_end.set(tls.not_after().0 as f64 / 1000.0);
-    let capacity = capacity::detect(dir, &config.capacity_override()?);
     metrics.cpu_capacity_cores.set(capacity.cpu_milli as f64 / 1000.0);
     metrics.memory_capacity_bytes.set(i64::try_from(capacity.memory_bytes).unwrap_or(i64::MAX));
 
@@ -149,6 +152,7 @@ pub async fn run(config: WorkerConfig, stop: CancellationToken) -> Result<(), Wo
         worker = identity.name,
         cluster = %identity.cluster,
         %capacity,
+        reserve = config.reserve,
         executor = ?config.executor,
         "the worker runs"
     );
@@ -157,6 +161,7 @@ pub async fn run(config: WorkerConfig, stop: CancellationToken) -> Result<(), Wo
         agent,
         hands,
         capacity,
+        reserved,
         labels,
         lease,
         factory,

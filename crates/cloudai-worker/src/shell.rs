@@ -48,7 +48,10 @@ struct Live {
 pub struct Shell {
     pub agent: Agent,
     pub hands: Hands,
+    /// What tasks may have.
     pub capacity: Resources,
+    /// What its operator keeps from them.
+    pub reserved: Resources,
     pub labels: BTreeMap<String, String>,
     pub lease: Option<LeaseFile>,
     pub factory: ChannelFactory,
@@ -155,7 +158,7 @@ impl Shell {
         match event {
             LinkEvent::Greet(answer) => {
                 // A link that does not wait any more has moved on.
-                let _ = answer.send(hello(&self.agent, self.capacity, &self.labels));
+                let _ = answer.send(hello(&self.agent, self.capacity, self.reserved, &self.labels));
             }
             LinkEvent::Up(session) => *live = Some(self.session_up(session)),
             LinkEvent::Down { reason } => {

@@ -4,6 +4,8 @@
 #![allow(clippy::unwrap_used)]
 
 mod support;
+#[path = "docker/usage.rs"]
+mod usage;
 
 use std::path::PathBuf;
 use std::process::{Command, Stdio};

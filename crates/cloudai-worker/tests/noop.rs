@@ -5,7 +5,7 @@ mod support;
 use std::sync::atomic::Ordering::SeqCst;
 
 use cloudai_proto::v1::AttemptPhase;
-use cloudai_types::{EndReason, JobSpec, ReasonKind};
+use cloudai_types::{EndReason, JobSpec, ReasonKind, Resources};
 use cloudai_worker::{ExecutorKind, WorkerConfig, WorkerError};
 use support::*;
 
@@ -139,6 +139,23 @@ async fn a_leader_that_falls_silent_is_left() {
 }
 
 #[tokio::test]
+async fn what_is_reserved_is_told_and_not_offered() {
+    let cluster = Cluster::new();
+    let leader = Master::start(&cluster, "m1").await;
+    let amounts = |cpu_milli, gib: u64| Resources { cpu_milli, memory_bytes: gib << 30, storage_bytes: 0, gpus: 0 };
+    let capacity = "cpu=4,memory=8GiB,storage=0,gpu=0".to_owned();
+    let config = WorkerConfig { capacity, reserve: "cpu=0.5,memory=2GiB".into(), ..noop(&cluster, &[&leader]) };
+    let mut worker = Worker::start(config);
+    leader.until_connected().await;
+    {
+        let table = cluster.table.lock().unwrap();
+        let hello = table.hellos.last().expect("it said hello");
+        assert_eq!((hello.capacity, hello.reserved), (Some(amounts(3_500, 6)), Some(amounts(500, 2))));
+    }
+    worker.stop().await.unwrap();
+}
+
+#[tokio::test]
 async fn what_cannot_begin_says_why() {
     let cluster = Cluster::new();
     let leader = Master::start(&cluster, "m1").await;
@@ -158,6 +175,9 @@ async fn what_cannot_begin_says_why() {
     assert!(text.contains("does not belong to the cluster"), "{text}");
     let text = refused(WorkerConfig { masters: vec![], ..config.clone() }).await;
     assert!(text.contains("masters"), "{text}");
+    let (capacity, reserve) = ("cpu=4,memory=8GiB".to_owned(), "cpu=1,memory=9GiB".to_owned());
+    let text = refused(WorkerConfig { capacity, reserve, ..config.clone() }).await;
+    assert!(text.starts_with("reserve: it keeps more memory than this worker has"), "{text}");
 
     let token = Some(cluster.token("w1"));
     let mut worker = Worker::start(WorkerConfig { join_token: token, ..config.clone() });

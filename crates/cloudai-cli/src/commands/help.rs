@@ -43,6 +43,7 @@ A job file (YAML or JSON) says what the flags of `job submit` say; unknown field
   priority: 0                 # -1000 to 1000, higher first
   array: 0-999                # a thousand tasks; each finds its index in CLOUDAI_TASK_INDEX
   max_attempts: 3
+  processes_max: 4096         # processes and threads of one attempt at a time
   timeout: 2s                 # of one attempt
   on_disconnect: continue     # or stop
   mounts: [\"/data:/input\"]    # read-only, if the worker's operator allowed the path";

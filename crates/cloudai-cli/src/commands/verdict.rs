@@ -67,9 +67,8 @@ mod tests {
 
     #[test]
     fn a_tasks_own_code_wins_where_it_has_one() {
-        let code = |kind, exit: Option<i32>| {
-            of_reason(&EndReason { kind: kind as i32, exit_code: exit, detail: String::new() }).number()
-        };
+        let code =
+            |kind, exit: Option<i32>| of_reason(&EndReason { exit_code: exit, ..EndReason::new(kind, "") }).number();
         assert_eq!(code(ReasonKind::ExitCode, Some(0)), 0);
         assert_eq!(code(ReasonKind::ExitCode, Some(3)), 3);
         assert_eq!(code(ReasonKind::ExitCode, Some(300)), 1);

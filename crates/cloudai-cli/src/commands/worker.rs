@@ -34,6 +34,9 @@ pub struct WorkerArgs {
     /// What it claims to have, for example cpu=64,memory=256GiB
     #[arg(long, env = "CLOUDAI_WORKER_CAPACITY", value_name = "AMOUNTS")]
     capacity: Option<String>,
+    /// What it keeps for the machine itself, for example cpu=1,memory=2GiB; tasks get the rest
+    #[arg(long, env = "CLOUDAI_WORKER_RESERVE", value_name = "AMOUNTS")]
+    reserve: Option<String>,
     /// Label of its own, for `--require` (repeatable)
     #[arg(long, value_name = "KEY=VALUE", value_parser = pairs::parse)]
     label: Vec<(String, String)>,
@@ -78,6 +81,7 @@ fn config(args: &WorkerArgs) -> Result<WorkerConfig, Failure> {
         .set("join_token", layered::secret(&args.join)?)
         .set("executor", args.executor.clone())
         .set("capacity", args.capacity.clone())
+        .set("reserve", args.reserve.clone())
         .set("labels", (!labels.is_empty()).then_some(labels))
         .list("allowed_mounts", &mounts)
         .set("fresh_networks", args.fresh_networks.then_some(true))
@@ -90,7 +94,7 @@ fn config(args: &WorkerArgs) -> Result<WorkerConfig, Failure> {
 
 fn failure(e: WorkerError) -> Failure {
     let code = match &e {
-        WorkerError::Config(_) => Code::Usage,
+        WorkerError::Config(_) | WorkerError::Reserve(_) => Code::Usage,
         WorkerError::Join(_) | WorkerError::Identity(_) | WorkerError::OtherName { .. } => Code::Auth,
         WorkerError::DataDirInUse(_) => Code::Conflict,
         _ => Code::Failed,
@@ -111,10 +115,11 @@ mod tests {
 
     #[test]
     fn flags_make_a_whole_configuration() {
-        let words = "x --data-dir /d --masters a:1,b:2 --executor noop --capacity cpu=4 --label zone=eu --allow-mount /data --fresh-networks";
+        let words = "x --data-dir /d --masters a:1,b:2 --executor noop --capacity cpu=4 --reserve cpu=1 --label zone=eu --allow-mount /data --fresh-networks";
         let c = config(&Alone::try_parse_from(words.split(' ')).unwrap().args).unwrap();
         assert_eq!((c.masters.len(), c.labels["zone"].as_str(), c.allowed_mounts.len()), (2, "eu", 1));
         assert_eq!((c.executor, c.fresh_networks), (cloudai_worker::ExecutorKind::Noop, true));
+        assert_eq!((c.capacity.as_str(), c.reserve.as_str()), ("cpu=4", "cpu=1"));
         assert_eq!(config(&Alone::try_parse_from(["x"]).unwrap().args).unwrap_err().code.number(), 2);
     }
 }

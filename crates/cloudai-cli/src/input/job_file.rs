@@ -38,6 +38,7 @@ struct Fields {
     priority: i32,
     array: Option<Array>,
     max_attempts: u32,
+    processes_max: u32,
     timeout: Option<Timeout>,
     on_disconnect: Option<Disconnect>,
     mounts: Vec<MountText>,
@@ -99,6 +100,7 @@ pub fn parse(text: &str) -> Result<JobFile, String> {
         timeout_ms: fields.timeout.map_or(0, |t| t.0),
         on_disconnect: fields.on_disconnect.map_or(OnDisconnect::Continue, |d| d.0) as i32,
         mounts: fields.mounts.into_iter().map(|m| m.0).collect(),
+        processes_max: fields.processes_max,
     };
     Ok(JobFile { spec, namespace: fields.namespace })
 }
@@ -245,6 +247,7 @@ require: {zone: eu, disk: ssd}
 priority: -5
 array: 0-999
 max_attempts: 3
+processes_max: 100
 timeout: 2s
 on_disconnect: stop
 mounts:
@@ -263,7 +266,7 @@ mounts:
         assert_eq!((s.resources, s.priority, s.count, s.max_attempts, s.timeout_ms), (r, -5, 1000, 3, 2000));
         assert_eq!(s.on_disconnect, OnDisconnect::Stop as i32);
         assert_eq!(s.mounts, [Mount { source: "/data/in".into(), target: "/input".into() }]);
-        assert_eq!(s.require["disk"], "ssd");
+        assert_eq!((s.require["disk"].as_str(), s.processes_max), ("ssd", 100));
     }
 
     #[test]

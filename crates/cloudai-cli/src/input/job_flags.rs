@@ -50,6 +50,9 @@ pub struct JobFlags {
     /// Run time of one try, for example 2s or 1h30m
     #[arg(long, value_parser = parse_timeout)]
     pub timeout: Option<u64>,
+    /// Processes and threads of one try at a time
+    #[arg(long, value_name = "N")]
+    pub processes_max: Option<u32>,
     /// What a worker does with the task when it cannot reach the masters
     #[arg(long, value_name = "continue|stop", value_parser = parse_disconnect)]
     pub on_disconnect: Option<OnDisconnect>,
@@ -141,6 +144,7 @@ fn overlay(flags: &JobFlags, many: &ManyFlags, spec: &mut cloudai_types::JobSpec
     r.gpus = flags.gpu.unwrap_or(r.gpus);
     spec.priority = flags.priority.unwrap_or(spec.priority);
     spec.max_attempts = flags.max_attempts.unwrap_or(spec.max_attempts);
+    spec.processes_max = flags.processes_max.unwrap_or(spec.processes_max);
     spec.timeout_ms = flags.timeout.unwrap_or(spec.timeout_ms);
     spec.count = many.array.unwrap_or(spec.count);
     if let Some(d) = flags.on_disconnect {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use cloudai_proto::v1::*;
 use cloudai_types::spec::Mount;
-use cloudai_types::{ClusterConfig, EndReason, JobSpec, ReasonKind, Resources, ScorePolicy};
+use cloudai_types::{ClusterConfig, EndReason, JobSpec, ReasonKind, Resources, ScorePolicy, Usage};
 
 /// 2026-09-21T14:13:20Z
 pub const T0: u64 = 1_790_000_000_000;
@@ -44,6 +44,7 @@ pub fn job_reply() -> GetJobReply {
             timeout_ms: 2000,
             on_disconnect: 0,
             mounts: vec![Mount { source: "/data".into(), target: "/input".into() }],
+            processes_max: 100,
         }),
         actor: "admin/ann".into(),
         request_id: "key-1".into(),
@@ -73,7 +74,7 @@ pub fn failed_task() -> TaskInfo {
                 worker_id: 2,
                 worker: "w2".into(),
                 phase: AttemptPhase::Exited as i32,
-                reason: Some(EndReason::exit(3)),
+                reason: Some(EndReason::exit(3).with_usage(Some(usage()))),
                 assigned_ms: T0 + 6000,
                 started_ms: T0 + 7000,
                 ended_ms: T0 + 10_000,
@@ -83,6 +84,17 @@ pub fn failed_task() -> TaskInfo {
         losses: 1,
         not_before_ms: 0,
         ended_ms: T0 + 10_000,
+    }
+}
+
+/// As a worker on a cgroup v1 machine tells it.
+fn usage() -> Usage {
+    Usage {
+        cpu_micros: Some(1_500_000),
+        memory_peak_bytes: Some(48 << 20),
+        read_bytes: Some(0),
+        written_bytes: None,
+        processes_max: Some(3),
     }
 }
 
@@ -101,6 +113,7 @@ pub fn worker() -> WorkerInfo {
         software: "0.1.0".into(),
         connected: true,
         heard_ms_ago: 250,
+        reserved: Some(Resources { cpu_milli: 1000, memory_bytes: 1 << 30, storage_bytes: 0, gpus: 0 }),
     }
 }
 

@@ -3,11 +3,12 @@
 use std::io::{self, Write};
 
 use cloudai_proto::v1::{AttemptInfo, TaskInfo};
-use cloudai_types::EndReason;
+use cloudai_types::resources::Bytes;
+use cloudai_types::{EndReason, Usage};
 use serde::Serialize;
 
 use crate::output::{Columns, View, facts};
-use crate::times::{now_ms, rfc3339, span};
+use crate::times::{duration, now_ms, rfc3339, seconds, span};
 
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct ReasonView {
@@ -30,6 +31,42 @@ impl ReasonView {
     }
 }
 
+/// What an attempt used, in base units; null where it is not known.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct UsageView {
+    pub cpu_seconds: Option<f64>,
+    pub memory_peak_bytes: Option<u64>,
+    pub read_bytes: Option<u64>,
+    pub written_bytes: Option<u64>,
+    pub processes_max: Option<u64>,
+}
+
+impl From<Usage> for UsageView {
+    fn from(u: Usage) -> Self {
+        UsageView {
+            cpu_seconds: u.cpu_micros.map(|micros| micros as f64 / 1e6),
+            memory_peak_bytes: u.memory_peak_bytes,
+            read_bytes: u.read_bytes,
+            written_bytes: u.written_bytes,
+            processes_max: u.processes_max,
+        }
+    }
+}
+
+impl UsageView {
+    /// CPU, peak memory, read, written: as cells of a table.
+    fn cells(usage: Option<&UsageView>) -> [String; 4] {
+        let cell = |text: Option<String>| text.unwrap_or("-".to_owned());
+        let bytes = |n: Option<u64>| cell(n.map(|n| Bytes(n).to_string()));
+        [
+            cell(usage.and_then(|u| u.cpu_seconds).map(|s| duration((s * 1e3) as u64))),
+            bytes(usage.and_then(|u| u.memory_peak_bytes)),
+            bytes(usage.and_then(|u| u.read_bytes)),
+            bytes(usage.and_then(|u| u.written_bytes)),
+        ]
+    }
+}
+
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct AttemptView {
     pub number: u32,
@@ -40,6 +77,10 @@ pub struct AttemptView {
     pub assigned_at: Option<String>,
     pub started_at: Option<String>,
     pub ended_at: Option<String>,
+    /// From its start to its end; null until then, and for one that never ran.
+    pub wall_seconds: Option<f64>,
+    /// Null where nothing is known: see docs/endings.md.
+    pub usage: Option<UsageView>,
     #[serde(skip)]
     ran_ms: (u64, u64),
 }
@@ -50,10 +91,13 @@ impl From<AttemptInfo> for AttemptView {
             number: a.number,
             state: a.phase().name(),
             worker: if a.worker.is_empty() { format!("w{}", a.worker_id) } else { a.worker },
+            usage: a.reason.as_ref().and_then(|r| r.usage).map(Into::into),
             reason: a.reason.map(Into::into),
             assigned_at: rfc3339(a.assigned_ms),
             started_at: rfc3339(a.started_ms),
             ended_at: rfc3339(a.ended_ms),
+            wall_seconds: (a.started_ms > 0 && a.ended_ms > 0)
+                .then(|| seconds(a.ended_ms.saturating_sub(a.started_ms))),
             ran_ms: (a.started_ms, a.ended_ms),
         }
     }
@@ -132,16 +176,29 @@ impl View for TaskView {
             return Ok(());
         }
         writeln!(out)?;
-        let mut columns = Columns::new(&["ATTEMPT", "WORKER", "PHASE", "REASON", "STARTED", "RAN"]);
+        let mut columns = Columns::new(&[
+            "ATTEMPT",
+            "WORKER",
+            "PHASE",
+            "REASON",
+            "STARTED",
+            "RAN",
+            "CPU",
+            "PEAK MEMORY",
+            "READ",
+            "WRITTEN",
+        ]);
         for a in &self.attempts {
-            columns.row([
+            let mut row = vec![
                 a.number.to_string(),
                 a.worker.clone(),
                 a.state.to_owned(),
                 a.reason.as_ref().map_or("-".to_owned(), ReasonView::text),
                 a.started_at.clone().unwrap_or("-".to_owned()),
                 span(a.ran_ms.0, a.ran_ms.1, now),
-            ]);
+            ];
+            row.extend(UsageView::cells(a.usage.as_ref()));
+            columns.row(row);
         }
         columns.write(out)
     }
@@ -159,7 +216,9 @@ mod tests {
         let text = String::from_utf8(out).unwrap();
         assert!(text.contains("1        w1      Lost    worker_lost: no heartbeat  -"), "{text}");
         assert!(
-            text.contains("2        w2      Exited  exit_code 3                2026-09-21T14:13:27Z  3.0s"),
+            text.contains(
+                "2        w2      Exited  exit_code 3                2026-09-21T14:13:27Z  3.0s  1.5s  48.0 MiB     0 B   -"
+            ),
             "{text}"
         );
     }

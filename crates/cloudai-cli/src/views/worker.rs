@@ -19,7 +19,10 @@ pub struct WorkerView {
     /// `Authorized`, `Ready`, `Lost`, `Revoked`.
     pub state: &'static str,
     pub draining: bool,
+    /// What tasks may have.
     pub capacity: ResourcesView,
+    /// What its operator keeps for the machine itself, beside the capacity; null: nothing.
+    pub reserved: Option<ResourcesView>,
     pub allocated: ResourcesView,
     /// Live attempts, those that wait on the worker included.
     pub attempts: u32,
@@ -33,6 +36,8 @@ pub struct WorkerView {
     pub heard_ago: Option<f64>,
     #[serde(skip)]
     amounts: (Resources, Resources, u64),
+    #[serde(skip)]
+    keeps: String,
 }
 
 impl WorkerView {
@@ -45,6 +50,7 @@ impl WorkerView {
             name: w.name,
             draining: w.draining,
             capacity: capacity.into(),
+            reserved: w.reserved.map(Into::into),
             allocated: allocated.into(),
             attempts: w.attempts,
             attempts_running: w.attempts_running,
@@ -54,6 +60,7 @@ impl WorkerView {
             connected: by_leader.then_some(w.connected),
             heard_ago: (by_leader && w.connected).then(|| seconds(w.heard_ms_ago)),
             amounts: (capacity, allocated, w.heard_ms_ago),
+            keeps: w.reserved.map(|r| r.to_string()).unwrap_or_default(),
         }
     }
 
@@ -160,6 +167,7 @@ impl View for WorkerDetail {
                 ("cpu", cpu),
                 ("memory", memory),
                 ("gpu", gpu),
+                ("reserved", w.keeps.clone()),
                 ("labels", labels(&w.labels)),
                 ("attempts", format!("{} running, {} in all", w.attempts_running, w.attempts)),
                 ("heard", w.heard()),
@@ -198,6 +206,22 @@ mod tests {
     use crate::views::sample;
 
     #[test]
+    fn one_worker_says_what_is_kept_from_its_tasks() {
+        let detail = |worker| WorkerDetail::from(GetWorkerReply { worker: Some(worker), ..Default::default() });
+        let shown = |worker| {
+            let mut out = vec![];
+            detail(worker).table(&mut out).unwrap();
+            String::from_utf8(out).unwrap()
+        };
+        let text = shown(sample::worker());
+        assert!(text.contains("\nreserved:    cpu 1, memory 1.0 GiB\n"), "{text}");
+        assert!(
+            !shown(WorkerInfo { reserved: None, ..sample::worker() }).contains("reserved"),
+            "nothing, nothing said"
+        );
+    }
+
+    #[test]
     fn workers_as_a_table_and_as_json() {
         let list = WorkerList(vec![WorkerView::new(sample::worker(), true)]);
         let unknown = serde_json::to_value(WorkerView::new(sample::worker(), false)).unwrap();
@@ -219,6 +243,7 @@ mod tests {
             serde_json::json!([{
                 "id": 1, "name": "w1", "state": "Ready", "draining": true,
                 "capacity": {"cpu": 4.0, "memory_bytes": 2147483648u64, "storage_bytes": 0, "gpu": 1},
+                "reserved": {"cpu": 1.0, "memory_bytes": 1073741824, "storage_bytes": 0, "gpu": 0},
                 "allocated": {"cpu": 0.5, "memory_bytes": 33554432, "storage_bytes": 0, "gpu": 0},
                 "attempts": 3, "attempts_running": 1, "labels": {"zone": "eu"}, "software": "0.1.0",
                 "registered_at": "2026-09-21T14:13:20Z", "connected": true, "heard_ago": 0.25,

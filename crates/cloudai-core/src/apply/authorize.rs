@@ -52,6 +52,7 @@ fn new_worker(hot: &mut Hot, name: &str) -> WorkerId {
         state: WorkerState::Authorized,
         draining: false,
         capacity: Resources::default(),
+        reserved: None,
         used: Resources::default(),
         labels: Default::default(),
         assigned_labels: Default::default(),

@@ -5,13 +5,13 @@ use cloudai_types::spec::check_labels;
 
 use super::cut;
 use super::out::Out;
-use crate::command::RegisterWorker;
+use crate::command::{RESERVED_SINCE, RegisterWorker};
 use crate::hot::Hot;
 use crate::reply::{Refusal, Reply};
 use crate::rows::WorkerState;
 
 pub fn register_worker(hot: &mut Hot, out: &mut Out, command: RegisterWorker) -> Result<Reply, Refusal> {
-    let RegisterWorker { worker: id, capacity, labels, software } = command;
+    let RegisterWorker { worker: id, capacity, labels, software, reserved } = command;
     let id = WorkerId(id);
     let Some(worker) = hot.workers.get_mut(&id) else { return Err(Refusal::NoSuchWorker(id.to_string())) };
     if worker.state == WorkerState::Revoked {
@@ -22,6 +22,7 @@ pub fn register_worker(hot: &mut Hot, out: &mut Out, command: RegisterWorker) ->
     worker.state = WorkerState::Ready;
     worker.session = hot.next_session;
     worker.capacity = capacity;
+    worker.reserved = reserved.filter(|_| hot.version >= RESERVED_SINCE);
     worker.labels = labels;
     worker.labels.extend(worker.assigned_labels.clone());
     worker.software = cut(software);

@@ -5,7 +5,7 @@ use cloudai_types::{AttemptId, EndReason, JobId, ReasonKind, TaskId, WorkerId, l
 
 use super::ending::{Ending, end_attempt};
 use super::out::Out;
-use crate::command::{AttemptReport, AttemptState, ReportAttempts};
+use crate::command::{AttemptReport, AttemptState, ReportAttempts, USAGE_SINCE};
 use crate::hot::Hot;
 use crate::reply::{Refusal, Reply};
 use crate::rows::{Family, WorkerState, task_key};
@@ -54,13 +54,17 @@ fn report_attempt(hot: &mut Hot, out: &mut Out, worker: WorkerId, report: Attemp
 }
 
 fn end_exited(hot: &mut Hot, out: &mut Out, task: TaskId, reason: Option<EndReason>, started_ms: u64, ended_ms: u64) {
-    let reason = closed(reason.unwrap_or_else(|| EndReason::new(ReasonKind::Unknown, "the worker gave no reason")));
+    let reason = reason.unwrap_or_else(|| EndReason::new(ReasonKind::Unknown, "the worker gave no reason"));
+    let reason = closed(reason, hot.version);
     end_attempt(hot, out, task, Ending { state: AttemptState::Exited, reason, started_ms, ended_ms });
 }
 
-/// A kind that this build does not know is `unknown`; a long detail is cut.
-fn closed(mut reason: EndReason) -> EndReason {
+/// A kind that this build does not know is `unknown`; a long detail is cut; what masters of an older format would not keep goes.
+fn closed(mut reason: EndReason, version: u32) -> EndReason {
     reason.kind = reason.kind() as i32;
+    if version < USAGE_SINCE {
+        reason.usage = None;
+    }
     if reason.detail.len() > limits::REASON_DETAIL_BYTES_MAX {
         reason.detail = EndReason::new(ReasonKind::Unknown, reason.detail).detail;
     }

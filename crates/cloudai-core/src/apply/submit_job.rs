@@ -4,13 +4,17 @@ use cloudai_types::{JobId, NamespaceId, RequestId, ValidJobSpec, limits};
 
 use super::out::Out;
 use super::{check_name, cut};
-use crate::command::{SubmitJob, UNTOUCHED_SINCE};
+use crate::command::{PROCESSES_MAX_SINCE, SubmitJob, UNTOUCHED_SINCE};
 use crate::hot::{Hot, Job, Shape};
 use crate::reply::{Refusal, Reply};
 use crate::rows::{AliveRow, Counts, Family, JobSpecRow, NamespaceRow, RequestRow, alive_key, job_key, namespace_key};
 
 pub fn submit_job(hot: &mut Hot, out: &mut Out, actor: String, command: SubmitJob) -> Result<Reply, Refusal> {
-    let SubmitJob { namespace, request_id, request_hash, spec } = command;
+    let SubmitJob { namespace, request_id, request_hash, mut spec } = command;
+    if hot.version < PROCESSES_MAX_SINCE {
+        // Masters of an older build do not see it, so neither does anybody: also not to refuse a bad one.
+        spec.processes_max = 0;
+    }
     let known = hot.namespaces.get(&namespace).copied();
     if known.is_none() {
         check_name(&namespace).map_err(|refusal| Refusal::InvalidNamespace(refusal.to_string()))?;

@@ -8,7 +8,7 @@ use std::path::Path;
 use cloudai_core::command::*;
 use cloudai_core::rows::*;
 use cloudai_types::spec::Mount;
-use cloudai_types::{ClusterConfig, EndReason, JobSpec, OnDisconnect, ReasonKind, Resources, ScorePolicy};
+use cloudai_types::{ClusterConfig, EndReason, JobSpec, OnDisconnect, ReasonKind, Resources, ScorePolicy, Usage};
 use prost::Message;
 
 fn labels(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
@@ -33,11 +33,22 @@ fn spec() -> JobSpec {
         timeout_ms: 2_000,
         on_disconnect: OnDisconnect::Stop as i32,
         mounts: vec![Mount { source: "/var/lib/dpkg".into(), target: "/input".into() }],
+        processes_max: 0,
     }
 }
 
 fn reason() -> EndReason {
     EndReason::new(ReasonKind::OutOfMemory, "killed by the kernel").with_exit_code(137)
+}
+
+fn usage() -> Usage {
+    Usage {
+        cpu_micros: Some(1_500_000),
+        memory_peak_bytes: Some(48 << 20),
+        read_bytes: Some(0),
+        written_bytes: None,
+        processes_max: Some(3),
+    }
 }
 
 fn kinds() -> Vec<Kind> {
@@ -68,6 +79,7 @@ fn kinds() -> Vec<Kind> {
             capacity: resources(),
             labels: labels(&[("disk", "nvme")]),
             software: "0.1.0".into(),
+            reserved: None,
         }),
         Kind::LoseWorker(LoseWorker { worker: 2, session: 11 }),
         Kind::Authorize(Authorize {
@@ -104,6 +116,44 @@ fn kinds() -> Vec<Kind> {
             jobs: vec![ExpiringJob { namespace: 1, job: 9 }, ExpiringJob { namespace: 2, job: 10 }],
             ended_until_ms: 1_700_000_000_000,
         }),
+    ]
+}
+
+/// Commands that got fields since they were first written, with these fields.
+fn grown() -> [(&'static str, Kind); 3] {
+    let report = AttemptReport {
+        job: 9,
+        index: 5,
+        number: 2,
+        state: AttemptState::Exited as i32,
+        reason: Some(reason().with_usage(Some(usage()))),
+        started_ms: 1_700_000_000_000,
+        ended_ms: 1_700_000_001_000,
+    };
+    [
+        (
+            "command_submit_job_processes_max",
+            Kind::SubmitJob(SubmitJob {
+                namespace: "default".into(),
+                request_id: "req-1".into(),
+                request_hash: vec![7; 16],
+                spec: JobSpec { processes_max: 100, ..spec() },
+            }),
+        ),
+        (
+            "command_report_attempts_usage",
+            Kind::ReportAttempts(ReportAttempts { worker: 2, session: 11, reports: vec![report] }),
+        ),
+        (
+            "command_register_worker_reserved",
+            Kind::RegisterWorker(RegisterWorker {
+                worker: 2,
+                capacity: resources(),
+                labels: labels(&[("disk", "nvme")]),
+                software: "0.1.0".into(),
+                reserved: Some(resources()),
+            }),
+        ),
     ]
 }
 
@@ -148,10 +198,15 @@ fn every_command_decodes_for_ever() {
     let kinds = kinds();
     let names: BTreeSet<&str> = kinds.iter().map(name).collect();
     assert_eq!(names.len(), 19, "one example of every kind that `name` lists");
-    for kind in kinds {
-        let file = format!("command_{}", name(&kind));
+    let write = |file: &str, kind| {
         let command = Command { actor: "admin/ada".into(), trace_parent: "00-11-22-01".into(), kind: Some(kind) };
-        golden(&file, &Proposal { version: 1, at_ms: 1_700_000_000_000, commands: vec![command] });
+        golden(file, &Proposal { version: 1, at_ms: 1_700_000_000_000, commands: vec![command] });
+    };
+    for kind in kinds {
+        write(&format!("command_{}", name(&kind)), kind);
+    }
+    for (file, kind) in grown() {
+        write(file, kind);
     }
 }
 
@@ -210,22 +265,23 @@ fn every_row_decodes_for_ever() {
                 golden("row_alive", &touched);
                 golden("row_alive_untouched", &AliveRow { untouched: true, ..touched });
             }
-            Family::Task => golden(
-                "row_task",
-                &TaskRow {
+            Family::Task => {
+                let task = |reason| TaskRow {
                     state: TaskState::Dead as i32,
                     attempts: vec![EndedAttempt {
                         number: 1,
                         worker: 2,
                         state: AttemptState::Exited as i32,
-                        reason: reason(),
+                        reason,
                         assigned_ms: 3,
                         started_ms: 4,
                         ended_ms: 5,
                     }],
                     ended_ms: 6,
-                },
-            ),
+                };
+                golden("row_task", &task(reason()));
+                golden("row_task_usage", &task(reason().with_usage(Some(usage()))));
+            }
             Family::Waiting => golden(
                 "row_waiting",
                 &WaitingRow { next_number: 2, attempts_used: 1, losses: 3, not_before_ms: 4, avoid_worker: 5 },
@@ -243,9 +299,8 @@ fn every_row_decodes_for_ever() {
                     losses: 7,
                 },
             ),
-            Family::Worker => golden(
-                "row_worker",
-                &WorkerRow {
+            Family::Worker => {
+                let worker = WorkerRow {
                     name: "w1".into(),
                     state: WorkerState::Lost as i32,
                     draining: true,
@@ -255,8 +310,11 @@ fn every_row_decodes_for_ever() {
                     registered_ms: 12,
                     software: "0.1.0".into(),
                     assigned_labels: labels(&[("zone", "eu")]),
-                },
-            ),
+                    reserved: None,
+                };
+                golden("row_worker", &worker);
+                golden("row_worker_reserved", &WorkerRow { reserved: Some(resources()), ..worker });
+            }
             Family::Request => golden("row_request", &RequestRow { hash: vec![7; 16], job: 9, expires_ms: 10 }),
             Family::Member => golden(
                 "row_member",

@@ -5,8 +5,17 @@ use std::collections::BTreeMap;
 
 use cloudai_core::Hot;
 use cloudai_core::command::*;
-use cloudai_types::{ClusterConfig, EndReason, JobSpec, ReasonKind, Resources};
+use cloudai_types::{ClusterConfig, EndReason, JobSpec, ReasonKind, Resources, Usage};
 use proptest::prelude::*;
+
+/// What some ended attempts had used.
+const USED: Usage = Usage {
+    cpu_micros: Some(9),
+    memory_peak_bytes: Some(1 << 20),
+    read_bytes: None,
+    written_bytes: Some(0),
+    processes_max: Some(2),
+};
 
 /// An entry: how far time moves (or a jump back), and its steps.
 pub type EntrySteps = (i64, Vec<Step>);
@@ -194,6 +203,7 @@ fn garbage() -> impl Strategy<Value = Kind> {
             priority,
             count: count % 2_000_000,
             max_attempts,
+            processes_max: priority.unsigned_abs() % 100,
             ..Default::default()
         },
     );
@@ -203,7 +213,12 @@ fn garbage() -> impl Strategy<Value = Kind> {
             index,
             number,
             state: state % 8,
-            reason: code.map(|code| EndReason { kind: code % 20, exit_code: Some(code), detail: detail.repeat(30) }),
+            reason: code.map(|code| EndReason {
+                kind: code % 20,
+                exit_code: Some(code),
+                detail: detail.repeat(30),
+                usage: (code % 2 == 0).then_some(USED),
+            }),
             started_ms: at,
             ended_ms: at,
         },
@@ -220,7 +235,13 @@ fn garbage() -> impl Strategy<Value = Kind> {
         (small(), id(), proptest::collection::vec(report, 0..3))
             .prop_map(|(worker, session, reports)| Kind::ReportAttempts(ReportAttempts { worker, session, reports })),
         (small(), resources(), labels(), text()).prop_map(|(worker, capacity, labels, software)| Kind::RegisterWorker(
-            RegisterWorker { worker, capacity, labels, software: software.repeat(40) }
+            RegisterWorker {
+                worker,
+                capacity,
+                labels,
+                software: software.repeat(40),
+                reserved: (worker % 2 == 0).then_some(capacity),
+            }
         )),
         (small(), id()).prop_map(|(worker, session)| Kind::LoseWorker(LoseWorker { worker, session })),
         (any::<i32>(), text(), bytes(), labels()).prop_map(|(role, name, secret_hash, labels)| Kind::Authorize(
@@ -266,7 +287,13 @@ pub fn prelude() -> Vec<Kind> {
 pub fn register(worker: u32, cpu: u8, zone: bool) -> Kind {
     let capacity = Resources { cpu_milli: u64::from(cpu) * 1000, memory_bytes: 8 << 30, storage_bytes: 0, gpus: 0 };
     let labels = if zone { BTreeMap::from([("zone".to_owned(), "eu".to_owned())]) } else { BTreeMap::new() };
-    Kind::RegisterWorker(RegisterWorker { worker, capacity, labels, software: "test".into() })
+    Kind::RegisterWorker(RegisterWorker {
+        worker,
+        capacity,
+        labels,
+        software: "test".into(),
+        reserved: zone.then_some(capacity),
+    })
 }
 
 fn authorize(master: bool, name: u8, token: u8) -> Kind {
@@ -383,7 +410,8 @@ fn resolve_report(hot: &Hot, attempts: &[(u16, i32, Option<Reason>)], miss: Miss
             number: number.wrapping_sub(u32::from(miss == Miss::Number)),
             state: *state,
             reason: reason.map(|r| match r {
-                Reason::Exit(code) => EndReason::exit(code),
+                // Every second one was measured.
+                Reason::Exit(code) => EndReason::exit(code).with_usage((code % 2 == 0).then_some(USED)),
                 Reason::Kind(kind) => EndReason { kind, ..EndReason::new(ReasonKind::Unknown, "test") },
             }),
             started_ms: u64::from(*n),

@@ -358,3 +358,55 @@ fn the_first_placement_takes_the_mark_of_an_untouched_job() {
         assert_eq!(world.hot.jobs[&JobId(1)].counts.active, 1);
     }
 }
+
+/// Format 4: what masters of an older build would not keep, nobody keeps before it. `check` loads the rows after each entry.
+#[test]
+fn usage_reserves_and_limits_of_processes_are_kept_since_format_4() {
+    use cloudai_core::command::{
+        PROCESSES_MAX_SINCE, RESERVED_SINCE, RaiseVersion, RegisterWorker, SubmitJob, USAGE_SINCE,
+    };
+    use cloudai_core::rows::{JobSpecRow, WorkerRow, job_key, worker_key};
+    use cloudai_types::{NamespaceId, Resources, TaskId, Usage, WorkerId};
+    assert_eq!([USAGE_SINCE, RESERVED_SINCE, PROCESSES_MAX_SINCE], [4, 4, 4], "one raise for all of them");
+    let usage = Usage { cpu_micros: Some(7), ..Usage::default() };
+    let reserved = Resources { cpu_milli: 1_000, ..Resources::default() };
+    // A wrong limit is refused only by who can see it.
+    for (version, kept, processes_max) in [(3, false, 1), (4, true, 100)] {
+        let mut world = World::default();
+        world.entry(1_000, prelude());
+        world.one(1_000, Kind::RaiseVersion(RaiseVersion { version }));
+        let capacity = Resources { cpu_milli: 8_000, ..Resources::default() };
+        world.one(
+            1_000,
+            Kind::RegisterWorker(RegisterWorker {
+                worker: 1,
+                capacity,
+                reserved: Some(reserved),
+                ..Default::default()
+            }),
+        );
+        let spec = cloudai_types::JobSpec { image: "busybox".into(), count: 1, processes_max, ..Default::default() };
+        let submit = SubmitJob { namespace: "default".into(), request_id: String::new(), request_hash: vec![], spec };
+        world.one(1_000, Kind::SubmitJob(submit));
+        let groups = vec![PlaceGroup { job: 1, worker: 1, indexes: vec![0] }];
+        world.one(1_000, Kind::PlaceTasks(PlaceTasks { groups }));
+        let report = AttemptReport {
+            job: 1,
+            index: 0,
+            number: 1,
+            state: AttemptState::Exited as i32,
+            reason: Some(EndReason::exit(3).with_usage(Some(usage))),
+            started_ms: 1,
+            ended_ms: 2,
+        };
+        let session = world.hot.workers[&WorkerId(1)].session;
+        world.one(1_000, Kind::ReportAttempts(ReportAttempts { worker: 1, session, reports: vec![report] }));
+        world.check();
+        let task = world.task_row(NamespaceId(1), TaskId { job: JobId(1), index: 0 }).expect("it has ended");
+        assert_eq!(task.attempts[0].reason, EndReason::exit(3).with_usage(kept.then_some(usage)), "format {version}");
+        let worker: WorkerRow = world.row(Family::Worker, &worker_key(WorkerId(1))).expect("it is there");
+        assert_eq!(worker.reserved, kept.then_some(reserved), "format {version}");
+        let job: JobSpecRow = world.row(Family::JobSpec, &job_key(NamespaceId(1), JobId(1))).expect("it is there");
+        assert_eq!(job.spec.processes_max, if kept { 100 } else { 0 }, "format {version}");
+    }
+}

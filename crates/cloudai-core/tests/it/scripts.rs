@@ -221,6 +221,7 @@ fn kind(words: &mut Words) -> Kind {
             capacity: words.resources(),
             labels: words.labels("label"),
             software: "0.1.0".into(),
+            reserved: None,
         }),
         "lose" => Kind::LoseWorker(LoseWorker {
             worker: words.plain[0].parse().expect("a worker"),

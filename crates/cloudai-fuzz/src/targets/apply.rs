@@ -205,6 +205,7 @@ fn kind(u: &mut Unstructured<'_>, hot: &Hot) -> Result<Kind> {
             capacity: resources(u)?,
             labels: [(name(u)?, name(u)?)].into(),
             software: name(u)?,
+            reserved: None,
         }),
         12 => {
             let worker = worker(u, hot)?;

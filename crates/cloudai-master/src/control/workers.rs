@@ -73,6 +73,7 @@ fn info<S: StateStore>(node: &Node<S>, hot: &Hot, id: WorkerId, w: &Worker) -> p
         state: w.state as i32,
         draining: w.draining,
         capacity: Some(w.capacity),
+        reserved: w.reserved,
         allocated: Some(w.used),
         attempts: w.active.len() as u32,
         attempts_running: running as u32,

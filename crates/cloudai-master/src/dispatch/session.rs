@@ -176,6 +176,7 @@ where
             capacity: hello.capacity.unwrap_or_default(),
             labels: hello.labels.into_iter().collect(),
             software: hello.version,
+            reserved: hello.reserved,
         };
         let outcome = self.node.proposer.propose(Command::new("leader", Kind::RegisterWorker(register))).await;
         let session = match outcome {

@@ -79,6 +79,7 @@ impl Cluster {
             capacity,
             labels: labels(own),
             software: "test".to_owned(),
+            reserved: None,
         }));
         assert!(matches!(reply, Reply::WorkerRegistered { .. }), "{reply:?}");
     }

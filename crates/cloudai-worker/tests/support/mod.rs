@@ -18,7 +18,7 @@ use cloudai_net::{
 use cloudai_proto::v1 as pb;
 use cloudai_proto::v1::dispatch_server::{Dispatch, DispatchServer};
 use cloudai_proto::v1::leader_message::Kind;
-use cloudai_types::{AttemptId, EndReason, JobId, JobSpec, Timestamp, limits};
+use cloudai_types::{AttemptId, EndReason, JobId, JobSpec, Timestamp, Usage, limits};
 use cloudai_worker::{ExecutorKind, WorkerConfig, WorkerError};
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
@@ -128,9 +128,15 @@ impl Cluster {
         }
     }
 
+    /// How it ended; what it used is [`Self::usage`].
     pub async fn ending(&self, attempt: AttemptId) -> EndReason {
         self.until(&format!("{attempt} has ended"), |t| t.ended.contains_key(&attempt)).await;
-        self.table.lock().unwrap().ended[&attempt].0.clone()
+        self.table.lock().unwrap().ended[&attempt].0.clone().with_usage(None)
+    }
+
+    pub async fn usage(&self, attempt: AttemptId) -> Option<Usage> {
+        self.ending(attempt).await;
+        self.table.lock().unwrap().ended[&attempt].0.usage
     }
 
     pub async fn until_phase(&self, attempt: AttemptId, phase: pb::AttemptPhase) {

@@ -10,6 +10,7 @@ use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
 
 use super::body::{self, Machine};
+use super::cgroups::{self, Counters};
 use super::endings::Died;
 use super::faults::Fault;
 use super::log_stream::{self, Control, Followed};
@@ -28,10 +29,12 @@ type Signals = watch::Receiver<Option<Signal>>;
 type Log = JoinHandle<Option<Followed>>;
 
 /// A container that runs.
-struct Running {
-    id: String,
-    started: Timestamp,
-    died: oneshot::Receiver<Died>,
+pub struct Running {
+    pub id: String,
+    pub started: Timestamp,
+    pub died: oneshot::Receiver<Died>,
+    /// How many processes it may have.
+    pub processes: u64,
 }
 
 /// How an attempt ended that never ran.
@@ -65,6 +68,9 @@ pub fn start(shared: Arc<Shared>, start: Start) {
                     writer.append(vec![Frame::marker(ended.0 * 1_000_000, text)]);
                     writer.finish(ended.0);
                 }
+                if !never.container {
+                    cgroups::remove(&shared, attempt).await;
+                }
                 end(&shared, attempt, never.reason, Timestamp(0), ended, never.container);
             }
         }
@@ -72,11 +78,11 @@ pub fn start(shared: Arc<Shared>, start: Start) {
 }
 
 /// Goes on with a container of an earlier run.
-pub fn adopt(shared: Arc<Shared>, attempt: AttemptId, id: String, started: Timestamp, died: oneshot::Receiver<Died>) {
+pub fn adopt(shared: Arc<Shared>, attempt: AttemptId, running: Running) {
     let signals = listen(&shared, attempt);
     shared.tasks.clone().spawn(async move {
         let writer = open_log(&shared, attempt);
-        see_through(&shared, attempt, Running { id, started, died }, writer, signals).await;
+        see_through(&shared, attempt, running, writer, signals).await;
     });
 }
 
@@ -137,6 +143,8 @@ async fn bring_up(shared: &Arc<Shared>, start: &Start, mut signals: Signals) -> 
     let name = labels::container_name(&shared.options.cluster, attempt);
     let mut creates = 0;
     let mut network = None;
+    let mut parent = None;
+    let processes = body::processes_limit(&start.spec);
     loop {
         let permit = tokio::select! {
             permit = shared.starts.acquire() => permit.expect("this semaphore is never closed"),
@@ -145,6 +153,7 @@ async fn bring_up(shared: &Arc<Shared>, start: &Start, mut signals: Signals) -> 
         if creates == 0 {
             // Not before it is its turn: one may have become free.
             network = shared.sandboxes.arrive(attempt, &start.spec);
+            parent = cgroups::make(shared, attempt).await;
         }
         let machine = Machine {
             cluster: &shared.options.cluster,
@@ -152,6 +161,7 @@ async fn bring_up(shared: &Arc<Shared>, start: &Start, mut signals: Signals) -> 
             cpu_milli: shared.engine.cpu_milli,
             init: shared.use_init(),
             network: network.as_deref(),
+            cgroup_parent: parent.as_deref(),
         };
         creates += 1;
         let created = shared.engine.create(&name, body::create(&machine, start, mounts.clone(), &gpus)).await;
@@ -182,7 +192,7 @@ async fn bring_up(shared: &Arc<Shared>, start: &Start, mut signals: Signals) -> 
         // Before the start: a program may end before the engine has answered.
         let died = shared.endings.watch(attempt);
         match shared.engine.start(&id).await.map_err(|e| Fault::of(&e)) {
-            Ok(()) => return Ok(Running { id, started: clock::wall(), died }),
+            Ok(()) => return Ok(Running { id, started: clock::wall(), died, processes }),
             Err(Fault::NoInit) if shared.has_init.swap(false, Relaxed) => {
                 tracing::warn!(
                     "the container engine has no init program: tasks get SIGTERM directly, and may ignore it"
@@ -232,6 +242,7 @@ async fn meet_namesake(shared: &Shared, start: &Start, name: &str) -> Result<Nam
         return Err(failed(EndReason::new(ReasonKind::EngineError, text)));
     }
     let id = seen.id.unwrap_or_else(|| name.to_owned());
+    let processes = body::processes_limit(&start.spec);
     let state = seen.state.unwrap_or_default();
     let started = super::engine::timestamp(state.started_at.as_deref());
     if started.0 == 0 {
@@ -239,13 +250,13 @@ async fn meet_namesake(shared: &Shared, start: &Start, name: &str) -> Result<Nam
         return Ok(Namesake::Created(id));
     }
     if state.running == Some(true) || state.paused == Some(true) {
-        return Ok(Namesake::Running(Running { id, started, died }));
+        return Ok(Namesake::Running(Running { id, started, died, processes }));
     }
     shared.endings.forget(start.attempt);
     let (tx, died) = oneshot::channel();
     // The receiver is in our hand.
     let _ = tx.send(Died::of_state(&state));
-    Ok(Namesake::Running(Running { id, started, died }))
+    Ok(Namesake::Running(Running { id, started, died, processes }))
 }
 
 async fn asked_to_stop(signals: &mut Signals) {
@@ -263,7 +274,7 @@ async fn see_through(
     writer: Option<LogWriter>,
     mut signals: Signals,
 ) {
-    let Running { id, started, mut died } = running;
+    let Running { id, started, mut died, processes } = running;
     let control = Control::default();
     let log: Option<Log> = writer.map(|writer| {
         let (shared, id, control) = (shared.clone(), id.clone(), control.clone());
@@ -287,12 +298,17 @@ async fn see_through(
             }
         }
     };
-    // The engine's word about memory may come after its word about the end.
-    if died.exit_code == Some(137) && !died.out_of_memory && signals.borrow().is_none() {
-        died.out_of_memory = was_out_of_memory(shared, &id).await;
+    let counted = cgroups::read(shared, attempt).await;
+    match counted.and_then(|c| c.killed_for_memory) {
+        Some(killed) => died.out_of_memory |= killed,
+        // The engine's word about memory may come after its word about the end.
+        None if died.exit_code == Some(137) && !died.out_of_memory && signals.borrow().is_none() => {
+            died.out_of_memory = was_out_of_memory(shared, &id).await;
+        }
+        None => {}
     }
     let init_failure = finish_log(log, &control, died.at).await;
-    end(shared, attempt, reason_of(&died, init_failure), started, died.at, true);
+    end(shared, attempt, reason_of(&died, init_failure, counted, processes), started, died.at, true);
 }
 
 /// Asks all who may know: SIGKILL without ours behind it is most often the kernel's.
@@ -331,7 +347,22 @@ async fn finish_log(log: Option<Log>, control: &Control, ended: Timestamp) -> Op
     followed.init_failure
 }
 
-pub fn reason_of(died: &Died, init_failure: Option<String>) -> EndReason {
+/// `counted`: by its parent cgroup, where it has one. `processes`: how many it was allowed.
+pub fn reason_of(died: &Died, init_failure: Option<String>, counted: Option<Counters>, processes: u64) -> EndReason {
+    let reached = counted.is_some_and(|c| {
+        c.refused_process.unwrap_or(false) || c.usage.processes_max.is_some_and(|most| most >= processes)
+    });
+    let reason = kind_of(died, init_failure).with_usage(counted.map(|c| c.usage));
+    let is_its_own = matches!(reason.kind(), ReasonKind::ExitCode | ReasonKind::Signal) && !reason.is_success();
+    if !(reached && is_its_own) {
+        return reason;
+    }
+    // Few programs say clearly that they did not get a process.
+    let said = if reason.detail.is_empty() { String::new() } else { format!("{}; ", reason.detail) };
+    EndReason { detail: format!("{said}it had reached the limit of {processes} processes"), ..reason }
+}
+
+fn kind_of(died: &Died, init_failure: Option<String>) -> EndReason {
     let Some(code) = died.exit_code else {
         return EndReason::new(ReasonKind::EngineError, "the container has vanished: somebody removed it");
     };
@@ -350,12 +381,13 @@ pub fn reason_of(died: &Died, init_failure: Option<String>) -> EndReason {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use cloudai_types::Usage;
 
     #[test]
     fn endings_have_reasons() {
         let died = |code| Died { exit_code: code, out_of_memory: false, at: Timestamp(1) };
         let kind = |d: &Died, init: Option<&str>| {
-            let r = reason_of(d, init.map(str::to_owned));
+            let r = reason_of(d, init.map(str::to_owned), None, 4096);
             (r.kind(), r.exit_code)
         };
         assert_eq!(kind(&died(Some(0)), None), (ReasonKind::ExitCode, Some(0)));
@@ -367,5 +399,23 @@ mod tests {
         assert_eq!(kind(&oom, None), (ReasonKind::OutOfMemory, Some(137)));
         assert_eq!(kind(&Died { exit_code: Some(0), ..oom }, None), (ReasonKind::ExitCode, Some(0)));
         assert_eq!(kind(&died(None), None), (ReasonKind::EngineError, None));
+    }
+
+    #[test]
+    fn an_ending_says_what_was_used_and_which_limit_was_reached() {
+        let died = |code| Died { exit_code: Some(code), out_of_memory: false, at: Timestamp(1) };
+        let usage = Usage { cpu_micros: Some(5), processes_max: Some(64), ..Usage::default() };
+        let counted = Some(Counters { usage, ..Counters::default() });
+        let r = reason_of(&died(2), None, counted, 64);
+        assert_eq!(r.to_string(), "exit_code 2: it had reached the limit of 64 processes");
+        assert_eq!(r.usage, Some(usage));
+        let r = reason_of(&died(134), None, counted, 64);
+        assert_eq!(r.to_string(), "signal 134: signal 6; it had reached the limit of 64 processes");
+        let plain = |code, counted, limit| reason_of(&died(code), None, counted, limit).detail;
+        assert_eq!(plain(0, counted, 64), "", "it succeeded all the same");
+        assert_eq!(plain(2, counted, 65), "", "there was room for one more");
+        assert_eq!(plain(2, None, 64), "", "nobody knows");
+        let refused = Some(Counters { refused_process: Some(true), ..Counters::default() });
+        assert_eq!(plain(2, refused, 64), "it had reached the limit of 64 processes");
     }
 }

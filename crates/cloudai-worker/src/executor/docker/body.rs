@@ -4,6 +4,8 @@ use std::collections::HashMap;
 
 use bollard::models::{ContainerCreateBody, DeviceRequest, HostConfig, HostConfigLogConfig, Mount};
 
+use cloudai_types::{JobSpec, limits};
+
 use super::{Start, labels};
 
 /// The engine refuses less.
@@ -11,8 +13,6 @@ const MEMORY_BYTES_MIN: u64 = 6 << 20;
 const NANO_CPUS_PER_MILLI: u64 = 1_000_000;
 /// What the engine refuses: less than a hundredth of a CPU.
 const CPU_MILLI_MIN: u64 = 10;
-/// Processes and threads in one container.
-const PIDS_MAX: i64 = 4096;
 /// Capabilities that no task has needed so far and that make a break-out easier.
 const DROPPED: [&str; 5] = ["NET_RAW", "MKNOD", "AUDIT_WRITE", "SETFCAP", "SYS_CHROOT"];
 /// The engine's own copy of the log, which is read while the container is there.
@@ -26,6 +26,13 @@ pub struct Machine<'a> {
     pub init: bool,
     /// The network mode: one of this worker's own sandboxes. `None`: the engine makes a network for it.
     pub network: Option<&'a str>,
+    /// The cgroup that outlives the container. `None`: the engine's own, and nothing is measured.
+    pub cgroup_parent: Option<&'a str>,
+}
+
+/// Processes and threads that an attempt may have at a time.
+pub fn processes_limit(spec: &JobSpec) -> u64 {
+    u64::from(if spec.processes_max == 0 { limits::PROCESSES_DEFAULT } else { spec.processes_max })
 }
 
 pub fn create(machine: &Machine<'_>, start: &Start, mounts: Vec<Mount>, gpus: &[u32]) -> ContainerCreateBody {
@@ -59,7 +66,8 @@ pub fn create(machine: &Machine<'_>, start: &Start, mounts: Vec<Mount>, gpus: &[
         memory,
         // Equal to the memory: no swap.
         memory_swap: memory,
-        pids_limit: Some(PIDS_MAX),
+        pids_limit: Some(as_i64(processes_limit(spec))),
+        cgroup_parent: machine.cgroup_parent.map(str::to_owned),
         init: machine.init.then_some(true),
         network_mode: machine.network.map(str::to_owned),
         cap_drop: Some(DROPPED.map(str::to_owned).to_vec()),
@@ -99,8 +107,14 @@ mod tests {
     fn body(spec: JobSpec) -> ContainerCreateBody {
         let attempt = AttemptId::new(JobId(1), 4, 2);
         let start = Start { attempt, fence: "1.9".into(), assigned_index: 9, spec: Arc::new(spec) };
-        let machine =
-            Machine { cluster: "c0ffee00c0ffee00", worker: "w1", cpu_milli: 2_000, init: true, network: None };
+        let machine = Machine {
+            cluster: "c0ffee00c0ffee00",
+            worker: "w1",
+            cpu_milli: 2_000,
+            init: true,
+            network: None,
+            cgroup_parent: None,
+        };
         create(&machine, &start, vec![], &[])
     }
 
@@ -117,6 +131,9 @@ mod tests {
         let host = with(0, 1);
         assert_eq!((host.memory, host.memory_swap), (Some(6 << 20), Some(6 << 20)));
         assert_eq!(with(u64::MAX, u64::MAX).memory, Some(i64::MAX));
+        assert_eq!(host.pids_limit, Some(4096));
+        let few = body(JobSpec { image: "i".into(), processes_max: 64, ..Default::default() }).host_config.unwrap();
+        assert_eq!((few.pids_limit, few.cgroup_parent), (Some(64), None));
     }
 
     /// CVE-2026-14891: whatever a spec says, a task shares no namespace with the host or with another container. Which sandbox it gets is not

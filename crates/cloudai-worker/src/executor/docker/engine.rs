@@ -18,6 +18,7 @@ use cloudai_types::Timestamp;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
+use super::cgroups::EngineFacts;
 use super::faults::Fault;
 use super::{CALL_TIMEOUT, labels};
 
@@ -26,6 +27,7 @@ pub struct Engine {
     pub metrics: WorkerMetrics,
     /// CPUs of its machine, in thousandths.
     pub cpu_milli: u64,
+    pub facts: EngineFacts,
 }
 
 impl Engine {
@@ -35,7 +37,14 @@ impl Engine {
         let docker = docker.negotiate_version().await?;
         let info = docker.info().await?;
         let cpus = info.ncpu.and_then(|n| u64::try_from(n).ok()).unwrap_or(1).max(1);
-        Ok(Engine { docker, metrics, cpu_milli: cpus * 1000 })
+        let facts = EngineFacts {
+            cgroup_driver: info.cgroup_driver.map(|d| d.to_string()).unwrap_or_default(),
+            cgroup_version: info.cgroup_version.map(|v| v.to_string()).unwrap_or_default(),
+            kernel: info.kernel_version.unwrap_or_default(),
+            host_name: info.name.unwrap_or_default(),
+            rootless: info.security_options.is_some_and(|all| all.iter().any(|o| o.contains("rootless"))),
+        };
+        Ok(Engine { docker, metrics, cpu_milli: cpus * 1000, facts })
     }
 
     pub async fn create(&self, name: &str, body: ContainerCreateBody) -> Result<String, Error> {

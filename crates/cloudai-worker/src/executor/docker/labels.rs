@@ -27,6 +27,11 @@ pub fn container_name(cluster: &str, attempt: AttemptId) -> String {
     format!("cloudai-{}-{}.{}-{short}", attempt.task.job, attempt.task.index, attempt.number)
 }
 
+/// The cgroup around an attempt's container, in a folder that is its cluster's and its worker's.
+pub fn cgroup_name(attempt: AttemptId) -> String {
+    format!("{}-{}.{}", attempt.task.job, attempt.task.index, attempt.number)
+}
+
 pub fn write(cluster: &str, worker: &str, start: &Start, gpus: &[u32]) -> HashMap<String, String> {
     let needs = Needs::of(&start.spec);
     let r = needs.resources;

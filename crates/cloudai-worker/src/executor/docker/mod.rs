@@ -5,6 +5,7 @@
 
 mod attempt;
 mod body;
+mod cgroups;
 mod endings;
 mod engine;
 mod faults;
@@ -32,6 +33,8 @@ use tokio::sync::{Semaphore, watch};
 use super::{Events, Executor, Start};
 use crate::logs::LogStore;
 use crate::tasks::Tasks;
+use attempt::Running;
+use cgroups::Parents;
 use endings::Endings;
 use engine::Engine;
 use gpus::Gpus;
@@ -69,6 +72,7 @@ pub(super) struct Shared {
     pub mounts: AllowedMounts,
     pub gpus: Gpus,
     pub sandboxes: Sandboxes,
+    pub parents: Parents,
     pub logs: LogStore,
     pub events: Events,
     pub tasks: Tasks,
@@ -111,6 +115,7 @@ impl DockerExecutor {
             mounts,
             gpus: Gpus::new(options.gpus),
             sandboxes: Sandboxes::new(options.reuse_networks),
+            parents: Parents::find(&engine.facts, &options.cluster, &options.worker),
             logs,
             events,
             tasks,
@@ -123,6 +128,7 @@ impl DockerExecutor {
         });
         endings::listen(&shared);
         let found = adopt(&shared).await.map_err(|e| ConnectError::Engine(e.to_string()))?;
+        shared.parents.tidy_up(&found.iter().map(|f| f.attempt).collect());
         // They cost some memory, and no task: not a reason for a worker not to start.
         if let Err(error) = sandbox::tidy_up(&shared).await {
             tracing::warn!(%error, "network sandboxes of an earlier run are left; the next start removes them");
@@ -148,13 +154,15 @@ async fn adopt(shared: &Arc<Shared>) -> Result<Vec<Found>, bollard::errors::Erro
         let died = shared.endings.watch(ours.attempt);
         let Some(id) = container.id else { continue };
         let inspected = shared.engine.inspect(&id).await?;
-        let network = inspected.host_config.and_then(|h| h.network_mode);
+        let host = inspected.host_config.unwrap_or_default();
+        let processes = host.pids_limit.and_then(|n| u64::try_from(n).ok()).unwrap_or(u64::MAX);
+        let network = host.network_mode;
         let state = match inspected.state.unwrap_or_default() {
             s if s.running == Some(true) || s.paused == Some(true) => {
                 let started = engine::timestamp(s.started_at.as_deref());
                 shared.gpus.take(ours.attempt, &ours.gpus);
                 shared.sandboxes.found(ours.attempt, network.as_deref());
-                attempt::adopt(shared.clone(), ours.attempt, id, started, died);
+                attempt::adopt(shared.clone(), ours.attempt, Running { id, started, died, processes });
                 FoundState::Running { started }
             }
             s if engine::timestamp(s.started_at.as_deref()).0 == 0 => {
@@ -164,10 +172,12 @@ async fn adopt(shared: &Arc<Shared>) -> Result<Vec<Found>, bollard::errors::Erro
             }
             s => {
                 shared.endings.forget(ours.attempt);
-                let died = endings::Died::of_state(&s);
+                let mut died = endings::Died::of_state(&s);
+                let counted = cgroups::read(shared, ours.attempt).await;
+                died.out_of_memory |= counted.is_some_and(|c| c.killed_for_memory == Some(true));
                 attempt::finish_adopted_log(shared.clone(), ours.attempt, id).await;
                 FoundState::Exited {
-                    reason: attempt::reason_of(&died, None),
+                    reason: attempt::reason_of(&died, None, counted, processes),
                     started: engine::timestamp(s.started_at.as_deref()),
                     ended: died.at,
                 }
@@ -204,6 +214,7 @@ impl Executor for DockerExecutor {
                 };
                 match done {
                     Ok(()) => {
+                        cgroups::remove(&shared, attempt).await;
                         // One that was found and never started has not said so itself.
                         sandbox::leave(&shared, attempt, None);
                         return;
@@ -224,11 +235,18 @@ impl Executor for DockerExecutor {
     fn tidy_up(&self) -> BoxFuture<'static, ()> {
         let shared = self.0.clone();
         async move {
-            let within = limits::NETWORK_SANDBOXES_TIDY_MAX.as_duration();
-            match tokio::time::timeout(within, sandbox::tidy_up(&shared)).await {
+            let all = async {
+                sandbox::tidy_up(&shared).await?;
+                cgroups::close(&shared).await
+            };
+            match tokio::time::timeout(limits::WORKER_TIDY_MAX.as_duration(), all).await {
                 Ok(Ok(())) => {}
-                Ok(Err(error)) => tracing::warn!(%error, "network sandboxes are left; the next start removes them"),
-                Err(_) => tracing::warn!("the engine is slow: network sandboxes are left; the next start removes them"),
+                Ok(Err(error)) => {
+                    tracing::warn!(%error, "network sandboxes or cgroups are left; the next start removes them")
+                }
+                Err(_) => tracing::warn!(
+                    "the engine is slow: network sandboxes or cgroups are left; the next start removes them"
+                ),
             }
         }
         .boxed()
