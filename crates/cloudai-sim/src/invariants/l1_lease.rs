@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use cloudai_core::rows::{Family, WorkerRow, WorkerState, Write};
+use cloudai_core::rows::{Family, WorkerRow, WorkerState};
 use cloudai_types::limits;
 use prost::Message;
 
@@ -21,13 +21,7 @@ impl Invariant for Lease {
     }
 
     fn on_commit(&mut self, commit: &Commit, is_first: bool, view: &View) -> Verdict {
-        if !is_first {
-            return Ok(());
-        }
-        // The last row of each: a commit may begin with entries that others have applied before (see I2), and with a loss of then.
-        let rows = commit.writes.iter().filter(|w| w.family == Family::Worker);
-        let last: BTreeMap<&[u8], &Write> = rows.map(|w| (w.key.as_slice(), w)).collect();
-        for write in last.into_values() {
+        for write in commit.writes.iter().filter(|w| is_first && w.family == Family::Worker) {
             let row = WorkerRow::decode(write.value.as_deref().unwrap_or_default()).map_err(|e| e.to_string())?;
             let before = self.states.insert(write.key.clone(), row.state);
             if row.state() != WorkerState::Lost || before == Some(row.state) {
