@@ -13,6 +13,7 @@
 //! * I8 two masters at the same applied index have the same digest. I9 everything can be rebuilt from rows ([`load`]).
 //! * I10 every queue, batch, retry and message has a limit, named in `cloudai_types::limits`.
 
+pub mod apart;
 pub mod apply;
 pub mod backlog;
 pub mod command;
@@ -26,6 +27,7 @@ pub mod queue;
 pub mod reply;
 pub mod rows;
 pub mod transitions;
+pub mod waiting;
 
 pub use apply::{Applied, UnknownCommand, apply};
 pub use command::{Command, Proposal};

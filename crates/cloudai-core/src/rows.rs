@@ -7,10 +7,11 @@
 use std::collections::BTreeMap;
 
 use cloudai_types::{
-    AttemptId, ClusterConfig, EndReason, JobId, JobSpec, NamespaceId, NodeId, Resources, TaskId, WorkerId,
+    AttemptId, ClusterConfig, EndReason, JobId, JobSpec, NamespaceId, NodeId, ReasonKind, Resources, RetryRules, TaskId,
+    WorkerId,
 };
 
-use crate::command::AttemptState;
+use crate::command::{AttemptState, TaskKey};
 
 /// Key families. The numbers are persisted: append only.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -43,10 +44,13 @@ pub enum Family {
     Master = 12,
     /// namespace, job → [`ExpiringRow`]: a removed job whose tasks' rows are not all gone yet. Since format 2.
     Expiring = 13,
+    /// namespace, job, index → [`DeadRow`]: the dead-letter queue. Exactly the dead tasks that were neither replayed nor dropped. Since
+    /// format 4.
+    Dead = 14,
 }
 
 impl Family {
-    pub const ALL: [Family; 13] = [
+    pub const ALL: [Family; 14] = [
         Family::Cluster,
         Family::Namespace,
         Family::JobSpec,
@@ -60,6 +64,7 @@ impl Family {
         Family::Member,
         Family::Master,
         Family::Expiring,
+        Family::Dead,
     ];
 }
 
@@ -178,6 +183,9 @@ pub struct JobSpecRow {
     pub actor: String,
     #[prost(string, tag = "4")]
     pub request_id: String,
+    /// The dead task of the same namespace that this job replays with another spec. Since format 4.
+    #[prost(message, optional, tag = "20")]
+    pub replay_of: Option<TaskKey>,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -200,6 +208,9 @@ pub struct AliveRow {
     /// false says nothing.
     #[prost(bool, tag = "8")]
     pub untouched: bool,
+    /// The spec's. Since format 4.
+    #[prost(message, optional, tag = "20")]
+    pub retry: Option<RetryRules>,
 }
 
 /// Tasks of a job by state. They always sum up to the job's `count`.
@@ -277,6 +288,17 @@ pub struct TaskRow {
     pub attempts: Vec<EndedAttempt>,
     #[prost(uint64, tag = "3")]
     pub ended_ms: u64,
+    /// After a replay: the first attempt that its new budget pays for. 0: it was never replayed. Since format 4.
+    #[prost(uint32, tag = "20")]
+    pub budget_from: u32,
+}
+
+impl TaskRow {
+    /// The ended attempts that the present budget pays for.
+    pub fn of_budget(&self) -> &[EndedAttempt] {
+        let from = self.attempts.partition_point(|attempt| attempt.number < self.budget_from);
+        self.attempts.get(from..).unwrap_or_default()
+    }
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -315,6 +337,12 @@ pub struct WaitingRow {
     /// A worker that just failed it, avoided while another fits; 0: none.
     #[prost(uint32, tag = "5")]
     pub avoid_worker: u32,
+    /// Memory that the next attempt asks for, where that is more than the spec says; 0: what the spec says. Since format 4.
+    #[prost(uint32, tag = "6")]
+    pub memory_mib: u32,
+    /// Workers that it may not go to. Since format 4.
+    #[prost(uint32, repeated, tag = "7")]
+    pub never_workers: Vec<u32>,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -336,6 +364,9 @@ pub struct AttemptRow {
     pub attempts_used: u32,
     #[prost(uint32, tag = "8")]
     pub losses: u32,
+    /// Memory that it was given, where that is more than the spec says; 0: what the spec says. Since format 4.
+    #[prost(uint32, tag = "20")]
+    pub memory_mib: u32,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, prost::Enumeration)]
@@ -430,6 +461,25 @@ pub struct ExpiringRow {
     pub next: u32,
     #[prost(uint32, tag = "2")]
     pub end: u32,
+    /// Some of them were dead, and may have a [`DeadRow`]. Since format 4.
+    #[prost(bool, tag = "3")]
+    pub some_dead: bool,
+}
+
+/// A task in the dead-letter queue, in what a list of them shows; its attempts are in its [`TaskRow`].
+#[derive(Clone, Copy, PartialEq, Eq, prost::Message)]
+pub struct DeadRow {
+    /// How its last attempt ended.
+    #[prost(enumeration = "ReasonKind", tag = "1")]
+    pub reason: i32,
+    #[prost(int32, optional, tag = "2")]
+    pub exit_code: Option<i32>,
+    /// Attempts that it had in all.
+    #[prost(uint32, tag = "3")]
+    pub attempts: u32,
+    /// Replicated time of its end.
+    #[prost(uint64, tag = "4")]
+    pub dead_ms: u64,
 }
 
 impl AttemptRow {

@@ -123,7 +123,7 @@ impl<'a> Out<'a> {
                 if std::mem::take(&mut job.untouched)
                     && let Some(shape) = hot.shapes.get(job.shape)
                 {
-                    self.put(Family::Alive, &alive_key(id), &job.alive_row(shape));
+                    self.put(Family::Alive, &alive_key(id), &job.alive_row(shape, hot.retry.get(&id)));
                 }
                 self.events.push(Event::JobChanged { job: id });
             }
