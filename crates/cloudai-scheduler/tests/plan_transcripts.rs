@@ -209,7 +209,7 @@ fn many_that_can_go_nowhere_cost_a_bounded_look_and_hide_nobody_behind_them() {
     for index in 0..many - 1 {
         c.end(TaskId { job, index }, ReasonKind::ExitCode, 1);
     }
-    // The last one may go back; it stands apart as well, and behind them.
+    // The last one may go back, and is behind all of them.
     c.end(TaskId { job, index: many - 1 }, ReasonKind::Timeout, 1);
     c.wait_ms(600_000);
     let passes: Vec<(u32, bool)> = std::iter::from_fn(|| {

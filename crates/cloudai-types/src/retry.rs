@@ -107,21 +107,21 @@ impl RetryRules {
     /// Tells what is wrong with them, for tasks that ask for so much memory.
     pub(crate) fn check(&self, memory_bytes: u64, fault: &mut impl FnMut(&'static str, String)) {
         if self.rules.len() > ReasonKind::ALL.len() {
-            return fault("retry.on", format!("has {} entries, more than there are reasons", self.rules.len()));
+            return fault("retry.reasons", format!("has {} entries, more than there are reasons", self.rules.len()));
         }
         for (n, rule) in self.rules.iter().enumerate() {
             let Ok(kind) = ReasonKind::try_from(rule.reason) else {
-                fault("retry.on", format!("reason number {} is not known", rule.reason));
+                fault("retry.reasons", format!("reason number {} is not known", rule.reason));
                 continue;
             };
             if kind == ReasonKind::Cancelled {
-                fault("retry.on", "cancelled: what somebody cancelled is never tried again".to_owned());
+                fault("retry.reasons", "cancelled: what somebody cancelled is never tried again".to_owned());
             }
             if RetryAction::try_from(rule.action).is_err() {
-                fault("retry.on", format!("{}: what follows is none of retry, fail, elsewhere", kind.name()));
+                fault("retry.reasons", format!("{}: what follows is none of retry, fail, elsewhere", kind.name()));
             }
             if self.rules[..n].iter().any(|earlier| earlier.reason == rule.reason) {
-                fault("retry.on", format!("{} is there twice", kind.name()));
+                fault("retry.reasons", format!("{} is there twice", kind.name()));
             }
         }
         let days = limits::RETRY_DELAY_MAX.0 / 86_400_000;
@@ -282,10 +282,10 @@ mod tests {
         let fields: Vec<Vec<&str>> =
             told.iter().map(|faults| faults.iter().filter_map(|f| f.split(' ').next()).collect()).collect();
         let expected = [
-            "retry.on",
-            "retry.on",
-            "retry.on",
-            "retry.on",
+            "retry.reasons",
+            "retry.reasons",
+            "retry.reasons",
+            "retry.reasons",
             "retry.memory_factor",
             "retry.delay",
             "retry.delay_max",

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use cloudai_core::command::{CancelJob, Kind, SubmitJob};
+use cloudai_core::command::{CancelJob, Kind, SubmitJob, TaskKey};
 use cloudai_core::reply::Refusal;
 use cloudai_core::rows::{Family, JobRow, JobState, job_key};
 use cloudai_core::{Command, Reply};
@@ -14,6 +14,7 @@ use tokio::sync::mpsc;
 use tonic::Status;
 use xxhash_rust::xxh3::Xxh3;
 
+use super::dead::require_dead_letters;
 use super::errors;
 use super::reads::{page, summary};
 use crate::node::Node;
@@ -21,17 +22,21 @@ use crate::proposer::Outcome;
 use crate::state_store::StateStore;
 
 /// The command of a checked submit. The hash ties the request id to this very request.
-fn submit_command(actor: &str, submit: Submit) -> Command {
+fn submit_command(actor: &str, submit: Submit, replay_of: Option<TaskKey>) -> Command {
     let spec = submit.spec.into_inner();
     let mut hash = Xxh3::new();
     hash.update(submit.namespace.as_bytes());
     hash.update(&[0]);
     hash.update(&spec.encode_to_vec());
+    if let Some(of) = replay_of {
+        hash.update(&of.encode_to_vec());
+    }
     let submit = SubmitJob {
         namespace: submit.namespace,
         request_id: submit.request_id.map(RequestId::into_string).unwrap_or_default(),
         request_hash: hash.digest128().to_be_bytes().to_vec(),
         spec,
+        replay_of,
     };
     Command::new(actor, Kind::SubmitJob(submit))
 }
@@ -53,7 +58,24 @@ pub async fn submit<S: StateStore>(
     request: pb::SubmitRequest,
 ) -> Result<pb::SubmitReply, Status> {
     let submit = Submit::try_from(request).map_err(pb::ErrorInfo::into_status)?;
-    match node.proposer.propose(submit_command(actor, submit)).await {
+    propose_submit(node, submit_command(actor, submit, None)).await
+}
+
+/// A dead task again with another spec: a new job that names it.
+pub async fn submit_replay<S: StateStore>(
+    node: &Node<S>,
+    actor: &str,
+    request: pb::SubmitReplayRequest,
+) -> Result<pb::SubmitReply, Status> {
+    require_dead_letters(&node.shared.read().hot)?;
+    let Some(of) = request.replay_of else { return Err(errors::invalid("no dead task is named that is to be replayed")) };
+    let submit = Submit::try_from(request.submit.unwrap_or_default()).map_err(pb::ErrorInfo::into_status)?;
+    let replay_of = TaskKey { job: of.job_id, index: of.index };
+    propose_submit(node, submit_command(actor, submit, Some(replay_of))).await
+}
+
+async fn propose_submit<S: StateStore>(node: &Node<S>, command: Command) -> Result<pb::SubmitReply, Status> {
+    match node.proposer.propose(command).await {
         Err(error) => Err(errors::write(&error)),
         outcome => submit_reply(outcome).map_err(|error| error.into_status()),
     }
@@ -77,7 +99,7 @@ pub fn submit_stream<S: StateStore>(
             match Submit::try_from(request.unwrap_or_default()) {
                 Err(error) => ack(Err(Box::new(error))),
                 Ok(submit) => {
-                    let command = submit_command(&actor, submit);
+                    let command = submit_command(&actor, submit, None);
                     node.proposer.enqueue(command, move |outcome| ack(submit_reply(outcome))).await;
                 }
             }
@@ -156,6 +178,7 @@ pub async fn get<S: StateStore>(node: &Node<S>, request: pb::GetJobRequest) -> R
         request_id: spec.request_id,
         tasks,
         next_index,
+        replay_of: spec.replay_of.map(|of| pb::TaskKey { job_id: of.job, index: of.index }),
     })
 }
 
