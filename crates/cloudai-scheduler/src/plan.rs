@@ -94,8 +94,6 @@ pub fn plan(view: &Hot, policy: &Policy, state: &mut PlanState) -> Plan {
 /// The waiting jobs of one shape in one priority level.
 struct Line<'a> {
     shape: ShapeId,
-    /// The shape's memory: what tells the groups of one job apart.
-    memory_mib: u32,
     ask: Ask,
     jobs: btree_set::Iter<'a, JobId>,
 }
@@ -138,10 +136,7 @@ impl<'a> Pass<'a> {
             let mut jobs = jobs.iter();
             if let Some(first) = jobs.next() {
                 heads.push(Reverse((*first, lines.len())));
-                let memory = self.view.shapes.get(*shape).map_or(0, |shape| shape.resources.memory_bytes);
-                // More than 32 bits hold is never asked for apart.
-                let memory_mib = u32::try_from(memory >> 20).unwrap_or(0);
-                lines.push(Line { shape: *shape, memory_mib, ask, jobs });
+                lines.push(Line { shape: *shape, ask, jobs });
             }
         }
         let mut heads = BinaryHeap::from(heads);
@@ -180,7 +175,7 @@ impl<'a> Pass<'a> {
         if job.apart_ready > 0
             && let Some(waiting) = &job.waiting
         {
-            let memory_mib = if is_own { 0 } else { line.memory_mib };
+            let memory_mib = if is_own { 0 } else { self.memory_mib(line.shape) };
             match self.apart((id, memory_mib), waiting, &line.ask) {
                 JobOutcome::Done => {}
                 ended @ (JobOutcome::BudgetSpent | JobOutcome::FitsNowhere) => return ended,
@@ -196,6 +191,12 @@ impl<'a> Pass<'a> {
             }
         }
         self.fresh(id, job, &line.ask)
+    }
+
+    /// What tells the groups of one job apart. More than 32 bits hold is never asked for.
+    fn memory_mib(&self, shape: ShapeId) -> u32 {
+        let memory = self.view.shapes.get(shape).map_or(0, |shape| shape.resources.memory_bytes);
+        u32::try_from(memory >> 20).unwrap_or(0)
     }
 
     /// Indexes that stand apart, of one group. One that is kept from all workers that it fits on does not block the others.

@@ -161,11 +161,13 @@ fn plain_plan(view: &Hot, turn: &mut u32, placements_max: u32) -> Shares {
     shares
 }
 
-/// A job's tasks that may be placed, by what they ask for, in the order in which a pass comes to them: index, the worker that it avoids, and
-/// those that it may not go to.
-fn segments(view: &Hot, id: JobId) -> BTreeMap<ShapeId, Vec<(u32, u32, Vec<u32>)>> {
+/// Its index, the worker that it avoids, and those that it may not go to.
+type Task = (u32, u32, Vec<u32>);
+
+/// A job's tasks that may be placed, by what they ask for, in the order in which a pass comes to them.
+fn segments(view: &Hot, id: JobId) -> BTreeMap<ShapeId, Vec<Task>> {
     let job = &view.jobs[&id];
-    let mut segments: BTreeMap<ShapeId, Vec<(u32, u32, Vec<u32>)>> = BTreeMap::new();
+    let mut segments: BTreeMap<ShapeId, Vec<Task>> = BTreeMap::new();
     let due = |apart: bool| {
         let waiting = job.waiting.iter().flat_map(|w| w.iter());
         waiting.filter(move |(_, w)| w.not_before_ms <= view.clock_ms && w.is_apart() == apart)

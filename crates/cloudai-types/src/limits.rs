@@ -47,7 +47,7 @@ pub const RETRY_BACKOFF_MAX: Millis = Millis::from_secs(300);
 /// Longest pause that a job's own rules may ask for, and how fast it or the memory of a next try may grow, in hundredths.
 pub const RETRY_DELAY_MAX: Millis = TIMEOUT_MAX;
 pub const RETRY_FACTOR_PERCENT_MAX: u32 = 10_000;
-/// A pause grows at most so often: a task may fail for ever in being replayed.
+/// A pause grows at most so often, however often a task has failed.
 pub const RETRY_GROWS_MAX: u32 = 1_000;
 /// Most that a next try may ask for after the last one ran out of memory: what 32 bits of MiB hold.
 pub const RETRY_MEMORY_BYTES_MAX: u64 = (u32::MAX as u64) << 20;

@@ -47,11 +47,8 @@ A job file (YAML or JSON) says what the flags of `job submit` say; unknown field
   timeout: 2s                 # of one attempt
   on_disconnect: continue     # or stop
   mounts: [\"/data:/input\"]    # read-only, if the worker's operator allowed the path
-  retry:                      # what follows a failed attempt; see docs/retries.md
-    reasons: {out_of_memory: retry, signal: elsewhere, exit_code: fail}
-    delay: 5s                 # then twice as long with each failure (delay_factor: 2), up to delay_max
-    memory_factor: 1.5        # after out_of_memory, up to memory_max
-    memory_max: 1g";
+  retry: {reasons: {out_of_memory: retry, signal: elsewhere}, delay: 5s, memory_factor: 1.5, memory_max: 1g}
+                              # what follows a failed attempt, by its reason; see docs/retries.md";
 
 pub fn run(args: &HelpArgs) -> Result<(), Failure> {
     let words: Vec<&str> = args.words.iter().map(String::as_str).collect();

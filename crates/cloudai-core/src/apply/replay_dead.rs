@@ -82,5 +82,6 @@ fn is_alive_again(hot: &mut Hot, out: &mut Out, namespace: NamespaceId, id: JobI
     // All of them were placed before.
     job.fresh.start = row.next_fresh.min(job.count);
     hot.jobs.insert(id, job);
+    out.job_revived(id);
     true
 }
