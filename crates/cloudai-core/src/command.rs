@@ -152,8 +152,8 @@ pub struct SubmitJob {
     /// Valid: the leader parsed it. `apply` still treats it as any bytes from the log.
     #[prost(message, required, tag = "4")]
     pub spec: JobSpec,
-    /// A dead task of the same namespace that this job replays with another spec: it leaves the dead-letter queue. Refused when it is not
-    /// there. Since format 4.
+    /// A dead task of the same namespace that this job replays with another spec: it leaves the dead-letter queue, and the job has a task
+    /// of the same index and no others. Refused when the dead task is not there. Since format 4.
     #[prost(message, optional, tag = "20")]
     pub replay_of: Option<TaskKey>,
 }

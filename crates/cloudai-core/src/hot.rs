@@ -67,6 +67,8 @@ pub struct Hot {
     pub apart: Apart,
     /// Live jobs with rules of their own about what follows a failed attempt. Most have none, and are not here.
     pub retry: BTreeMap<JobId, RetryRules>,
+    /// Live jobs of which only one index ever runs, because they replay a dead task with another spec.
+    pub only: BTreeMap<JobId, u32>,
 }
 
 /// Interned shapes, counted by the live jobs that use them.
@@ -167,6 +169,7 @@ impl Default for Hot {
             backlog: Backlog::default(),
             apart: Apart::default(),
             retry: BTreeMap::new(),
+            only: BTreeMap::new(),
         }
     }
 }
@@ -326,8 +329,8 @@ impl Job {
         taken
     }
 
-    /// What a start needs of a live job with this shape and these rules, but for how far it has come.
-    pub fn alive_row(&self, shape: &Shape, retry: Option<&RetryRules>) -> AliveRow {
+    /// What a start needs of a live job with this shape, these rules and this only index, but for how far it has come.
+    pub fn alive_row(&self, shape: &Shape, retry: Option<&RetryRules>, only: Option<&u32>) -> AliveRow {
         AliveRow {
             namespace: self.namespace.0,
             resources: shape.resources,
@@ -338,6 +341,7 @@ impl Job {
             submitted_ms: self.submitted_ms,
             untouched: self.untouched,
             retry: retry.cloned(),
+            only_index: only.copied(),
         }
     }
 

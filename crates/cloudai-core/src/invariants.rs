@@ -22,7 +22,8 @@ pub struct Violation {
 pub fn check(hot: &Hot) -> Vec<Violation> {
     let mut faults = vec![];
     for (id, job) in &hot.jobs {
-        one_place_per_index(*id, job, &mut faults);
+        let tasks = if hot.only.contains_key(id) { 1 } else { job.count };
+        one_place_per_index(*id, job, tasks, &mut faults);
         attempts_have_their_worker(hot, *id, job, &mut faults);
     }
     for worker in hot.workers.values() {
@@ -45,7 +46,7 @@ fn fault(faults: &mut Faults, invariant: &'static str, what: String) {
 }
 
 /// I3: an index is fresh, waiting, active or ended, and the counts say so.
-fn one_place_per_index(id: JobId, job: &Job, faults: &mut Faults) {
+fn one_place_per_index(id: JobId, job: &Job, tasks: u32, faults: &mut Faults) {
     let waiting: BTreeSet<u32> = job.waiting.iter().flat_map(|w| w.keys().copied()).collect();
     if job.waiting.is_some() && waiting.is_empty() {
         fault(faults, "I3", format!("{id}: an empty box of waiting indexes"));
@@ -65,10 +66,10 @@ fn one_place_per_index(id: JobId, job: &Job, faults: &mut Faults) {
         fault(faults, "I3", format!("{id}: {queued} queued and {active} active, counts say {c:?}"));
     }
     let sum: u64 = [c.queued, c.active, c.succeeded, c.failed, c.cancelled, c.dead].map(u64::from).iter().sum();
-    if sum != u64::from(job.count) || (c.queued, c.active) == (0, 0) {
-        fault(faults, "I3", format!("{id}: of {} tasks, counts say {c:?}", job.count));
+    if sum != u64::from(tasks) || (c.queued, c.active) == (0, 0) {
+        fault(faults, "I3", format!("{id}: of {tasks} tasks, counts say {c:?}"));
     }
-    if job.untouched && (queued != job.count as usize || job.started_ms > 0 || job.cancel_requested) {
+    if job.untouched && (queued != tasks as usize || job.started_ms > 0 || job.cancel_requested) {
         fault(faults, "I9", format!("{id}: is called untouched, and counts say {c:?}"));
     }
     if job.cancel_requested && queued > 0 {
@@ -249,7 +250,7 @@ fn budgets_are_not_exceeded(hot: &Hot, faults: &mut Faults) {
             }
         }
     }
-    if let Some(id) = hot.retry.keys().find(|id| !hot.jobs.contains_key(id)) {
-        fault(faults, "retry", format!("{id}: has rules and is not alive"));
+    if let Some(id) = hot.retry.keys().chain(hot.only.keys()).find(|id| !hot.jobs.contains_key(id)) {
+        fault(faults, "retry", format!("{id}: has rules or an only index, and is not alive"));
     }
 }

@@ -5,6 +5,7 @@
 //! Tenants: every job's row begins with its namespace.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 use cloudai_types::{
     AttemptId, ClusterConfig, EndReason, JobId, JobSpec, NamespaceId, NodeId, ReasonKind, Resources, RetryRules, TaskId,
@@ -188,6 +189,16 @@ pub struct JobSpecRow {
     pub replay_of: Option<TaskKey>,
 }
 
+impl JobSpecRow {
+    /// The indexes of its tasks: one that replays a dead task has only that one's.
+    pub fn indexes(&self) -> Range<u32> {
+        match self.replay_of {
+            Some(of) => of.index..of.index.saturating_add(1),
+            None => 0..self.spec.count,
+        }
+    }
+}
+
 #[derive(Clone, PartialEq, prost::Message)]
 pub struct AliveRow {
     #[prost(uint32, tag = "1")]
@@ -211,6 +222,9 @@ pub struct AliveRow {
     /// The spec's. Since format 4.
     #[prost(message, optional, tag = "20")]
     pub retry: Option<RetryRules>,
+    /// Only this index of the job ever runs: it replays a dead task. Since format 4.
+    #[prost(uint32, optional, tag = "21")]
+    pub only_index: Option<u32>,
 }
 
 /// Tasks of a job by state. They always sum up to the job's `count`.

@@ -357,7 +357,7 @@ async fn a_dead_task_is_listed_and_replayed_as_it_is_and_as_a_new_job() {
     };
     eventually(async || (listed(&mut client).await == 1).then_some(())).await;
     let replay_of = Some(pb::TaskKey { job_id: job, index: UNLUCKY });
-    let request = |id: &str| pb::SubmitReplayRequest { submit: Some(submit(id, 1)), replay_of };
+    let request = |id: &str| pb::SubmitReplayRequest { submit: Some(submit(id, UNLUCKY + 1)), replay_of };
     let new = client.submit_replay(request("third")).await.expect("accepted").into_inner();
     let same = client.submit_replay(request("third")).await.expect("the same").into_inner();
     assert_eq!((new.job_id, new.duplicate, same.duplicate), (same.job_id, false, true));
@@ -365,8 +365,11 @@ async fn a_dead_task_is_listed_and_replayed_as_it_is_and_as_a_new_job() {
     assert_eq!(pb::ErrorInfo::from_status(&late).kind(), pb::ErrorKind::NotFound);
     assert_eq!(listed(&mut client).await, 0);
     let named = cloudai_types::JobId(new.job_id).to_string();
-    let reply = client.get_job(pb::GetJobRequest { job: named, ..Default::default() }).await.expect("it is there");
-    assert_eq!(reply.into_inner().replay_of, replay_of);
+    let ask = pb::GetJobRequest { job: named, with_tasks: true, ..Default::default() };
+    let reply = client.get_job(ask).await.expect("it is there").into_inner();
+    assert_eq!(reply.replay_of, replay_of);
+    let tasks: Vec<u32> = reply.tasks.iter().map(|task| task.index).collect();
+    assert_eq!((tasks, reply.job.expect("a job").count), (vec![UNLUCKY], 1), "one task, of the same index");
 
     worker.abort();
     for n in 0..3 {

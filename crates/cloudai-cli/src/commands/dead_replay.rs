@@ -1,5 +1,5 @@
 //! `dead replay`: dead tasks again. As they are: they wait again in their job, with a new budget. With another spec: each becomes a new job
-//! of one task that names the old one.
+//! that names the old task, and has one task of the same index.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -58,14 +58,11 @@ pub async fn run(settings: &Settings, args: &ReplayArgs) -> Result<(), Failure> 
     let mut old: BTreeMap<u64, JobSpec> = BTreeMap::new();
     let mut made = vec![];
     for task in tasks {
-        let spec = match &file {
-            Some(file) => file.spec.clone(),
-            None => match old.get(&task.job_id) {
-                Some(spec) => spec.clone(),
-                None => old.entry(task.job_id).or_insert(spec_of(settings, &client, &task).await?).clone(),
-            },
+        let had = match old.get(&task.job_id) {
+            Some(spec) => spec.clone(),
+            None => old.entry(task.job_id).or_insert(spec_of(settings, &client, &task).await?).clone(),
         };
-        let spec = changed(spec, &flags, &task)?;
+        let spec = changed(had, file.as_ref().map(|file| &file.spec), &flags, &task)?;
         let submit =
             SubmitRequest { request_id: cloudai_client::request_id(), namespace: task.namespace, spec: Some(spec) };
         let replay_of = Some(TaskKey { job_id: task.job_id, index: task.index });
@@ -113,13 +110,14 @@ async fn spec_of(settings: &Settings, client: &Client, task: &DeadTask) -> Resul
     Ok(client.get_job(request).await?.spec.unwrap_or_default())
 }
 
-/// The spec of the new job: one task, that finds the old one's name in its environment.
-fn changed(mut spec: JobSpec, flags: &JobFlags, task: &DeadTask) -> Result<JobSpec, Failure> {
+/// The spec of the new job: what the old job or a file says, with what is set. Of how many tasks this one was one stays as it was: a
+/// program may choose its part by that and by its index.
+fn changed(had: JobSpec, file: Option<&JobSpec>, flags: &JobFlags, task: &DeadTask) -> Result<JobSpec, Failure> {
+    let count = had.count;
+    let mut spec = file.cloned().unwrap_or(had);
     job_flags::overlay(flags, &ManyFlags::default(), &mut spec)?;
-    spec.count = 1;
+    spec.count = count;
     let of = TaskId { job: JobId(task.job_id), index: task.index };
-    spec.env.insert("CLOUDAI_REPLAY_OF".to_owned(), of.to_string());
-    spec.env.insert("CLOUDAI_REPLAY_INDEX".to_owned(), task.index.to_string());
     let valid = ValidJobSpec::parse(spec).map_err(|e| {
         let faults: Vec<String> = e.faults.iter().map(|f| format!("  {f}")).collect();
         Failure::invalid(format!("the changed spec of task {of} is not valid")).why(faults.join("\n"))
@@ -171,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn a_changed_spec_is_one_task_that_knows_where_it_comes_from() {
+    fn a_changed_spec_is_still_of_as_many_tasks() {
         let old = JobSpec {
             image: "busybox".into(),
             count: 1_000,
@@ -181,12 +179,13 @@ mod tests {
         };
         let task = DeadTask { job_id: 5, index: 7, ..DeadTask::default() };
         let flags = set(&["memory=4g", "env.MODE=slow", "max_attempts=2"]).unwrap();
-        let new = changed(old, &flags, &task).unwrap();
-        assert_eq!((new.count, new.max_attempts, new.resources.memory_bytes, new.resources.cpu_milli), (1, 2, 4 << 30, 500));
-        let env: Vec<(&str, &str)> = new.env.iter().map(|(k, v)| (k.as_str(), v.as_str())).collect();
-        let of = format!("{}/7", JobId(5));
-        assert_eq!(env, [("CLOUDAI_REPLAY_INDEX", "7"), ("CLOUDAI_REPLAY_OF", of.as_str()), ("MODE", "slow")]);
-        let bad = changed(JobSpec::default(), &set(&["priority=5000"]).unwrap(), &task).unwrap_err();
+        let new = changed(old.clone(), None, &flags, &task).unwrap();
+        assert_eq!((new.count, new.max_attempts, new.env["MODE"].as_str()), (1_000, 2, "slow"));
+        assert_eq!((new.resources.memory_bytes, new.resources.cpu_milli), (4 << 30, 500));
+        let file = JobSpec { image: "other".into(), count: 3, ..JobSpec::default() };
+        let new = changed(old, Some(&file), &flags, &task).unwrap();
+        assert_eq!((new.image.as_str(), new.count, new.resources.cpu_milli), ("other", 1_000, 0));
+        let bad = changed(JobSpec::default(), None, &set(&["priority=5000"]).unwrap(), &task).unwrap_err();
         assert_eq!(bad.code.number(), 2);
         assert!(bad.why.contains("priority:"), "{}", bad.why);
     }

@@ -24,6 +24,7 @@ pub fn array_job() -> JobSummary {
         cancel_requested: false,
         image: "busybox".into(),
         index: 40,
+        first_index: 0,
     }
 }
 

@@ -106,6 +106,7 @@ pub(super) fn end_job_if_done(hot: &mut Hot, out: &mut Out, id: JobId) {
     let Some(job) = hot.jobs.remove(&id) else { return };
     hot.shapes.release(job.shape);
     hot.retry.remove(&id);
+    hot.only.remove(&id);
     out.put(Family::Job, &job_key(job.namespace, id), &job.row(out.clock_ms));
     out.delete(Family::Alive, &alive_key(id));
     out.job_ended(id);

@@ -129,7 +129,8 @@ impl<'a> Out<'a> {
                 if std::mem::take(&mut job.untouched)
                     && let Some(shape) = hot.shapes.get(job.shape)
                 {
-                    self.put(Family::Alive, &alive_key(id), &job.alive_row(shape, hot.retry.get(&id)));
+                    let row = job.alive_row(shape, hot.retry.get(&id), hot.only.get(&id));
+                    self.put(Family::Alive, &alive_key(id), &row);
                 }
                 self.events.push(Event::JobChanged { job: id });
             }

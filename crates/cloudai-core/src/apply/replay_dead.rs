@@ -60,7 +60,7 @@ fn is_alive_again(hot: &mut Hot, out: &mut Out, namespace: NamespaceId, id: JobI
     }
     let key = job_key(namespace, id);
     let Some(row) = out.read::<JobRow>(Family::Job, &key) else { return false };
-    let Some(JobSpecRow { spec, submitted_ms, .. }) = out.read(Family::JobSpec, &key) else { return false };
+    let Some(JobSpecRow { spec, submitted_ms, replay_of, .. }) = out.read(Family::JobSpec, &key) else { return false };
     if row.cancel_requested || hot.jobs.len() >= limits::LIVE_JOBS_MAX {
         return false;
     }
@@ -74,13 +74,14 @@ fn is_alive_again(hot: &mut Hot, out: &mut Out, namespace: NamespaceId, id: JobI
         submitted_ms,
         untouched: false,
         retry: spec.retry,
+        only_index: replay_of.map(|of| of.index),
     };
     out.put(Family::Alive, &alive_key(id), &alive);
     let mut job = new_job(hot, id, alive);
     job.counts = row.counts;
     job.started_ms = row.started_ms;
     // All of them were placed before.
-    job.fresh.start = row.next_fresh.min(job.count);
+    job.fresh.start = row.next_fresh.min(job.fresh.end);
     hot.jobs.insert(id, job);
     out.job_revived(id);
     true

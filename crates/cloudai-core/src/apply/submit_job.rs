@@ -42,6 +42,9 @@ pub fn submit_job(hot: &mut Hot, out: &mut Out, actor: String, command: SubmitJo
         })?
         .into_inner();
     let replayed = replay_of.map(|of| dead_row_of(out, known, of)).transpose()?;
+    if let Some(of) = replay_of.filter(|of| of.index >= spec.count) {
+        return Err(Refusal::InvalidSpec(format!("array: has {} tasks, and index {} is replayed", spec.count, of.index)));
+    }
 
     if let Some(key) = replayed {
         out.delete(Family::Dead, &key);
@@ -64,6 +67,7 @@ pub fn submit_job(hot: &mut Hot, out: &mut Out, actor: String, command: SubmitJo
         submitted_ms,
         untouched: hot.version >= UNTOUCHED_SINCE,
         retry: spec.retry.clone(),
+        only_index: replay_of.map(|of| of.index),
     };
     out.put(Family::Alive, &alive_key(id), &alive);
     let row = JobSpecRow { spec, submitted_ms, actor, request_id, replay_of };
@@ -76,11 +80,18 @@ pub fn submit_job(hot: &mut Hot, out: &mut Out, actor: String, command: SubmitJo
     Ok(Reply::Submitted { job: id, duplicate: false })
 }
 
-/// A job as it is before its first placement. `load` begins with the same. Its rules, if it has any, are there already.
+/// A job as it is before its first placement. `load` begins with the same. What only few jobs have is put into hot state here.
 pub(crate) fn new_job(hot: &mut Hot, id: JobId, alive: AliveRow) -> Job {
     if let Some(rules) = alive.retry {
         hot.retry.insert(id, rules);
     }
+    let indexes = match alive.only_index {
+        Some(only) => {
+            hot.only.insert(id, only);
+            only..only.saturating_add(1)
+        }
+        None => 0..alive.count,
+    };
     Job {
         namespace: NamespaceId(alive.namespace),
         shape: hot.shapes.intern(Shape::new(alive.resources, alive.require)),
@@ -91,8 +102,8 @@ pub(crate) fn new_job(hot: &mut Hot, id: JobId, alive: AliveRow) -> Job {
         started_ms: 0,
         cancel_requested: false,
         untouched: alive.untouched,
-        counts: Counts { queued: alive.count, ..Counts::default() },
-        fresh: 0..alive.count,
+        counts: Counts { queued: indexes.end.saturating_sub(indexes.start), ..Counts::default() },
+        fresh: indexes,
         waiting: None,
         delayed: 0,
         apart_ready: 0,

@@ -306,9 +306,11 @@ fn every_row_decodes_for_ever() {
                     submitted_ms: 1_700_000_000_000,
                     untouched: false,
                     retry: None,
+                    only_index: None,
                 };
                 golden("row_alive", &touched);
-                golden("row_alive_retry", &AliveRow { retry: Some(retry()), ..touched.clone() });
+                let replay = AliveRow { retry: Some(retry()), only_index: Some(7), ..touched.clone() };
+                golden("row_alive_retry", &replay);
                 golden("row_alive_untouched", &AliveRow { untouched: true, ..touched });
             }
             Family::Task => {

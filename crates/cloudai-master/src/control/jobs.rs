@@ -164,11 +164,13 @@ pub async fn get<S: StateStore>(node: &Node<S>, request: pb::GetJobRequest) -> R
     let summary = summary(&state.hot, state.index, ns, job, &spec, &row);
     let (mut tasks, mut next_index) = (vec![], 0);
     if request.with_tasks {
-        let end = request.from_index.saturating_add(page(request.limit) as u32).min(spec.spec.count);
-        for index in request.from_index..end {
+        let indexes = spec.indexes();
+        let from = request.from_index.max(indexes.start);
+        let end = from.saturating_add(page(request.limit) as u32).min(indexes.end);
+        for index in from..end {
             tasks.push(node.task(&state, ns, TaskId { job, index })?);
         }
-        next_index = if end < spec.spec.count { end } else { 0 };
+        next_index = if end < indexes.end { end } else { 0 };
     }
     Ok(pb::GetJobReply {
         read: Some(read),
@@ -248,11 +250,11 @@ pub async fn list_tasks<S: StateStore>(
     read.index = state.index;
     let (ns, job) = node.find_job(&state, &request.namespace, &request.job)?;
     let (spec, _) = node.job_rows(&state, ns, job)?;
-    let count = spec.spec.count;
+    let indexes = spec.indexes();
     let limit = page(request.limit);
     let mut tasks = vec![];
-    let mut index = request.from_index;
-    let stop = index.saturating_add(limits::PAGE_SCAN_MAX as u32).min(count);
+    let mut index = request.from_index.max(indexes.start);
+    let stop = index.saturating_add(limits::PAGE_SCAN_MAX as u32).min(indexes.end);
     while index < stop && tasks.len() < limit {
         let task = node.task(&state, ns, TaskId { job, index })?;
         if request.states.is_empty() || request.states.contains(&task.state) {
@@ -260,7 +262,7 @@ pub async fn list_tasks<S: StateStore>(
         }
         index += 1;
     }
-    Ok(pb::ListTasksReply { read: Some(read), tasks, next_index: if index < count { index } else { 0 } })
+    Ok(pb::ListTasksReply { read: Some(read), tasks, next_index: if index < indexes.end { index } else { 0 } })
 }
 
 pub async fn get_task<S: StateStore>(node: &Node<S>, request: pb::GetTaskRequest) -> Result<pb::GetTaskReply, Status> {
@@ -270,14 +272,19 @@ pub async fn get_task<S: StateStore>(node: &Node<S>, request: pb::GetTaskRequest
     let (ns, job) = node.find_job(&state, &request.namespace, &request.job)?;
     let summary = node.summary(&state, ns, job)?;
     let task = TaskId { job, index: request.index };
-    require_index(task, summary.count)?;
+    require_index(task, &summary)?;
     Ok(pb::GetTaskReply { read: Some(read), task: Some(node.task(&state, ns, task)?), job: Some(summary) })
 }
 
-pub fn require_index(task: TaskId, count: u32) -> Result<(), Status> {
-    if task.index < count {
+pub fn require_index(task: TaskId, job: &pb::JobSummary) -> Result<(), Status> {
+    let end = job.first_index.saturating_add(job.count);
+    if (job.first_index..end).contains(&task.index) {
         return Ok(());
     }
-    let what = format!("job {} has {count} tasks, so there is no task {task}", task.job);
+    if job.first_index > 0 {
+        let what = format!("job {} has one task, {}/{}, so there is no task {task}", task.job, task.job, job.first_index);
+        return Err(errors::not_found(what, "it replays a dead task, and keeps that one's index"));
+    }
+    let what = format!("job {} has {} tasks, so there is no task {task}", task.job, job.count);
     Err(errors::not_found(what, "indexes count from 0"))
 }

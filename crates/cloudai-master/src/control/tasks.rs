@@ -27,7 +27,7 @@ pub async fn explain<S: StateStore>(
     let (ns, job) = node.find_job(&state, &request.namespace, &request.job)?;
     let summary = node.summary(&state, ns, job)?;
     let task = TaskId { job, index: request.index };
-    require_index(task, summary.count)?;
+    require_index(task, &summary)?;
     let info = node.task(&state, ns, task)?;
     let e = explain_task(&state.hot, task);
     let task_state = TaskState::try_from(info.state).unwrap_or(TaskState::Queued);
@@ -123,7 +123,7 @@ pub async fn logs<S: StateStore>(
     node.read_point(pb::Consistency::Linearizable).await?;
     let (ns, job) = node.find_job(&node.shared.read(), &request.namespace, &request.job)?;
     let task = TaskId { job, index: request.index };
-    require_index(task, node.summary(&node.shared.read(), ns, job)?.count)?;
+    require_index(task, &node.summary(&node.shared.read(), ns, job)?)?;
     let attempt = match wanted_attempt(&node, ns, task, request.attempt)? {
         Some(attempt) => Some(attempt),
         None if request.follow && request.attempt == 0 => None,
