@@ -21,6 +21,7 @@ pub mod event;
 pub mod hot;
 pub mod invariants;
 pub mod job_table;
+pub mod keys;
 pub mod load;
 pub mod memory;
 pub mod queue;
