@@ -32,7 +32,7 @@ pub fn member_key(role: crate::command::MemberRole, name: &str) -> Vec<u8> {
     k
 }
 
-/// The key in [`Family::Alive`].
+/// The key in [`crate::rows::Family::Alive`].
 pub fn alive_key(job: JobId) -> [u8; 8] {
     job.0.to_be_bytes()
 }
@@ -41,7 +41,7 @@ pub fn namespace_key(ns: NamespaceId) -> [u8; 4] {
     ns.0.to_be_bytes()
 }
 
-/// The key in [`Family::Master`].
+/// The key in [`crate::rows::Family::Master`].
 pub fn master_key(node: NodeId) -> [u8; 8] {
     node.to_be_bytes()
 }

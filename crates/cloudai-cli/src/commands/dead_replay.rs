@@ -36,13 +36,13 @@ pub struct ReplayArgs {
 
 pub async fn run(settings: &Settings, args: &ReplayArgs) -> Result<(), Failure> {
     let selection = args.selection.selection(settings)?;
-    let client = settings.client()?;
     if args.set.is_empty() && args.file.is_none() {
-        return as_they_are(settings, args, &client, selection).await;
+        return as_they_are(settings, args, selection).await;
     }
     // A mistake costs no round trip.
     let file = args.file.as_deref().map(job_file::read).transpose()?;
     let flags = flags(&args.set)?;
+    let client = settings.client()?;
     let request = ListDeadRequest {
         namespace: selection.namespace.clone(),
         job: selection.job,
@@ -76,12 +76,8 @@ pub async fn run(settings: &Settings, args: &ReplayArgs) -> Result<(), Failure> 
     show(settings.format, &NewJobs(made))
 }
 
-async fn as_they_are(
-    settings: &Settings,
-    args: &ReplayArgs,
-    client: &Client,
-    selection: DeadSelection,
-) -> Result<(), Failure> {
+async fn as_they_are(settings: &Settings, args: &ReplayArgs, selection: DeadSelection) -> Result<(), Failure> {
+    let client = settings.client()?;
     let mut view = ReplayedView::default();
     while let Some(limit) = args.selection.next_batch(view.replayed) {
         let reply = client.replay_dead(DeadSelection { limit, ..selection.clone() }).await?;
