@@ -11,8 +11,8 @@ use cloudai_proto::v1::{
 use cloudai_types::resources::{parse_cpu, parse_size};
 use cloudai_types::{JobId, JobSpec, TaskId, ValidJobSpec, limits};
 
-use crate::commands::dead_drop::SelectionArgs;
 use crate::commands::dead_list;
+use crate::commands::dead_selection::SelectionArgs;
 use crate::exit::Failure;
 use crate::input::job_file::{self, parse_disconnect, parse_timeout};
 use crate::input::job_flags::{self, JobFlags, ManyFlags};

@@ -10,6 +10,7 @@ pub mod completion;
 pub mod dead_drop;
 pub mod dead_list;
 pub mod dead_replay;
+pub mod dead_selection;
 pub mod dead_show;
 pub mod help;
 pub mod job_cancel;
