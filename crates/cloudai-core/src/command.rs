@@ -47,7 +47,10 @@ pub struct Command {
     /// W3C trace parent of the request, or empty.
     #[prost(string, tag = "2")]
     pub trace_parent: String,
-    #[prost(oneof = "Kind", tags = "10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 40, 41")]
+    #[prost(
+        oneof = "Kind",
+        tags = "10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 40, 41"
+    )]
     pub kind: Option<Kind>,
 }
 
@@ -87,6 +90,8 @@ impl Command {
     }
 }
 
+// Submits are the largest and the most frequent: a box would cost each of them an allocation, and save nothing.
+#[allow(clippy::large_enum_variant)]
 #[derive(Clone, PartialEq, prost::Oneof)]
 pub enum Kind {
     #[prost(message, tag = "10")]

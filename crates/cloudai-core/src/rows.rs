@@ -7,9 +7,7 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-use cloudai_types::{
-    AttemptId, ClusterConfig, EndReason, JobSpec, ReasonKind, Resources, RetryRules, TaskId,
-};
+use cloudai_types::{AttemptId, ClusterConfig, EndReason, JobSpec, ReasonKind, Resources, RetryRules, TaskId};
 
 use crate::command::{AttemptState, TaskKey};
 pub use crate::keys::{

@@ -5,7 +5,7 @@ use cloudai_types::limits;
 
 use crate::rows::WaitingRow;
 
-/// Kept small: [`limits::DEVIATING_BYTES_MAX`].
+/// Kept small: [`limits::DEVIATING_BYTES_MAX`]. The last two fields are written by [`Waiting::avoiding`] only.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Waiting {
     pub not_before_ms: u64,
@@ -15,9 +15,9 @@ pub struct Waiting {
     pub attempts_used: u16,
     pub losses: u8,
     /// So many of `avoid` it may not go to; the one after them it avoids while another fits.
-    never: u8,
+    pub(crate) never: u8,
     /// Workers; 0: none.
-    avoid: [u32; limits::RETRY_AVOIDED_MAX],
+    pub(crate) avoid: [u32; limits::RETRY_AVOIDED_MAX],
 }
 
 impl Waiting {

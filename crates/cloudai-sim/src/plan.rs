@@ -152,7 +152,8 @@ fn retry_rules(n: u64, workers: u64) -> Option<RetryRules> {
     use ReasonKind::{EngineError, ExitCode, Signal, Timeout, WorkerLost};
     use RetryAction::{Elsewhere, Fail, Retry};
     let rules = |of: &[(ReasonKind, RetryAction)]| {
-        let rule = |(kind, action): &(ReasonKind, RetryAction)| RetryRule { reason: *kind as i32, action: *action as i32 };
+        let rule =
+            |(kind, action): &(ReasonKind, RetryAction)| RetryRule { reason: *kind as i32, action: *action as i32 };
         let rules = of.iter().map(rule).collect();
         Some(RetryRules { rules, delay_ms: 300, jitter_percent: 50, ..RetryRules::default() })
     };

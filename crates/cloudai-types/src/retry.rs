@@ -203,12 +203,8 @@ mod tests {
 
     #[test]
     fn a_pause_begins_grows_and_ends_as_its_rules_say() {
-        let rules = RetryRules {
-            delay_ms: 400,
-            delay_factor_percent: 150,
-            delay_max_ms: 1_000,
-            ..RetryRules::default()
-        };
+        let rules =
+            RetryRules { delay_ms: 400, delay_factor_percent: 150, delay_max_ms: 1_000, ..RetryRules::default() };
         assert_eq!([1, 2, 3, 4, 50].map(|n| rules.pause_ms(n, 0)), [400, 600, 900, 1_000, 1_000]);
         let steady = RetryRules { delay_factor_percent: 100, ..rules.clone() };
         assert_eq!([1, 2, u32::MAX].map(|n| steady.pause_ms(n, 0)), [400; 3]);
@@ -229,8 +225,7 @@ mod tests {
     #[test]
     fn memory_grows_in_whole_mib_up_to_its_bound() {
         const MIB: u64 = 1 << 20;
-        let rules =
-            RetryRules { memory_factor_percent: 150, memory_max_bytes: 100 * MIB, ..RetryRules::default() };
+        let rules = RetryRules { memory_factor_percent: 150, memory_max_bytes: 100 * MIB, ..RetryRules::default() };
         assert_eq!(rules.raised_memory_mib(32 * MIB), Some(48));
         assert_eq!(rules.raised_memory_mib(33 * MIB), Some(50), "49.5 rounded up");
         assert_eq!(rules.raised_memory_mib(80 * MIB), Some(100), "the bound");

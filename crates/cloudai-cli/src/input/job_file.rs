@@ -60,10 +60,8 @@ struct Retry {
 
 impl From<Retry> for RetryRules {
     fn from(r: Retry) -> Self {
-        let rule = |(Reason(kind), Action(action)): (Reason, Action)| RetryRule {
-            reason: kind as i32,
-            action: action as i32,
-        };
+        let rule =
+            |(Reason(kind), Action(action)): (Reason, Action)| RetryRule { reason: kind as i32, action: action as i32 };
         RetryRules {
             rules: r.reasons.into_iter().map(rule).collect(),
             delay_ms: r.delay.map_or(0, |d| d.0),

@@ -70,10 +70,7 @@ mod tests {
         assert_eq!(RetryFlags::default().over(None), None);
         let rule = |kind: ReasonKind, action: RetryAction| RetryRule { reason: kind as i32, action: action as i32 };
         let file = RetryRules {
-            rules: vec![
-                rule(ReasonKind::Signal, RetryAction::Fail),
-                rule(ReasonKind::Timeout, RetryAction::Elsewhere),
-            ],
+            rules: vec![rule(ReasonKind::Signal, RetryAction::Fail), rule(ReasonKind::Timeout, RetryAction::Elsewhere)],
             delay_ms: 5_000,
             ..RetryRules::default()
         };

@@ -64,13 +64,8 @@ impl DeadList {
         }
         let mut columns = Columns::new(&header);
         for t in &self.0 {
-            let mut row = vec![
-                t.id.clone(),
-                t.name.clone(),
-                t.reason.text(),
-                t.attempts_made.to_string(),
-                ago(t.dead_ms, now),
-            ];
+            let mut row =
+                vec![t.id.clone(), t.name.clone(), t.reason.text(), t.attempts_made.to_string(), ago(t.dead_ms, now)];
             if namespaces {
                 row.insert(1, t.namespace.clone());
             }

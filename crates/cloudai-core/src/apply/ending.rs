@@ -51,11 +51,7 @@ pub(super) fn end_attempt(hot: &mut Hot, out: &mut Out, task: TaskId, ending: En
     let next = next_try::next(&terms, &attempt, &ending);
     if next == Next::Ends(TaskState::Dead) && hot.version >= DEAD_SINCE {
         let (reason, exit_code) = (ending.reason.kind, ending.reason.exit_code);
-        out.put(
-            Family::Dead,
-            &key,
-            &DeadRow { reason, exit_code, attempts: attempt.number, dead_ms: out.clock_ms },
-        );
+        out.put(Family::Dead, &key, &DeadRow { reason, exit_code, attempts: attempt.number, dead_ms: out.clock_ms });
     }
     (row.state, row.ended_ms) = match next {
         Next::Ends(state) => {

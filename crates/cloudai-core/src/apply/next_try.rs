@@ -67,11 +67,8 @@ pub(super) fn next(terms: &Terms, attempt: &ActiveAttempt, ending: &Ending) -> N
     };
     let usual = RetryRules::default();
     let rules = terms.rules.unwrap_or(&usual);
-    let more = if kind == ReasonKind::OutOfMemory && !lost {
-        rules.raised_memory_mib(terms.memory_bytes)
-    } else {
-        None
-    };
+    let more =
+        if kind == ReasonKind::OutOfMemory && !lost { rules.raised_memory_mib(terms.memory_bytes) } else { None };
     let waiting = Waiting {
         not_before_ms: terms.clock_ms.saturating_add(rules.pause_ms(failures, dice(terms.task, attempt.number))),
         next_number: attempt.number.saturating_add(1),
@@ -141,15 +138,7 @@ mod tests {
 
     fn terms(max_attempts: u32, rules: Option<&RetryRules>) -> Terms<'_> {
         let task = TaskId { job: JobId(1), index: 0 };
-        Terms {
-            task,
-            cancel_requested: false,
-            max_attempts,
-            rules,
-            memory_bytes: 32 << 20,
-            earlier: &[],
-            clock_ms: 50,
-        }
+        Terms { task, cancel_requested: false, max_attempts, rules, memory_bytes: 32 << 20, earlier: &[], clock_ms: 50 }
     }
 
     /// Without rules.
@@ -176,9 +165,8 @@ mod tests {
 
     #[test]
     fn a_success_is_honest_even_when_a_cancel_was_asked() {
-        let cancelled = |n, ending: &Ending| {
-            next(&Terms { cancel_requested: true, ..terms(n, None) }, &attempt(0, 0), ending)
-        };
+        let cancelled =
+            |n, ending: &Ending| next(&Terms { cancel_requested: true, ..terms(n, None) }, &attempt(0, 0), ending);
         assert_eq!(cancelled(1, &exited(EndReason::exit(0))), Next::Ends(TaskState::Succeeded));
         assert_eq!(cancelled(9, &exited(EndReason::exit(1))), Next::Ends(TaskState::Cancelled));
         assert_eq!(cancelled(9, &lost()), Next::Ends(TaskState::Cancelled));

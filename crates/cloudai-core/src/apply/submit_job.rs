@@ -8,7 +8,8 @@ use crate::command::{DEAD_SINCE, PROCESSES_MAX_SINCE, RETRY_SINCE, SubmitJob, Ta
 use crate::hot::{Hot, Job, Shape};
 use crate::reply::{Refusal, Reply};
 use crate::rows::{
-    AliveRow, Counts, DeadRow, Family, JobSpecRow, NamespaceRow, RequestRow, alive_key, job_key, namespace_key, task_key,
+    AliveRow, Counts, DeadRow, Family, JobSpecRow, NamespaceRow, RequestRow, alive_key, job_key, namespace_key,
+    task_key,
 };
 
 pub fn submit_job(hot: &mut Hot, out: &mut Out, actor: String, command: SubmitJob) -> Result<Reply, Refusal> {
@@ -43,7 +44,10 @@ pub fn submit_job(hot: &mut Hot, out: &mut Out, actor: String, command: SubmitJo
         .into_inner();
     let replayed = replay_of.map(|of| dead_row_of(out, known, of)).transpose()?;
     if let Some(of) = replay_of.filter(|of| of.index >= spec.count) {
-        return Err(Refusal::InvalidSpec(format!("array: has {} tasks, and index {} is replayed", spec.count, of.index)));
+        return Err(Refusal::InvalidSpec(format!(
+            "array: has {} tasks, and index {} is replayed",
+            spec.count, of.index
+        )));
     }
 
     if let Some(key) = replayed {

@@ -59,7 +59,8 @@ pub fn garbage() -> impl Strategy<Value = Kind> {
     );
     prop_oneof![
         (text(), text(), bytes(), spec).prop_map(|(namespace, request_id, request_hash, spec)| {
-            let replay_of = (spec.count % 4 == 0).then_some(TaskKey { job: spec.count.into(), index: spec.max_attempts });
+            let replay_of =
+                (spec.count % 4 == 0).then_some(TaskKey { job: spec.count.into(), index: spec.max_attempts });
             Kind::SubmitJob(SubmitJob { namespace, request_id, request_hash, spec, replay_of })
         }),
         id().prop_map(|job| Kind::CancelJob(CancelJob { job })),

@@ -194,8 +194,17 @@ fn histories_make_every_move_of_the_tables() {
 /// Its fifth attempt is live when `last` comes.
 fn a_task_with_four_losses_and(last: Vec<Step>) -> Vec<EntrySteps> {
     let count = 1;
-    let submit =
-        Step::Submit { namespace: 0, request: 0, body: 0, count, cpu: 1, attempts: 1, priority: 0, zone: false, retry: 0 };
+    let submit = Step::Submit {
+        namespace: 0,
+        request: 0,
+        body: 0,
+        count,
+        cpu: 1,
+        attempts: 1,
+        priority: 0,
+        zone: false,
+        retry: 0,
+    };
     let register = Step::Register { worker: 0, cpu: 8, zone: true };
     let place = Step::Place { job: 0, worker: 0, many: 0, skip: 0 };
     let mut steps = vec![Step::RaiseVersion(VERSION), submit];
@@ -323,8 +332,17 @@ fn a_leader_with_a_broken_clock_breaks_nothing_else() {
     let mut world = World::default();
     world.entry(u64::MAX, prelude());
     assert_eq!(world.hot.clock_ms, limits::REPLICATED_TIME_MAX.0);
-    let submit =
-        Step::Submit { namespace: 0, request: 5, body: 0, count: 1, cpu: 1, attempts: 2, priority: 0, zone: false, retry: 0 };
+    let submit = Step::Submit {
+        namespace: 0,
+        request: 5,
+        body: 0,
+        count: 1,
+        cpu: 1,
+        attempts: 2,
+        priority: 0,
+        zone: false,
+        retry: 0,
+    };
     let place = Step::Place { job: 0, worker: 0, many: 0, skip: 0 };
     let failed = Step::Report { attempts: vec![(0, 5, Some(Reason::Exit(1)))], miss: Miss::Nothing };
     for step in [submit, place, failed] {
@@ -369,7 +387,13 @@ fn the_first_placement_takes_the_mark_of_an_untouched_job() {
         world.entry(1_000, prelude());
         world.one(1_000, Kind::RaiseVersion(RaiseVersion { version }));
         let spec = cloudai_types::JobSpec { image: "busybox".into(), count: 2, ..Default::default() };
-        let submit = SubmitJob { namespace: "default".into(), request_id: String::new(), request_hash: vec![], spec, replay_of: None };
+        let submit = SubmitJob {
+            namespace: "default".into(),
+            request_id: String::new(),
+            request_hash: vec![],
+            spec,
+            replay_of: None,
+        };
         world.one(1_000, Kind::SubmitJob(submit));
         world.check();
         let row = |world: &World| world.row::<AliveRow>(Family::Alive, &alive_key(JobId(1))).expect("it is alive");
@@ -419,7 +443,13 @@ fn usage_reserves_limits_of_processes_and_retry_rules_are_kept_since_format_4() 
             retry: Some(retry.clone()),
             ..Default::default()
         };
-        let submit = SubmitJob { namespace: "default".into(), request_id: String::new(), request_hash: vec![], spec, replay_of: None };
+        let submit = SubmitJob {
+            namespace: "default".into(),
+            request_id: String::new(),
+            request_hash: vec![],
+            spec,
+            replay_of: None,
+        };
         world.one(1_000, Kind::SubmitJob(submit));
         let groups = vec![PlaceGroup { job: 1, worker: 1, indexes: vec![0] }];
         world.one(1_000, Kind::PlaceTasks(PlaceTasks { groups }));

@@ -182,8 +182,12 @@ impl Story {
             let (_, task) = task_of_key(key).expect("a task's key");
             let row: DeadRow = self.world.row(Family::Dead, key).expect("it is there");
             let (job, kind) = (task.job.0, row.reason().name());
-            writeln!(out, "  {job}/{} {kind} {:?} after {} at {}", task.index, row.exit_code, row.attempts, row.dead_ms)
-                .expect("a string takes it");
+            writeln!(
+                out,
+                "  {job}/{} {kind} {:?} after {} at {}",
+                task.index, row.exit_code, row.attempts, row.dead_ms
+            )
+            .expect("a string takes it");
         }
     }
 

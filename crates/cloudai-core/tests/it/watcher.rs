@@ -209,11 +209,7 @@ fn dead_is_who_spent_the_budget(job: &cloudai_core::Job, task: TaskId, row: &Tas
     match row.state() {
         TaskState::Dead => assert!(is_spent, "{task}: dead with {used} attempts and {losses} losses"),
         TaskState::Queued => assert!(!is_spent, "{task}: waits with {used} attempts and {losses} losses"),
-        TaskState::Blocked
-        | TaskState::Active
-        | TaskState::Succeeded
-        | TaskState::Failed
-        | TaskState::Cancelled => {}
+        TaskState::Blocked | TaskState::Active | TaskState::Succeeded | TaskState::Failed | TaskState::Cancelled => {}
     }
     let is_listed = world.row::<DeadRow>(Family::Dead, &task_key(job.namespace, task)).is_some();
     let is_dead = row.state() == TaskState::Dead && world.hot.version >= DEAD_SINCE;

@@ -68,7 +68,9 @@ pub async fn submit_replay<S: StateStore>(
     request: pb::SubmitReplayRequest,
 ) -> Result<pb::SubmitReply, Status> {
     require_dead_letters(&node.shared.read().hot)?;
-    let Some(of) = request.replay_of else { return Err(errors::invalid("no dead task is named that is to be replayed")) };
+    let Some(of) = request.replay_of else {
+        return Err(errors::invalid("no dead task is named that is to be replayed"));
+    };
     let submit = Submit::try_from(request.submit.unwrap_or_default()).map_err(pb::ErrorInfo::into_status)?;
     let replay_of = TaskKey { job: of.job_id, index: of.index };
     propose_submit(node, submit_command(actor, submit, Some(replay_of))).await
@@ -282,7 +284,8 @@ pub fn require_index(task: TaskId, job: &pb::JobSummary) -> Result<(), Status> {
         return Ok(());
     }
     if job.first_index > 0 {
-        let what = format!("job {} has one task, {}/{}, so there is no task {task}", task.job, task.job, job.first_index);
+        let what =
+            format!("job {} has one task, {}/{}, so there is no task {task}", task.job, task.job, job.first_index);
         return Err(errors::not_found(what, "it replays a dead task, and keeps that one's index"));
     }
     let what = format!("job {} has {} tasks, so there is no task {task}", task.job, job.count);

@@ -53,7 +53,8 @@ pub async fn explain<S: StateStore>(
     let why = match &e.standing {
         Standing::NotAlive | Standing::Ended => last.map(|(_, reason)| format!(" ({reason})")),
         Standing::Delayed { until_ms, .. } => {
-            let after = last.map_or(String::new(), |(number, reason)| format!(" after attempt {number} failed: {reason}"));
+            let after =
+                last.map_or(String::new(), |(number, reason)| format!(" after attempt {number} failed: {reason}"));
             Some(format!(": it waits until {}{after}", utc(*until_ms)))
         }
         Standing::Waiting | Standing::Active { .. } | Standing::Stopping { .. } | Standing::NoSuchIndex { .. } => {
