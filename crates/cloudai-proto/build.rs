@@ -4,11 +4,14 @@
 use std::path::PathBuf;
 
 /// What `types.proto` declares and `cloudai-types` owns.
-const OWNED: [(&str, &str); 9] = [
+const OWNED: [(&str, &str); 12] = [
     (".cloudai.v1.Resources", "::cloudai_types::resources::Resources"),
     (".cloudai.v1.OnDisconnect", "::cloudai_types::spec::OnDisconnect"),
     (".cloudai.v1.Mount", "::cloudai_types::spec::Mount"),
     (".cloudai.v1.JobSpec", "::cloudai_types::spec::JobSpec"),
+    (".cloudai.v1.RetryAction", "::cloudai_types::retry::RetryAction"),
+    (".cloudai.v1.RetryRule", "::cloudai_types::retry::RetryRule"),
+    (".cloudai.v1.RetryRules", "::cloudai_types::retry::RetryRules"),
     (".cloudai.v1.ReasonKind", "::cloudai_types::reason::ReasonKind"),
     (".cloudai.v1.EndReason", "::cloudai_types::reason::EndReason"),
     (".cloudai.v1.Usage", "::cloudai_types::usage::Usage"),

@@ -38,6 +38,11 @@ pub enum Command {
         #[command(subcommand)]
         verb: TaskVerb,
     },
+    /// Look after tasks that have spent their tries
+    Dead {
+        #[command(subcommand)]
+        verb: DeadVerb,
+    },
     /// Look after workers; without a verb: be one
     Worker(Box<WorkerNoun>),
     /// What waits, by what it asks for
@@ -97,6 +102,19 @@ pub enum TaskVerb {
     Logs(commands::task_logs::LogsArgs),
     /// Why it waits, and what would help
     Explain(commands::task_explain::ExplainArgs),
+}
+
+#[derive(Debug, Subcommand)]
+pub enum DeadVerb {
+    /// Dead tasks, oldest job first
+    #[command(visible_alias = "ls")]
+    List(commands::dead_list::ListArgs),
+    /// One dead task with its attempts
+    Show(commands::dead_show::ShowArgs),
+    /// Run them again: as they are, or with another spec as new jobs
+    Replay(Box<commands::dead_replay::ReplayArgs>),
+    /// Take them out of the list; they stay dead
+    Drop(commands::dead_drop::DropArgs),
 }
 
 #[derive(Debug, clap::Args)]
@@ -177,6 +195,7 @@ impl Command {
             | Command::Run(_)
             | Command::Job { .. }
             | Command::Task { .. }
+            | Command::Dead { .. }
             | Command::Queue
             | Command::Cluster { .. }
             | Command::Sim { .. }
@@ -218,6 +237,15 @@ mod tests {
             "cloudai task show abc/1",
             "cloudai task logs -f abc/1 --tail 5",
             "cloudai task explain abc/1",
+            "cloudai job submit --retry-on signal=elsewhere --retry-on exit_code=fail --retry-delay 5s --retry-delay-factor 3 --retry-delay-max 10m --retry-jitter 0.2 --retry-memory-factor 1.5 --retry-memory-max 4g -m 1g --retry 10s busybox",
+            "cloudai dead list",
+            "cloudai dead list abc --reason out_of_memory --reason signal --limit 5",
+            "cloudai dead show abc/1",
+            "cloudai dead replay abc/1",
+            "cloudai dead replay --reason worker_lost --limit 50",
+            "cloudai dead replay abc --set memory=4g --set env.MODE=slow",
+            "cloudai dead replay abc/1 -f job.yaml",
+            "cloudai dead drop --all",
             "cloudai worker list",
             "cloudai worker show w1",
             "cloudai worker authorize w1 --label zone=eu --label disk=ssd",
@@ -277,6 +305,11 @@ mod tests {
             "cloudai cluster config set colour red",
             "cloudai job list --limit -1",
             "cloudai task explain",
+            "cloudai job submit --retry-on bad_luck=retry busybox",
+            "cloudai job submit --retry-on signal busybox",
+            "cloudai dead show",
+            "cloudai dead list --reason bad_luck",
+            "cloudai dead replay abc --set memory",
             "cloudai sim replay",
             "cloudai sim replay --trace t --windows 5",
             "cloudai sim replay --trace t --nodes 0",

@@ -63,7 +63,7 @@ fn run(cli: Cli) -> Result<(), Failure> {
 }
 
 async fn client(cli: &Cli) -> Result<(), Failure> {
-    use args::{ClusterVerb, ConfigVerb, JobVerb, SimVerb, TaskVerb, WorkerVerb};
+    use args::{ClusterVerb, ConfigVerb, DeadVerb, JobVerb, SimVerb, TaskVerb, WorkerVerb};
     let settings = || settings::Settings::resolve(&cli.global);
     match &cli.command {
         Command::Run(a) => commands::run::run(&settings()?, a).await.map_err(Failure::of_run),
@@ -81,6 +81,12 @@ async fn client(cli: &Cli) -> Result<(), Failure> {
             TaskVerb::Show(a) => commands::task_show::run(&settings()?, a).await,
             TaskVerb::Logs(a) => commands::task_logs::run(&settings()?, a).await,
             TaskVerb::Explain(a) => commands::task_explain::run(&settings()?, a).await,
+        },
+        Command::Dead { verb } => match verb {
+            DeadVerb::List(a) => commands::dead_list::run(&settings()?, a).await,
+            DeadVerb::Show(a) => commands::dead_show::run(&settings()?, a).await,
+            DeadVerb::Replay(a) => commands::dead_replay::run(&settings()?, a).await,
+            DeadVerb::Drop(a) => commands::dead_drop::run(&settings()?, a).await,
         },
         Command::Worker(noun) => match &noun.verb {
             Some(WorkerVerb::List) => commands::worker_list::run(&settings()?).await,

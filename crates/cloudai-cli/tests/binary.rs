@@ -56,6 +56,21 @@ fn completion_scripts_know_the_commands() {
 }
 
 #[test]
+fn dead_tasks_are_not_chosen_by_leaving_a_word_out_and_mistakes_are_told_first() {
+    for verb in ["replay", "drop"] {
+        let (code, out, err) = run(&["dead", verb]);
+        assert_eq!((code, out.as_str()), (2, ""));
+        assert!(err.contains("--all"), "{err}");
+    }
+    let (code, out, err) = run(&["dead", "replay", "abc/1", "--set", "colour=red"]);
+    assert_eq!((code, out.as_str()), (2, ""));
+    assert!(err.contains("colour=red"), "{err}");
+    let (code, _, err) = run(&["dead", "list", "--reason", "bad_luck"]);
+    assert_eq!(code, 2);
+    assert!(err.contains("out_of_memory"), "it lists the reasons: {err}");
+}
+
+#[test]
 fn a_job_file_is_checked_without_a_cluster() {
     let dir = tempfile::tempdir().unwrap();
     let good = written(dir.path(), "good.yaml", "image: busybox\ncommand: [echo, hi]\narray: 0-9\n");

@@ -36,6 +36,7 @@ reads! {
     list_tasks(ListTasksRequest) -> ListTasksReply;
     get_task(GetTaskRequest) -> GetTaskReply;
     explain_task(ExplainTaskRequest) -> Explanation;
+    list_dead(ListDeadRequest) -> ListDeadReply;
     list_workers(ListWorkersRequest) -> ListWorkersReply;
     get_worker(GetWorkerRequest) -> GetWorkerReply;
     queue(QueueRequest) -> QueueReply;
@@ -45,6 +46,12 @@ reads! {
 writes! {
     /// A job that is cancelled already stays so.
     cancel_job(CancelJobRequest) -> CancelJobReply, Repeat::Safe;
+    /// Once: a repetition would take the next ones that are selected.
+    replay_dead(DeadSelection) -> ReplayDeadReply, Repeat::Never;
+    /// With the request id of its submit: one request id, one job.
+    submit_replay(SubmitReplayRequest) -> SubmitReply, Repeat::Safe;
+    /// Once: a repetition would drop the next ones that are selected.
+    drop_dead(DeadSelection) -> DropDeadReply, Repeat::Never;
     /// A repetition makes a new token and voids the first one, which nobody has seen.
     authorize_worker(AuthorizeWorkerRequest) -> AuthorizeReply, Repeat::Safe;
     revoke_worker(RevokeWorkerRequest) -> ChangeReply, Repeat::Safe;

@@ -164,6 +164,18 @@ impl Control for Fake {
     async fn explain_task(&self, _: Request<ExplainTaskRequest>) -> Result<Response<Explanation>, Status> {
         absent!()
     }
+    async fn list_dead(&self, _: Request<ListDeadRequest>) -> Result<Response<ListDeadReply>, Status> {
+        absent!()
+    }
+    async fn replay_dead(&self, _: Request<DeadSelection>) -> Result<Response<ReplayDeadReply>, Status> {
+        absent!()
+    }
+    async fn submit_replay(&self, _: Request<SubmitReplayRequest>) -> Result<Response<SubmitReply>, Status> {
+        absent!()
+    }
+    async fn drop_dead(&self, _: Request<DeadSelection>) -> Result<Response<DropDeadReply>, Status> {
+        absent!()
+    }
     async fn list_workers(&self, _: Request<ListWorkersRequest>) -> Result<Response<ListWorkersReply>, Status> {
         absent!()
     }

@@ -6,25 +6,28 @@
 
 mod authorize;
 mod cancel_job;
+mod drop_dead;
 mod ending;
 mod expire_jobs;
 mod expire_requests;
 mod forget_master;
 mod found_cluster;
 mod lose_worker;
+mod next_try;
 mod out;
 mod place_tasks;
 mod raise_version;
 mod redeem_token;
 mod register_master;
 mod register_worker;
+mod replay_dead;
 mod report_attempts;
 mod revoke;
 mod set_config;
 mod set_drain;
 mod submit_job;
 
-use cloudai_types::limits;
+use cloudai_types::{TaskId, limits};
 
 use crate::command::{Command, Kind, Proposal, VERSION};
 use crate::event::Event;
@@ -101,7 +104,13 @@ fn release_delayed(hot: &mut Hot, out: &mut Out) {
         hot.delayed.remove(&(not_before_ms, id, index));
         let Some(job) = hot.jobs.get_mut(&id) else { continue };
         job.delayed = job.delayed.saturating_sub(1);
-        hot.queue.insert(job.priority, job.shape, id);
+        let mut shape = job.shape;
+        if let Some(past) = job.waiting.as_ref().and_then(|w| w.get(&index)).filter(|past| past.is_apart()) {
+            let own = hot.apart.set_ready(TaskId { job: id, index }, past.memory_mib);
+            shape = own.unwrap_or(shape);
+            job.apart_ready = job.apart_ready.saturating_add(1);
+        }
+        hot.queue.insert(job.priority, shape, id);
         out.tasks_ready();
     }
 }
@@ -134,6 +143,8 @@ fn apply_command(hot: &mut Hot, out: &mut Out, command: Command) -> Result<Reply
         }
         Kind::FoundCluster(c) => found_cluster::found_cluster(hot, c),
         Kind::ExpireJobs(c) => Ok(expire_jobs::expire_jobs(out, c)),
+        Kind::ReplayDead(c) => Ok(replay_dead::replay_dead(hot, out, c)),
+        Kind::DropDead(c) => Ok(drop_dead::drop_dead(out, c)),
     }
 }
 

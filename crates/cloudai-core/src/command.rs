@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use cloudai_types::{ClusterConfig, EndReason, JobSpec, Resources};
+use cloudai_types::{ClusterConfig, EndReason, JobId, JobSpec, NamespaceId, Resources, TaskId, limits};
 
 /// The newest format that this build understands.
 pub const VERSION: u32 = 4;
@@ -20,6 +20,12 @@ pub const RESERVED_SINCE: u32 = 4;
 
 /// The first format whose specs keep [`JobSpec::processes_max`].
 pub const PROCESSES_MAX_SINCE: u32 = 4;
+
+/// The first format whose specs keep [`JobSpec::retry`].
+pub const RETRY_SINCE: u32 = 4;
+
+/// The first format that lists dead tasks ([`crate::rows::Family::Dead`]), and has the commands that replay and drop them.
+pub const DEAD_SINCE: u32 = 4;
 
 /// One log entry's payload: every command that waited when the entry was made.
 #[derive(Clone, PartialEq, prost::Message)]
@@ -41,7 +47,10 @@ pub struct Command {
     /// W3C trace parent of the request, or empty.
     #[prost(string, tag = "2")]
     pub trace_parent: String,
-    #[prost(oneof = "Kind", tags = "10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28")]
+    #[prost(
+        oneof = "Kind",
+        tags = "10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 40, 41"
+    )]
     pub kind: Option<Kind>,
 }
 
@@ -55,6 +64,7 @@ impl Command {
     pub fn since(&self) -> u32 {
         match &self.kind {
             Some(Kind::ExpireJobs(_)) => 2,
+            Some(Kind::ReplayDead(_) | Kind::DropDead(_)) => DEAD_SINCE,
             Some(
                 Kind::SubmitJob(_)
                 | Kind::CancelJob(_)
@@ -80,6 +90,8 @@ impl Command {
     }
 }
 
+// Submits are the largest and the most frequent: a box would cost each of them an allocation, and save nothing.
+#[allow(clippy::large_enum_variant)]
 #[derive(Clone, PartialEq, prost::Oneof)]
 pub enum Kind {
     #[prost(message, tag = "10")]
@@ -124,6 +136,12 @@ pub enum Kind {
     /// Since format 2.
     #[prost(message, tag = "28")]
     ExpireJobs(ExpireJobs),
+    /// Since format 4.
+    #[prost(message, tag = "40")]
+    ReplayDead(ReplayDead),
+    /// Since format 4.
+    #[prost(message, tag = "41")]
+    DropDead(DropDead),
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -139,6 +157,19 @@ pub struct SubmitJob {
     /// Valid: the leader parsed it. `apply` still treats it as any bytes from the log.
     #[prost(message, required, tag = "4")]
     pub spec: JobSpec,
+    /// A dead task of the same namespace that this job replays with another spec: it leaves the dead-letter queue, and the job has a task
+    /// of the same index and no others. Refused when the dead task is not there. Since format 4.
+    #[prost(message, optional, tag = "20")]
+    pub replay_of: Option<TaskKey>,
+}
+
+/// One task.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, prost::Message)]
+pub struct TaskKey {
+    #[prost(uint64, tag = "1")]
+    pub job: u64,
+    #[prost(uint32, tag = "2")]
+    pub index: u32,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -366,4 +397,42 @@ pub struct ExpiringJob {
     pub namespace: u32,
     #[prost(uint64, tag = "2")]
     pub job: u64,
+}
+
+/// Dead tasks that an operator wants to run again as they are: each waits again, with a new budget, and its attempts go on being counted.
+/// The leader names what it found; each is checked again: one that is not in the dead-letter queue any more, whose job was cancelled, or
+/// that had [`cloudai_types::limits::REPLAYED_ATTEMPTS_MAX`] attempts is left as it is. An ended job lives again.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct ReplayDead {
+    #[prost(message, repeated, tag = "1")]
+    pub groups: Vec<DeadGroup>,
+}
+
+/// Dead tasks that nobody wants to hear of any more: they leave the dead-letter queue, and stay dead in their job's history.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct DropDead {
+    #[prost(message, repeated, tag = "1")]
+    pub groups: Vec<DeadGroup>,
+}
+
+/// Tasks of one job.
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+pub struct DeadGroup {
+    #[prost(uint32, tag = "1")]
+    pub namespace: u32,
+    #[prost(uint64, tag = "2")]
+    pub job: u64,
+    #[prost(uint32, repeated, tag = "3")]
+    pub indexes: Vec<u32>,
+}
+
+impl DeadGroup {
+    /// At most [`cloudai_types::limits::DEAD_BATCH_MAX`] tasks of all groups, whatever the log says.
+    pub(crate) fn tasks(groups: &[DeadGroup]) -> impl Iterator<Item = (NamespaceId, TaskId)> {
+        let of_group = |group: &DeadGroup| {
+            let (namespace, job) = (NamespaceId(group.namespace), JobId(group.job));
+            group.indexes.clone().into_iter().map(move |index| (namespace, TaskId { job, index }))
+        };
+        groups.iter().flat_map(of_group).take(limits::DEAD_BATCH_MAX)
+    }
 }

@@ -2,22 +2,24 @@
 //! Ended jobs are not here; they are rows.
 //!
 //! A job's indexes are in exactly one of four places: `fresh` (a range: never placed), `waiting` (placed before, or delayed),
-//! `active` (a live attempt), or ended (rows and counts only).
+//! `active` (a live attempt), or ended (rows and counts only). Waiting ones that ask for something else than their siblings are listed
+//! in `apart` as well.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::sync::Arc;
 
-use cloudai_types::{ClusterConfig, JobId, NamespaceId, NodeId, Resources, TaskId, WorkerId};
+use cloudai_types::{ClusterConfig, JobId, NamespaceId, NodeId, Resources, RetryRules, TaskId, WorkerId};
 
+use crate::apart::Apart;
 use crate::backlog::Backlog;
 use crate::command::AttemptState;
 use crate::job_table::JobTable;
 use crate::queue::Queue;
 use crate::rows::{
-    AliveRow, AttemptRow, ClusterRow, Counts, JobRow, JobState, MasterRow, TaskState, WaitingRow, WorkerRow,
-    WorkerState,
+    AliveRow, AttemptRow, ClusterRow, Counts, JobRow, JobState, MasterRow, TaskState, WorkerRow, WorkerState,
 };
+pub use crate::waiting::Waiting;
 
 /// What the scheduler needs to know of a spec; jobs with equal shapes share one and are placed alike.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -49,7 +51,7 @@ pub struct Hot {
     pub digest: u64,
     pub namespaces: BTreeMap<String, NamespaceId>,
     pub jobs: JobTable<Job>,
-    /// Jobs that have an index ready to be placed now.
+    /// Jobs that have an index ready to be placed now, under each shape that such an index has.
     pub queue: Queue,
     /// Waiting indexes whose time has not come: (not before, job, index).
     pub delayed: BTreeSet<(u64, JobId, u32)>,
@@ -61,6 +63,12 @@ pub struct Hot {
     pub shapes: Shapes,
     /// Queued and active tasks of all jobs.
     pub backlog: Backlog,
+    /// Waiting indexes that ask for something else than their siblings.
+    pub apart: Apart,
+    /// Live jobs with rules of their own about what follows a failed attempt. Most have none, and are not here.
+    pub retry: BTreeMap<JobId, RetryRules>,
+    /// Live jobs of which only one index ever runs, because they replay a dead task with another spec.
+    pub only: BTreeMap<JobId, u32>,
 }
 
 /// Interned shapes, counted by the live jobs that use them.
@@ -92,17 +100,9 @@ pub struct Job {
     pub waiting: Option<Box<BTreeMap<u32, Waiting>>>,
     /// How many of `waiting` are in [`Hot::delayed`]: their time has not come.
     pub delayed: u32,
+    /// How many of `waiting` may be placed now, and stand in [`Hot::apart`].
+    pub apart_ready: u32,
     pub active: BTreeMap<u32, ActiveAttempt>,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Waiting {
-    pub not_before_ms: u64,
-    pub next_number: u32,
-    pub attempts_used: u32,
-    /// 0: none.
-    pub avoid_worker: u32,
-    pub losses: u32,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -116,6 +116,8 @@ pub struct ActiveAttempt {
     pub started_ms: u64,
     pub attempts_used: u32,
     pub losses: u32,
+    /// Memory that it was given, where that is more than the spec says; 0: what the spec says.
+    pub memory_mib: u32,
 }
 
 #[derive(Clone, Debug)]
@@ -165,6 +167,9 @@ impl Default for Hot {
             masters: BTreeMap::new(),
             shapes: Shapes::default(),
             backlog: Backlog::default(),
+            apart: Apart::default(),
+            retry: BTreeMap::new(),
+            only: BTreeMap::new(),
         }
     }
 }
@@ -179,6 +184,32 @@ impl Hot {
     /// The live attempt of a task, if it has one.
     pub fn attempt(&self, task: TaskId) -> Option<&ActiveAttempt> {
         self.jobs.get(&task.job)?.active.get(&task.index)
+    }
+
+    /// What an attempt with so much memory (0: as the spec says) takes of its worker.
+    pub fn needs(&self, job: &Job, memory_mib: u32) -> Resources {
+        self.shapes.get(job.shape).map_or(Resources::default(), |shape| raised(&shape.resources, memory_mib))
+    }
+
+    /// Puts an index of a live job among those that wait; its counts are the caller's. True when it may be placed now.
+    pub(crate) fn add_waiting(&mut self, task: TaskId, waiting: Waiting) -> bool {
+        let Some(job) = self.jobs.get_mut(&task.job) else { return false };
+        let is_ready = waiting.not_before_ms <= self.clock_ms;
+        let shape = if waiting.is_apart() {
+            job.apart_ready = job.apart_ready.saturating_add(u32::from(is_ready));
+            self.apart.add(&mut self.shapes, task, job.shape, waiting.memory_mib, is_ready)
+        } else {
+            job.shape
+        };
+        self.backlog.moved(job.priority, shape, 1, 0);
+        job.waiting.get_or_insert_default().insert(task.index, waiting);
+        if is_ready {
+            self.queue.insert(job.priority, shape, task.job);
+        } else {
+            self.delayed.insert((waiting.not_before_ms, task.job, task.index));
+            job.delayed = job.delayed.saturating_add(1);
+        }
+        is_ready
     }
 
     /// The singleton row of this state.
@@ -236,6 +267,14 @@ impl Shapes {
     }
 }
 
+/// The same with so much memory; 0: the same.
+pub fn raised(resources: &Resources, memory_mib: u32) -> Resources {
+    if memory_mib == 0 {
+        return *resources;
+    }
+    Resources { memory_bytes: u64::from(memory_mib) << 20, ..*resources }
+}
+
 impl Shape {
     pub(crate) fn new(resources: Resources, require: BTreeMap<String, String>) -> Self {
         Shape { resources, require: require.into_iter().collect() }
@@ -253,9 +292,15 @@ impl Job {
         job_state(&self.counts, self.cancel_requested, self.started_ms > 0)
     }
 
-    /// True when an index may be placed now: exactly then the job is in [`Hot::queue`].
+    /// True when an index that asks for what the spec says, anywhere, may be placed now. Then the job is in [`Hot::queue`] under its own
+    /// shape. For others see [`Hot::apart`].
     pub fn has_ready(&self) -> bool {
-        !self.fresh.is_empty() || self.waiting_len() > self.delayed as usize
+        !self.fresh.is_empty() || self.has_ready_waiting()
+    }
+
+    /// The same, of those that were placed before.
+    pub fn has_ready_waiting(&self) -> bool {
+        self.waiting_len() > self.delayed as usize + self.apart_ready as usize
     }
 
     /// Queued indexes with a past, delayed ones included.
@@ -284,8 +329,8 @@ impl Job {
         taken
     }
 
-    /// What a start needs of a live job with this shape, but for how far it has come.
-    pub fn alive_row(&self, shape: &Shape) -> AliveRow {
+    /// What a start needs of a live job with this shape, these rules and this only index, but for how far it has come.
+    pub fn alive_row(&self, shape: &Shape, retry: Option<&RetryRules>, only: Option<&u32>) -> AliveRow {
         AliveRow {
             namespace: self.namespace.0,
             resources: shape.resources,
@@ -295,6 +340,8 @@ impl Job {
             max_attempts: self.max_attempts,
             submitted_ms: self.submitted_ms,
             untouched: self.untouched,
+            retry: retry.cloned(),
+            only_index: only.copied(),
         }
     }
 
@@ -311,18 +358,6 @@ impl Job {
     }
 }
 
-impl Waiting {
-    pub(crate) fn row(&self) -> WaitingRow {
-        WaitingRow {
-            next_number: self.next_number,
-            attempts_used: self.attempts_used,
-            losses: self.losses,
-            not_before_ms: self.not_before_ms,
-            avoid_worker: self.avoid_worker,
-        }
-    }
-}
-
 impl ActiveAttempt {
     pub(crate) fn row(&self) -> AttemptRow {
         AttemptRow {
@@ -334,6 +369,7 @@ impl ActiveAttempt {
             started_ms: self.started_ms,
             attempts_used: self.attempts_used,
             losses: self.losses,
+            memory_mib: self.memory_mib,
         }
     }
 }

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use cloudai_types::{JobId, Resources, TaskId};
+use cloudai_types::{JobId, Resources, TaskId, limits};
 
 use crate::backlog::Backlog;
 use crate::command::AttemptState;
@@ -22,7 +22,8 @@ pub struct Violation {
 pub fn check(hot: &Hot) -> Vec<Violation> {
     let mut faults = vec![];
     for (id, job) in &hot.jobs {
-        one_place_per_index(*id, job, &mut faults);
+        let tasks = if hot.only.contains_key(id) { 1 } else { job.count };
+        one_place_per_index(*id, job, tasks, &mut faults);
         attempts_have_their_worker(hot, *id, job, &mut faults);
     }
     for worker in hot.workers.values() {
@@ -33,6 +34,8 @@ pub fn check(hot: &Hot) -> Vec<Violation> {
     shapes_are_counted(hot, &mut faults);
     the_backlog_is_counted(hot, &mut faults);
     names_lead_to_workers(hot, &mut faults);
+    apart_is_what_asks_for_something_else(hot, &mut faults);
+    budgets_are_not_exceeded(hot, &mut faults);
     faults
 }
 
@@ -43,7 +46,7 @@ fn fault(faults: &mut Faults, invariant: &'static str, what: String) {
 }
 
 /// I3: an index is fresh, waiting, active or ended, and the counts say so.
-fn one_place_per_index(id: JobId, job: &Job, faults: &mut Faults) {
+fn one_place_per_index(id: JobId, job: &Job, tasks: u32, faults: &mut Faults) {
     let waiting: BTreeSet<u32> = job.waiting.iter().flat_map(|w| w.keys().copied()).collect();
     if job.waiting.is_some() && waiting.is_empty() {
         fault(faults, "I3", format!("{id}: an empty box of waiting indexes"));
@@ -63,10 +66,10 @@ fn one_place_per_index(id: JobId, job: &Job, faults: &mut Faults) {
         fault(faults, "I3", format!("{id}: {queued} queued and {active} active, counts say {c:?}"));
     }
     let sum: u64 = [c.queued, c.active, c.succeeded, c.failed, c.cancelled, c.dead].map(u64::from).iter().sum();
-    if sum != u64::from(job.count) || (c.queued, c.active) == (0, 0) {
-        fault(faults, "I3", format!("{id}: of {} tasks, counts say {c:?}", job.count));
+    if sum != u64::from(tasks) || (c.queued, c.active) == (0, 0) {
+        fault(faults, "I3", format!("{id}: of {tasks} tasks, counts say {c:?}"));
     }
-    if job.untouched && (queued != job.count as usize || job.started_ms > 0 || job.cancel_requested) {
+    if job.untouched && (queued != tasks as usize || job.started_ms > 0 || job.cancel_requested) {
         fault(faults, "I9", format!("{id}: is called untouched, and counts say {c:?}"));
     }
     if job.cancel_requested && queued > 0 {
@@ -110,9 +113,9 @@ fn attempts_have_their_worker(hot: &Hot, id: JobId, job: &Job, faults: &mut Faul
 fn reservations_add_up(hot: &Hot, worker: &Worker, faults: &mut Faults) {
     let mut sum = Resources::default();
     for task in &worker.active {
-        let shape = hot.jobs.get(&task.job).filter(|job| job.active.contains_key(&task.index)).map(|job| job.shape);
-        match shape.and_then(|id| hot.shapes.get(id)) {
-            Some(shape) => sum = sum.plus(&shape.resources),
+        let attempt = hot.jobs.get(&task.job).and_then(|job| Some((job, job.active.get(&task.index)?)));
+        match attempt {
+            Some((job, attempt)) => sum = sum.plus(&hot.needs(job, attempt.memory_mib)),
             None => fault(faults, "I3", format!("{task}: is on {} and not active", worker.name)),
         }
     }
@@ -128,8 +131,11 @@ fn queue_holds_the_ready(hot: &Hot, faults: &mut Faults) {
             queued.extend(jobs.iter().map(|id| (priority, *shape, *id)));
         }
     }
-    let ready: BTreeSet<(i32, ShapeId, JobId)> =
+    let mut ready: BTreeSet<(i32, ShapeId, JobId)> =
         hot.jobs.iter().filter(|(_, job)| job.has_ready()).map(|(id, job)| (job.priority, job.shape, *id)).collect();
+    for (id, _, group) in hot.apart.iter().filter(|(_, _, group)| !group.ready.is_empty()) {
+        ready.extend(hot.jobs.get(&id).map(|job| (job.priority, group.shape, id)));
+    }
     if let Some(odd) = ready.symmetric_difference(&queued).next() {
         fault(
             faults,
@@ -162,6 +168,9 @@ fn shapes_are_counted(hot: &Hot, faults: &mut Faults) {
     for job in hot.jobs.values() {
         *users.entry(job.shape).or_default() += 1;
     }
+    for (_, _, group) in hot.apart.iter().filter(|(_, memory_mib, _)| *memory_mib > 0) {
+        *users.entry(group.shape).or_default() += 1;
+    }
     let counted: BTreeMap<ShapeId, u32> = hot.shapes.by_id.iter().map(|(id, (_, n))| (*id, *n)).collect();
     let known: BTreeSet<ShapeId> = hot.shapes.by_shape.values().copied().collect();
     if users != counted || known != counted.keys().copied().collect() {
@@ -174,6 +183,11 @@ fn the_backlog_is_counted(hot: &Hot, faults: &mut Faults) {
     for job in hot.jobs.values() {
         counted.moved(job.priority, job.shape, i64::from(job.counts.queued), i64::from(job.counts.active));
     }
+    for (id, _, group) in hot.apart.iter() {
+        let Some(job) = hot.jobs.get(&id) else { continue };
+        counted.moved(job.priority, job.shape, -i64::from(group.waiting), 0);
+        counted.moved(job.priority, group.shape, i64::from(group.waiting), 0);
+    }
     if counted != hot.backlog {
         fault(faults, "backlog", format!("jobs have {counted:?}, kept is {:?}", hot.backlog));
     }
@@ -183,5 +197,60 @@ fn names_lead_to_workers(hot: &Hot, faults: &mut Faults) {
     let names: BTreeMap<_, _> = hot.workers.iter().map(|(id, w)| (w.name.clone(), *id)).collect();
     if names != hot.worker_names || names.len() != hot.workers.len() {
         fault(faults, "names", format!("workers are {names:?}, the index says {:?}", hot.worker_names));
+    }
+}
+
+/// Groups, their shapes and what is ready of them follow from the jobs.
+fn apart_is_what_asks_for_something_else(hot: &Hot, faults: &mut Faults) {
+    let mut wanted: BTreeMap<(JobId, u32), (u32, BTreeSet<u32>)> = BTreeMap::new();
+    for (id, job) in &hot.jobs {
+        let mut ready = 0;
+        for (index, past) in job.waiting.iter().flat_map(|w| w.iter()).filter(|(_, past)| past.is_apart()) {
+            let group = wanted.entry((*id, past.memory_mib)).or_default();
+            group.0 += 1;
+            if past.not_before_ms <= hot.clock_ms {
+                group.1.insert(*index);
+                ready += 1;
+            }
+        }
+        if ready != job.apart_ready {
+            fault(faults, "apart", format!("{id}: says {} ready apart, has {ready}", job.apart_ready));
+        }
+    }
+    let kept: BTreeMap<(JobId, u32), (u32, BTreeSet<u32>)> =
+        hot.apart.iter().map(|(id, mib, group)| ((id, mib), (group.waiting, group.ready.clone()))).collect();
+    if kept != wanted {
+        fault(faults, "apart", format!("jobs have {wanted:?}, kept is {kept:?}"));
+    }
+    for (id, memory_mib, group) in hot.apart.iter() {
+        let asks = hot.jobs.get(&id).map(|job| hot.needs(job, memory_mib));
+        let kept = hot.shapes.get(group.shape).map(|shape| shape.resources);
+        if asks != kept {
+            fault(faults, "apart", format!("{id}: {asks:?} are asked for, its shape says {kept:?}"));
+        }
+    }
+}
+
+/// Nothing that waits or lives has spent its budget, and nothing was given more than its rules allow.
+fn budgets_are_not_exceeded(hot: &Hot, faults: &mut Faults) {
+    for (id, job) in &hot.jobs {
+        let rules = hot.retry.get(id);
+        let own = hot.needs(job, 0).memory_bytes;
+        let waiting = job.waiting.iter().flat_map(|w| w.iter());
+        let waiting = waiting.map(|(i, w)| (*i, u32::from(w.attempts_used), u32::from(w.losses), w.memory_mib));
+        let active = job.active.iter().map(|(i, a)| (*i, a.attempts_used, a.losses, a.memory_mib));
+        for (index, used, losses, memory_mib) in waiting.chain(active) {
+            if used >= job.max_attempts || losses >= limits::LOSSES_MAX {
+                fault(faults, "budget", format!("{id}/{index}: {used} attempts and {losses} losses, and not dead"));
+            }
+            let bytes = u64::from(memory_mib) << 20;
+            let most = rules.map_or(0, |rules| rules.memory_max_bytes);
+            if memory_mib > 0 && (bytes <= own || bytes > most) {
+                fault(faults, "budget", format!("{id}/{index}: was given {bytes} bytes, of {own} to {most}"));
+            }
+        }
+    }
+    if let Some(id) = hot.retry.keys().chain(hot.only.keys()).find(|id| !hot.jobs.contains_key(id)) {
+        fault(faults, "retry", format!("{id}: has rules or an only index, and is not alive"));
     }
 }

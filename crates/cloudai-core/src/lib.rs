@@ -13,6 +13,7 @@
 //! * I8 two masters at the same applied index have the same digest. I9 everything can be rebuilt from rows ([`load`]).
 //! * I10 every queue, batch, retry and message has a limit, named in `cloudai_types::limits`.
 
+pub mod apart;
 pub mod apply;
 pub mod backlog;
 pub mod command;
@@ -20,12 +21,14 @@ pub mod event;
 pub mod hot;
 pub mod invariants;
 pub mod job_table;
+pub mod keys;
 pub mod load;
 pub mod memory;
 pub mod queue;
 pub mod reply;
 pub mod rows;
 pub mod transitions;
+pub mod waiting;
 
 pub use apply::{Applied, UnknownCommand, apply};
 pub use command::{Command, Proposal};

@@ -9,7 +9,7 @@ use prost::Message;
 
 use crate::apply::new_job;
 use crate::command::AttemptState;
-use crate::hot::{ActiveAttempt, Hot, Waiting, Worker};
+use crate::hot::{ActiveAttempt, Hot, Waiting, Worker, raised};
 use crate::rows::{
     AliveRow, AttemptRow, CLUSTER_KEY, ClusterRow, Family, JobRow, MasterRow, MemberRow, NamespaceRow, RowScan,
     WaitingRow, WorkerRow, WorkerState, job_key, task_of_key,
@@ -45,7 +45,7 @@ pub fn load(rows: &impl RowScan) -> Result<Hot, LoadError> {
     let mut touched = vec![];
     each_row(rows, Family::Alive, |key, row: AliveRow| {
         let id = JobId(u64::from_be_bytes(number(key)?));
-        let job = new_job(&mut hot, row);
+        let job = new_job(&mut hot, id, row);
         if job.untouched {
             hot.backlog.moved(job.priority, job.shape, i64::from(job.counts.queued), 0);
             hot.queue.insert(job.priority, job.shape, id);
@@ -218,30 +218,54 @@ fn set_progress(hot: &mut Hot, id: JobId, row: JobRow) -> Result<(), String> {
 
 fn add_waiting(hot: &mut Hot, key: &[u8], row: WaitingRow) -> Result<(), String> {
     let (_, task) = task_of_key(key).ok_or("its key is no task's")?;
-    let job = hot.jobs.get_mut(&task.job).ok_or("its job is not alive")?;
-    let WaitingRow { next_number, attempts_used, losses, not_before_ms, avoid_worker } = row;
-    let waiting = Waiting { not_before_ms, next_number, attempts_used, avoid_worker, losses };
-    job.waiting.get_or_insert_default().insert(task.index, waiting);
-    if not_before_ms > hot.clock_ms {
-        job.delayed = job.delayed.saturating_add(1);
-        hot.delayed.insert((not_before_ms, task.job, task.index));
-    }
+    let job = hot.jobs.get(&task.job).ok_or("its job is not alive")?;
+    // It is counted with its job's queued tasks already; it may belong to another shape.
+    hot.backlog.moved(job.priority, job.shape, -1, 0);
+    let too_many = |what: &str, n: u32| format!("it has {n} {what}");
+    let waiting = Waiting {
+        not_before_ms: row.not_before_ms,
+        next_number: row.next_number,
+        memory_mib: row.memory_mib,
+        attempts_used: u16::try_from(row.attempts_used).map_err(|_| too_many("attempts", row.attempts_used))?,
+        losses: u8::try_from(row.losses).map_err(|_| too_many("losses", row.losses))?,
+        ..Waiting::default()
+    };
+    hot.add_waiting(task, waiting.avoiding(&row.never_workers, row.avoid_worker));
     Ok(())
 }
 
 fn add_attempt(hot: &mut Hot, key: &[u8], row: AttemptRow) -> Result<(), String> {
     let (_, task) = task_of_key(key).ok_or("its key is no task's")?;
     let job = hot.jobs.get_mut(&task.job).ok_or("its job is not alive")?;
-    let AttemptRow { number, worker, state, assigned_index, assigned_ms, started_ms, attempts_used, losses } = row;
+    let AttemptRow {
+        number,
+        worker,
+        state,
+        assigned_index,
+        assigned_ms,
+        started_ms,
+        attempts_used,
+        losses,
+        memory_mib,
+    } = row;
     let state = AttemptState::try_from(state).map_err(|e| e.to_string())?;
     let worker = WorkerId(worker);
     let host = hot.workers.get_mut(&worker).ok_or("its worker is not known")?;
     if let Some(shape) = hot.shapes.get(job.shape) {
-        host.used = host.used.plus(&shape.resources);
+        host.used = host.used.plus(&raised(&shape.resources, memory_mib));
     }
     host.active.insert(task);
-    let attempt =
-        ActiveAttempt { number, worker, state, assigned_index, assigned_ms, started_ms, attempts_used, losses };
+    let attempt = ActiveAttempt {
+        number,
+        worker,
+        state,
+        assigned_index,
+        assigned_ms,
+        started_ms,
+        attempts_used,
+        losses,
+        memory_mib,
+    };
     job.active.insert(task.index, attempt);
     Ok(())
 }

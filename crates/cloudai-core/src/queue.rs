@@ -1,5 +1,6 @@
 //! The order of waiting jobs: priority (higher first), then submission, kept per shape, so that a pass of the scheduler can
-//! drop a whole shape that fits nowhere and never walks a million jobs. Holds a job while it has an index ready to place.
+//! drop a whole shape that fits nowhere and never walks a million jobs. Holds a job while it has an index ready to place, under each
+//! shape that such an index has.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};

@@ -1,6 +1,6 @@
 //! What `apply` answers to each command. A refusal is a reply: nothing changed, and it says why.
 
-use cloudai_types::{JobId, NodeId, WorkerId};
+use cloudai_types::{JobId, NodeId, TaskId, WorkerId};
 
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Reply {
@@ -47,6 +47,15 @@ pub enum Reply {
         jobs: u32,
         rows: u32,
     },
+    /// `refused`: they are dead and stay so.
+    DeadReplayed {
+        replayed: u32,
+        refused: u32,
+    },
+    /// How many left the dead-letter queue.
+    DeadDropped {
+        dropped: u32,
+    },
     /// Changed as asked, nothing to add.
     Done,
     Refused(Refusal),
@@ -64,6 +73,8 @@ pub enum Refusal {
     TooManyNamespaces(usize),
     #[error("no job {0} is alive")]
     NoSuchJob(JobId),
+    #[error("task {0} is not in the dead-letter queue")]
+    NotDead(TaskId),
     #[error("no worker is named '{0}'")]
     NoSuchWorker(String),
     #[error("no member '{0}' was authorised")]

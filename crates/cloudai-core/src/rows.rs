@@ -5,12 +5,14 @@
 //! Tenants: every job's row begins with its namespace.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 
-use cloudai_types::{
-    AttemptId, ClusterConfig, EndReason, JobId, JobSpec, NamespaceId, NodeId, Resources, TaskId, WorkerId,
+use cloudai_types::{AttemptId, ClusterConfig, EndReason, JobSpec, ReasonKind, Resources, RetryRules, TaskId};
+
+use crate::command::{AttemptState, TaskKey};
+pub use crate::keys::{
+    CLUSTER_KEY, alive_key, job_key, master_key, member_key, namespace_key, task_key, task_of_key, worker_key,
 };
-
-use crate::command::AttemptState;
 
 /// Key families. The numbers are persisted: append only.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -43,10 +45,13 @@ pub enum Family {
     Master = 12,
     /// namespace, job → [`ExpiringRow`]: a removed job whose tasks' rows are not all gone yet. Since format 2.
     Expiring = 13,
+    /// namespace, job, index → [`DeadRow`]: the dead-letter queue. Exactly the dead tasks that were neither replayed nor dropped. Since
+    /// format 4.
+    Dead = 14,
 }
 
 impl Family {
-    pub const ALL: [Family; 13] = [
+    pub const ALL: [Family; 14] = [
         Family::Cluster,
         Family::Namespace,
         Family::JobSpec,
@@ -60,6 +65,7 @@ impl Family {
         Family::Member,
         Family::Master,
         Family::Expiring,
+        Family::Dead,
     ];
 }
 
@@ -82,56 +88,6 @@ pub struct Write {
     pub key: Vec<u8>,
     pub value: Option<Vec<u8>>,
 }
-
-pub fn job_key(ns: NamespaceId, job: JobId) -> [u8; 12] {
-    let mut k = [0; 12];
-    k[..4].copy_from_slice(&ns.0.to_be_bytes());
-    k[4..].copy_from_slice(&job.0.to_be_bytes());
-    k
-}
-
-pub fn task_key(ns: NamespaceId, task: TaskId) -> [u8; 16] {
-    let mut k = [0; 16];
-    k[..12].copy_from_slice(&job_key(ns, task.job));
-    k[12..].copy_from_slice(&task.index.to_be_bytes());
-    k
-}
-
-/// `None` for a key that is no task's.
-pub fn task_of_key(key: &[u8]) -> Option<(NamespaceId, TaskId)> {
-    let key: &[u8; 16] = key.try_into().ok()?;
-    let ns = u32::from_be_bytes(key[..4].try_into().ok()?);
-    let job = u64::from_be_bytes(key[4..12].try_into().ok()?);
-    let index = u32::from_be_bytes(key[12..].try_into().ok()?);
-    Some((NamespaceId(ns), TaskId { job: JobId(job), index }))
-}
-
-pub fn member_key(role: crate::command::MemberRole, name: &str) -> Vec<u8> {
-    let mut k = vec![role as i32 as u8];
-    k.extend_from_slice(name.as_bytes());
-    k
-}
-
-/// The key in [`Family::Alive`].
-pub fn alive_key(job: JobId) -> [u8; 8] {
-    job.0.to_be_bytes()
-}
-
-pub fn namespace_key(ns: NamespaceId) -> [u8; 4] {
-    ns.0.to_be_bytes()
-}
-
-/// The key in [`Family::Master`].
-pub fn master_key(node: NodeId) -> [u8; 8] {
-    node.to_be_bytes()
-}
-
-pub fn worker_key(worker: WorkerId) -> [u8; 4] {
-    worker.0.to_be_bytes()
-}
-
-/// The singleton's key.
-pub const CLUSTER_KEY: &[u8] = b"";
 
 #[derive(Clone, PartialEq, prost::Message)]
 pub struct ClusterRow {
@@ -178,6 +134,19 @@ pub struct JobSpecRow {
     pub actor: String,
     #[prost(string, tag = "4")]
     pub request_id: String,
+    /// The dead task of the same namespace that this job replays with another spec. Since format 4.
+    #[prost(message, optional, tag = "20")]
+    pub replay_of: Option<TaskKey>,
+}
+
+impl JobSpecRow {
+    /// The indexes of its tasks: one that replays a dead task has only that one's.
+    pub fn indexes(&self) -> Range<u32> {
+        match self.replay_of {
+            Some(of) => of.index..of.index.saturating_add(1),
+            None => 0..self.spec.count,
+        }
+    }
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -200,6 +169,12 @@ pub struct AliveRow {
     /// false says nothing.
     #[prost(bool, tag = "8")]
     pub untouched: bool,
+    /// The spec's. Since format 4.
+    #[prost(message, optional, tag = "20")]
+    pub retry: Option<RetryRules>,
+    /// Only this index of the job ever runs: it replays a dead task. Since format 4.
+    #[prost(uint32, optional, tag = "21")]
+    pub only_index: Option<u32>,
 }
 
 /// Tasks of a job by state. They always sum up to the job's `count`.
@@ -277,6 +252,17 @@ pub struct TaskRow {
     pub attempts: Vec<EndedAttempt>,
     #[prost(uint64, tag = "3")]
     pub ended_ms: u64,
+    /// After a replay: the first attempt that its new budget pays for. 0: it was never replayed. Since format 4.
+    #[prost(uint32, tag = "20")]
+    pub budget_from: u32,
+}
+
+impl TaskRow {
+    /// The ended attempts that the present budget pays for.
+    pub fn of_budget(&self) -> &[EndedAttempt] {
+        let from = self.attempts.partition_point(|attempt| attempt.number < self.budget_from);
+        self.attempts.get(from..).unwrap_or_default()
+    }
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -315,6 +301,12 @@ pub struct WaitingRow {
     /// A worker that just failed it, avoided while another fits; 0: none.
     #[prost(uint32, tag = "5")]
     pub avoid_worker: u32,
+    /// Memory that the next attempt asks for, where that is more than the spec says; 0: what the spec says. Since format 4.
+    #[prost(uint32, tag = "6")]
+    pub memory_mib: u32,
+    /// Workers that it may not go to. Since format 4.
+    #[prost(uint32, repeated, tag = "7")]
+    pub never_workers: Vec<u32>,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -336,6 +328,9 @@ pub struct AttemptRow {
     pub attempts_used: u32,
     #[prost(uint32, tag = "8")]
     pub losses: u32,
+    /// Memory that it was given, where that is more than the spec says; 0: what the spec says. Since format 4.
+    #[prost(uint32, tag = "20")]
+    pub memory_mib: u32,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, prost::Enumeration)]
@@ -430,6 +425,25 @@ pub struct ExpiringRow {
     pub next: u32,
     #[prost(uint32, tag = "2")]
     pub end: u32,
+    /// Some of them were dead, and may have a [`DeadRow`]. Since format 4.
+    #[prost(bool, tag = "3")]
+    pub some_dead: bool,
+}
+
+/// A task in the dead-letter queue, in what a list of them shows; its attempts are in its [`TaskRow`].
+#[derive(Clone, Copy, PartialEq, Eq, prost::Message)]
+pub struct DeadRow {
+    /// How its last attempt ended.
+    #[prost(enumeration = "ReasonKind", tag = "1")]
+    pub reason: i32,
+    #[prost(int32, optional, tag = "2")]
+    pub exit_code: Option<i32>,
+    /// Attempts that it had in all.
+    #[prost(uint32, tag = "3")]
+    pub attempts: u32,
+    /// Replicated time of its end.
+    #[prost(uint64, tag = "4")]
+    pub dead_ms: u64,
 }
 
 impl AttemptRow {

@@ -15,6 +15,7 @@ pub enum Owner {
     LoseWorker,
     Authorize,
     Revoke,
+    ReplayDead,
 }
 
 impl Owner {
@@ -29,6 +30,7 @@ impl Owner {
             Kind::LoseWorker(_) => Some(Owner::LoseWorker),
             Kind::Authorize(_) => Some(Owner::Authorize),
             Kind::Revoke(_) => Some(Owner::Revoke),
+            Kind::ReplayDead(_) => Some(Owner::ReplayDead),
             Kind::RedeemToken(_)
             | Kind::SetDrain(_)
             | Kind::RegisterMaster(_)
@@ -39,7 +41,8 @@ impl Owner {
             | Kind::RaiseVersion(_)
             | Kind::StartIncarnation(_)
             | Kind::FoundCluster(_)
-            | Kind::ExpireJobs(_) => None,
+            | Kind::ExpireJobs(_)
+            | Kind::DropDead(_) => None,
         }
     }
 }
@@ -64,9 +67,10 @@ pub const TASK: &[Transition<TaskState>] = &[
     },
     Transition {
         from: Some(TaskState::Active),
-        to: &[TaskState::Queued, TaskState::Cancelled, TaskState::Dead],
+        to: &[TaskState::Queued, TaskState::Failed, TaskState::Cancelled, TaskState::Dead],
         owners: &[Owner::LoseWorker, Owner::Revoke],
     },
+    Transition { from: Some(TaskState::Dead), to: &[TaskState::Queued], owners: &[Owner::ReplayDead] },
 ];
 
 use AttemptState::{Assigned, Exited, Lost, Preparing, Running, Stopping, Storing};

@@ -13,7 +13,7 @@ use cloudai_net::{
 use cloudai_proto::v1 as pb;
 use cloudai_proto::v1::control_client::ControlClient;
 use cloudai_proto::v1::dispatch_client::DispatchClient;
-use cloudai_types::{JobSpec, Resources, Timestamp, limits};
+use cloudai_types::{EndReason, JobSpec, ReasonKind, Resources, RetryRules, Timestamp, limits};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tonic::transport::Channel;
@@ -180,13 +180,13 @@ async fn session(factory: &ChannelFactory, address: &str) -> Option<()> {
         };
         let reports = groups
             .iter()
-            .flat_map(|g| g.indexes.iter().map(|i| (g.job, *i, g.number)))
-            .map(|(job, index, number)| pb::AttemptReport {
+            .flat_map(|g| g.indexes.iter().map(|i| (g.job, *i, g.number, g.memory_mib)))
+            .map(|(job, index, number, memory_mib)| pb::AttemptReport {
                 job,
                 index,
                 number,
                 phase: pb::AttemptPhase::Exited as i32,
-                reason: Some(cloudai_types::EndReason::exit(0)),
+                reason: Some(ending(index, number, memory_mib)),
                 ..Default::default()
             })
             .collect();
@@ -194,6 +194,18 @@ async fn session(factory: &ChannelFactory, address: &str) -> Option<()> {
         say(FromWorker::Reports(pb::worker_message::Reports { sequence, reports })).await?;
     }
     None
+}
+
+/// The task with this index runs out of memory twice, the second time with half as much more than its spec says.
+const UNLUCKY: u32 = 20;
+
+fn ending(index: u32, number: u32, memory_mib: u32) -> EndReason {
+    match (index, number) {
+        (UNLUCKY, 1) => EndReason::new(ReasonKind::OutOfMemory, "too little"),
+        (UNLUCKY, 2) if memory_mib == 96 => EndReason::new(ReasonKind::OutOfMemory, "still too little"),
+        (UNLUCKY, 2) => EndReason::exit(9),
+        _ => EndReason::exit(0),
+    }
 }
 
 fn submit(request_id: &str, count: u32) -> pb::SubmitRequest {
@@ -284,6 +296,82 @@ async fn an_ended_job_leaves_after_its_retention_and_its_request_id_stays() {
     client.get_job(pb::GetJobRequest { job: named(waits), ..Default::default() }).await.expect("what lives stays");
     let again = client.submit(submit("ends", 3)).await.expect("known").into_inner();
     assert_eq!((again.job_id, again.duplicate), (ended, true));
+    for n in 0..3 {
+        cluster.stop(n).await.expect("a planned stop");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_dead_task_is_listed_and_replayed_as_it_is_and_as_a_new_job() {
+    cloudai_net::install_crypto_provider();
+    let mut cluster = Cluster::new();
+    (0..3).for_each(|n| cluster.start(n));
+    let leader = (cluster.status(0).await.leader_id - 1) as usize;
+    let worker = hollow_worker(&cluster, "hollow").await;
+    let newest = cloudai_core::command::VERSION;
+    eventually(async || (cluster.status(leader).await.version == newest).then_some(())).await;
+    // All of it through a follower.
+    let mut client = cluster.client((leader + 1) % 3);
+    let spec = JobSpec {
+        max_attempts: 2,
+        resources: Resources { memory_bytes: 64 << 20, ..Default::default() },
+        retry: Some(RetryRules {
+            delay_ms: 1,
+            memory_factor_percent: 150,
+            memory_max_bytes: 1 << 30,
+            ..Default::default()
+        }),
+        ..submit("", UNLUCKY + 1).spec.expect("a spec")
+    };
+    let request = |id: &str| pb::SubmitRequest { spec: Some(spec.clone()), ..submit(id, 1) };
+    let job = client.submit(request("first")).await.expect("accepted").into_inner().job_id;
+    let dead = eventually(async || {
+        let reply = client.list_dead(pb::ListDeadRequest::default()).await.ok()?.into_inner();
+        reply.tasks.into_iter().next()
+    })
+    .await;
+    let reason = dead.reason.clone().expect("a reason").kind();
+    assert_eq!((dead.job_id, dead.index, dead.attempts, reason), (job, UNLUCKY, 2, ReasonKind::OutOfMemory));
+    let id = cloudai_types::JobId(job).to_string();
+
+    // Only what is selected; then it lives again, and its attempts go on being counted.
+    let of = |kind: ReasonKind| pb::DeadSelection { reasons: vec![kind as i32], ..Default::default() };
+    let none = client.replay_dead(of(ReasonKind::Signal)).await.expect("nothing to do").into_inner();
+    let one = client.replay_dead(of(ReasonKind::OutOfMemory)).await.expect("replayed").into_inner();
+    assert_eq!((none.replayed, one.replayed, one.refused, one.more), (0, 1, 0, false));
+    let task = eventually(async || {
+        let request = pb::GetTaskRequest { job: id.clone(), index: UNLUCKY, ..Default::default() };
+        let task = client.get_task(request).await.ok()?.into_inner().task?;
+        (task.state() == pb::TaskState::Succeeded).then_some(task)
+    })
+    .await;
+    assert_eq!((task.attempts.len(), task.attempts_used), (3, 1), "a new budget paid for the last one");
+    let selection = pb::DeadSelection { job: id.clone(), index: Some(UNLUCKY), ..Default::default() };
+    let again = client.replay_dead(selection).await.expect_err("it is not dead any more");
+    assert_eq!(pb::ErrorInfo::from_status(&again).kind(), pb::ErrorKind::NotFound);
+
+    // Another one, with another spec: a new job that names it.
+    let job = client.submit(request("second")).await.expect("accepted").into_inner().job_id;
+    let listed = async |client: &mut ControlClient<Channel>| {
+        client.list_dead(pb::ListDeadRequest::default()).await.expect("listed").into_inner().tasks.len()
+    };
+    eventually(async || (listed(&mut client).await == 1).then_some(())).await;
+    let replay_of = Some(pb::TaskKey { job_id: job, index: UNLUCKY });
+    let request = |id: &str| pb::SubmitReplayRequest { submit: Some(submit(id, UNLUCKY + 1)), replay_of };
+    let new = client.submit_replay(request("third")).await.expect("accepted").into_inner();
+    let same = client.submit_replay(request("third")).await.expect("the same").into_inner();
+    assert_eq!((new.job_id, new.duplicate, same.duplicate), (same.job_id, false, true));
+    let late = client.submit_replay(request("fourth")).await.expect_err("it has left the queue");
+    assert_eq!(pb::ErrorInfo::from_status(&late).kind(), pb::ErrorKind::NotFound);
+    assert_eq!(listed(&mut client).await, 0);
+    let named = cloudai_types::JobId(new.job_id).to_string();
+    let ask = pb::GetJobRequest { job: named, with_tasks: true, ..Default::default() };
+    let reply = client.get_job(ask).await.expect("it is there").into_inner();
+    assert_eq!(reply.replay_of, replay_of);
+    let tasks: Vec<u32> = reply.tasks.iter().map(|task| task.index).collect();
+    assert_eq!((tasks, reply.job.expect("a job").count), (vec![UNLUCKY], 1), "one task, of the same index");
+
+    worker.abort();
     for n in 0..3 {
         cluster.stop(n).await.expect("a planned stop");
     }

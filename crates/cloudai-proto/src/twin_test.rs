@@ -7,7 +7,8 @@ use proptest::prelude::*;
 use prost::Message;
 
 use cloudai_types::{
-    ClusterConfig, EndReason, JobSpec, OnDisconnect, ReasonKind, Resources, ScorePolicy, Usage, spec::Mount,
+    ClusterConfig, EndReason, JobSpec, OnDisconnect, ReasonKind, Resources, RetryAction, RetryRule, RetryRules,
+    ScorePolicy, Usage, spec::Mount,
 };
 
 #[allow(clippy::all, dead_code)]
@@ -50,16 +51,29 @@ fn words() -> impl Strategy<Value = std::collections::BTreeMap<String, String>> 
 }
 
 prop_compose! {
+    fn retry()(
+        reason in 1i32..15, action in 1i32..3, delay_ms in 1u64.., delay_factor_percent in 1u32.., delay_max_ms in 1u64..,
+        jitter_percent in 1u32.., memory_factor_percent in 1u32.., memory_max_bytes in 1u64..
+    ) -> RetryRules {
+        RetryRules {
+            rules: vec![RetryRule { reason, action }, RetryRule { reason: 1, action: 0 }],
+            delay_ms, delay_factor_percent, delay_max_ms, jitter_percent, memory_factor_percent, memory_max_bytes,
+        }
+    }
+}
+
+prop_compose! {
     fn spec()(
         name in "[a-z]{1,9}", image in "[a-z]{1,9}", command in prop::collection::vec("[a-z]{1,5}", 1..4),
         env in words(), resources in resources(), require in words(), priority in 1i32..1000, count in 1u32..,
-        max_attempts in 1u32.., timeout_ms in 1u64.., processes_max in 1u32..
+        max_attempts in 1u32.., timeout_ms in 1u64.., processes_max in 1u32.., retry in retry()
     ) -> JobSpec {
         JobSpec {
             name, image, command, env, resources, require, priority: -priority, count, max_attempts, timeout_ms,
             on_disconnect: OnDisconnect::Stop as i32,
             mounts: vec![Mount { source: "/a".into(), target: "/b".into() }],
             processes_max,
+            retry: Some(retry),
         }
     }
 }
@@ -102,7 +116,18 @@ fn the_twin_has_exactly_these_fields() {
         on_disconnect: _,
         mounts: _,
         processes_max: _,
+        retry: _,
     } = twin::JobSpec::default();
+    let twin::RetryRule { reason: _, action: _ } = twin::RetryRule::default();
+    let twin::RetryRules {
+        rules: _,
+        delay_ms: _,
+        delay_factor_percent: _,
+        delay_max_ms: _,
+        jitter_percent: _,
+        memory_factor_percent: _,
+        memory_max_bytes: _,
+    } = twin::RetryRules::default();
     let twin::Mount { source: _, target: _ } = twin::Mount::default();
     let twin::Resources { cpu_milli: _, memory_bytes: _, storage_bytes: _, gpus: _ } = twin::Resources::default();
     let twin::EndReason { kind: _, exit_code: _, detail: _, usage: _ } = twin::EndReason::default();
@@ -123,6 +148,11 @@ fn numbers_mean_the_same_words_in_both() {
         assert_eq!(t.as_str_name(), format!("SCORE_POLICY_{}", p.name().to_uppercase()));
         through::<ClusterConfig, twin::ClusterConfig>(&ClusterConfig { score_policy: p as i32 });
     }
+    for a in RetryAction::ALL {
+        let t = twin::RetryAction::try_from(a as i32).expect("the twin knows the number");
+        assert_eq!(t.as_str_name(), format!("RETRY_ACTION_{}", a.name().to_uppercase()));
+    }
+    assert!(twin::RetryAction::try_from(RetryAction::ALL.len() as i32).is_err());
     assert_eq!(twin::OnDisconnect::Stop as i32, OnDisconnect::Stop as i32);
     assert_eq!(twin::OnDisconnect::Continue as i32, OnDisconnect::Continue as i32);
 }

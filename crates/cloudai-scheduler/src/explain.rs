@@ -5,6 +5,7 @@
 use std::fmt;
 
 use cloudai_core::Hot;
+use cloudai_core::apart::raised_shape;
 use cloudai_core::command::AttemptState;
 use cloudai_core::hot::{Job, Shape, Worker};
 use cloudai_types::{TaskId, WorkerId, limits};
@@ -114,12 +115,14 @@ pub fn explain(view: &Hot, task: TaskId) -> Explanation {
     if let Some(job) = job.filter(|_| waits)
         && let Some((shape, _)) = view.shapes.by_id.get(&job.shape)
     {
-        (explanation.fitting, explanation.reasons) = filter::count(view, shape);
+        let past = job.waiting.as_ref().and_then(|waiting| waiting.get(&task.index)).copied().unwrap_or_default();
+        let shape = &raised_shape(shape, past.memory_mib);
+        (explanation.fitting, explanation.reasons) = filter::count(view, shape, past.never());
         if explanation.standing == Standing::Waiting {
             explanation.ahead = Some(ahead(view, job, task));
-            explanation.fix = fix(view, shape);
+            explanation.fix = fix(view, shape, past.never());
         } else if explanation.fitting == 0 {
-            explanation.fix = format!("{}; then: {}", explanation.fix, fix(view, shape));
+            explanation.fix = format!("{}; then: {}", explanation.fix, fix(view, shape, past.never()));
         }
     }
     explanation
@@ -239,8 +242,14 @@ impl<'a> Gap<'a> {
 }
 
 /// The smallest change, tried from the smallest kind to the largest. Each kind: the worker where it is least.
-fn fix(view: &Hot, shape: &Shape) -> String {
-    let gaps: Vec<Gap<'_>> = filter::members(view).map(|worker| Gap::of(shape, worker)).collect();
+fn fix(view: &Hot, shape: &Shape, never: &[u32]) -> String {
+    let may_go_to = filter::members(view).filter(|(id, _)| !never.contains(&id.0));
+    let gaps: Vec<Gap<'_>> = may_go_to.map(|(_, worker)| Gap::of(shape, worker)).collect();
+    if gaps.is_empty() && !never.is_empty() {
+        return "there is no worker that it has not failed on: add one, or cancel the job and submit it without the rule \
+                that sends it elsewhere"
+            .to_owned();
+    }
     if gaps.is_empty() {
         return "there is no worker: authorise one (cloudai worker authorize NAME) and start it".to_owned();
     }

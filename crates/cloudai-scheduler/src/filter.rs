@@ -13,6 +13,7 @@ use std::collections::BTreeMap;
 use cloudai_core::Hot;
 use cloudai_core::hot::{Shape, Worker};
 use cloudai_core::rows::WorkerState;
+use cloudai_types::WorkerId;
 
 /// Why a worker does not take a task. The order is the order of the filters.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -30,6 +31,8 @@ pub enum WaitKind {
     Busy,
     /// The worker holds as many attempts as any worker may.
     AttemptsFull,
+    /// An attempt ended there in a way that the job's rules send elsewhere.
+    Avoided,
 }
 
 impl WaitKind {
@@ -44,6 +47,7 @@ impl WaitKind {
             WaitKind::TooSmall => "too_small",
             WaitKind::Busy => "busy",
             WaitKind::AttemptsFull => "attempts_full",
+            WaitKind::Avoided => "avoided",
         }
     }
 }
@@ -72,13 +76,14 @@ pub struct WaitReason {
     pub example: String,
 }
 
-/// Every worker's answer, counted: how many fit, and why the others do not, most frequent first. Revoked workers are no
-/// part of the cluster and are left out.
-pub fn count(view: &Hot, shape: &Shape) -> (u32, Vec<WaitReason>) {
+/// Every worker's answer, counted: how many fit, and why the others do not, most frequent first. `never`: workers that the task may
+/// not go to, whatever room they have. Revoked workers are no part of the cluster and are left out.
+pub fn count(view: &Hot, shape: &Shape, never: &[u32]) -> (u32, Vec<WaitReason>) {
     let mut fitting = 0;
     let mut refused: BTreeMap<Refused, (u32, &Worker)> = BTreeMap::new();
-    for worker in members(view) {
-        match check(shape, worker) {
+    for (id, worker) in members(view) {
+        let kept_away = never.contains(&id.0).then_some(Refused { kind: WaitKind::Avoided, subject: 0 });
+        match kept_away.or_else(|| check(shape, worker)) {
             None => fitting += 1,
             Some(reason) => refused.entry(reason).or_insert((0, worker)).0 += 1,
         }
@@ -95,8 +100,8 @@ pub fn count(view: &Hot, shape: &Shape) -> (u32, Vec<WaitReason>) {
 }
 
 /// Workers that were not revoked.
-pub(crate) fn members(view: &Hot) -> impl Iterator<Item = &Worker> {
-    view.workers.values().filter(|w| w.state != WorkerState::Revoked)
+pub(crate) fn members(view: &Hot) -> impl Iterator<Item = (WorkerId, &Worker)> {
+    view.workers.iter().filter(|(_, w)| w.state != WorkerState::Revoked).map(|(id, w)| (*id, w))
 }
 
 fn words(shape: &Shape, worker: &Worker, reason: Refused) -> (String, String) {
@@ -106,5 +111,9 @@ fn words(shape: &Shape, worker: &Worker, reason: Refused) -> (String, String) {
         }
         WaitKind::MissingLabel => labels::words(shape, worker, reason.subject),
         WaitKind::TooSmall | WaitKind::Busy | WaitKind::AttemptsFull => resources::words(shape, worker, reason),
+        WaitKind::Avoided => (
+            "where it failed in a way that its rules send elsewhere".to_owned(),
+            format!("{} is one of them", worker.name),
+        ),
     }
 }

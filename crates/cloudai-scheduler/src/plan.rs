@@ -10,7 +10,8 @@
 //! ever; give it a higher priority, or drain a worker for it.
 //!
 //! The tasks of one array are alike, so a pass first counts how many go to each worker and then gives each worker a
-//! run of consecutive indexes: a group per worker and not per task, in the log as well.
+//! run of consecutive indexes: a group per worker and not per task, in the log as well. Those that stand apart (a failed attempt made them
+//! ask for more memory, or keeps them from some workers) come in lines of their own, by what they ask for, and one by one.
 
 use std::cmp::Reverse;
 use std::collections::binary_heap::PeekMut;
@@ -23,7 +24,7 @@ use cloudai_core::hot::{Hot, Job, ShapeId, Waiting};
 use cloudai_core::job_table;
 use cloudai_types::{JobId, ScorePolicy, WorkerId, limits};
 
-use crate::roster::{Ask, PlanState};
+use crate::roster::{Ask, Choice, PlanState};
 
 /// What a pass is asked to do.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -64,9 +65,13 @@ pub fn plan(view: &Hot, policy: &Policy, state: &mut PlanState) -> Plan {
         jobs: JobWalk::new(view),
         budget: policy.placements_max,
         looks: policy.placements_max.saturating_mul(4).max(1_024),
+        vain_looks: limits::PASS_APART_LOOKS_MAX,
         plan: Plan::default(),
         touched: vec![],
     };
+    if !pass.state.goes_on {
+        pass.state.vain = 0;
+    }
     for (_, shapes) in view.queue.levels() {
         if !pass.level(shapes) {
             pass.plan.more = true;
@@ -75,6 +80,14 @@ pub fn plan(view: &Hot, policy: &Policy, state: &mut PlanState) -> Plan {
     }
     pass.plan.unplaced.sort_unstable();
     pass.plan.unplaced.dedup();
+    if pass.plan.placed > 0 {
+        pass.state.vain = 0;
+    }
+    if pass.vain_looks == 0 {
+        // Others may be behind them: the next pass goes on there, until all were looked at and none could be placed.
+        pass.plan.more |= pass.state.vain < view.apart.ready_len();
+    }
+    pass.state.goes_on = pass.plan.more;
     pass.plan
 }
 
@@ -101,6 +114,8 @@ struct Pass<'a> {
     budget: u32,
     /// Waiting indexes that may still be looked at; most may not be due.
     looks: u32,
+    /// Indexes that stand apart which may still be tried in vain.
+    vain_looks: u32,
     plan: Plan,
     /// Tasks of the job at hand by seat; all zero between jobs.
     tally: Vec<u32>,
@@ -132,7 +147,7 @@ impl<'a> Pass<'a> {
             let Reverse((job_id, at)) = *head;
             let line = &mut lines[at];
             let outcome = match self.jobs.get(job_id) {
-                Some(job) if !job.cancel_requested => self.job(job_id, job, &line.ask),
+                Some(job) if !job.cancel_requested => self.job(job_id, job, line),
                 // The queue holds live jobs only; should it not, `apply` would refuse the placement.
                 Some(_) | None => JobOutcome::Done,
             };
@@ -154,14 +169,65 @@ impl<'a> Pass<'a> {
         true
     }
 
-    fn job(&mut self, id: JobId, job: &Job, ask: &Ask) -> JobOutcome {
-        if let Some(waiting) = job.waiting.as_ref().filter(|waiting| waiting.len() > job.delayed as usize) {
-            match self.due(id, waiting, ask) {
+    /// What the job has in this line.
+    fn job(&mut self, id: JobId, job: &Job, line: &Line<'_>) -> JobOutcome {
+        let is_own = line.shape == job.shape;
+        if job.apart_ready > 0
+            && let Some(waiting) = &job.waiting
+        {
+            let memory_mib = if is_own { 0 } else { self.memory_mib(line.shape) };
+            match self.apart((id, memory_mib), waiting, &line.ask) {
                 JobOutcome::Done => {}
                 ended @ (JobOutcome::BudgetSpent | JobOutcome::FitsNowhere) => return ended,
             }
         }
-        self.fresh(id, job, ask)
+        if !is_own {
+            return JobOutcome::Done;
+        }
+        if let Some(waiting) = job.waiting.as_ref().filter(|_| job.has_ready_waiting()) {
+            match self.due(id, waiting, &line.ask) {
+                JobOutcome::Done => {}
+                ended @ (JobOutcome::BudgetSpent | JobOutcome::FitsNowhere) => return ended,
+            }
+        }
+        self.fresh(id, job, &line.ask)
+    }
+
+    /// What tells the groups of one job apart. More than 32 bits hold is never asked for.
+    fn memory_mib(&self, shape: ShapeId) -> u32 {
+        let memory = self.view.shapes.get(shape).map_or(0, |shape| shape.resources.memory_bytes);
+        u32::try_from(memory >> 20).unwrap_or(0)
+    }
+
+    /// Indexes that stand apart, of one group. One that is kept from all workers that it fits on does not block the others.
+    fn apart(&mut self, group: (JobId, u32), waiting: &BTreeMap<u32, Waiting>, ask: &Ask) -> JobOutcome {
+        let (id, memory_mib) = group;
+        let view = self.view;
+        let Some(ready) = view.apart.get(id, memory_mib).map(|group| &group.ready) else { return JobOutcome::Done };
+        let from = self.state.apart_from.get(&group).copied().unwrap_or(0);
+        for index in ready.range(from..).chain(ready.range(..from)) {
+            let Some(past) = waiting.get(index) else { continue };
+            if self.budget == 0 {
+                return JobOutcome::BudgetSpent;
+            }
+            if self.vain_looks == 0 {
+                self.state.apart_from.insert(group, *index);
+                return JobOutcome::Done;
+            }
+            match self.state.choose_apart(ask, past.avoid_worker(), past.never()) {
+                Choice::Seat(seat) => {
+                    self.state.take(seat, ask, 1);
+                    self.emit(id, seat, *index..*index + 1);
+                }
+                Choice::FitsNowhere => return JobOutcome::FitsNowhere,
+                Choice::KeptAway => {
+                    self.vain_looks -= 1;
+                    self.state.vain += 1;
+                }
+            }
+        }
+        self.state.apart_from.remove(&group);
+        JobOutcome::Done
     }
 
     /// Indexes with a past whose time has come; each may have a worker of its own to avoid.
@@ -174,13 +240,13 @@ impl<'a> Pass<'a> {
                 return JobOutcome::Done;
             }
             self.looks -= 1;
-            if past.not_before_ms > self.view.clock_ms {
+            if past.not_before_ms > self.view.clock_ms || past.is_apart() {
                 continue;
             }
             if self.budget == 0 {
                 return JobOutcome::BudgetSpent;
             }
-            let Some(seat) = self.state.choose(ask, WorkerId(past.avoid_worker)) else {
+            let Some(seat) = self.state.choose(ask, WorkerId(past.avoid_worker())) else {
                 return JobOutcome::FitsNowhere;
             };
             self.state.take(seat, ask, 1);

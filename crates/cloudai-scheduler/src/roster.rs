@@ -48,6 +48,22 @@ pub struct PlanState {
     passes: usize,
     /// Where the search for due indexes goes on, for jobs with too many to look at in one pass.
     pub(crate) due_from: BTreeMap<JobId, u32>,
+    /// The same for groups of indexes that stand apart.
+    pub(crate) apart_from: BTreeMap<(JobId, u32), u32>,
+    /// How many of those were tried in vain since something could be placed, or since the scheduler was woken.
+    pub(crate) vain: usize,
+    /// The last pass said that there is more.
+    pub(crate) goes_on: bool,
+}
+
+/// Where an index goes that may not go everywhere.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Choice {
+    Seat(u32),
+    /// Nothing that asks for as much fits anywhere.
+    FitsNowhere,
+    /// It would fit, on workers that it may not go to.
+    KeptAway,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -135,6 +151,9 @@ impl PlanState {
         if self.due_from.len() > SHAPES_STALE_MAX {
             self.due_from.retain(|job, _| view.jobs.contains_key(job));
         }
+        if self.apart_from.len() > SHAPES_STALE_MAX {
+            self.apart_from.retain(|(job, memory_mib), _| view.apart.get(*job, *memory_mib).is_some());
+        }
     }
 
     /// What a shape asks for. `None` for a shape that the view does not know.
@@ -171,9 +190,27 @@ impl PlanState {
         if self.is_hopeless(ask) {
             return None;
         }
-        let avoid = self.ids.binary_search(&avoid).ok().map(|seat| seat as u32);
-        let found = self.search(ask, avoid);
-        if found.is_none() && avoid.is_some() { self.search(ask, None) } else { found }
+        let avoid = self.seat_of(avoid);
+        let found = self.search(ask, &[avoid]);
+        if found.is_none() && avoid.is_some() { self.search(ask, &[]) } else { found }
+    }
+
+    /// The same for one that may not go to the workers `never` at all.
+    pub(crate) fn choose_apart(&mut self, ask: &Ask, avoid: u32, never: &[u32]) -> Choice {
+        if self.is_hopeless(ask) {
+            return Choice::FitsNowhere;
+        }
+        let forbidden: Vec<Option<u32>> = never.iter().map(|worker| self.seat_of(WorkerId(*worker))).collect();
+        let mut also_avoided = forbidden.clone();
+        also_avoided.push(self.seat_of(WorkerId(avoid)));
+        if let Some(seat) = self.search(ask, &also_avoided).or_else(|| self.search(ask, &forbidden)) {
+            return Choice::Seat(seat);
+        }
+        if self.search(ask, &[]).is_some() { Choice::KeptAway } else { Choice::FitsNowhere }
+    }
+
+    fn seat_of(&self, worker: WorkerId) -> Option<u32> {
+        self.ids.binary_search(&worker).ok().map(|seat| seat as u32)
     }
 
     /// How many tasks can be put on the seat before another choice is due: at least one, at most `most`.
@@ -216,9 +253,10 @@ impl PlanState {
         self.hopeless.iter().any(|known| ask.is_as_large_as(known))
     }
 
-    fn search(&mut self, ask: &Ask, avoid: Option<u32>) -> Option<u32> {
+    /// The first in order that fits and is none of `but`.
+    fn search(&mut self, ask: &Ask, but: &[Option<u32>]) -> Option<u32> {
         let (requirements, offers) = (&self.requirements, &self.offers);
-        let also = |seat| Some(seat) != avoid && ask.require.is_none_or(|set| requirements.met_by(set, seat));
+        let also = |seat| !but.contains(&Some(seat)) && ask.require.is_none_or(|set| requirements.met_by(set, seat));
         if self.policy == ScorePolicy::RoundRobin && self.turn > 0 {
             let from_turn = self.index.first_fit(key(score::round_robin::rank(), self.turn), &ask.offer, offers, also);
             if from_turn.is_some() {

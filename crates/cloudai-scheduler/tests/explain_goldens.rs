@@ -4,7 +4,7 @@ mod cluster;
 
 use cloudai_scheduler::{Standing, WaitKind, explain};
 use cloudai_types::{JobId, JobSpec, ReasonKind, ScorePolicy, TaskId};
-use cluster::{Cluster, labels, resources, spec};
+use cluster::{Cluster, labels, resources, rules, spec};
 
 fn told(c: &Cluster, job: JobId, index: u32) -> String {
     let text = explain(&c.hot, TaskId { job, index }).to_string();
@@ -177,6 +177,39 @@ fn a_delayed_retry_says_when() {
     assert!(e.fix.ends_with("; then: let worker-1 take work again (cloudai worker resume worker-1)"), "{}", e.fix);
     c.wait_ms(in_ms);
     assert_eq!(explain(&c.hot, TaskId { job, index: 0 }).standing, Standing::Waiting);
+}
+
+#[test]
+fn a_task_that_may_not_go_back_is_told_so() {
+    let mut c = two_workers();
+    let retry = Some(rules(&[ReasonKind::ExitCode], 0));
+    let job = c.submit(JobSpec { max_attempts: 4, retry, ..spec(1_000, 1) });
+    for _ in 0..2 {
+        c.pass();
+        c.end(TaskId { job, index: 0 }, ReasonKind::ExitCode, 1);
+        c.wait_ms(600_000);
+    }
+    assert_eq!(
+        told(&c, job, 0),
+        "JOB/0: waiting\n\
+         ahead: 0 jobs, 0 tasks\n\
+         workers: 2 in all, 0 would take it now\n  \
+         2: where it failed in a way that its rules send elsewhere (worker-1 is one of them)\n\
+         change: there is no worker that it has not failed on: add one, or cancel the job and submit it without the rule \
+         that sends it elsewhere"
+    );
+}
+
+#[test]
+fn a_task_that_ran_out_of_memory_is_explained_with_what_it_asks_for_now() {
+    let mut c = two_workers();
+    let job = c.submit(JobSpec { max_attempts: 4, retry: Some(rules(&[], 64)), ..spec(1_000, 12) });
+    c.pass();
+    c.end(TaskId { job, index: 0 }, ReasonKind::OutOfMemory, 137);
+    c.wait_ms(600_000);
+    let e = explain(&c.hot, TaskId { job, index: 0 });
+    assert_eq!(e.reasons[0].message, "smaller than 18.0 GiB memory");
+    assert!(e.fix.starts_with("no worker has 18.0 GiB memory"), "{}", e.fix);
 }
 
 #[test]

@@ -5,12 +5,12 @@ mod cluster;
 
 use std::collections::BTreeMap;
 
-use cloudai_core::hot::Worker;
+use cloudai_core::hot::{ShapeId, Worker};
 use cloudai_core::{Hot, invariants};
 use cloudai_scheduler::score::{self, Load};
 use cloudai_scheduler::{Plan, filter};
 use cloudai_types::{JobId, JobSpec, ReasonKind, Resources, ScorePolicy, TaskId, WorkerId, limits};
-use cluster::{Cluster, GIB, labels};
+use cluster::{Cluster, GIB, labels, rules};
 use proptest::prelude::*;
 
 #[derive(Clone, Debug)]
@@ -27,6 +27,7 @@ enum Step {
     Submit(JobSpec),
     End {
         nth: usize,
+        kind: ReasonKind,
         exit_code: i32,
     },
     Lose(usize),
@@ -62,14 +63,20 @@ fn ask() -> impl Strategy<Value = Resources> {
 }
 
 fn spec() -> impl Strategy<Value = JobSpec> {
-    (ask(), 1u32..12, -1i32..2, prop_oneof![3 => Just(0usize), 1 => 0..LABELS.len()], 1u32..4).prop_map(
-        |(resources, count, priority, require, max_attempts)| JobSpec {
+    let of_label = prop_oneof![3 => Just(0usize), 1 => 0..LABELS.len()];
+    (ask(), 1u32..12, -1i32..2, of_label, 1u32..5, 0u8..4).prop_map(
+        |(resources, count, priority, require, max_attempts, retry)| JobSpec {
             resources,
             count,
             priority,
             max_attempts,
             require: labels(LABELS[require]),
             image: "busybox".to_owned(),
+            retry: match retry {
+                0 => Some(rules(&[ReasonKind::ExitCode], if resources.memory_bytes > 0 { 8 } else { 0 })),
+                1 => Some(rules(&[ReasonKind::OutOfMemory], if resources.memory_bytes > 0 { 6 } else { 0 })),
+                _ => None,
+            },
             ..JobSpec::default()
         },
     )
@@ -82,7 +89,8 @@ fn step() -> impl Strategy<Value = Step> {
         1 => (any::<usize>(), capacity(), 0..LABELS.len())
             .prop_map(|(worker, capacity, labels)| Step::Rejoin { worker, capacity, labels }),
         4 => spec().prop_map(Step::Submit),
-        4 => (any::<usize>(), 0i32..2).prop_map(|(nth, exit_code)| Step::End { nth, exit_code }),
+        5 => (any::<usize>(), prop::sample::select(vec![ReasonKind::ExitCode, ReasonKind::OutOfMemory]), 0i32..2)
+            .prop_map(|(nth, kind, exit_code)| Step::End { nth, kind, exit_code }),
         1 => any::<usize>().prop_map(Step::Lose),
         1 => (any::<usize>(), any::<bool>()).prop_map(|(worker, on)| Step::Drain(worker, on)),
         1 => any::<usize>().prop_map(Step::Cancel),
@@ -123,36 +131,55 @@ fn plain_plan(view: &Hot, turn: &mut u32, placements_max: u32) -> Shares {
     let mut placed = 0;
     let mut shares = Shares::new();
     for (_, id) in order {
-        let job = &view.jobs[&id];
-        let shape = view.shapes.get(job.shape).expect("a live job's shape");
-        let due = job.waiting.iter().flat_map(|w| w.iter()).filter(|(_, w)| w.not_before_ms <= view.clock_ms);
-        let tasks = due.map(|(index, w)| (*index, w.avoid_worker)).chain(job.fresh.clone().map(|index| (index, 0)));
-        for (index, avoid) in tasks {
-            if placed == placements_max {
-                return shares;
-            }
-            let rank = |id: &WorkerId, worker: &Worker| {
-                let load = Load {
-                    capacity: worker.capacity.dimensions(),
-                    free: worker.free().dimensions(),
-                    attempts: worker.active.len() as u64,
+        for (shape, tasks) in segments(view, id) {
+            let shape = view.shapes.get(shape).expect("a live job's shape");
+            for (index, avoid, never) in tasks {
+                if placed == placements_max {
+                    return shares;
+                }
+                let rank = |id: &WorkerId, worker: &Worker| {
+                    let load = Load {
+                        capacity: worker.capacity.dimensions(),
+                        free: worker.free().dimensions(),
+                        attempts: worker.active.len() as u64,
+                    };
+                    let before_turn = policy == ScorePolicy::RoundRobin && id.0 <= *turn;
+                    (id.0 == avoid, before_turn, score::rank(policy, &load, &largest), *id)
                 };
-                let before_turn = policy == ScorePolicy::RoundRobin && id.0 <= *turn;
-                (id.0 == avoid, before_turn, score::rank(policy, &load, &largest), *id)
-            };
-            let best =
-                workers.iter().filter(|(_, w)| filter::check(shape, w).is_none()).min_by_key(|(id, w)| rank(id, w));
-            // All tasks of a shape fail alike, so going on to the next task changes nothing.
-            let Some(best) = best.map(|(id, _)| *id) else { break };
-            let worker = workers.get_mut(&best).expect("it was just found");
-            worker.used = worker.used.plus(&shape.resources);
-            worker.active.insert(TaskId { job: id, index });
-            *turn = best.0;
-            placed += 1;
-            *shares.entry((id.0, best.0)).or_default() += 1;
+                let fits = |id: &WorkerId, w: &Worker| !never.contains(&id.0) && filter::check(shape, w).is_none();
+                let best = workers.iter().filter(|(id, w)| fits(id, w)).min_by_key(|(id, w)| rank(id, w));
+                let Some(best) = best.map(|(id, _)| *id) else { continue };
+                let worker = workers.get_mut(&best).expect("it was just found");
+                worker.used = worker.used.plus(&shape.resources);
+                worker.active.insert(TaskId { job: id, index });
+                *turn = best.0;
+                placed += 1;
+                *shares.entry((id.0, best.0)).or_default() += 1;
+            }
         }
     }
     shares
+}
+
+/// Its index, the worker that it avoids, and those that it may not go to.
+type Task = (u32, u32, Vec<u32>);
+
+/// A job's tasks that may be placed, by what they ask for, in the order in which a pass comes to them.
+fn segments(view: &Hot, id: JobId) -> BTreeMap<ShapeId, Vec<Task>> {
+    let job = &view.jobs[&id];
+    let mut segments: BTreeMap<ShapeId, Vec<Task>> = BTreeMap::new();
+    let due = |apart: bool| {
+        let waiting = job.waiting.iter().flat_map(|w| w.iter());
+        waiting.filter(move |(_, w)| w.not_before_ms <= view.clock_ms && w.is_apart() == apart)
+    };
+    for (index, w) in due(true) {
+        let group = view.apart.get(id, w.memory_mib).expect("it stands apart");
+        segments.entry(group.shape).or_default().push((*index, w.avoid_worker(), w.never().to_vec()));
+    }
+    let own = segments.entry(job.shape).or_default();
+    own.extend(due(false).map(|(index, w)| (*index, w.avoid_worker(), vec![])));
+    own.extend(job.fresh.clone().map(|index| (index, 0, vec![])));
+    segments
 }
 
 fn run(score: ScorePolicy, steps: Vec<Step>) -> Result<(), TestCaseError> {
@@ -172,14 +199,14 @@ fn run(score: ScorePolicy, steps: Vec<Step>) -> Result<(), TestCaseError> {
             Step::Submit(spec) => {
                 c.submit(spec);
             }
-            Step::End { nth: n, exit_code } => {
+            Step::End { nth: n, kind, exit_code } => {
                 let active = c
                     .hot
                     .jobs
                     .iter()
                     .flat_map(|(job, j)| j.active.keys().map(|index| TaskId { job: *job, index: *index }));
                 if let Some(task) = nth(active, n) {
-                    c.end(task, ReasonKind::ExitCode, exit_code);
+                    c.end(task, kind, exit_code);
                 }
             }
             Step::Lose(n) => {

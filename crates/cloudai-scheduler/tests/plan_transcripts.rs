@@ -3,7 +3,7 @@
 mod cluster;
 
 use cloudai_types::{JobSpec, ReasonKind, ScorePolicy, TaskId};
-use cluster::{Cluster, labels, resources, spec};
+use cluster::{Cluster, labels, resources, rules, spec};
 
 fn array(count: u32, one: JobSpec) -> JobSpec {
     JobSpec { count, ..one }
@@ -139,6 +139,88 @@ fn a_retry_waits_for_its_time_and_then_goes_before_fresh_indexes() {
     assert_eq!(c.pass(), "", "and now the worker is full");
     c.end(TaskId { job, index: 1 }, ReasonKind::ExitCode, 0);
     assert_eq!(c.pass(), "1:0>a");
+}
+
+#[test]
+fn a_task_that_its_rules_send_elsewhere_waits_rather_than_going_back() {
+    let mut c = Cluster::with_policy(ScorePolicy::Binpack);
+    c.worker("a", resources(2_000, 4), "");
+    let b = c.worker("b", resources(2_000, 4), "");
+    let retry = Some(rules(&[ReasonKind::ExitCode], 0));
+    let job = c.submit(JobSpec { count: 2, max_attempts: 4, retry, ..spec(1_000, 1) });
+    assert_eq!(c.pass(), "1:0-1>a");
+    c.end(TaskId { job, index: 0 }, ReasonKind::ExitCode, 1);
+    c.drain("b", true);
+    c.wait_ms(600_000);
+    assert_eq!(c.pass(), "", "a has room, and is where it failed");
+    let other = c.submit(spec(500, 1));
+    assert_eq!(c.pass(), "2:0>a", "it blocks nobody");
+    c.drain("b", false);
+    assert_eq!(c.pass(), "1:0>b");
+    c.end(TaskId { job, index: 0 }, ReasonKind::ExitCode, 1);
+    c.wait_ms(600_000);
+    assert_eq!(c.pass(), "", "it has failed on both");
+    // Lost is another reason, and another worker is another worker.
+    c.worker("d", resources(2_000, 4), "");
+    assert_eq!(c.pass(), "1:0>d");
+    c.lose(b);
+    c.end(TaskId { job, index: 1 }, ReasonKind::Timeout, 1);
+    c.end(TaskId { job: other, index: 0 }, ReasonKind::ExitCode, 0);
+    c.wait_ms(600_000);
+    assert_eq!(c.pass(), "1:1>d", "after a time-out it only prefers another");
+    assert_eq!(cloudai_core::invariants::check(&c.hot), vec![]);
+}
+
+#[test]
+fn a_task_that_ran_out_of_memory_asks_for_more_and_its_siblings_do_not() {
+    let mut c = Cluster::with_policy(ScorePolicy::Binpack);
+    c.worker("a", resources(4_000, 4), "");
+    let retry = Some(rules(&[], 16));
+    let job = c.submit(JobSpec { count: 3, max_attempts: 4, retry, ..spec(1_000, 2) });
+    assert_eq!(c.pass(), "1:0-1>a");
+    c.end(TaskId { job, index: 0 }, ReasonKind::OutOfMemory, 137);
+    c.wait_ms(600_000);
+    // 3 GiB are not free beside index 1; index 2 asks for 2.
+    assert_eq!(c.pass(), "1:2>a");
+    c.end(TaskId { job, index: 1 }, ReasonKind::ExitCode, 0);
+    assert_eq!(c.pass(), "", "2 GiB are free");
+    c.end(TaskId { job, index: 2 }, ReasonKind::ExitCode, 0);
+    assert_eq!(c.pass(), "1:0>a");
+    let (id, worker) = c.hot.workers.iter().next().expect("there is one");
+    assert_eq!((id.0, worker.used.memory_bytes), (1, 3 * cluster::GIB), "I4 counts what it was given");
+    c.end(TaskId { job, index: 0 }, ReasonKind::OutOfMemory, 137);
+    c.wait_ms(600_000);
+    assert_eq!(c.pass(), "", "4.5 GiB are more than the worker has");
+    c.worker("b", resources(4_000, 8), "");
+    assert_eq!(c.pass(), "1:0>b");
+    assert_eq!(cloudai_core::invariants::check(&c.hot), vec![]);
+}
+
+#[test]
+fn many_that_can_go_nowhere_cost_a_bounded_look_and_hide_nobody_behind_them() {
+    let many = 2 * cloudai_types::limits::PASS_APART_LOOKS_MAX + 10;
+    let mut c = Cluster::with_policy(ScorePolicy::Binpack);
+    c.worker("a", resources(0, 4), "");
+    let retry = Some(rules(&[ReasonKind::ExitCode], 0));
+    let job = c.submit(JobSpec { count: many, max_attempts: 4, retry, ..spec(0, 0) });
+    assert_eq!(c.plan(10_000).placed, many);
+    let plan = c.plan(10_000);
+    c.accept(&plan);
+    for index in 0..many - 1 {
+        c.end(TaskId { job, index }, ReasonKind::ExitCode, 1);
+    }
+    // The last one may go back, and is behind all of them.
+    c.end(TaskId { job, index: many - 1 }, ReasonKind::Timeout, 1);
+    c.wait_ms(600_000);
+    let passes: Vec<(u32, bool)> = std::iter::from_fn(|| {
+        let plan = c.plan(10_000);
+        c.accept(&plan);
+        Some((plan.placed, plan.more))
+    })
+    .take(6)
+    .collect();
+    assert_eq!(passes.iter().map(|(placed, _)| placed).sum::<u32>(), 1, "{passes:?}");
+    assert!(passes.iter().any(|(_, more)| !more), "and then it waits for an event: {passes:?}");
 }
 
 #[test]

@@ -79,6 +79,7 @@ impl Specs {
         for group in groups {
             let job = JobId(group.job);
             let spec = brought.get(&job).copied().or_else(|| self.recent.get(job)).ok_or(WireError::NoSpec(job))?;
+            let spec = with_memory(spec, group.memory_mib);
             let phase = Phase::from_number(group.phase).ok_or(WireError::Phase(group.phase))?;
             out.extend(group.indexes.iter().map(|index| Assignment {
                 attempt: AttemptId::new(job, *index, group.number),
@@ -90,6 +91,16 @@ impl Specs {
         ahead.into_iter().for_each(|(job, spec)| self.recent.insert(job, spec));
         Ok(out)
     }
+}
+
+/// The job's spec, with more memory where an earlier attempt ran out of it.
+fn with_memory(spec: &Arc<JobSpec>, memory_mib: u32) -> Arc<JobSpec> {
+    if memory_mib == 0 {
+        return spec.clone();
+    }
+    let mut own = JobSpec::clone(spec);
+    own.resources.memory_bytes = u64::from(memory_mib) << 20;
+    Arc::new(own)
 }
 
 fn fence(fence: Option<pb::Fence>) -> Result<Fence, WireError> {
@@ -158,7 +169,7 @@ mod tests {
     use pb::leader_message::Delta;
 
     fn group(job: u64, indexes: Vec<u32>) -> pb::AssignmentGroup {
-        pb::AssignmentGroup { job, number: 2, indexes, assigned_index: 9, phase: Phase::Running as i32 }
+        pb::AssignmentGroup { job, number: 2, indexes, assigned_index: 9, phase: Phase::Running as i32, memory_mib: 0 }
     }
 
     fn spec(job: u64) -> pb::SpecOfJob {
@@ -177,6 +188,11 @@ mod tests {
         let again = Delta { fence, specs: vec![], add: vec![group(4, vec![1])], stop: vec![] };
         let Input::Delta { add, .. } = specs.delta(again).unwrap() else { panic!("a delta") };
         assert_eq!(add[0].spec.name, "j4");
+        let more = pb::AssignmentGroup { memory_mib: 48, ..group(4, vec![2]) };
+        let both = Delta { fence, specs: vec![], add: vec![more, group(4, vec![3])], stop: vec![] };
+        let Input::Delta { add, .. } = specs.delta(both).unwrap() else { panic!("a delta") };
+        let memory: Vec<u64> = add.iter().map(|a| a.spec.resources.memory_bytes >> 20).collect();
+        assert_eq!(memory, [48, 0], "only what ran out of it gets more");
     }
 
     #[test]

@@ -2,7 +2,7 @@
 //! it fixed before anything runs. Knows nobody's state: a fault that names "the leader" finds out who that is when its time comes.
 
 use cloudai_types::spec::OnDisconnect;
-use cloudai_types::{JobSpec, Resources};
+use cloudai_types::{JobSpec, ReasonKind, Resources, RetryAction, RetryRule, RetryRules, limits};
 
 use crate::dice::Dice;
 use crate::network::Weather;
@@ -128,7 +128,7 @@ impl Plan {
         let masters = if dice.chance(100) { 5 } else { 3 };
         let workers = if dice.chance(80) { dice.between(5, 6) } else { dice.between(2, 4) };
         let safety_ms = dice.between(18_000, 32_000);
-        let orders = (0..dice.between(8, 22)).map(|_| Order::draw(dice, safety_ms)).collect();
+        let orders = (0..dice.between(8, 22)).map(|n| Order::draw(dice, retry_rules(n, workers), safety_ms)).collect();
         let mut faults: Vec<(u64, Fault)> = (0..dice.between(3, 9))
             .map(|_| (dice.between(500, safety_ms - 2_000), Fault::draw(dice, masters, workers as u8)))
             .collect();
@@ -146,8 +146,29 @@ impl Plan {
     }
 }
 
+/// Every second order has rules of its own, without a draw, so that a seed keeps its faults. One is sent elsewhere only where more workers are
+/// than it can be kept from: it must end.
+fn retry_rules(n: u64, workers: u64) -> Option<RetryRules> {
+    use ReasonKind::{EngineError, ExitCode, Signal, Timeout, WorkerLost};
+    use RetryAction::{Elsewhere, Fail, Retry};
+    let rules = |of: &[(ReasonKind, RetryAction)]| {
+        let rule =
+            |(kind, action): &(ReasonKind, RetryAction)| RetryRule { reason: *kind as i32, action: *action as i32 };
+        let rules = of.iter().map(rule).collect();
+        Some(RetryRules { rules, delay_ms: 300, jitter_percent: 50, ..RetryRules::default() })
+    };
+    match n % 6 {
+        1 => rules(&[(Timeout, Fail), (ExitCode, Retry)]),
+        3 if workers > limits::RETRY_AVOIDED_MAX as u64 => {
+            rules(&[(ExitCode, Elsewhere), (Timeout, Elsewhere), (WorkerLost, Elsewhere), (Signal, Elsewhere)])
+        }
+        5 => rules(&[(WorkerLost, Fail), (EngineError, Retry)]),
+        _ => None,
+    }
+}
+
 impl Order {
-    fn draw(dice: &mut Dice, until_ms: u64) -> Order {
+    fn draw(dice: &mut Dice, retry: Option<RetryRules>, until_ms: u64) -> Order {
         let kind = dice.below(10);
         let (program, runs_ms, code) = match kind {
             0..=3 => ("run", dice.between(1, 1_500), 0),
@@ -168,6 +189,7 @@ impl Order {
             priority: dice.below(3) as i32 - 1,
             timeout_ms: if dice.chance(100) { dice.between(300, 4_000) } else { 0 },
             on_disconnect: on_disconnect as i32,
+            retry,
             ..JobSpec::default()
         };
         Order {

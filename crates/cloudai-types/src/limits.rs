@@ -44,6 +44,21 @@ pub const LOSSES_MAX: u32 = 5;
 /// Wait before a failed attempt is tried again: doubled per attempt, up to the cap.
 pub const RETRY_BACKOFF_FIRST: Millis = Millis(1_000);
 pub const RETRY_BACKOFF_MAX: Millis = Millis::from_secs(300);
+/// Longest pause that a job's own rules may ask for, and how fast it or the memory of a next try may grow, in hundredths.
+pub const RETRY_DELAY_MAX: Millis = TIMEOUT_MAX;
+pub const RETRY_FACTOR_PERCENT_MAX: u32 = 10_000;
+/// A pause grows at most so often, however often a task has failed.
+pub const RETRY_GROWS_MAX: u32 = 1_000;
+/// Most that a next try may ask for after the last one ran out of memory: what 32 bits of MiB hold.
+pub const RETRY_MEMORY_BYTES_MAX: u64 = (u32::MAX as u64) << 20;
+/// Workers to which one waiting task may not go: the last so many on which it ended in a way that its rules send elsewhere.
+pub const RETRY_AVOIDED_MAX: usize = 3;
+/// What a waiting task with a past takes in memory, its place among those that wait for their time included.
+pub const DEVIATING_BYTES_MAX: usize = 64;
+/// Dead tasks that one command replays or drops: its share of `apply` stays below some milliseconds.
+pub const DEAD_BATCH_MAX: usize = 1_000;
+/// A task with so many attempts is not replayed: they are kept in one row.
+pub const REPLAYED_ATTEMPTS_MAX: u32 = 1_000;
 /// How long a request id is remembered (I6).
 pub const REQUEST_RETENTION: Millis = Millis::from_secs(24 * 3600);
 /// Request ids that one logged command expires.
@@ -259,6 +274,8 @@ pub const EXPLAIN_AHEAD_MAX: usize = 10_000;
 /// Placements that one pass plans and one command carries. Measured: with 10,000 workers and a million queued jobs a pass
 /// of so many stays below 5 ms, and so does its log entry's share of `apply`; larger passes gain nothing per placement.
 pub const PASS_PLACEMENTS_MAX: u32 = 4_096;
+/// Tasks with wishes of their own (more memory, not these workers) that one pass tries to place in vain; the next pass goes on from there.
+pub const PASS_APART_LOOKS_MAX: u32 = 1_024;
 /// Run times that an expectation is made of, and which quantile of them it is. Measured on two logs: docs/scheduling-simulator.md.
 pub const EXPECT_RUNS_MAX: usize = 10;
 pub const EXPECT_QUANTILE_PERCENT: usize = 70;

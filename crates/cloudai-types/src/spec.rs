@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 
 use crate::limits;
 use crate::resources::Resources;
+use crate::retry::RetryRules;
 
 /// What a worker does with a running task when it cannot reach the masters.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, prost::Enumeration)]
@@ -67,6 +68,9 @@ pub struct JobSpec {
     /// Processes and threads of one attempt at a time; 0: [`limits::PROCESSES_DEFAULT`]. Since format 4 of the log.
     #[prost(uint32, tag = "13")]
     pub processes_max: u32,
+    /// What follows a failed attempt, where that is not the usual. Since format 4 of the log.
+    #[prost(message, optional, tag = "20")]
+    pub retry: Option<RetryRules>,
 }
 
 /// What is wrong with one field. `field` is its path in a spec file.
@@ -100,6 +104,8 @@ impl ValidJobSpec {
         if spec.name.is_empty() {
             spec.name = name_from_image(&spec.image);
         }
+        // Rules that say nothing are none.
+        spec.retry = spec.retry.filter(|rules| *rules != RetryRules::default());
         let mut faults = vec![];
         check(&spec, &mut |field, problem| faults.push(Fault { field, problem }));
         if faults.is_empty() { Ok(ValidJobSpec(spec)) } else { Err(SpecError { faults }) }
@@ -214,6 +220,9 @@ fn check(spec: &JobSpec, fault: &mut impl FnMut(&'static str, String)) {
         let text = format!("is {}; {least} to {most} are allowed, and 0 for the usual number", spec.processes_max);
         fault("processes_max", text);
     }
+    if let Some(rules) = &spec.retry {
+        rules.check(spec.resources.memory_bytes, fault);
+    }
     let bytes = prost::Message::encoded_len(spec);
     if bytes > limits::SPEC_BYTES_MAX {
         fault("spec", format!("is {bytes} bytes; {} are allowed", limits::SPEC_BYTES_MAX));
@@ -249,6 +258,10 @@ mod tests {
         assert_eq!(faults(JobSpec { command: vec!["x".repeat(300 << 10)], ..ok.clone() }), ["spec"]);
         assert_eq!(faults(JobSpec { processes_max: 1, ..ok.clone() }), ["processes_max"]);
         assert_eq!(faults(JobSpec { processes_max: u32::MAX, ..ok.clone() }), ["processes_max"]);
+        let retry = |rules| JobSpec { retry: Some(rules), ..ok.clone() };
+        assert_eq!(faults(retry(RetryRules { jitter_percent: 200, ..RetryRules::default() })), ["retry.jitter"]);
+        let silent = ValidJobSpec::parse(retry(RetryRules::default())).expect("rules that say nothing");
+        assert_eq!(silent.get().retry, None);
         let mounts = vec![Mount { source: "/a/../etc".into(), target: "/in".into() }];
         assert_eq!(faults(JobSpec { mounts, ..ok.clone() }), ["mounts"]);
         let require = BTreeMap::from([("zone".to_owned(), "a b".to_owned())]);

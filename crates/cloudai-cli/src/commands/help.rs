@@ -46,7 +46,9 @@ A job file (YAML or JSON) says what the flags of `job submit` say; unknown field
   processes_max: 4096         # processes and threads of one attempt at a time
   timeout: 2s                 # of one attempt
   on_disconnect: continue     # or stop
-  mounts: [\"/data:/input\"]    # read-only, if the worker's operator allowed the path";
+  mounts: [\"/data:/input\"]    # read-only, if the worker's operator allowed the path
+  retry: {reasons: {out_of_memory: retry, signal: elsewhere}, delay: 5s, memory_factor: 1.5, memory_max: 1g}
+                              # what follows a failed attempt, by its reason; see docs/retries.md";
 
 pub fn run(args: &HelpArgs) -> Result<(), Failure> {
     let words: Vec<&str> = args.words.iter().map(String::as_str).collect();

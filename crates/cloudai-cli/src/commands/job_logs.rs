@@ -50,7 +50,7 @@ pub async fn run(settings: &Settings, args: &LogsArgs) -> Result<(), Failure> {
     };
     let reading = async {
         if job.count == 1 {
-            return one(0, decoration).await.map_err(Failure::from_either);
+            return one(job.first_index, decoration).await.map_err(Failure::from_either);
         }
         if args.how.follow {
             if job.count > FOLLOWED_MAX {

@@ -18,7 +18,7 @@ pub async fn of_job(client: &Client, job: &JobSummary) -> Result<Code, Failure> 
     let request = GetTaskRequest {
         namespace: job.namespace.clone(),
         job: JobId(job.id).to_string(),
-        index: 0,
+        index: job.first_index,
         consistency: cloudai_proto::v1::Consistency::Linearizable as i32,
     };
     let task = client.get_task(request).await?.task.unwrap_or_default();

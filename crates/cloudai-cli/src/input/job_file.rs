@@ -8,7 +8,7 @@ use std::path::Path;
 
 use cloudai_types::resources::{parse_cpu, parse_size};
 use cloudai_types::spec::Mount;
-use cloudai_types::{JobSpec, OnDisconnect, Resources, limits};
+use cloudai_types::{JobSpec, OnDisconnect, ReasonKind, Resources, RetryAction, RetryRule, RetryRules, limits};
 use serde::Deserialize;
 use serde::de::{self, Deserializer, Visitor};
 
@@ -42,6 +42,36 @@ struct Fields {
     timeout: Option<Timeout>,
     on_disconnect: Option<Disconnect>,
     mounts: Vec<MountText>,
+    retry: Option<Retry>,
+}
+
+/// What follows a failed attempt.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct Retry {
+    reasons: BTreeMap<Reason, Action>,
+    delay: Option<Delay>,
+    delay_factor: Option<Factor>,
+    delay_max: Option<Delay>,
+    jitter: Option<Factor>,
+    memory_factor: Option<Factor>,
+    memory_max: Option<Size>,
+}
+
+impl From<Retry> for RetryRules {
+    fn from(r: Retry) -> Self {
+        let rule =
+            |(Reason(kind), Action(action)): (Reason, Action)| RetryRule { reason: kind as i32, action: action as i32 };
+        RetryRules {
+            rules: r.reasons.into_iter().map(rule).collect(),
+            delay_ms: r.delay.map_or(0, |d| d.0),
+            delay_factor_percent: r.delay_factor.map_or(0, |f| f.0),
+            delay_max_ms: r.delay_max.map_or(0, |d| d.0),
+            jitter_percent: r.jitter.map_or(0, |f| f.0),
+            memory_factor_percent: r.memory_factor.map_or(0, |f| f.0),
+            memory_max_bytes: r.memory_max.map_or(0, |s| s.0),
+        }
+    }
 }
 
 /// Reads a file of at most [`limits::SPEC_FILE_BYTES_MAX`] bytes; a larger one is refused by its size, before it is read. `-` is stdin.
@@ -101,6 +131,7 @@ pub fn parse(text: &str) -> Result<JobFile, String> {
         on_disconnect: fields.on_disconnect.map_or(OnDisconnect::Continue, |d| d.0) as i32,
         mounts: fields.mounts.into_iter().map(|m| m.0).collect(),
         processes_max: fields.processes_max,
+        retry: fields.retry.map(RetryRules::from),
     };
     Ok(JobFile { spec, namespace: fields.namespace })
 }
@@ -156,6 +187,11 @@ struct Array(u32);
 struct Timeout(u64);
 struct MountText(Mount);
 struct Disconnect(OnDisconnect);
+struct Delay(u64);
+struct Factor(u32);
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+struct Reason(ReasonKind);
+struct Action(RetryAction);
 
 /// Types that are written as one scalar, a text or a number.
 macro_rules! scalar {
@@ -198,6 +234,10 @@ scalar!(Array, "an array such as 0-999", parse_array);
 scalar!(Timeout, "a duration such as 2s or 1h30m", timeout_ms);
 scalar!(MountText, "a mount such as /data:/input", parse_mount);
 scalar!(Disconnect, "continue or stop", parse_disconnect);
+scalar!(Delay, "a duration such as 2s or 10m", parse_delay);
+scalar!(Factor, "a number such as 1.5", parse_factor);
+scalar!(Reason, "a reason such as out_of_memory", parse_reason);
+scalar!(Action, "retry, fail or elsewhere", parse_action);
 
 pub fn parse_disconnect(text: &str) -> Result<OnDisconnect, String> {
     match text {
@@ -205,6 +245,37 @@ pub fn parse_disconnect(text: &str) -> Result<OnDisconnect, String> {
         "stop" => Ok(OnDisconnect::Stop),
         _ => Err(format!("'{text}' is neither continue nor stop")),
     }
+}
+
+/// A pause between two attempts.
+pub fn parse_delay(text: &str) -> Result<u64, String> {
+    match u64::try_from(crate::times::parse_duration(text)?.as_millis()) {
+        Ok(0) => Err(format!("'{text}': a delay is at least 1 ms; leave it out for the usual one")),
+        Ok(ms) => Ok(ms),
+        Err(_) => Err(format!("'{text}' is too long")),
+    }
+}
+
+/// `1.5` → 150, in hundredths.
+pub fn parse_factor(text: &str) -> Result<u32, String> {
+    let number: f64 = text.trim().parse().map_err(|_| format!("'{text}' is no number: write for example 1.5"))?;
+    if !(0.0..=1e6).contains(&number) {
+        return Err(format!("'{text}' is below 0, or too large"));
+    }
+    Ok((number * 100.0).round() as u32)
+}
+
+/// The word of a reason, as `cloudai task show` prints it.
+pub fn parse_reason(text: &str) -> Result<ReasonKind, String> {
+    ReasonKind::ALL.into_iter().find(|kind| kind.name() == text).ok_or_else(|| {
+        let words: Vec<&str> = ReasonKind::ALL.iter().map(|kind| kind.name()).collect();
+        format!("'{text}' is no reason: choose one of {}", words.join(", "))
+    })
+}
+
+pub fn parse_action(text: &str) -> Result<RetryAction, String> {
+    let found = RetryAction::ALL.into_iter().find(|action| action.name() == text);
+    found.ok_or_else(|| format!("'{text}' is none of retry, fail, elsewhere"))
 }
 
 pub fn parse_timeout(text: &str) -> Result<u64, String> {
@@ -223,7 +294,7 @@ macro_rules! debug_by_number {
         }
     })* };
 }
-debug_by_number!(Size, Array, Timeout, MountText, Disconnect);
+debug_by_number!(Size, Array, Timeout, MountText, Disconnect, Delay, Factor, Reason, Action);
 
 #[cfg(test)]
 mod tests {
@@ -252,6 +323,14 @@ timeout: 2s
 on_disconnect: stop
 mounts:
   - /data/in:/input
+retry:
+  reasons: {signal: elsewhere, exit_code: fail}
+  delay: 5s
+  delay_factor: 3
+  delay_max: 10m
+  jitter: 0.2
+  memory_factor: 1.5
+  memory_max: 1g
 ";
 
     #[test]
@@ -267,6 +346,20 @@ mounts:
         assert_eq!(s.on_disconnect, OnDisconnect::Stop as i32);
         assert_eq!(s.mounts, [Mount { source: "/data/in".into(), target: "/input".into() }]);
         assert_eq!((s.require["disk"].as_str(), s.processes_max), ("ssd", 100));
+        let rule = |kind: ReasonKind, action: RetryAction| RetryRule { reason: kind as i32, action: action as i32 };
+        let retry = RetryRules {
+            rules: vec![
+                rule(ReasonKind::ExitCode, RetryAction::Fail),
+                rule(ReasonKind::Signal, RetryAction::Elsewhere),
+            ],
+            delay_ms: 5_000,
+            delay_factor_percent: 300,
+            delay_max_ms: 600_000,
+            jitter_percent: 20,
+            memory_factor_percent: 150,
+            memory_max_bytes: 1 << 30,
+        };
+        assert_eq!(s.retry, Some(retry));
     }
 
     #[test]
@@ -285,6 +378,10 @@ mounts:
             ("image: [1, 2\nname: x\n", "line", ""),
             ("image: busybox\nimage: alpine\n", "line 2", "image"),
             ("image: busybox\nmounts:\n  - nowhere\n", "line 3", "nowhere"),
+            ("image: busybox\nretry:\n  reasons: {bad_luck: retry}\n", "line 3", "out_of_memory"),
+            ("image: busybox\nretry:\n  reasons:\n    timeout: again\n", "line 4", "elsewhere"),
+            ("image: busybox\nretry:\n  jitter: much\n", "line 3", "1.5"),
+            ("image: busybox\nretry:\n  patience: 1\n", "line 3", "patience"),
         ] {
             let e = parse(text).unwrap_err();
             assert!(e.contains(line) && e.contains(says), "{text:?} → {e}");

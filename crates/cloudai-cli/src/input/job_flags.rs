@@ -10,6 +10,7 @@ use cloudai_types::{OnDisconnect, RequestId, ValidJobSpec};
 use crate::exit::Failure;
 use crate::input::job_file::{self, JobFile, parse_array, parse_disconnect, parse_mount, parse_timeout};
 use crate::input::pairs;
+use crate::input::retry_flags::RetryFlags;
 
 /// What to run.
 #[derive(Debug, Clone, Default, clap::Args)]
@@ -59,6 +60,8 @@ pub struct JobFlags {
     /// Path of the worker made visible read-only, if its operator allowed it (repeatable)
     #[arg(long, value_name = "SOURCE:TARGET", value_parser = parse_mount)]
     pub mount: Vec<Mount>,
+    #[command(flatten)]
+    pub retry: RetryFlags,
     /// The same key is the same job, however often it is sent within 24 h
     #[arg(long, value_name = "KEY")]
     pub idempotency_key: Option<String>,
@@ -112,7 +115,8 @@ pub fn request(flags: &JobFlags, many: &ManyFlags, namespace: &str) -> Result<Su
     Ok(SubmitRequest { request_id, namespace, spec: Some(spec) })
 }
 
-fn overlay(flags: &JobFlags, many: &ManyFlags, spec: &mut cloudai_types::JobSpec) -> Result<(), Failure> {
+/// What the flags say on top of what the spec says.
+pub fn overlay(flags: &JobFlags, many: &ManyFlags, spec: &mut cloudai_types::JobSpec) -> Result<(), Failure> {
     if let Some(image) = &flags.image {
         spec.image.clone_from(image);
     }
@@ -150,6 +154,7 @@ fn overlay(flags: &JobFlags, many: &ManyFlags, spec: &mut cloudai_types::JobSpec
     if let Some(d) = flags.on_disconnect {
         spec.on_disconnect = d as i32;
     }
+    spec.retry = flags.retry.over(spec.retry.take());
     Ok(())
 }
 

@@ -5,3 +5,4 @@ pub mod job_file;
 pub mod job_flags;
 pub mod pairs;
 pub mod reference;
+pub mod retry_flags;

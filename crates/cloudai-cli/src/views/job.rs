@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 use std::io::{self, Write};
 
 use cloudai_proto::v1::{GetJobReply, JobSummary, TaskCounts, TaskInfo};
-use cloudai_types::{JobId, JobSpec, OnDisconnect};
+use cloudai_types::{JobId, JobSpec, OnDisconnect, TaskId};
 use serde::Serialize;
 
 use crate::output::{Columns, View, facts};
 use crate::times::{ago, duration, now_ms, rfc3339, seconds, span};
 use crate::views::resources::{ResourcesView, labels};
+use crate::views::retry::RetryView;
 use crate::views::task::TaskView;
 
 /// Rows of tasks that a table of one job shows.
@@ -194,6 +195,8 @@ pub struct SpecView {
     pub mounts: Vec<MountView>,
     /// Null: the usual number.
     pub processes_max: Option<u32>,
+    /// Null: the usual rules.
+    pub retry: Option<RetryView>,
 }
 
 impl From<JobSpec> for SpecView {
@@ -215,6 +218,7 @@ impl From<JobSpec> for SpecView {
             timeout: (s.timeout_ms > 0).then(|| seconds(s.timeout_ms)),
             mounts: s.mounts.into_iter().map(|m| MountView { source: m.source, target: m.target }).collect(),
             processes_max: (s.processes_max > 0).then_some(s.processes_max),
+            retry: s.retry.map(Into::into),
         }
     }
 }
@@ -228,6 +232,8 @@ pub struct JobDetail {
     /// `role/name` of who submitted it.
     pub submitted_by: String,
     pub idempotency_key: Option<String>,
+    /// `JOB/INDEX` of the dead task that this job replays with another spec.
+    pub replay_of: Option<String>,
     pub tasks: Vec<TaskView>,
     /// Not null: `tasks` is cut off before this index.
     pub tasks_next_index: Option<u32>,
@@ -244,6 +250,7 @@ impl JobDetail {
             spec: spec.into(),
             submitted_by: reply.actor,
             idempotency_key: (!reply.request_id.is_empty()).then_some(reply.request_id),
+            replay_of: reply.replay_of.map(|of| TaskId { job: JobId(of.job_id), index: of.index }.to_string()),
             tasks: tasks.into_iter().map(TaskView::from).collect(),
             tasks_next_index: (next_index > 0).then_some(next_index),
         }
@@ -268,9 +275,11 @@ impl JobDetail {
             ("mounts", s.mounts.iter().map(|m| format!("{}:{}", m.source, m.target)).collect::<Vec<_>>().join("\n")),
             ("processes", s.processes_max.map_or(String::new(), |n| format!("up to {n}"))),
             ("attempts", if s.max_attempts > 1 { format!("up to {}", s.max_attempts) } else { String::new() }),
+            ("retries", s.retry.as_ref().map_or(String::new(), RetryView::text)),
             ("timeout", s.timeout.map_or(String::new(), |t| duration((t * 1000.0) as u64))),
             ("submitted by", self.submitted_by.clone()),
             ("key", self.idempotency_key.clone().unwrap_or_default()),
+            ("replay of", self.replay_of.clone().unwrap_or_default()),
         ]);
         facts(out, &all)?;
         if self.tasks.is_empty() {
@@ -385,13 +394,13 @@ IDIDIDI5  sweep  Running    4/10 (2 failed)  10.0s ago  8.5s
                 "resources": {"cpu": 0.5, "memory_bytes": 33554432, "storage_bytes": 0, "gpu": 0},
                 "require": {"zone": "eu"}, "priority": 3, "count": 10, "max_attempts": 2, "timeout": 2.0,
                 "on_disconnect": "continue", "mounts": [{"source": "/data", "target": "/input"}],
-                "processes_max": 100,
+                "processes_max": 100, "retry": null,
             })
         );
         assert_eq!(
             value["tasks"][0],
             serde_json::json!({
-                "id": format!("{}/3", JobId(5)), "index": 3, "state": "Failed", "not_before": null,
+                "id": format!("{}/3", JobId(5)), "index": 3, "state": "Failed", "not_before": null, "memory_bytes": null,
                 "ended_at": "2026-09-21T14:13:30Z",
                 "attempts": [
                     {"number": 1, "worker": "w1", "state": "Lost", "reason": {"kind": "worker_lost", "exit_code": null, "detail": "no heartbeat"},

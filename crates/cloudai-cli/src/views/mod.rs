@@ -4,12 +4,14 @@
 pub mod allocation;
 pub mod change;
 pub mod cluster;
+pub mod dead;
 pub mod explain;
 pub mod job;
 pub mod queue;
 pub mod read;
 pub mod replay;
 pub mod resources;
+pub mod retry;
 pub mod task;
 pub mod worker;
 

@@ -24,6 +24,7 @@ pub fn array_job() -> JobSummary {
         cancel_requested: false,
         image: "busybox".into(),
         index: 40,
+        first_index: 0,
     }
 }
 
@@ -45,11 +46,13 @@ pub fn job_reply() -> GetJobReply {
             on_disconnect: 0,
             mounts: vec![Mount { source: "/data".into(), target: "/input".into() }],
             processes_max: 100,
+            retry: None,
         }),
         actor: "admin/ann".into(),
         request_id: "key-1".into(),
         tasks: vec![],
         next_index: 0,
+        replay_of: None,
     }
 }
 
@@ -84,6 +87,7 @@ pub fn failed_task() -> TaskInfo {
         losses: 1,
         not_before_ms: 0,
         ended_ms: T0 + 10_000,
+        memory_bytes: 0,
     }
 }
 

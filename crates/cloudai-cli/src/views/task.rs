@@ -24,7 +24,7 @@ impl From<EndReason> for ReasonView {
 }
 
 impl ReasonView {
-    fn text(&self) -> String {
+    pub fn text(&self) -> String {
         let code = self.exit_code.map_or(String::new(), |c| format!(" {c}"));
         let detail = self.detail.as_ref().map_or(String::new(), |d| format!(": {d}"));
         format!("{}{code}{detail}", self.kind)
@@ -112,6 +112,8 @@ pub struct TaskView {
     pub attempts: Vec<AttemptView>,
     /// A retry waits for this time.
     pub not_before: Option<String>,
+    /// What its live or next attempt asks for, where that is more than the spec says; null: what the spec says.
+    pub memory_bytes: Option<u64>,
     pub ended_at: Option<String>,
 }
 
@@ -122,6 +124,7 @@ impl From<TaskInfo> for TaskView {
             index: t.index,
             state: t.state().name(),
             not_before: rfc3339(t.not_before_ms),
+            memory_bytes: (t.memory_bytes > 0).then_some(t.memory_bytes),
             ended_at: rfc3339(t.ended_ms),
             attempts: t.attempts.into_iter().map(Into::into).collect(),
         }
@@ -162,13 +165,14 @@ impl View for TaskList {
 /// `task show`.
 impl View for TaskView {
     fn table(&self, out: &mut dyn Write) -> io::Result<()> {
-        let now = now_ms();
+        let memory = |bytes| format!("{}, raised after one ran out of it", Bytes(bytes));
         facts(
             out,
             &[
                 ("task", self.id.clone()),
                 ("state", self.state.to_owned()),
                 ("next try", self.not_before.clone().unwrap_or_default()),
+                ("memory", self.memory_bytes.map_or(String::new(), memory)),
                 ("ended", self.ended_at.clone().unwrap_or_default()),
             ],
         )?;
@@ -176,32 +180,37 @@ impl View for TaskView {
             return Ok(());
         }
         writeln!(out)?;
-        let mut columns = Columns::new(&[
-            "ATTEMPT",
-            "WORKER",
-            "PHASE",
-            "REASON",
-            "STARTED",
-            "RAN",
-            "CPU",
-            "PEAK MEMORY",
-            "READ",
-            "WRITTEN",
-        ]);
-        for a in &self.attempts {
-            let mut row = vec![
-                a.number.to_string(),
-                a.worker.clone(),
-                a.state.to_owned(),
-                a.reason.as_ref().map_or("-".to_owned(), ReasonView::text),
-                a.started_at.clone().unwrap_or("-".to_owned()),
-                span(a.ran_ms.0, a.ran_ms.1, now),
-            ];
-            row.extend(UsageView::cells(a.usage.as_ref()));
-            columns.row(row);
-        }
-        columns.write(out)
+        attempts(&self.attempts, out, now_ms())
     }
+}
+
+/// One row per attempt.
+pub fn attempts(attempts: &[AttemptView], out: &mut dyn Write, now: u64) -> io::Result<()> {
+    let mut columns = Columns::new(&[
+        "ATTEMPT",
+        "WORKER",
+        "PHASE",
+        "REASON",
+        "STARTED",
+        "RAN",
+        "CPU",
+        "PEAK MEMORY",
+        "READ",
+        "WRITTEN",
+    ]);
+    for a in attempts {
+        let mut row = vec![
+            a.number.to_string(),
+            a.worker.clone(),
+            a.state.to_owned(),
+            a.reason.as_ref().map_or("-".to_owned(), ReasonView::text),
+            a.started_at.clone().unwrap_or("-".to_owned()),
+            span(a.ran_ms.0, a.ran_ms.1, now),
+        ];
+        row.extend(UsageView::cells(a.usage.as_ref()));
+        columns.row(row);
+    }
+    columns.write(out)
 }
 
 #[cfg(test)]

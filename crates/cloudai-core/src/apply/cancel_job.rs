@@ -21,15 +21,23 @@ pub fn cancel_job(hot: &mut Hot, out: &mut Out, command: CancelJob) -> Result<Re
     hot.queue.remove(job.priority, job.shape, id);
     for (index, waiting) in job.waiting.take().map(|w| *w).unwrap_or_default() {
         hot.delayed.remove(&(waiting.not_before_ms, id, index));
-        let key = task_key(job.namespace, TaskId { job: id, index });
-        let attempts = out.read::<TaskRow>(Family::Task, &key).unwrap_or_default().attempts;
-        out.put(Family::Task, &key, &TaskRow { state: TaskState::Cancelled as i32, attempts, ended_ms: out.clock_ms });
+        let task = TaskId { job: id, index };
+        let mut shape = job.shape;
+        if waiting.is_apart() {
+            shape = hot.apart.remove(&mut hot.shapes, task, waiting.memory_mib).unwrap_or(shape);
+            hot.queue.remove(job.priority, shape, id);
+        }
+        hot.backlog.moved(job.priority, shape, -1, 0);
+        let key = task_key(job.namespace, task);
+        let row = out.read::<TaskRow>(Family::Task, &key).unwrap_or_default();
+        let cancelled = TaskRow { state: TaskState::Cancelled as i32, ended_ms: out.clock_ms, ..row };
+        out.put(Family::Task, &key, &cancelled);
         out.delete(Family::Waiting, &key);
     }
-    job.delayed = 0;
+    (job.delayed, job.apart_ready) = (0, 0);
     // Fresh indexes have no rows of their own: the job's `next_fresh` tells them.
+    hot.backlog.moved(job.priority, job.shape, -i64::from(job.fresh.end.saturating_sub(job.fresh.start)), 0);
     job.fresh.end = job.fresh.start;
-    hot.backlog.moved(job.priority, job.shape, -i64::from(job.counts.queued), 0);
     job.counts.cancelled = job.counts.cancelled.saturating_add(job.counts.queued);
     job.counts.queued = 0;
     for (index, attempt) in &job.active {

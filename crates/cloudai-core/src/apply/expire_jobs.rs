@@ -26,7 +26,7 @@ pub fn expire_jobs(out: &mut Out, command: ExpireJobs) -> Reply {
                 out.delete(Family::JobSpec, &key);
                 jobs += 1;
                 room = room.saturating_sub(2);
-                (ExpiringRow { next: 0, end: row.next_fresh }, false)
+                (ExpiringRow { next: 0, end: row.next_fresh, some_dead: row.counts.dead > 0 }, false)
             }
             // It lives, or it ended a short time ago.
             Some(_) => continue,
@@ -51,7 +51,11 @@ pub fn expire_jobs(out: &mut Out, command: ExpireJobs) -> Reply {
 fn remove_tasks(out: &mut Out, namespace: NamespaceId, job: JobId, rest: ExpiringRow, room: u32) -> u32 {
     let end = rest.end.min(rest.next.saturating_add(room));
     for index in rest.next..end {
-        out.delete(Family::Task, &task_key(namespace, TaskId { job, index }));
+        let key = task_key(namespace, TaskId { job, index });
+        out.delete(Family::Task, &key);
+        if rest.some_dead {
+            out.delete(Family::Dead, &key);
+        }
     }
     end.saturating_sub(rest.next)
 }

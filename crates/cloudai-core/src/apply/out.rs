@@ -93,6 +93,12 @@ impl<'a> Out<'a> {
         self.events.push(Event::JobEnded { job });
     }
 
+    /// It lives again. Where it ended in this very entry, nobody need hear of that.
+    pub fn job_revived(&mut self, job: JobId) {
+        self.events.retain(|event| *event != Event::JobEnded { job });
+        self.job_changed(job);
+    }
+
     pub fn assigned(&mut self, worker: WorkerId, attempt: AttemptId) {
         self.assigned.entry(worker).or_default().push(attempt);
     }
@@ -123,7 +129,8 @@ impl<'a> Out<'a> {
                 if std::mem::take(&mut job.untouched)
                     && let Some(shape) = hot.shapes.get(job.shape)
                 {
-                    self.put(Family::Alive, &alive_key(id), &job.alive_row(shape));
+                    let row = job.alive_row(shape, hot.retry.get(&id), hot.only.get(&id));
+                    self.put(Family::Alive, &alive_key(id), &row);
                 }
                 self.events.push(Event::JobChanged { job: id });
             }

@@ -1,13 +1,12 @@
 //! The scheduler's placements, checked against the exact state: check and change are one step, so that a plan made on an
-//! older state can never over-commit a worker (I4) or start a task twice (I3). Refused ones only count: the next pass sees why.
-
-use std::collections::BTreeMap;
+//! older state can never over-commit a worker (I4), start a task twice (I3), or send one where its rules forbid. Refused ones only count:
+//! the next pass sees why.
 
 use cloudai_types::{AttemptId, JobId, TaskId, WorkerId, limits};
 
 use super::out::Out;
 use crate::command::{AttemptState, PlaceGroup, PlaceTasks};
-use crate::hot::{ActiveAttempt, Hot, Job};
+use crate::hot::{ActiveAttempt, Hot, Job, Waiting, raised};
 use crate::reply::Reply;
 use crate::rows::{Family, task_key};
 
@@ -30,12 +29,19 @@ fn place_group(hot: &mut Hot, out: &mut Out, group: &PlaceGroup) -> u32 {
     if job.cancel_requested || !worker.is_schedulable() || !shape.accepts(&worker.labels) {
         return 0;
     }
-    let mut accepted = 0;
+    let asked = shape.resources;
+    // `alike`: of them, those that ask for what their siblings do.
+    let (mut accepted, mut alike) = (0, 0);
     for &index in &group.indexes {
-        if worker.active.len() >= limits::WORKER_ATTEMPTS_MAX || !shape.resources.fits(&worker.free()) {
+        if worker.active.len() >= limits::WORKER_ATTEMPTS_MAX {
             break;
         }
-        let Some(past) = take_ready(job, index, out.clock_ms) else { continue };
+        let Some(ready) = ready(job, index, out.clock_ms) else { continue };
+        let past = ready.past();
+        let needs = raised(&asked, past.memory_mib);
+        if past.never().contains(&worker_id.0) || !needs.fits(&worker.free()) {
+            continue;
+        }
         let attempt = ActiveAttempt {
             number: past.next_number,
             worker: worker_id,
@@ -43,31 +49,48 @@ fn place_group(hot: &mut Hot, out: &mut Out, group: &PlaceGroup) -> u32 {
             assigned_index: out.index,
             assigned_ms: out.clock_ms,
             started_ms: 0,
-            attempts_used: past.attempts_used,
-            losses: past.losses,
+            attempts_used: past.attempts_used.into(),
+            losses: past.losses.into(),
+            memory_mib: past.memory_mib,
         };
         let task = TaskId { job: id, index };
         let key = task_key(job.namespace, task);
         out.put(Family::Attempt, &key, &attempt.row());
-        if past.has_row {
-            out.delete(Family::Waiting, &key);
+        match ready {
+            Ready::Fresh => {
+                job.fresh.start += 1;
+                alike += 1;
+            }
+            Ready::Waiting(past) => {
+                job.take_waiting(index);
+                out.delete(Family::Waiting, &key);
+                if past.is_apart() {
+                    job.apart_ready = job.apart_ready.saturating_sub(1);
+                    let shape = hot.apart.remove(&mut hot.shapes, task, past.memory_mib).unwrap_or(job.shape);
+                    hot.backlog.moved(job.priority, shape, -1, 1);
+                    if past.memory_mib > 0 && !hot.apart.is_ready(id, past.memory_mib) {
+                        hot.queue.remove(job.priority, shape, id);
+                    }
+                } else {
+                    alike += 1;
+                }
+            }
         }
         job.active.insert(index, attempt);
         worker.active.insert(task);
-        worker.used = worker.used.plus(&shape.resources);
+        worker.used = worker.used.plus(&needs);
         out.assigned(worker_id, AttemptId { task, number: attempt.number });
         accepted += 1;
     }
     if accepted > 0 {
-        let moved = i64::from(accepted);
-        hot.backlog.moved(job.priority, job.shape, -moved, moved);
+        hot.backlog.moved(job.priority, job.shape, -alike, alike);
         job.counts.queued = job.counts.queued.saturating_sub(accepted);
         job.counts.active = job.counts.active.saturating_add(accepted);
         if job.started_ms == 0 {
             // Zero means "not yet", also for a leader whose clock stands at the epoch.
             job.started_ms = out.clock_ms.max(1);
         }
-        if !job.has_ready() {
+        if !job.has_ready() && !hot.apart.is_ready(id, 0) {
             hot.queue.remove(job.priority, job.shape, id);
         }
         out.job_changed(id);
@@ -75,29 +98,29 @@ fn place_group(hot: &mut Hot, out: &mut Out, group: &PlaceGroup) -> u32 {
     accepted
 }
 
-/// What an index brings along from earlier attempts.
-struct Past {
-    next_number: u32,
-    attempts_used: u32,
-    losses: u32,
-    has_row: bool,
+/// An index that may be placed now.
+#[derive(Clone, Copy)]
+enum Ready {
+    /// For the first time.
+    Fresh,
+    Waiting(Waiting),
 }
 
-/// Takes an index that may be placed now out of its place. Fresh ones go in order, from the front of their range.
-fn take_ready(job: &mut Job, index: u32, clock_ms: u64) -> Option<Past> {
+impl Ready {
+    /// What it brings along from earlier attempts.
+    fn past(self) -> Waiting {
+        match self {
+            Ready::Fresh => Waiting { next_number: 1, ..Waiting::default() },
+            Ready::Waiting(past) => past,
+        }
+    }
+}
+
+/// Fresh ones go in order, from the front of their range.
+fn ready(job: &Job, index: u32, clock_ms: u64) -> Option<Ready> {
     if !job.fresh.is_empty() && index == job.fresh.start {
-        job.fresh.start += 1;
-        return Some(Past { next_number: 1, attempts_used: 0, losses: 0, has_row: false });
+        return Some(Ready::Fresh);
     }
-    let due = |w: &BTreeMap<u32, crate::hot::Waiting>| w.get(&index).is_some_and(|w| w.not_before_ms <= clock_ms);
-    if !job.waiting.as_ref().is_some_and(|w| due(w)) {
-        return None;
-    }
-    let waiting = job.take_waiting(index)?;
-    Some(Past {
-        next_number: waiting.next_number,
-        attempts_used: waiting.attempts_used,
-        losses: waiting.losses,
-        has_row: true,
-    })
+    let past = job.waiting.as_ref()?.get(&index)?;
+    (past.not_before_ms <= clock_ms).then_some(Ready::Waiting(*past))
 }

@@ -1,19 +1,28 @@
 //! A user's job becomes live: one command for one task or a million. With a request id it happens at most once (I6).
 
-use cloudai_types::{JobId, NamespaceId, RequestId, ValidJobSpec, limits};
+use cloudai_types::{JobId, NamespaceId, RequestId, TaskId, ValidJobSpec, limits};
 
 use super::out::Out;
 use super::{check_name, cut};
-use crate::command::{PROCESSES_MAX_SINCE, SubmitJob, UNTOUCHED_SINCE};
+use crate::command::{DEAD_SINCE, PROCESSES_MAX_SINCE, RETRY_SINCE, SubmitJob, TaskKey, UNTOUCHED_SINCE};
 use crate::hot::{Hot, Job, Shape};
 use crate::reply::{Refusal, Reply};
-use crate::rows::{AliveRow, Counts, Family, JobSpecRow, NamespaceRow, RequestRow, alive_key, job_key, namespace_key};
+use crate::rows::{
+    AliveRow, Counts, DeadRow, Family, JobSpecRow, NamespaceRow, RequestRow, alive_key, job_key, namespace_key,
+    task_key,
+};
 
 pub fn submit_job(hot: &mut Hot, out: &mut Out, actor: String, command: SubmitJob) -> Result<Reply, Refusal> {
-    let SubmitJob { namespace, request_id, request_hash, mut spec } = command;
+    let SubmitJob { namespace, request_id, request_hash, mut spec, mut replay_of } = command;
+    // Masters of an older build do not see these, so neither does anybody: also not to refuse a bad one.
     if hot.version < PROCESSES_MAX_SINCE {
-        // Masters of an older build do not see it, so neither does anybody: also not to refuse a bad one.
         spec.processes_max = 0;
+    }
+    if hot.version < RETRY_SINCE {
+        spec.retry = None;
+    }
+    if hot.version < DEAD_SINCE {
+        replay_of = None;
     }
     let known = hot.namespaces.get(&namespace).copied();
     if known.is_none() {
@@ -33,7 +42,17 @@ pub fn submit_job(hot: &mut Hot, out: &mut Out, actor: String, command: SubmitJo
             Refusal::InvalidSpec(cut(e.faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")))
         })?
         .into_inner();
+    let replayed = replay_of.map(|of| dead_row_of(out, known, of)).transpose()?;
+    if let Some(of) = replay_of.filter(|of| of.index >= spec.count) {
+        return Err(Refusal::InvalidSpec(format!(
+            "array: has {} tasks, and index {} is replayed",
+            spec.count, of.index
+        )));
+    }
 
+    if let Some(key) = replayed {
+        out.delete(Family::Dead, &key);
+    }
     let namespace = known.unwrap_or_else(|| name_namespace(hot, out, namespace));
     let id = JobId(hot.next_job);
     hot.next_job = hot.next_job.saturating_add(1);
@@ -51,10 +70,13 @@ pub fn submit_job(hot: &mut Hot, out: &mut Out, actor: String, command: SubmitJo
         max_attempts: spec.max_attempts,
         submitted_ms,
         untouched: hot.version >= UNTOUCHED_SINCE,
+        retry: spec.retry.clone(),
+        only_index: replay_of.map(|of| of.index),
     };
     out.put(Family::Alive, &alive_key(id), &alive);
-    out.put(Family::JobSpec, &job_key(namespace, id), &JobSpecRow { spec, submitted_ms, actor, request_id });
-    let job = new_job(hot, alive);
+    let row = JobSpecRow { spec, submitted_ms, actor, request_id, replay_of };
+    out.put(Family::JobSpec, &job_key(namespace, id), &row);
+    let job = new_job(hot, id, alive);
     hot.queue.insert(job.priority, job.shape, id);
     hot.backlog.moved(job.priority, job.shape, i64::from(job.counts.queued), 0);
     hot.jobs.insert(id, job);
@@ -62,8 +84,18 @@ pub fn submit_job(hot: &mut Hot, out: &mut Out, actor: String, command: SubmitJo
     Ok(Reply::Submitted { job: id, duplicate: false })
 }
 
-/// A job as it is before its first placement. `load` begins with the same.
-pub(crate) fn new_job(hot: &mut Hot, alive: AliveRow) -> Job {
+/// A job as it is before its first placement. `load` begins with the same. What only few jobs have is put into hot state here.
+pub(crate) fn new_job(hot: &mut Hot, id: JobId, alive: AliveRow) -> Job {
+    if let Some(rules) = alive.retry {
+        hot.retry.insert(id, rules);
+    }
+    let indexes = match alive.only_index {
+        Some(only) => {
+            hot.only.insert(id, only);
+            only..only.saturating_add(1)
+        }
+        None => 0..alive.count,
+    };
     Job {
         namespace: NamespaceId(alive.namespace),
         shape: hot.shapes.intern(Shape::new(alive.resources, alive.require)),
@@ -74,12 +106,20 @@ pub(crate) fn new_job(hot: &mut Hot, alive: AliveRow) -> Job {
         started_ms: 0,
         cancel_requested: false,
         untouched: alive.untouched,
-        counts: Counts { queued: alive.count, ..Counts::default() },
-        fresh: 0..alive.count,
+        counts: Counts { queued: indexes.end.saturating_sub(indexes.start), ..Counts::default() },
+        fresh: indexes,
         waiting: None,
         delayed: 0,
+        apart_ready: 0,
         active: Default::default(),
     }
+}
+
+/// The key of its row in the dead-letter queue, which must be there.
+fn dead_row_of(out: &Out, namespace: Option<NamespaceId>, of: TaskKey) -> Result<[u8; 16], Refusal> {
+    let task = TaskId { job: JobId(of.job), index: of.index };
+    let key = namespace.map(|namespace| task_key(namespace, task)).ok_or(Refusal::NotDead(task))?;
+    out.read::<DeadRow>(Family::Dead, &key).map(|_| key).ok_or(Refusal::NotDead(task))
 }
 
 /// The job of an earlier submit with this request id, if it is still remembered.

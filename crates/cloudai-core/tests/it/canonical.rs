@@ -28,6 +28,9 @@ pub fn canonical(hot: &Hot) -> String {
         masters,
         shapes,
         backlog,
+        apart,
+        retry,
+        only,
     } = hot;
     let mut line = |text: std::fmt::Arguments| writeln!(out, "{text}").expect("a string takes it");
     line(format_args!("{cluster} {incarnation} {clock_ms} {next_job} {next_worker} {next_node} {next_namespace}"));
@@ -52,5 +55,10 @@ pub fn canonical(hot: &Hot) -> String {
     users.sort();
     line(format_args!("{users:?}"));
     line(format_args!("{} {}", backlog.queued(), backlog.active()));
+    for (job, memory_mib, group) in apart.iter() {
+        let shape = shapes.get(group.shape);
+        line(format_args!("{job:?} {memory_mib} {shape:?} {} {:?}", group.waiting, group.ready));
+    }
+    line(format_args!("{retry:?} {only:?}"));
     out
 }

@@ -8,7 +8,10 @@ use std::path::Path;
 use cloudai_core::command::*;
 use cloudai_core::rows::*;
 use cloudai_types::spec::Mount;
-use cloudai_types::{ClusterConfig, EndReason, JobSpec, OnDisconnect, ReasonKind, Resources, ScorePolicy, Usage};
+use cloudai_types::{
+    ClusterConfig, EndReason, JobSpec, OnDisconnect, ReasonKind, Resources, RetryAction, RetryRule, RetryRules,
+    ScorePolicy, Usage,
+};
 use prost::Message;
 
 fn labels(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
@@ -34,6 +37,22 @@ fn spec() -> JobSpec {
         on_disconnect: OnDisconnect::Stop as i32,
         mounts: vec![Mount { source: "/var/lib/dpkg".into(), target: "/input".into() }],
         processes_max: 0,
+        retry: None,
+    }
+}
+
+fn retry() -> RetryRules {
+    RetryRules {
+        rules: vec![
+            RetryRule { reason: ReasonKind::ExitCode as i32, action: RetryAction::Retry as i32 },
+            RetryRule { reason: ReasonKind::Signal as i32, action: RetryAction::Elsewhere as i32 },
+        ],
+        delay_ms: 5_000,
+        delay_factor_percent: 150,
+        delay_max_ms: 600_000,
+        jitter_percent: 20,
+        memory_factor_percent: 150,
+        memory_max_bytes: 1 << 30,
     }
 }
 
@@ -58,6 +77,7 @@ fn kinds() -> Vec<Kind> {
             request_id: "req-1".into(),
             request_hash: vec![7; 16],
             spec: spec(),
+            replay_of: None,
         }),
         Kind::CancelJob(CancelJob { job: 9 }),
         Kind::PlaceTasks(PlaceTasks { groups: vec![PlaceGroup { job: 9, worker: 2, indexes: vec![0, 1, 999_999] }] }),
@@ -116,11 +136,20 @@ fn kinds() -> Vec<Kind> {
             jobs: vec![ExpiringJob { namespace: 1, job: 9 }, ExpiringJob { namespace: 2, job: 10 }],
             ended_until_ms: 1_700_000_000_000,
         }),
+        Kind::ReplayDead(ReplayDead { groups: dead_groups() }),
+        Kind::DropDead(DropDead { groups: dead_groups() }),
+    ]
+}
+
+fn dead_groups() -> Vec<DeadGroup> {
+    vec![
+        DeadGroup { namespace: 1, job: 9, indexes: vec![0, 7, 999_999] },
+        DeadGroup { namespace: 2, job: 10, indexes: vec![] },
     ]
 }
 
 /// Commands that got fields since they were first written, with these fields.
-fn grown() -> [(&'static str, Kind); 3] {
+fn grown() -> [(&'static str, Kind); 4] {
     let report = AttemptReport {
         job: 9,
         index: 5,
@@ -138,6 +167,17 @@ fn grown() -> [(&'static str, Kind); 3] {
                 request_id: "req-1".into(),
                 request_hash: vec![7; 16],
                 spec: JobSpec { processes_max: 100, ..spec() },
+                replay_of: None,
+            }),
+        ),
+        (
+            "command_submit_job_retry",
+            Kind::SubmitJob(SubmitJob {
+                namespace: "default".into(),
+                request_id: "req-1".into(),
+                request_hash: vec![7; 16],
+                spec: JobSpec { retry: Some(retry()), ..spec() },
+                replay_of: Some(TaskKey { job: 8, index: 5 }),
             }),
         ),
         (
@@ -178,6 +218,8 @@ fn name(kind: &Kind) -> &'static str {
         Kind::StartIncarnation(_) => "start_incarnation",
         Kind::FoundCluster(_) => "found_cluster",
         Kind::ExpireJobs(_) => "expire_jobs",
+        Kind::ReplayDead(_) => "replay_dead",
+        Kind::DropDead(_) => "drop_dead",
     }
 }
 
@@ -197,7 +239,7 @@ fn golden<M: Message + Default + PartialEq + Debug>(file: &str, value: &M) {
 fn every_command_decodes_for_ever() {
     let kinds = kinds();
     let names: BTreeSet<&str> = kinds.iter().map(name).collect();
-    assert_eq!(names.len(), 19, "one example of every kind that `name` lists");
+    assert_eq!(names.len(), 21, "one example of every kind that `name` lists");
     let write = |file: &str, kind| {
         let command = Command { actor: "admin/ada".into(), trace_parent: "00-11-22-01".into(), kind: Some(kind) };
         golden(file, &Proposal { version: 1, at_ms: 1_700_000_000_000, commands: vec![command] });
@@ -231,15 +273,17 @@ fn every_row_decodes_for_ever() {
                 },
             ),
             Family::Namespace => golden("row_namespace", &NamespaceRow { name: "default".into() }),
-            Family::JobSpec => golden(
-                "row_job_spec",
-                &JobSpecRow {
+            Family::JobSpec => {
+                let row = JobSpecRow {
                     spec: spec(),
                     submitted_ms: 1_700_000_000_000,
                     actor: "admin/ada".into(),
                     request_id: "req-1".into(),
-                },
-            ),
+                    replay_of: None,
+                };
+                golden("row_job_spec", &row);
+                golden("row_job_spec_replay", &JobSpecRow { replay_of: Some(TaskKey { job: 8, index: 5 }), ..row });
+            }
             Family::Job => golden(
                 "row_job",
                 &JobRow {
@@ -261,8 +305,12 @@ fn every_row_decodes_for_ever() {
                     max_attempts: 3,
                     submitted_ms: 1_700_000_000_000,
                     untouched: false,
+                    retry: None,
+                    only_index: None,
                 };
                 golden("row_alive", &touched);
+                let replay = AliveRow { retry: Some(retry()), only_index: Some(7), ..touched.clone() };
+                golden("row_alive_retry", &replay);
                 golden("row_alive_untouched", &AliveRow { untouched: true, ..touched });
             }
             Family::Task => {
@@ -278,17 +326,27 @@ fn every_row_decodes_for_ever() {
                         ended_ms: 5,
                     }],
                     ended_ms: 6,
+                    budget_from: 0,
                 };
                 golden("row_task", &task(reason()));
+                golden("row_task_replayed", &TaskRow { budget_from: 2, ..task(reason()) });
                 golden("row_task_usage", &task(reason().with_usage(Some(usage()))));
             }
-            Family::Waiting => golden(
-                "row_waiting",
-                &WaitingRow { next_number: 2, attempts_used: 1, losses: 3, not_before_ms: 4, avoid_worker: 5 },
-            ),
-            Family::Attempt => golden(
-                "row_attempt",
-                &AttemptRow {
+            Family::Waiting => {
+                let alike = WaitingRow {
+                    next_number: 2,
+                    attempts_used: 1,
+                    losses: 3,
+                    not_before_ms: 4,
+                    avoid_worker: 5,
+                    memory_mib: 0,
+                    never_workers: vec![],
+                };
+                golden("row_waiting", &alike);
+                golden("row_waiting_apart", &WaitingRow { memory_mib: 48, never_workers: vec![6, 7], ..alike });
+            }
+            Family::Attempt => {
+                let attempt = AttemptRow {
                     number: 1,
                     worker: 2,
                     state: AttemptState::Running as i32,
@@ -297,8 +355,11 @@ fn every_row_decodes_for_ever() {
                     started_ms: 5,
                     attempts_used: 6,
                     losses: 7,
-                },
-            ),
+                    memory_mib: 0,
+                };
+                golden("row_attempt", &attempt);
+                golden("row_attempt_raised", &AttemptRow { memory_mib: 48, ..attempt });
+            }
             Family::Worker => {
                 let worker = WorkerRow {
                     name: "w1".into(),
@@ -332,7 +393,15 @@ fn every_row_decodes_for_ever() {
                     removed: true,
                 },
             ),
-            Family::Expiring => golden("row_expiring", &ExpiringRow { next: 10_000, end: 25_000 }),
+            Family::Expiring => {
+                let row = ExpiringRow { next: 10_000, end: 25_000, some_dead: false };
+                golden("row_expiring", &row);
+                golden("row_expiring_dead", &ExpiringRow { some_dead: true, ..row });
+            }
+            Family::Dead => {
+                let kind = ReasonKind::OutOfMemory as i32;
+                golden("row_dead", &DeadRow { reason: kind, exit_code: Some(137), attempts: 3, dead_ms: 4 });
+            }
         }
     }
 }
@@ -341,7 +410,7 @@ fn every_row_decodes_for_ever() {
 #[test]
 fn persisted_numbers_stay() {
     use cloudai_types::{JobId, NamespaceId, TaskId};
-    assert_eq!(Family::ALL.map(|f| f as u8), [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13]);
+    assert_eq!(Family::ALL.map(|f| f as u8), [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14]);
     let task = TaskId { job: JobId(0x0102), index: 3 };
     assert_eq!(task_key(NamespaceId(4), task), [0, 0, 0, 4, 0, 0, 0, 0, 0, 0, 1, 2, 0, 0, 0, 3]);
     assert_eq!(task_of_key(&task_key(NamespaceId(4), task)), Some((NamespaceId(4), task)));

@@ -5,11 +5,15 @@ use std::collections::BTreeMap;
 
 use cloudai_core::Hot;
 use cloudai_core::command::*;
-use cloudai_types::{ClusterConfig, EndReason, JobSpec, ReasonKind, Resources, Usage};
+use cloudai_types::{
+    ClusterConfig, EndReason, JobSpec, ReasonKind, Resources, RetryAction, RetryRule, RetryRules, Usage,
+};
 use proptest::prelude::*;
 
+use crate::garbage::garbage;
+
 /// What some ended attempts had used.
-const USED: Usage = Usage {
+pub const USED: Usage = Usage {
     cpu_micros: Some(9),
     memory_peak_bytes: Some(1 << 20),
     read_bytes: None,
@@ -31,6 +35,8 @@ pub enum Step {
         attempts: u8,
         priority: i8,
         zone: bool,
+        /// Which of [`retry_rules`].
+        retry: u8,
     },
     Cancel(u16),
     /// `skip` makes some placements name an index that is not the front.
@@ -81,6 +87,9 @@ pub enum Step {
     ExpireRequests,
     /// All jobs that ever were, of all namespaces: those that ended so many milliseconds ago.
     ExpireJobs(u64),
+    /// Whatever is dead of the newest jobs, of all namespaces.
+    ReplayDead,
+    DropDead,
     Tick,
     RaiseVersion(u32),
     StartIncarnation,
@@ -112,11 +121,20 @@ pub fn entries(
 
 /// Workers come and go all the time, and hardly anything ends well: tasks get to their last loss.
 pub fn unlucky(length: std::ops::Range<usize>) -> impl Strategy<Value = Vec<EntrySteps>> {
-    let submit =
-        Step::Submit { namespace: 0, request: 0, body: 0, count: 2, cpu: 1, attempts: 3, priority: 0, zone: false };
+    let submit = (0..4u8).prop_map(|retry| Step::Submit {
+        namespace: 0,
+        request: 0,
+        body: 0,
+        count: 2,
+        cpu: 1,
+        attempts: 3,
+        priority: 0,
+        zone: false,
+        retry,
+    });
     let report = |n, state| vec![(n, state, Some(Reason::Kind(ReasonKind::EngineError as i32)))];
     let step = prop_oneof![
-        1 => Just(submit),
+        1 => submit,
         8 => (any::<u16>(), any::<u16>()).prop_map(|(job, worker)| Step::Place { job, worker, many: 3, skip: 0 }),
         6 => any::<u16>().prop_map(|worker| Step::Register { worker, cpu: 8, zone: true }),
         3 => any::<u16>().prop_map(|worker| Step::Lose { worker, miss: false }),
@@ -124,13 +142,49 @@ pub fn unlucky(length: std::ops::Range<usize>) -> impl Strategy<Value = Vec<Entr
             .prop_map(move |(n, state)| Step::Report { attempts: report(n, state), miss: Miss::Nothing }),
         2 => (0..3u8).prop_map(|name| Step::Revoke { master: false, name }),
         5 => (0..3u8).prop_map(|name| Step::Authorize { master: false, name, token: 0 }),
+        1 => Just(Step::ReplayDead),
     ];
-    proptest::collection::vec((5_000i64..20_000, step.prop_map(|step| vec![step])), length)
+    let steps = proptest::collection::vec((5_000i64..20_000, step.prop_map(|step| vec![step])), length);
+    steps.prop_map(|mut steps| {
+        steps.insert(0, (0, vec![Step::RaiseVersion(VERSION)]));
+        steps
+    })
+}
+
+/// Rules that histories can meet: none, elsewhere, more memory (of 512 MiB), never after a loss.
+fn retry_rules(which: u8) -> Option<RetryRules> {
+    use ReasonKind::{EngineError, ExitCode, OutOfMemory, StartFailed, Timeout, WorkerLost};
+    use RetryAction::{Elsewhere, Fail, Retry};
+    let rules = |of: &[(ReasonKind, RetryAction)]| {
+        of.iter().map(|(kind, action)| RetryRule { reason: *kind as i32, action: *action as i32 }).collect()
+    };
+    let own = match which {
+        1 => RetryRules {
+            rules: rules(&[(ExitCode, Elsewhere), (EngineError, Elsewhere)]),
+            delay_ms: 400,
+            jitter_percent: 50,
+            ..RetryRules::default()
+        },
+        2 => RetryRules {
+            rules: rules(&[(OutOfMemory, Retry)]),
+            memory_factor_percent: 150,
+            memory_max_bytes: 4 << 30,
+            ..RetryRules::default()
+        },
+        3 => RetryRules {
+            rules: rules(&[(WorkerLost, Fail), (Timeout, Fail), (StartFailed, Retry)]),
+            delay_factor_percent: 300,
+            delay_max_ms: 100_000,
+            ..RetryRules::default()
+        },
+        _ => return None,
+    };
+    Some(own)
 }
 
 fn step() -> impl Strategy<Value = Step> {
-    let submit = (0..3u8, 0..6u8, 0..2u8, 0..6u8, 0..4u8, 0..4u8, -2..3i8, any::<bool>()).prop_map(
-        |(namespace, request, body, count, cpu, attempts, priority, zone)| Step::Submit {
+    let submit = (0..3u8, 0..6u8, 0..2u8, 0..6u8, 0..4u8, 0..4u8, -2..3i8, any::<bool>(), 0..6u8).prop_map(
+        |(namespace, request, body, count, cpu, attempts, priority, zone, retry)| Step::Submit {
             namespace,
             request,
             body,
@@ -139,6 +193,7 @@ fn step() -> impl Strategy<Value = Step> {
             attempts,
             priority,
             zone,
+            retry,
         },
     );
     let place = (any::<u16>(), any::<u16>(), 0..4u8, prop_oneof![5 => Just(0u8), 1 => 0..4u8])
@@ -149,6 +204,7 @@ fn step() -> impl Strategy<Value = Step> {
         3 => Just(Some(Reason::Exit(3))),
         3 => (-1..17i32).prop_map(|k| Some(Reason::Kind(k))),
         4 => Just(Some(Reason::Kind(ReasonKind::EngineError as i32))),
+        2 => Just(Some(Reason::Kind(ReasonKind::OutOfMemory as i32))),
     ];
     let state = prop_oneof![4 => Just(5i32), 4 => -1..8i32];
     let miss = prop_oneof![12 => Just(Miss::Nothing), 1 => Just(Miss::Session), 1 => Just(Miss::Worker), 1 => Just(Miss::Number)];
@@ -171,106 +227,13 @@ fn step() -> impl Strategy<Value = Step> {
         1 => (-1..6i32).prop_map(Step::SetConfig),
         1 => Just(Step::ExpireRequests),
         1 => prop_oneof![Just(0), 0..400_000u64].prop_map(Step::ExpireJobs),
+        2 => Just(Step::ReplayDead),
+        1 => Just(Step::DropDead),
         2 => Just(Step::Tick),
-        1 => (0..=VERSION).prop_map(Step::RaiseVersion),
+        2 => prop_oneof![0..=VERSION, Just(VERSION)].prop_map(Step::RaiseVersion),
         1 => Just(Step::StartIncarnation),
         1 => (0..12u64).prop_map(Step::FoundCluster),
         3 => garbage().prop_map(|kind| Step::Garbage(Box::new(kind))),
-    ]
-}
-
-/// Any numbers and any texts in every field.
-fn garbage() -> impl Strategy<Value = Kind> {
-    let id = || prop_oneof![0..5u64, Just(u64::MAX), any::<u64>()];
-    let small = || prop_oneof![0..5u32, Just(u32::MAX), any::<u32>()];
-    let text = || prop_oneof![Just(String::new()), "[a-z]{1,3}", ".{0,90}"];
-    let bytes = || proptest::collection::vec(any::<u8>(), 0..70);
-    let labels = || proptest::collection::btree_map(text(), text(), 0..3);
-    let resources = || {
-        (id(), id(), id(), small()).prop_map(|(cpu_milli, memory_bytes, storage_bytes, gpus)| Resources {
-            cpu_milli,
-            memory_bytes,
-            storage_bytes,
-            gpus,
-        })
-    };
-    let spec = (text(), text(), resources(), labels(), any::<i32>(), small(), small()).prop_map(
-        |(name, image, resources, require, priority, count, max_attempts)| JobSpec {
-            name,
-            image,
-            resources,
-            require,
-            priority,
-            count: count % 2_000_000,
-            max_attempts,
-            processes_max: priority.unsigned_abs() % 100,
-            ..Default::default()
-        },
-    );
-    let report = (id(), small(), small(), any::<i32>(), any::<Option<i32>>(), text(), any::<u64>()).prop_map(
-        |(job, index, number, state, code, detail, at)| AttemptReport {
-            job,
-            index,
-            number,
-            state: state % 8,
-            reason: code.map(|code| EndReason {
-                kind: code % 20,
-                exit_code: Some(code),
-                detail: detail.repeat(30),
-                usage: (code % 2 == 0).then_some(USED),
-            }),
-            started_ms: at,
-            ended_ms: at,
-        },
-    );
-    prop_oneof![
-        (text(), text(), bytes(), spec).prop_map(|(namespace, request_id, request_hash, spec)| Kind::SubmitJob(
-            SubmitJob { namespace, request_id, request_hash, spec }
-        )),
-        id().prop_map(|job| Kind::CancelJob(CancelJob { job })),
-        proptest::collection::vec((id(), small(), proptest::collection::vec(small(), 0..4)), 0..3).prop_map(|groups| {
-            let groups = groups.into_iter().map(|(job, worker, indexes)| PlaceGroup { job, worker, indexes }).collect();
-            Kind::PlaceTasks(PlaceTasks { groups })
-        }),
-        (small(), id(), proptest::collection::vec(report, 0..3))
-            .prop_map(|(worker, session, reports)| Kind::ReportAttempts(ReportAttempts { worker, session, reports })),
-        (small(), resources(), labels(), text()).prop_map(|(worker, capacity, labels, software)| Kind::RegisterWorker(
-            RegisterWorker {
-                worker,
-                capacity,
-                labels,
-                software: software.repeat(40),
-                reserved: (worker % 2 == 0).then_some(capacity),
-            }
-        )),
-        (small(), id()).prop_map(|(worker, session)| Kind::LoseWorker(LoseWorker { worker, session })),
-        (any::<i32>(), text(), bytes(), labels()).prop_map(|(role, name, secret_hash, labels)| Kind::Authorize(
-            Authorize { role: role % 3, name, secret_hash, labels }
-        )),
-        (any::<i32>(), text(), bytes(), bytes()).prop_map(|(role, name, secret_hash, key_hash)| Kind::RedeemToken(
-            RedeemToken { role: role % 3, name, secret_hash, key_hash }
-        )),
-        (any::<i32>(), text()).prop_map(|(role, name)| Kind::Revoke(Revoke { role: role % 3, name })),
-        (text(), any::<bool>()).prop_map(|(name, draining)| Kind::SetDrain(SetDrain { name, draining })),
-        (id(), text(), text(), text(), small()).prop_map(|(node, name, disk, addr, version)| Kind::RegisterMaster(
-            RegisterMaster {
-                node,
-                name,
-                disk,
-                raft_addr: addr.clone(),
-                grpc_addr: addr.repeat(20),
-                http_addr: addr,
-                version
-            }
-        )),
-        id().prop_map(|node| Kind::ForgetMaster(ForgetMaster { node })),
-        any::<i32>().prop_map(|score_policy| Kind::SetConfig(SetConfig { config: ClusterConfig { score_policy } })),
-        proptest::collection::vec(bytes(), 0..3).prop_map(|keys| Kind::ExpireRequests(ExpireRequests { keys })),
-        (proptest::collection::vec((small(), id()), 0..4), id()).prop_map(|(jobs, ended_until_ms)| {
-            let jobs = jobs.into_iter().map(|(namespace, job)| ExpiringJob { namespace, job }).collect();
-            Kind::ExpireJobs(ExpireJobs { jobs, ended_until_ms })
-        }),
-        (text(), id()).prop_map(|(cluster, founders)| Kind::FoundCluster(FoundCluster { cluster, founders })),
     ]
 }
 
@@ -313,21 +276,29 @@ fn pick<T>(items: impl Iterator<Item = T>, n: u16) -> Option<T> {
 /// What the step means in this state.
 pub fn resolve(hot: &Hot, step: &Step) -> Kind {
     match step.clone() {
-        Step::Submit { namespace, request, body, count, cpu, attempts, priority, zone } => {
+        Step::Submit { namespace, request, body, count, cpu, attempts, priority, zone, retry } => {
             let mut spec = JobSpec { image: "busybox".into(), ..Default::default() };
             spec.count = u32::from(count);
             spec.max_attempts = u32::from(attempts);
             spec.priority = i32::from(priority);
             spec.resources.cpu_milli = u64::from(cpu) * 500;
+            spec.retry = retry_rules(retry);
+            if retry == 2 {
+                spec.resources.memory_bytes = 512 << 20;
+            }
             if zone {
                 spec.require.insert("zone".into(), "eu".into());
             }
+            // One of the last jobs' first tasks; it is hardly ever dead.
+            let last = hot.next_job.saturating_sub(1 + u64::from(body));
+            let replay_of = (retry == 4).then_some(TaskKey { job: last, index: 0 });
             let request_id = if request < 3 { String::new() } else { format!("r{request}") };
             Kind::SubmitJob(SubmitJob {
                 namespace: ["default", "team-a", "not valid"][usize::from(namespace)].into(),
                 request_id,
                 request_hash: vec![body; 16],
                 spec,
+                replay_of,
             })
         }
         Step::Cancel(job) => {
@@ -380,6 +351,8 @@ pub fn resolve(hot: &Hot, step: &Step) -> Kind {
             let ended_until_ms = hot.clock_ms.saturating_sub(ago);
             Kind::ExpireJobs(ExpireJobs { jobs: jobs.collect(), ended_until_ms })
         }
+        Step::ReplayDead => Kind::ReplayDead(ReplayDead { groups: newest(hot) }),
+        Step::DropDead => Kind::DropDead(DropDead { groups: newest(hot) }),
         Step::Tick => Kind::AdvanceClock(AdvanceClock {}),
         Step::RaiseVersion(version) => Kind::RaiseVersion(RaiseVersion { version }),
         Step::StartIncarnation => Kind::StartIncarnation(StartIncarnation {}),
@@ -388,6 +361,14 @@ pub fn resolve(hot: &Hot, step: &Step) -> Kind {
         }
         Step::Garbage(kind) => *kind,
     }
+}
+
+/// The first tasks of the newest jobs, in every namespace that they may be of.
+fn newest(hot: &Hot) -> Vec<DeadGroup> {
+    let jobs = hot.next_job.saturating_sub(40).max(1)..hot.next_job;
+    let of_job = |job| (1..hot.next_namespace.min(4)).map(move |namespace| (namespace, job));
+    let group = |(namespace, job)| DeadGroup { namespace, job, indexes: (0..6).collect() };
+    jobs.flat_map(of_job).map(group).collect()
 }
 
 /// Reports of live attempts of one worker; the other ones in the list are stale.

@@ -2,6 +2,7 @@
 
 mod batching;
 mod canonical;
+mod garbage;
 mod golden_bytes;
 mod histories;
 mod properties;

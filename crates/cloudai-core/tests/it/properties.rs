@@ -143,7 +143,7 @@ proptest! {
             }
         }
         world.check();
-        for family in [Family::JobSpec, Family::Job, Family::Task, Family::Expiring] {
+        for family in [Family::JobSpec, Family::Job, Family::Task, Family::Expiring, Family::Dead] {
             let jobs: BTreeSet<JobId> = world.rows.keys(family).map(job_of).collect();
             prop_assert!(jobs.is_subset(&live), "{:?} keeps rows of {:?}", family, jobs.difference(&live));
         }
@@ -177,9 +177,13 @@ fn histories_make_every_move_of_the_tables() {
     }
     // Moves that are too rare to wait for.
     let (lose, revoke) = (Step::Lose { worker: 0, miss: false }, Step::Revoke { master: false, name: 0 });
-    watch(&a_task_with_four_losses_and(vec![lose]), &mut seen);
+    watch(&a_task_with_four_losses_and(vec![lose.clone()]), &mut seen);
     watch(&a_task_with_four_losses_and(vec![revoke.clone()]), &mut seen);
-    watch(&a_task_with_four_losses_and(vec![Step::Cancel(0), revoke]), &mut seen);
+    watch(&a_task_with_four_losses_and(vec![Step::Cancel(0), revoke.clone()]), &mut seen);
+    watch(&a_task_with_four_losses_and(vec![lose.clone(), Step::ReplayDead]), &mut seen);
+    for last in [lose, revoke] {
+        watch(&a_task_that_no_loss_may_repeat_and(last), &mut seen);
+    }
     // Births that the histories' fixed beginning makes.
     seen.workers.insert((None, WorkerState::Authorized, Owner::Authorize));
     assert_eq!(all(transitions::TASK).difference(&seen.tasks).collect::<Vec<_>>(), [].as_slice() as &[&_]);
@@ -190,16 +194,43 @@ fn histories_make_every_move_of_the_tables() {
 /// Its fifth attempt is live when `last` comes.
 fn a_task_with_four_losses_and(last: Vec<Step>) -> Vec<EntrySteps> {
     let count = 1;
-    let submit =
-        Step::Submit { namespace: 0, request: 0, body: 0, count, cpu: 1, attempts: 1, priority: 0, zone: false };
+    let submit = Step::Submit {
+        namespace: 0,
+        request: 0,
+        body: 0,
+        count,
+        cpu: 1,
+        attempts: 1,
+        priority: 0,
+        zone: false,
+        retry: 0,
+    };
     let register = Step::Register { worker: 0, cpu: 8, zone: true };
     let place = Step::Place { job: 0, worker: 0, many: 0, skip: 0 };
-    let mut steps = vec![submit];
+    let mut steps = vec![Step::RaiseVersion(VERSION), submit];
     for _loss in 1..limits::LOSSES_MAX {
         steps.extend([register.clone(), place.clone(), Step::Lose { worker: 0, miss: false }]);
     }
     steps.extend([register, place]);
     steps.extend(last);
+    steps.into_iter().map(|step| (20_000, vec![step])).collect()
+}
+
+/// Its rules say that a lost attempt is not tried again.
+fn a_task_that_no_loss_may_repeat_and(last: Step) -> Vec<EntrySteps> {
+    let submit = Step::Submit {
+        namespace: 0,
+        request: 0,
+        body: 0,
+        count: 1,
+        cpu: 1,
+        attempts: 3,
+        priority: 0,
+        zone: false,
+        retry: 3,
+    };
+    let place = Step::Place { job: 0, worker: 0, many: 0, skip: 0 };
+    let steps = [Step::RaiseVersion(VERSION), submit, place, last];
     steps.into_iter().map(|step| (20_000, vec![step])).collect()
 }
 
@@ -245,6 +276,8 @@ fn finish(world: &mut World) {
             || shape.resources.storage_bytes > 0
             || shape.resources.gpus > 0
             || shape.require.iter().any(|(k, v)| (k.as_str(), v.as_str()) != ("zone", "eu"))
+            // Its rules send it away from all three workers.
+            || job.waiting.iter().flat_map(|w| w.values()).any(|w| w.never().len() >= 3)
     });
     let cancels: Vec<Kind> =
         hopeless.map(|(id, _)| Kind::CancelJob(cloudai_core::command::CancelJob { job: id.0 })).collect();
@@ -299,8 +332,17 @@ fn a_leader_with_a_broken_clock_breaks_nothing_else() {
     let mut world = World::default();
     world.entry(u64::MAX, prelude());
     assert_eq!(world.hot.clock_ms, limits::REPLICATED_TIME_MAX.0);
-    let submit =
-        Step::Submit { namespace: 0, request: 5, body: 0, count: 1, cpu: 1, attempts: 2, priority: 0, zone: false };
+    let submit = Step::Submit {
+        namespace: 0,
+        request: 5,
+        body: 0,
+        count: 1,
+        cpu: 1,
+        attempts: 2,
+        priority: 0,
+        zone: false,
+        retry: 0,
+    };
     let place = Step::Place { job: 0, worker: 0, many: 0, skip: 0 };
     let failed = Step::Report { attempts: vec![(0, 5, Some(Reason::Exit(1)))], miss: Miss::Nothing };
     for step in [submit, place, failed] {
@@ -345,7 +387,13 @@ fn the_first_placement_takes_the_mark_of_an_untouched_job() {
         world.entry(1_000, prelude());
         world.one(1_000, Kind::RaiseVersion(RaiseVersion { version }));
         let spec = cloudai_types::JobSpec { image: "busybox".into(), count: 2, ..Default::default() };
-        let submit = SubmitJob { namespace: "default".into(), request_id: String::new(), request_hash: vec![], spec };
+        let submit = SubmitJob {
+            namespace: "default".into(),
+            request_id: String::new(),
+            request_hash: vec![],
+            spec,
+            replay_of: None,
+        };
         world.one(1_000, Kind::SubmitJob(submit));
         world.check();
         let row = |world: &World| world.row::<AliveRow>(Family::Alive, &alive_key(JobId(1))).expect("it is alive");
@@ -361,13 +409,15 @@ fn the_first_placement_takes_the_mark_of_an_untouched_job() {
 
 /// Format 4: what masters of an older build would not keep, nobody keeps before it. `check` loads the rows after each entry.
 #[test]
-fn usage_reserves_and_limits_of_processes_are_kept_since_format_4() {
+fn usage_reserves_limits_of_processes_and_retry_rules_are_kept_since_format_4() {
     use cloudai_core::command::{
-        PROCESSES_MAX_SINCE, RESERVED_SINCE, RaiseVersion, RegisterWorker, SubmitJob, USAGE_SINCE,
+        DEAD_SINCE, PROCESSES_MAX_SINCE, RESERVED_SINCE, RETRY_SINCE, RaiseVersion, RegisterWorker, SubmitJob,
+        USAGE_SINCE,
     };
     use cloudai_core::rows::{JobSpecRow, WorkerRow, job_key, worker_key};
     use cloudai_types::{NamespaceId, Resources, TaskId, Usage, WorkerId};
-    assert_eq!([USAGE_SINCE, RESERVED_SINCE, PROCESSES_MAX_SINCE], [4, 4, 4], "one raise for all of them");
+    assert_eq!([USAGE_SINCE, RESERVED_SINCE, PROCESSES_MAX_SINCE], [4; 3], "one raise for all of them");
+    assert_eq!([RETRY_SINCE, DEAD_SINCE], [4; 2]);
     let usage = Usage { cpu_micros: Some(7), ..Usage::default() };
     let reserved = Resources { cpu_milli: 1_000, ..Resources::default() };
     // A wrong limit is refused only by who can see it.
@@ -385,8 +435,21 @@ fn usage_reserves_and_limits_of_processes_are_kept_since_format_4() {
                 ..Default::default()
             }),
         );
-        let spec = cloudai_types::JobSpec { image: "busybox".into(), count: 1, processes_max, ..Default::default() };
-        let submit = SubmitJob { namespace: "default".into(), request_id: String::new(), request_hash: vec![], spec };
+        let retry = cloudai_types::RetryRules { jitter_percent: if kept { 20 } else { 200 }, ..Default::default() };
+        let spec = cloudai_types::JobSpec {
+            image: "busybox".into(),
+            count: 1,
+            processes_max,
+            retry: Some(retry.clone()),
+            ..Default::default()
+        };
+        let submit = SubmitJob {
+            namespace: "default".into(),
+            request_id: String::new(),
+            request_hash: vec![],
+            spec,
+            replay_of: None,
+        };
         world.one(1_000, Kind::SubmitJob(submit));
         let groups = vec![PlaceGroup { job: 1, worker: 1, indexes: vec![0] }];
         world.one(1_000, Kind::PlaceTasks(PlaceTasks { groups }));
@@ -408,5 +471,6 @@ fn usage_reserves_and_limits_of_processes_are_kept_since_format_4() {
         assert_eq!(worker.reserved, kept.then_some(reserved), "format {version}");
         let job: JobSpecRow = world.row(Family::JobSpec, &job_key(NamespaceId(1), JobId(1))).expect("it is there");
         assert_eq!(job.spec.processes_max, if kept { 100 } else { 0 }, "format {version}");
+        assert_eq!(job.spec.retry, kept.then_some(retry), "format {version}");
     }
 }

@@ -8,11 +8,12 @@ use std::fmt::Write;
 use std::path::Path;
 
 use cloudai_core::command::*;
-use cloudai_core::rows::{Counts, Family, MemberRow, member_key};
+use cloudai_core::rows::{Counts, DeadRow, Family, MemberRow, member_key, task_of_key};
 use cloudai_core::{Applied, Event, Reply};
 use cloudai_types::resources::{parse_cpu, parse_size};
 use cloudai_types::{
-    AttemptId, ClusterConfig, EndReason, JobId, JobSpec, NamespaceId, ReasonKind, Resources, ScorePolicy, TaskId,
+    AttemptId, ClusterConfig, EndReason, JobId, JobSpec, NamespaceId, ReasonKind, Resources, RetryAction, RetryRule,
+    RetryRules, ScorePolicy, TaskId,
 };
 
 use crate::world::World;
@@ -57,7 +58,20 @@ macro_rules! scripts {
     };
 }
 
-scripts!(life_of_a_job, retries, losses, cancel, request_ids, placement, retention, stale_reports, joining, masters);
+scripts!(
+    life_of_a_job,
+    retries,
+    retry_rules,
+    dead_letters,
+    losses,
+    cancel,
+    request_ids,
+    placement,
+    retention,
+    stale_reports,
+    joining,
+    masters
+);
 
 #[derive(Default)]
 struct Story {
@@ -75,6 +89,7 @@ impl Story {
                 "show" => self.show(out),
                 "task" => self.show_task(words.plain[0].parse().expect("JOB/INDEX"), out),
                 "rows" => self.show_rows(out),
+                "dead" => self.show_dead(out),
                 "member" => self.show_member(&mut words, out),
                 _ => kinds.push(kind(&mut words)),
             }
@@ -102,8 +117,10 @@ impl Story {
         let mut lines = vec![];
         for (id, job) in &hot.jobs {
             let waiting = job.waiting.iter().flat_map(|w| w.iter()).map(|(index, w)| {
+                let memory = if w.memory_mib > 0 { format!(", {} MiB", w.memory_mib) } else { String::new() };
+                let never = if w.never().is_empty() { String::new() } else { format!(", not on {:?}", w.never()) };
                 format!(
-                    "{index} (try {} at {}, used {}, lost {})",
+                    "{index} (try {} at {}, used {}, lost {}{memory}{never})",
                     w.next_number, w.not_before_ms, w.attempts_used, w.losses
                 )
             });
@@ -159,6 +176,21 @@ impl Story {
         }
     }
 
+    /// The dead-letter queue.
+    fn show_dead(&self, out: &mut String) {
+        for key in self.world.rows.keys(Family::Dead) {
+            let (_, task) = task_of_key(key).expect("a task's key");
+            let row: DeadRow = self.world.row(Family::Dead, key).expect("it is there");
+            let (job, kind) = (task.job.0, row.reason().name());
+            writeln!(
+                out,
+                "  {job}/{} {kind} {:?} after {} at {}",
+                task.index, row.exit_code, row.attempts, row.dead_ms
+            )
+            .expect("a string takes it");
+        }
+    }
+
     fn show_member(&self, words: &mut Words, out: &mut String) {
         let key = member_key(words.role(), &words.name());
         let row: Option<MemberRow> = self.world.row(Family::Member, &key);
@@ -183,8 +215,13 @@ fn kind(words: &mut Words) -> Kind {
                 priority: words.named.remove("priority").map_or(0, |p| p.parse().expect("a priority")),
                 resources: words.resources(),
                 require: words.labels("require"),
+                retry: words.retry(),
                 ..Default::default()
             },
+            replay_of: words.named.remove("of").map(|task| {
+                let task: Numbered = task.parse().expect("JOB/INDEX");
+                TaskKey { job: task.job, index: task.index }
+            }),
         }),
         "cancel" => Kind::CancelJob(CancelJob { job: words.plain[0].parse().expect("a job") }),
         "place" => Kind::PlaceTasks(PlaceTasks {
@@ -263,6 +300,8 @@ fn kind(words: &mut Words) -> Kind {
             let jobs = words.plain.iter().map(|id| ExpiringJob { namespace: 1, job: id.parse().expect("a job") });
             Kind::ExpireJobs(ExpireJobs { jobs: jobs.collect(), ended_until_ms })
         }
+        "replay" => Kind::ReplayDead(ReplayDead { groups: words.dead_groups() }),
+        "drop" => Kind::DropDead(DropDead { groups: words.dead_groups() }),
         "tick" => Kind::AdvanceClock(AdvanceClock {}),
         "raise" => Kind::RaiseVersion(RaiseVersion { version: words.plain[0].parse().expect("a version") }),
         "incarnation" => Kind::StartIncarnation(StartIncarnation {}),
@@ -315,6 +354,34 @@ impl<'a> Words<'a> {
             storage_bytes: 0,
             gpus: self.count("gpu"),
         }
+    }
+
+    /// `on=signal:elsewhere,exit_code:fail delay=400 growth=150 memory=150 upto=1g`
+    fn retry(&mut self) -> Option<RetryRules> {
+        let on = self.labels("on");
+        let rules = on.iter().map(|(reason, action)| {
+            let reason = ReasonKind::ALL.into_iter().find(|k| k.name() == reason).expect("a reason") as i32;
+            let action = RetryAction::ALL.into_iter().find(|a| a.name() == action).expect("an action") as i32;
+            RetryRule { reason, action }
+        });
+        let rules = RetryRules {
+            rules: rules.collect(),
+            delay_ms: self.count("delay").into(),
+            delay_factor_percent: self.count("growth"),
+            memory_factor_percent: self.count("memory"),
+            memory_max_bytes: self.named.remove("upto").map_or(0, |t| parse_size(&t).expect("a size")),
+            ..RetryRules::default()
+        };
+        (rules != RetryRules::default()).then_some(rules)
+    }
+
+    /// `1/0 1/7 2/0`, all of the namespace 1.
+    fn dead_groups(&mut self) -> Vec<DeadGroup> {
+        let tasks = std::mem::take(&mut self.plain).into_iter().map(|task| {
+            let task: Numbered = task.parse().expect("JOB/INDEX");
+            DeadGroup { namespace: 1, job: task.job, indexes: vec![task.index] }
+        });
+        tasks.collect()
     }
 
     /// `label=zone:eu,disk:nvme`

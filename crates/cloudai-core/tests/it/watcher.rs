@@ -3,8 +3,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use cloudai_core::command::{AttemptState, Kind, ReportAttempts};
-use cloudai_core::rows::{JobState, TaskState, WorkerState};
+use cloudai_core::command::{AttemptState, DEAD_SINCE, Kind, ReportAttempts};
+use cloudai_core::rows::{DeadRow, EndedAttempt, Family, JobState, TaskRow, TaskState, WorkerState, task_key};
 use cloudai_core::transitions::{self, Owner, Transition, is_allowed};
 use cloudai_core::{Applied, Event, Hot, Refusal, Reply};
 use cloudai_types::{AttemptId, JobId, NamespaceId, TaskId, WorkerId, limits};
@@ -71,12 +71,22 @@ impl Watcher {
     fn tasks_move_by_the_table(&mut self, before: &Hot, owner: Option<Owner>, world: &World) {
         let ids: BTreeSet<JobId> = before.jobs.keys().chain(world.hot.jobs.keys()).copied().collect();
         for id in ids {
+            let (lived, had_ended) = (before.jobs.contains_key(&id), self.ended.contains(&id));
             let job = world.hot.jobs.get(&id).or_else(|| before.jobs.get(&id)).expect("it is in one of both");
+            let only = world.hot.only.get(&id).or_else(|| before.only.get(&id)).copied();
             // A garbage array of a million fresh tasks is watched at its ends.
-            for index in (0..job.count.min(20)).chain(job.count.saturating_sub(2)..job.count) {
+            let ends = (0..job.count.min(20)).chain(job.count.saturating_sub(2)..job.count);
+            for index in ends.filter(|index| only.is_none_or(|only| only == *index)) {
                 let task = TaskId { job: id, index };
-                let from = before.jobs.contains_key(&id).then(|| task_state(before, world, job.namespace, task, false));
                 let to = task_state(&world.hot, world, job.namespace, task, true);
+                let from = if lived {
+                    Some(task_state(before, world, job.namespace, task, false))
+                } else if had_ended {
+                    // The job lives again: what waits now was dead, and the rest is as it was.
+                    Some(if is_live(to) { TaskState::Dead } else { to })
+                } else {
+                    None
+                };
                 if from.is_none_or(is_live) || from != Some(to) {
                     moves(transitions::TASK, &mut self.seen.tasks, task, (from, to, owner));
                 }
@@ -97,7 +107,9 @@ impl Watcher {
                     let numbers: Vec<u32> = row.attempts.iter().map(|a| a.number).collect();
                     assert_eq!(numbers, (1..=id.number).collect::<Vec<u32>>(), "{}: every attempt is kept", id.task);
                     let most = before.jobs[&id.task.job].max_attempts + limits::LOSSES_MAX;
-                    assert!(id.number < most, "{}: nothing retries for ever", id.task);
+                    let of_budget = row.of_budget().len() as u32;
+                    assert!(of_budget < most, "{}: nothing retries for ever", id.task);
+                    dead_is_who_spent_the_budget(&before.jobs[&id.task.job], id.task, &row, world);
                     ended.state()
                 }
             };
@@ -150,6 +162,10 @@ impl Watcher {
     }
 
     fn jobs_end_once_and_add_up(&mut self, before: &Hot, applied: &Applied, world: &World) {
+        if matches!(applied.replies[0], Reply::DeadReplayed { .. }) {
+            // A job may live again; it ends once more.
+            self.ended.retain(|id| !world.hot.jobs.contains_key(id));
+        }
         for id in &self.submitted {
             assert_ne!(
                 world.hot.jobs.contains_key(id),
@@ -164,8 +180,11 @@ impl Watcher {
             if job.count > 100 {
                 continue;
             }
+            let only = before.only.get(id).copied();
+            let indexes = only.map_or(0..job.count, |only| only..only + 1);
+            let tasks = indexes.len() as u32;
             let mut states: BTreeMap<TaskState, u32> = BTreeMap::new();
-            for index in 0..job.count {
+            for index in indexes {
                 let task = TaskId { job: *id, index };
                 *states.entry(task_state(&world.hot, world, job.namespace, task, true)).or_default() += 1;
             }
@@ -176,9 +195,25 @@ impl Watcher {
             assert_eq!(c.failed, count(TaskState::Failed), "{id}");
             assert_eq!(c.cancelled, count(TaskState::Cancelled), "{id}");
             assert_eq!(c.dead, count(TaskState::Dead), "{id}");
-            assert_eq!(row.state() == JobState::Succeeded, c.succeeded == job.count, "{id}");
+            assert_eq!(row.state() == JobState::Succeeded, c.succeeded == tasks, "{id}");
         }
     }
+}
+
+/// With an arithmetic of its own. `row`: of a task whose attempt has just ended.
+fn dead_is_who_spent_the_budget(job: &cloudai_core::Job, task: TaskId, row: &TaskRow, world: &World) {
+    let is_loss = |a: &&EndedAttempt| a.state() == AttemptState::Lost || a.reason.kind().is_infrastructure();
+    let losses = row.of_budget().iter().filter(is_loss).count() as u32;
+    let used = row.of_budget().len() as u32 - losses;
+    let is_spent = losses >= limits::LOSSES_MAX || (job.max_attempts > 1 && used >= job.max_attempts);
+    match row.state() {
+        TaskState::Dead => assert!(is_spent, "{task}: dead with {used} attempts and {losses} losses"),
+        TaskState::Queued => assert!(!is_spent, "{task}: waits with {used} attempts and {losses} losses"),
+        TaskState::Blocked | TaskState::Active | TaskState::Succeeded | TaskState::Failed | TaskState::Cancelled => {}
+    }
+    let is_listed = world.row::<DeadRow>(Family::Dead, &task_key(job.namespace, task)).is_some();
+    let is_dead = row.state() == TaskState::Dead && world.hot.version >= DEAD_SINCE;
+    assert_eq!(is_listed, is_dead, "{task}: the dead-letter queue lists exactly the dead");
 }
 
 fn ends(applied: &Applied, job: JobId) -> bool {
@@ -196,6 +231,8 @@ fn task_state(hot: &Hot, world: &World, namespace: NamespaceId, task: TaskId, af
         return state;
     }
     match world.task_row(namespace, task) {
+        // Before the command it did not live, and now it waits: it was dead.
+        Some(row) if !after && row.state() == TaskState::Queued => TaskState::Dead,
         Some(row) => {
             assert!(!is_live(row.state()) || !after, "{task} ended and its row says {:?}", row.state());
             row.state()
@@ -265,11 +302,15 @@ fn placements_fit(before: &Hot, kind: &Kind, reply: &Reply, applied: &Applied, w
         let shape = world.hot.shapes.get(job.shape).expect("a live job has its shape");
         assert!(shape.accepts(&w.labels) && w.is_schedulable() && !job.cancel_requested);
         let over = |used: u64, capacity: u64, asked: u64| asked > 0 && used > capacity;
-        let dimensions = w.used.dimensions().into_iter().zip(w.capacity.dimensions()).zip(shape.resources.dimensions());
+        let memory_mib = world.hot.attempt(attempt.task).map_or(0, |a| a.memory_mib);
+        let needs = world.hot.needs(job, memory_mib).dimensions();
+        let dimensions = w.used.dimensions().into_iter().zip(w.capacity.dimensions()).zip(needs);
         assert!(!dimensions.into_iter().any(|((used, capacity), asked)| over(used, capacity, asked)), "I4: {w:?}");
         assert_eq!(world.hot.attempt(attempt.task).map(|a| (a.number, a.worker)), Some((attempt.number, worker)));
         let past = before.jobs[&attempt.task.job].waiting.as_ref().and_then(|w| w.get(&attempt.task.index));
         assert!(past.is_none_or(|w| w.not_before_ms <= world.hot.clock_ms), "{attempt} came before its time");
+        assert!(past.is_none_or(|w| !w.never().contains(&worker.0)), "{attempt} went where its rules forbid");
+        assert_eq!(memory_mib, past.map_or(0, |w| w.memory_mib), "{attempt} got what it asked for");
     }
 }
 
@@ -280,6 +321,7 @@ fn without_time(hot: &Hot) -> String {
     hot.clock_ms = 0;
     hot.delayed.clear();
     hot.queue = Default::default();
-    hot.jobs.values_mut().for_each(|job| job.delayed = 0);
+    hot.apart = Default::default();
+    hot.jobs.values_mut().for_each(|job| (job.delayed, job.apart_ready) = (0, 0));
     canonical(&hot)
 }

@@ -4,13 +4,14 @@
 
 use arbitrary::{Arbitrary, Result, Unstructured};
 use cloudai_core::command::{
-    AdvanceClock, AttemptReport, Authorize, CancelJob, ExpireJobs, ExpireRequests, ExpiringJob, ForgetMaster,
-    FoundCluster, Kind, LoseWorker, PlaceGroup, PlaceTasks, RaiseVersion, RedeemToken, RegisterMaster, RegisterWorker,
-    ReportAttempts, Revoke, SetConfig, SetDrain, StartIncarnation, SubmitJob, VERSION,
+    AdvanceClock, AttemptReport, Authorize, CancelJob, DeadGroup, DropDead, ExpireJobs, ExpireRequests, ExpiringJob,
+    ForgetMaster, FoundCluster, Kind, LoseWorker, PlaceGroup, PlaceTasks, RaiseVersion, RedeemToken, RegisterMaster,
+    RegisterWorker, ReplayDead, ReportAttempts, Revoke, SetConfig, SetDrain, StartIncarnation, SubmitJob, TaskKey,
+    VERSION,
 };
 use cloudai_core::memory::MemRows;
 use cloudai_core::{Command, Hot, Proposal, apply, invariants, load};
-use cloudai_types::{ClusterConfig, EndReason, JobSpec, Resources};
+use cloudai_types::{ClusterConfig, EndReason, JobSpec, Resources, RetryRule, RetryRules};
 use prost::Message;
 
 /// More entries say nothing new, and replaying them costs.
@@ -145,8 +146,37 @@ fn spec(u: &mut Unstructured<'_>) -> Result<JobSpec> {
         count: *u.choose(&[1, 2, 3, 0, 1_000_000, u32::MAX])?,
         max_attempts: *u.choose(&[1, 2, 5, 0, u32::MAX])?,
         on_disconnect: i32::from(u8::arbitrary(u)? % 3),
+        retry: if u.ratio(1, 2)? { Some(rules(u)?) } else { None },
         ..Default::default()
     })
+}
+
+/// Mostly valid ones.
+fn rules(u: &mut Unstructured<'_>) -> Result<RetryRules> {
+    let count = u.int_in_range(0..=3)?;
+    let rule = |u: &mut Unstructured<'_>| -> Result<RetryRule> {
+        Ok(RetryRule { reason: i32::from(u8::arbitrary(u)? % 16), action: i32::from(u8::arbitrary(u)? % 4) })
+    };
+    let more = u.ratio(1, 2)?;
+    Ok(RetryRules {
+        rules: (0..count).map(|_| rule(u)).collect::<Result<_>>()?,
+        delay_ms: *u.choose(&[0, 1, 1_000, 60_000, u64::MAX])?,
+        delay_factor_percent: *u.choose(&[0, 100, 150, u32::MAX])?,
+        jitter_percent: *u.choose(&[0, 20, 100, 101])?,
+        memory_factor_percent: if more { 150 } else { 0 },
+        memory_max_bytes: if more { 1 << 30 } else { 0 },
+        ..Default::default()
+    })
+}
+
+/// Tasks of the first jobs, alive or not: what is dead is only in rows.
+fn dead(u: &mut Unstructured<'_>) -> Result<Vec<DeadGroup>> {
+    let count = u.int_in_range(0..=3)?;
+    let group = |u: &mut Unstructured<'_>| -> Result<DeadGroup> {
+        let (namespace, job) = (u32::from(u8::arbitrary(u)? % 4), u64::from(u8::arbitrary(u)? % 16));
+        Ok(DeadGroup { namespace, job, indexes: (0..3).collect() })
+    };
+    (0..count).map(|_| group(u)).collect()
 }
 
 fn session(u: &mut Unstructured<'_>, hot: &Hot, worker: u32) -> Result<u64> {
@@ -182,12 +212,16 @@ fn group(u: &mut Unstructured<'_>, hot: &Hot) -> Result<PlaceGroup> {
 
 fn kind(u: &mut Unstructured<'_>, hot: &Hot) -> Result<Kind> {
     let role = i32::from(u8::arbitrary(u)? % 3);
-    Ok(match u.int_in_range(0..=24)? {
+    Ok(match u.int_in_range(0..=26)? {
         0..=2 => Kind::SubmitJob(SubmitJob {
             namespace: name(u)?,
             request_id: name(u)?,
             request_hash: hash(u)?,
             spec: spec(u)?,
+            replay_of: match u.int_in_range(0..=7)? {
+                0 => Some(TaskKey { job: u64::from(u8::arbitrary(u)? % 16), index: 0 }),
+                _ => None,
+            },
         }),
         3 => Kind::CancelJob(CancelJob { job: job(u, hot)? }),
         4..=6 => {
@@ -246,6 +280,8 @@ fn kind(u: &mut Unstructured<'_>, hot: &Hot) -> Result<Kind> {
             let jobs = (0..count).map(|_| ended(u)).collect::<Result<_>>()?;
             Kind::ExpireJobs(ExpireJobs { jobs, ended_until_ms: hot.clock_ms })
         }
+        24 => Kind::ReplayDead(ReplayDead { groups: dead(u)? }),
+        25 => Kind::DropDead(DropDead { groups: dead(u)? }),
         _ => Kind::FoundCluster(FoundCluster { cluster: name(u)?, founders: u.arbitrary()? }),
     })
 }

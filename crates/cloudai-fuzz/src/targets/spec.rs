@@ -52,7 +52,8 @@ fn texts(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else { return };
     let _ = (reference::task(text), reference::job(text), job_file::parse_array(text), job_file::parse_mount(text));
     let _ = (job_file::parse_timeout(text), job_file::parse_disconnect(text), resources::parse_cpu(text));
-    let _ = resources::parse_size(text);
+    let _ = (job_file::parse_delay(text), job_file::parse_factor(text), job_file::parse_reason(text));
+    let _ = (job_file::parse_action(text), resources::parse_size(text));
     let _ = cloudai_types::spec::check_name(text);
 }
 

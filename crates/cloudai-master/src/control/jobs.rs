@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use cloudai_core::command::{CancelJob, Kind, SubmitJob};
+use cloudai_core::command::{CancelJob, Kind, SubmitJob, TaskKey};
 use cloudai_core::reply::Refusal;
 use cloudai_core::rows::{Family, JobRow, JobState, job_key};
 use cloudai_core::{Command, Reply};
@@ -14,6 +14,7 @@ use tokio::sync::mpsc;
 use tonic::Status;
 use xxhash_rust::xxh3::Xxh3;
 
+use super::dead::require_dead_letters;
 use super::errors;
 use super::reads::{page, summary};
 use crate::node::Node;
@@ -21,17 +22,21 @@ use crate::proposer::Outcome;
 use crate::state_store::StateStore;
 
 /// The command of a checked submit. The hash ties the request id to this very request.
-fn submit_command(actor: &str, submit: Submit) -> Command {
+fn submit_command(actor: &str, submit: Submit, replay_of: Option<TaskKey>) -> Command {
     let spec = submit.spec.into_inner();
     let mut hash = Xxh3::new();
     hash.update(submit.namespace.as_bytes());
     hash.update(&[0]);
     hash.update(&spec.encode_to_vec());
+    if let Some(of) = replay_of {
+        hash.update(&of.encode_to_vec());
+    }
     let submit = SubmitJob {
         namespace: submit.namespace,
         request_id: submit.request_id.map(RequestId::into_string).unwrap_or_default(),
         request_hash: hash.digest128().to_be_bytes().to_vec(),
         spec,
+        replay_of,
     };
     Command::new(actor, Kind::SubmitJob(submit))
 }
@@ -53,7 +58,26 @@ pub async fn submit<S: StateStore>(
     request: pb::SubmitRequest,
 ) -> Result<pb::SubmitReply, Status> {
     let submit = Submit::try_from(request).map_err(pb::ErrorInfo::into_status)?;
-    match node.proposer.propose(submit_command(actor, submit)).await {
+    propose_submit(node, submit_command(actor, submit, None)).await
+}
+
+/// A dead task again with another spec: a new job that names it.
+pub async fn submit_replay<S: StateStore>(
+    node: &Node<S>,
+    actor: &str,
+    request: pb::SubmitReplayRequest,
+) -> Result<pb::SubmitReply, Status> {
+    require_dead_letters(&node.shared.read().hot)?;
+    let Some(of) = request.replay_of else {
+        return Err(errors::invalid("no dead task is named that is to be replayed"));
+    };
+    let submit = Submit::try_from(request.submit.unwrap_or_default()).map_err(pb::ErrorInfo::into_status)?;
+    let replay_of = TaskKey { job: of.job_id, index: of.index };
+    propose_submit(node, submit_command(actor, submit, Some(replay_of))).await
+}
+
+async fn propose_submit<S: StateStore>(node: &Node<S>, command: Command) -> Result<pb::SubmitReply, Status> {
+    match node.proposer.propose(command).await {
         Err(error) => Err(errors::write(&error)),
         outcome => submit_reply(outcome).map_err(|error| error.into_status()),
     }
@@ -77,7 +101,7 @@ pub fn submit_stream<S: StateStore>(
             match Submit::try_from(request.unwrap_or_default()) {
                 Err(error) => ack(Err(Box::new(error))),
                 Ok(submit) => {
-                    let command = submit_command(&actor, submit);
+                    let command = submit_command(&actor, submit, None);
                     node.proposer.enqueue(command, move |outcome| ack(submit_reply(outcome))).await;
                 }
             }
@@ -142,11 +166,13 @@ pub async fn get<S: StateStore>(node: &Node<S>, request: pb::GetJobRequest) -> R
     let summary = summary(&state.hot, state.index, ns, job, &spec, &row);
     let (mut tasks, mut next_index) = (vec![], 0);
     if request.with_tasks {
-        let end = request.from_index.saturating_add(page(request.limit) as u32).min(spec.spec.count);
-        for index in request.from_index..end {
+        let indexes = spec.indexes();
+        let from = request.from_index.max(indexes.start);
+        let end = from.saturating_add(page(request.limit) as u32).min(indexes.end);
+        for index in from..end {
             tasks.push(node.task(&state, ns, TaskId { job, index })?);
         }
-        next_index = if end < spec.spec.count { end } else { 0 };
+        next_index = if end < indexes.end { end } else { 0 };
     }
     Ok(pb::GetJobReply {
         read: Some(read),
@@ -156,6 +182,7 @@ pub async fn get<S: StateStore>(node: &Node<S>, request: pb::GetJobRequest) -> R
         request_id: spec.request_id,
         tasks,
         next_index,
+        replay_of: spec.replay_of.map(|of| pb::TaskKey { job_id: of.job, index: of.index }),
     })
 }
 
@@ -225,11 +252,11 @@ pub async fn list_tasks<S: StateStore>(
     read.index = state.index;
     let (ns, job) = node.find_job(&state, &request.namespace, &request.job)?;
     let (spec, _) = node.job_rows(&state, ns, job)?;
-    let count = spec.spec.count;
+    let indexes = spec.indexes();
     let limit = page(request.limit);
     let mut tasks = vec![];
-    let mut index = request.from_index;
-    let stop = index.saturating_add(limits::PAGE_SCAN_MAX as u32).min(count);
+    let mut index = request.from_index.max(indexes.start);
+    let stop = index.saturating_add(limits::PAGE_SCAN_MAX as u32).min(indexes.end);
     while index < stop && tasks.len() < limit {
         let task = node.task(&state, ns, TaskId { job, index })?;
         if request.states.is_empty() || request.states.contains(&task.state) {
@@ -237,7 +264,7 @@ pub async fn list_tasks<S: StateStore>(
         }
         index += 1;
     }
-    Ok(pb::ListTasksReply { read: Some(read), tasks, next_index: if index < count { index } else { 0 } })
+    Ok(pb::ListTasksReply { read: Some(read), tasks, next_index: if index < indexes.end { index } else { 0 } })
 }
 
 pub async fn get_task<S: StateStore>(node: &Node<S>, request: pb::GetTaskRequest) -> Result<pb::GetTaskReply, Status> {
@@ -247,14 +274,20 @@ pub async fn get_task<S: StateStore>(node: &Node<S>, request: pb::GetTaskRequest
     let (ns, job) = node.find_job(&state, &request.namespace, &request.job)?;
     let summary = node.summary(&state, ns, job)?;
     let task = TaskId { job, index: request.index };
-    require_index(task, summary.count)?;
+    require_index(task, &summary)?;
     Ok(pb::GetTaskReply { read: Some(read), task: Some(node.task(&state, ns, task)?), job: Some(summary) })
 }
 
-pub fn require_index(task: TaskId, count: u32) -> Result<(), Status> {
-    if task.index < count {
+pub fn require_index(task: TaskId, job: &pb::JobSummary) -> Result<(), Status> {
+    let end = job.first_index.saturating_add(job.count);
+    if (job.first_index..end).contains(&task.index) {
         return Ok(());
     }
-    let what = format!("job {} has {count} tasks, so there is no task {task}", task.job);
+    if job.first_index > 0 {
+        let what =
+            format!("job {} has one task, {}/{}, so there is no task {task}", task.job, task.job, job.first_index);
+        return Err(errors::not_found(what, "it replays a dead task, and keeps that one's index"));
+    }
+    let what = format!("job {} has {} tasks, so there is no task {task}", task.job, job.count);
     Err(errors::not_found(what, "indexes count from 0"))
 }

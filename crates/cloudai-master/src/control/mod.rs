@@ -2,6 +2,7 @@
 //! does stands in one file per noun. Calls that need the leader reach this service on the leader only ([`crate::forward`]).
 
 pub mod cluster;
+pub mod dead;
 pub mod errors;
 pub mod jobs;
 pub mod reads;
@@ -94,6 +95,26 @@ impl<S: StateStore> control_server::Control for ControlService<S> {
     async fn logs(&self, request: Request<pb::LogsRequest>) -> Answer<Self::LogsStream> {
         let (_, r) = self.admit(request)?;
         tasks::logs(self.node.clone(), r).await.map(|stream| Response::new(stream.into()))
+    }
+
+    async fn list_dead(&self, request: Request<pb::ListDeadRequest>) -> Answer<pb::ListDeadReply> {
+        let (_, r) = self.admit(request)?;
+        dead::list(&self.node, r).await.map(Response::new)
+    }
+
+    async fn replay_dead(&self, request: Request<pb::DeadSelection>) -> Answer<pb::ReplayDeadReply> {
+        let (actor, r) = self.admit(request)?;
+        dead::replay(&self.node, &actor, r).await.map(Response::new)
+    }
+
+    async fn submit_replay(&self, request: Request<pb::SubmitReplayRequest>) -> Answer<pb::SubmitReply> {
+        let (actor, r) = self.admit(request)?;
+        jobs::submit_replay(&self.node, &actor, r).await.map(Response::new)
+    }
+
+    async fn drop_dead(&self, request: Request<pb::DeadSelection>) -> Answer<pb::DropDeadReply> {
+        let (actor, r) = self.admit(request)?;
+        dead::drop_dead(&self.node, &actor, r).await.map(Response::new)
     }
 
     async fn list_workers(&self, request: Request<pb::ListWorkersRequest>) -> Answer<pb::ListWorkersReply> {

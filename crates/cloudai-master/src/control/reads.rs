@@ -143,8 +143,8 @@ impl<S: StateStore> Node<S> {
         let mut info =
             pb::TaskInfo { job_id: task.job.0, index: task.index, ended_ms: row.ended_ms, ..Default::default() };
         let lost = |a: &&EndedAttempt| a.reason.kind().is_infrastructure();
-        info.losses = row.attempts.iter().filter(lost).count() as u32;
-        info.attempts_used = row.attempts.len() as u32 - info.losses;
+        info.losses = row.of_budget().iter().filter(lost).count() as u32;
+        info.attempts_used = row.of_budget().len() as u32 - info.losses;
         info.attempts = row.attempts.iter().map(|a| ended_attempt(&state.hot, a)).collect();
         let alive = state.hot.jobs.get(&task.job);
         let task_state = match alive {
@@ -152,9 +152,11 @@ impl<S: StateStore> Node<S> {
                 Some(live) => {
                     if let Some(active) = job.active.get(&task.index) {
                         info.attempts.push(live_attempt(&state.hot, active));
+                        info.memory_bytes = u64::from(active.memory_mib) << 20;
                     }
                     if let Some(waiting) = job.waiting.as_ref().and_then(|w| w.get(&task.index)) {
                         info.not_before_ms = waiting.not_before_ms;
+                        info.memory_bytes = u64::from(waiting.memory_mib) << 20;
                     }
                     live
                 }
@@ -190,7 +192,8 @@ pub fn summary(hot: &Hot, index: u64, ns: NamespaceId, job: JobId, spec: &JobSpe
             cancelled: c.cancelled,
             dead: c.dead,
         }),
-        count: spec.spec.count,
+        count: spec.indexes().len() as u32,
+        first_index: spec.indexes().start,
         priority: spec.spec.priority,
         submitted_ms: spec.submitted_ms,
         started_ms: row.started_ms,

@@ -27,7 +27,7 @@ pub async fn explain<S: StateStore>(
     let (ns, job) = node.find_job(&state, &request.namespace, &request.job)?;
     let summary = node.summary(&state, ns, job)?;
     let task = TaskId { job, index: request.index };
-    require_index(task, summary.count)?;
+    require_index(task, &summary)?;
     let info = node.task(&state, ns, task)?;
     let e = explain_task(&state.hot, task);
     let task_state = TaskState::try_from(info.state).unwrap_or(TaskState::Queued);
@@ -49,10 +49,17 @@ pub async fn explain<S: StateStore>(
         })
         .collect();
     let has_ended = matches!(e.standing, Standing::NotAlive | Standing::Ended);
-    let why = if has_ended {
-        info.attempts.last().and_then(|a| a.reason.as_ref()).map(|r| format!(" ({r})"))
-    } else {
-        e.reasons.first().map(|r| format!(": {} of {} workers: {}", r.workers, e.workers, r.message))
+    let last = info.attempts.last().and_then(|a| Some((a.number, a.reason.as_ref()?)));
+    let why = match &e.standing {
+        Standing::NotAlive | Standing::Ended => last.map(|(_, reason)| format!(" ({reason})")),
+        Standing::Delayed { until_ms, .. } => {
+            let after =
+                last.map_or(String::new(), |(number, reason)| format!(" after attempt {number} failed: {reason}"));
+            Some(format!(": it waits until {}{after}", utc(*until_ms)))
+        }
+        Standing::Waiting | Standing::Active { .. } | Standing::Stopping { .. } | Standing::NoSuchIndex { .. } => {
+            e.reasons.first().map(|r| format!(": {} of {} workers: {}", r.workers, e.workers, r.message))
+        }
     };
     let word =
         if has_ended { pb::TaskState::try_from(info.state).unwrap_or_default().name() } else { e.standing.name() };
@@ -74,6 +81,23 @@ pub async fn explain<S: StateStore>(
     })
 }
 
+/// `2026-11-24T02:03:04Z`, for people: rounded up, so that a time that is waited for is not over.
+fn utc(ms: u64) -> String {
+    let seconds = ms.div_ceil(1_000).min(limits::REPLICATED_TIME_MAX.0 / 1_000);
+    let (days, of_day) = (seconds / 86_400, seconds % 86_400);
+    // Days since March of the year 0, in eras of 400 years: a year that begins in March has its leap day at its end.
+    let day = days + 719_468;
+    let (era, of_era) = (day / 146_097, day % 146_097);
+    let year_of_era = (of_era - of_era / 1_460 + of_era / 36_524 - of_era / 146_096) / 365;
+    let of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let month_from_march = (5 * of_year + 2) / 153;
+    let day_of_month = of_year - (153 * month_from_march + 2) / 5 + 1;
+    let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
+    let year = era * 400 + year_of_era + u64::from(month <= 2);
+    let (hour, minute, second) = (of_day / 3_600, of_day / 60 % 60, of_day % 60);
+    format!("{year:04}-{month:02}-{day_of_month:02}T{hour:02}:{minute:02}:{second:02}Z")
+}
+
 fn reason_kind(kind: WaitKind) -> pb::WaitReason {
     match kind {
         WaitKind::NeverSeen | WaitKind::Lost | WaitKind::Revoked => pb::WaitReason::NotReady,
@@ -82,6 +106,7 @@ fn reason_kind(kind: WaitKind) -> pb::WaitReason {
         WaitKind::Busy => pb::WaitReason::Busy,
         WaitKind::TooSmall => pb::WaitReason::TooSmall,
         WaitKind::AttemptsFull => pb::WaitReason::Full,
+        WaitKind::Avoided => pb::WaitReason::Avoided,
     }
 }
 
@@ -99,7 +124,7 @@ pub async fn logs<S: StateStore>(
     node.read_point(pb::Consistency::Linearizable).await?;
     let (ns, job) = node.find_job(&node.shared.read(), &request.namespace, &request.job)?;
     let task = TaskId { job, index: request.index };
-    require_index(task, node.summary(&node.shared.read(), ns, job)?.count)?;
+    require_index(task, &node.summary(&node.shared.read(), ns, job)?)?;
     let attempt = match wanted_attempt(&node, ns, task, request.attempt)? {
         Some(attempt) => Some(attempt),
         None if request.follow && request.attempt == 0 => None,
@@ -249,4 +274,26 @@ fn unreachable_worker(worker: &str) -> Status {
     pb::ErrorInfo::new(pb::ErrorKind::Unreachable, format!("worker '{worker}' has the log and cannot be reached now"))
         .next("try again when it is back: `cloudai worker show` tells")
         .into_status()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_written_in_utc() {
+        let cases = [
+            (0, "1970-01-01T00:00:00Z"),
+            (1, "1970-01-01T00:00:01Z"),
+            (951_782_400_000, "2000-02-29T00:00:00Z"),
+            (951_868_800_000, "2000-03-01T00:00:00Z"),
+            (1_790_000_000_000, "2026-09-21T14:13:20Z"),
+            (4_107_542_399_000, "2100-02-28T23:59:59Z"),
+            (4_107_542_400_000, "2100-03-01T00:00:00Z"),
+            (u64::MAX, "9999-12-31T23:59:59Z"),
+        ];
+        for (ms, text) in cases {
+            assert_eq!(utc(ms), text);
+        }
+    }
 }

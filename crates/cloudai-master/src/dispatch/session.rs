@@ -241,7 +241,7 @@ where
     /// too, and a set must not speak of a job without its spec.
     fn specs(&self, groups: &mut Groups, sent: &mut SentSpecs) -> std::io::Result<Vec<pb::SpecOfJob>> {
         let state = self.node.shared.read();
-        groups.forget_ended(&state.hot);
+        groups.settle(&state.hot);
         let mut specs = vec![];
         for job in groups.new_specs(sent) {
             let namespace = state.hot.jobs.get(&job).map(|alive| alive.namespace);

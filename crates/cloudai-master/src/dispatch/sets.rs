@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use cloudai_core::Hot;
 use cloudai_proto::v1 as pb;
-use cloudai_types::{AttemptId, JobId, WorkerId, limits};
+use cloudai_types::{AttemptId, JobId, TaskId, WorkerId, limits};
 
 /// What one session's worker remembers of specs: the last so many, in the order of sending. Both sides count alike.
 #[derive(Default)]
@@ -30,7 +30,8 @@ impl SentSpecs {
     }
 }
 
-type GroupKey = (JobId, u32, u64, i32);
+/// Job, attempt number, assignment index, phase, memory where it is more than the spec says.
+type GroupKey = (JobId, u32, u64, i32, u32);
 
 /// Collects attempts into the groups that travel.
 #[derive(Default)]
@@ -47,7 +48,7 @@ impl Groups {
     /// A new assignment, made at `index`.
     pub fn assigned(&mut self, index: u64, attempts: &[AttemptId]) {
         for a in attempts {
-            self.add.entry((a.task.job, a.number, index, 0)).or_default().push(a.task.index);
+            self.add.entry((a.task.job, a.number, index, 0, 0)).or_default().push(a.task.index);
         }
     }
 
@@ -73,16 +74,25 @@ impl Groups {
             if job.cancel_requested {
                 groups.withdrawn(hot, &[AttemptId { task: *task, number: a.number }]);
             } else {
-                let key = (task.job, a.number, a.assigned_index, a.state as i32);
+                let key = (task.job, a.number, a.assigned_index, a.state as i32, 0);
                 groups.add.entry(key).or_default().push(task.index);
             }
         }
         groups
     }
 
-    /// Takes out assignments of jobs that are no longer alive.
-    pub fn forget_ended(&mut self, hot: &Hot) {
+    /// Takes out assignments of jobs that are no longer alive, and tells apart those that were given more memory than their spec says.
+    pub fn settle(&mut self, hot: &Hot) {
         self.add.retain(|key, _| hot.jobs.contains_key(&key.0));
+        let with_rules: Vec<GroupKey> = self.add.keys().filter(|key| hot.retry.contains_key(&key.0)).copied().collect();
+        for key in with_rules {
+            let (job, number, index, phase, _) = key;
+            for task in self.add.remove(&key).unwrap_or_default() {
+                let attempt = hot.attempt(TaskId { job, index: task }).filter(|attempt| attempt.number == number);
+                let memory_mib = attempt.map_or(0, |attempt| attempt.memory_mib);
+                self.add.entry((job, number, index, phase, memory_mib)).or_default().push(task);
+            }
+        }
     }
 
     /// The jobs whose specs the worker needs and was not sent yet. Each of them must be sent.
@@ -94,13 +104,10 @@ impl Groups {
     }
 
     pub fn into_messages(self) -> (Vec<pb::AssignmentGroup>, Vec<pb::StopGroup>) {
-        let add = self.add.into_iter().map(|((job, number, assigned_index, phase), indexes)| pb::AssignmentGroup {
-            job: job.0,
-            number,
-            indexes,
-            assigned_index,
-            phase,
-        });
+        let group = |((job, number, assigned_index, phase, memory_mib), indexes): (GroupKey, Vec<u32>)| {
+            pb::AssignmentGroup { job: job.0, number, indexes, assigned_index, phase, memory_mib }
+        };
+        let add = self.add.into_iter().map(group);
         let stop = self.stop.into_iter().map(|((job, number, why), indexes)| pb::StopGroup {
             job: job.0,
             number,

@@ -53,7 +53,8 @@ pub(super) fn words(shape: &Shape, worker: &Worker, reason: Refused) -> (String,
         | WaitKind::Lost
         | WaitKind::Revoked
         | WaitKind::Draining
-        | WaitKind::MissingLabel => {
+        | WaitKind::MissingLabel
+        | WaitKind::Avoided => {
             let most = limits::WORKER_ATTEMPTS_MAX;
             (format!("holding {most} attempts, the most allowed"), format!("{name} holds {}", worker.active.len()))
         }

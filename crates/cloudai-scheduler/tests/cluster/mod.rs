@@ -6,12 +6,15 @@ use std::collections::BTreeMap;
 
 use cloudai_core::command::{
     AttemptReport, AttemptState, Authorize, CancelJob, Kind, LoseWorker, MemberRole, PlaceTasks, Proposal,
-    RegisterWorker, ReportAttempts, SetConfig, SetDrain, SubmitJob,
+    RaiseVersion, RegisterWorker, ReportAttempts, SetConfig, SetDrain, SubmitJob, VERSION,
 };
 use cloudai_core::memory::MemRows;
 use cloudai_core::{Applied, Command, Hot, Reply, apply};
 use cloudai_scheduler::{Plan, PlanState, Policy, plan};
-use cloudai_types::{ClusterConfig, EndReason, JobId, JobSpec, ReasonKind, Resources, ScorePolicy, TaskId, WorkerId};
+use cloudai_types::{
+    ClusterConfig, EndReason, JobId, JobSpec, ReasonKind, Resources, RetryAction, RetryRule, RetryRules, ScorePolicy,
+    TaskId, WorkerId,
+};
 
 pub const GIB: u64 = 1 << 30;
 
@@ -37,10 +40,25 @@ pub fn spec(cpu_milli: u64, memory_gib: u64) -> JobSpec {
     JobSpec { image: "busybox".to_owned(), resources: resources(cpu_milli, memory_gib), ..JobSpec::default() }
 }
 
+/// Rules that send a task elsewhere after each of these reasons, and after `out_of_memory` ask for half as much more, up to so many GiB
+/// (0: for the same).
+pub fn rules(elsewhere: &[ReasonKind], memory_gib_max: u64) -> RetryRules {
+    let rule = |kind: &ReasonKind| RetryRule { reason: *kind as i32, action: RetryAction::Elsewhere as i32 };
+    RetryRules {
+        rules: elsewhere.iter().map(rule).collect(),
+        memory_factor_percent: if memory_gib_max > 0 { 150 } else { 0 },
+        memory_max_bytes: memory_gib_max * GIB,
+        ..RetryRules::default()
+    }
+}
+
 impl Cluster {
     pub fn with_policy(score: ScorePolicy) -> Self {
         let mut c = Cluster { now_ms: 1_000_000, ..Cluster::default() };
-        c.apply(vec![Kind::SetConfig(SetConfig { config: ClusterConfig { score_policy: score as i32 } })]);
+        c.apply(vec![
+            Kind::SetConfig(SetConfig { config: ClusterConfig { score_policy: score as i32 } }),
+            Kind::RaiseVersion(RaiseVersion { version: VERSION }),
+        ]);
         c
     }
 

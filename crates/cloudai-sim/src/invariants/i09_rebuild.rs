@@ -46,7 +46,15 @@ fn text(hot: &Hot) -> String {
     }
     queued.sort();
     line(format_args!("{queued:?}"));
-    line(format_args!("{:?}", hot.delayed));
+    line(format_args!("{:?} {:?} {:?}", hot.delayed, hot.retry, hot.only));
+    for (job, memory_mib, group) in hot.apart.iter() {
+        line(format_args!(
+            "{job:?} {memory_mib} {:?} {} {:?}",
+            hot.shapes.get(group.shape),
+            group.waiting,
+            group.ready
+        ));
+    }
     for worker in &hot.workers {
         line(format_args!("{worker:?}"));
     }

@@ -221,6 +221,7 @@ impl Master {
                 indexes: attempts.iter().map(|a| a.task.index).collect(),
                 assigned_index: index,
                 phase: 0,
+                memory_mib: 0,
             };
             let fence = Some(pb::Fence { incarnation: 1, index });
             let specs = vec![pb::SpecOfJob { job, spec: Some(spec) }];
@@ -293,7 +294,7 @@ impl Service {
             }
         }
         let assignments = groups.into_iter().map(|((job, number, assigned_index, phase), indexes)| {
-            pb::AssignmentGroup { job, number, indexes, assigned_index, phase }
+            pb::AssignmentGroup { job, number, indexes, assigned_index, phase, memory_mib: 0 }
         });
         pb::leader_message::FullSet {
             fence: Some(pb::Fence { incarnation: 1, index: table.index }),

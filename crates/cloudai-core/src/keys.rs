@@ -1,0 +1,54 @@
+//! Keys of rows. Comes in: ids and names. Goes out: bytes, in which numbers are big-endian so that a scan is in order, and every job's key
+//! begins with its namespace. What the rows hold is not known here.
+
+use cloudai_types::{JobId, NamespaceId, NodeId, TaskId, WorkerId};
+
+pub fn job_key(ns: NamespaceId, job: JobId) -> [u8; 12] {
+    let mut k = [0; 12];
+    k[..4].copy_from_slice(&ns.0.to_be_bytes());
+    k[4..].copy_from_slice(&job.0.to_be_bytes());
+    k
+}
+
+pub fn task_key(ns: NamespaceId, task: TaskId) -> [u8; 16] {
+    let mut k = [0; 16];
+    k[..12].copy_from_slice(&job_key(ns, task.job));
+    k[12..].copy_from_slice(&task.index.to_be_bytes());
+    k
+}
+
+/// `None` for a key that is no task's.
+pub fn task_of_key(key: &[u8]) -> Option<(NamespaceId, TaskId)> {
+    let key: &[u8; 16] = key.try_into().ok()?;
+    let ns = u32::from_be_bytes(key[..4].try_into().ok()?);
+    let job = u64::from_be_bytes(key[4..12].try_into().ok()?);
+    let index = u32::from_be_bytes(key[12..].try_into().ok()?);
+    Some((NamespaceId(ns), TaskId { job: JobId(job), index }))
+}
+
+pub fn member_key(role: crate::command::MemberRole, name: &str) -> Vec<u8> {
+    let mut k = vec![role as i32 as u8];
+    k.extend_from_slice(name.as_bytes());
+    k
+}
+
+/// The key in [`crate::rows::Family::Alive`].
+pub fn alive_key(job: JobId) -> [u8; 8] {
+    job.0.to_be_bytes()
+}
+
+pub fn namespace_key(ns: NamespaceId) -> [u8; 4] {
+    ns.0.to_be_bytes()
+}
+
+/// The key in [`crate::rows::Family::Master`].
+pub fn master_key(node: NodeId) -> [u8; 8] {
+    node.to_be_bytes()
+}
+
+pub fn worker_key(worker: WorkerId) -> [u8; 4] {
+    worker.0.to_be_bytes()
+}
+
+/// The singleton's key.
+pub const CLUSTER_KEY: &[u8] = b"";

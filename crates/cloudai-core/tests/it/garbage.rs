@@ -1,0 +1,117 @@
+//! Commands that make no sense, for histories: `apply` must refuse them and go on.
+
+use cloudai_core::command::*;
+use cloudai_types::{ClusterConfig, EndReason, JobSpec, Resources, RetryRule, RetryRules};
+use proptest::prelude::*;
+
+use crate::histories::USED;
+
+/// Any numbers and any texts in every field.
+pub fn garbage() -> impl Strategy<Value = Kind> {
+    let id = || prop_oneof![0..5u64, Just(u64::MAX), any::<u64>()];
+    let small = || prop_oneof![0..5u32, Just(u32::MAX), any::<u32>()];
+    let text = || prop_oneof![Just(String::new()), "[a-z]{1,3}", ".{0,90}"];
+    let bytes = || proptest::collection::vec(any::<u8>(), 0..70);
+    let labels = || proptest::collection::btree_map(text(), text(), 0..3);
+    let resources = || {
+        (id(), id(), id(), small()).prop_map(|(cpu_milli, memory_bytes, storage_bytes, gpus)| Resources {
+            cpu_milli,
+            memory_bytes,
+            storage_bytes,
+            gpus,
+        })
+    };
+    let spec = (text(), text(), resources(), labels(), any::<i32>(), small(), small()).prop_map(
+        |(name, image, resources, require, priority, count, max_attempts)| JobSpec {
+            name,
+            image,
+            resources,
+            require,
+            priority,
+            count: count % 2_000_000,
+            max_attempts,
+            processes_max: priority.unsigned_abs() % 100,
+            retry: (count % 3 == 0).then(|| RetryRules {
+                rules: vec![RetryRule { reason: priority % 20, action: priority % 4 }],
+                jitter_percent: max_attempts,
+                memory_factor_percent: count % 300,
+                memory_max_bytes: resources.memory_bytes,
+                ..RetryRules::default()
+            }),
+            ..Default::default()
+        },
+    );
+    let report = (id(), small(), small(), any::<i32>(), any::<Option<i32>>(), text(), any::<u64>()).prop_map(
+        |(job, index, number, state, code, detail, at)| AttemptReport {
+            job,
+            index,
+            number,
+            state: state % 8,
+            reason: code.map(|code| EndReason {
+                kind: code % 20,
+                exit_code: Some(code),
+                detail: detail.repeat(30),
+                usage: (code % 2 == 0).then_some(USED),
+            }),
+            started_ms: at,
+            ended_ms: at,
+        },
+    );
+    prop_oneof![
+        (text(), text(), bytes(), spec).prop_map(|(namespace, request_id, request_hash, spec)| {
+            let replay_of =
+                (spec.count % 4 == 0).then_some(TaskKey { job: spec.count.into(), index: spec.max_attempts });
+            Kind::SubmitJob(SubmitJob { namespace, request_id, request_hash, spec, replay_of })
+        }),
+        id().prop_map(|job| Kind::CancelJob(CancelJob { job })),
+        proptest::collection::vec((id(), small(), proptest::collection::vec(small(), 0..4)), 0..3).prop_map(|groups| {
+            let groups = groups.into_iter().map(|(job, worker, indexes)| PlaceGroup { job, worker, indexes }).collect();
+            Kind::PlaceTasks(PlaceTasks { groups })
+        }),
+        (small(), id(), proptest::collection::vec(report, 0..3))
+            .prop_map(|(worker, session, reports)| Kind::ReportAttempts(ReportAttempts { worker, session, reports })),
+        (small(), resources(), labels(), text()).prop_map(|(worker, capacity, labels, software)| Kind::RegisterWorker(
+            RegisterWorker {
+                worker,
+                capacity,
+                labels,
+                software: software.repeat(40),
+                reserved: (worker % 2 == 0).then_some(capacity),
+            }
+        )),
+        (small(), id()).prop_map(|(worker, session)| Kind::LoseWorker(LoseWorker { worker, session })),
+        (any::<i32>(), text(), bytes(), labels()).prop_map(|(role, name, secret_hash, labels)| Kind::Authorize(
+            Authorize { role: role % 3, name, secret_hash, labels }
+        )),
+        (any::<i32>(), text(), bytes(), bytes()).prop_map(|(role, name, secret_hash, key_hash)| Kind::RedeemToken(
+            RedeemToken { role: role % 3, name, secret_hash, key_hash }
+        )),
+        (any::<i32>(), text()).prop_map(|(role, name)| Kind::Revoke(Revoke { role: role % 3, name })),
+        (text(), any::<bool>()).prop_map(|(name, draining)| Kind::SetDrain(SetDrain { name, draining })),
+        (id(), text(), text(), text(), small()).prop_map(|(node, name, disk, addr, version)| Kind::RegisterMaster(
+            RegisterMaster {
+                node,
+                name,
+                disk,
+                raft_addr: addr.clone(),
+                grpc_addr: addr.repeat(20),
+                http_addr: addr,
+                version
+            }
+        )),
+        id().prop_map(|node| Kind::ForgetMaster(ForgetMaster { node })),
+        any::<i32>().prop_map(|score_policy| Kind::SetConfig(SetConfig { config: ClusterConfig { score_policy } })),
+        proptest::collection::vec(bytes(), 0..3).prop_map(|keys| Kind::ExpireRequests(ExpireRequests { keys })),
+        (proptest::collection::vec((small(), id()), 0..4), id()).prop_map(|(jobs, ended_until_ms)| {
+            let jobs = jobs.into_iter().map(|(namespace, job)| ExpiringJob { namespace, job }).collect();
+            Kind::ExpireJobs(ExpireJobs { jobs, ended_until_ms })
+        }),
+        (small(), id(), proptest::collection::vec(small(), 0..4), any::<bool>()).prop_map(
+            |(namespace, job, indexes, replay)| {
+                let groups = vec![DeadGroup { namespace, job, indexes }];
+                if replay { Kind::ReplayDead(ReplayDead { groups }) } else { Kind::DropDead(DropDead { groups }) }
+            }
+        ),
+        (text(), id()).prop_map(|(cluster, founders)| Kind::FoundCluster(FoundCluster { cluster, founders })),
+    ]
+}
