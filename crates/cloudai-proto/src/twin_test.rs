@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use prost::Message;
 
 use cloudai_types::{
-    ClusterConfig, EndReason, JobSpec, OnDisconnect, ReasonKind, Resources, ScorePolicy, Usage, spec::Mount,
+    ClusterConfig, EndReason, JobSpec, OnDisconnect, PullPolicy, ReasonKind, Resources, ScorePolicy, Usage, spec::Mount,
 };
 
 #[allow(clippy::all, dead_code)]
@@ -53,13 +53,16 @@ prop_compose! {
     fn spec()(
         name in "[a-z]{1,9}", image in "[a-z]{1,9}", command in prop::collection::vec("[a-z]{1,5}", 1..4),
         env in words(), resources in resources(), require in words(), priority in 1i32..1000, count in 1u32..,
-        max_attempts in 1u32.., timeout_ms in 1u64.., processes_max in 1u32..
+        max_attempts in 1u32.., timeout_ms in 1u64..,
+        (processes_max, open_files, shm_bytes, stop_signal, grace_ms, user, network) in
+            (1u32.., 1u32.., 1u64.., 1u32.., 1u64.., "[0-9]{1,9}", "[a-z]{1,9}")
     ) -> JobSpec {
         JobSpec {
             name, image, command, env, resources, require, priority: -priority, count, max_attempts, timeout_ms,
             on_disconnect: OnDisconnect::Stop as i32,
             mounts: vec![Mount { source: "/a".into(), target: "/b".into() }],
-            processes_max,
+            processes_max, open_files, shm_bytes, stop_signal, grace_ms, user, network,
+            pull: PullPolicy::Never as i32, writable_root: true,
         }
     }
 }
@@ -102,6 +105,14 @@ fn the_twin_has_exactly_these_fields() {
         on_disconnect: _,
         mounts: _,
         processes_max: _,
+        open_files: _,
+        shm_bytes: _,
+        stop_signal: _,
+        grace_ms: _,
+        user: _,
+        network: _,
+        pull: _,
+        writable_root: _,
     } = twin::JobSpec::default();
     let twin::Mount { source: _, target: _ } = twin::Mount::default();
     let twin::Resources { cpu_milli: _, memory_bytes: _, storage_bytes: _, gpus: _ } = twin::Resources::default();
@@ -122,6 +133,10 @@ fn numbers_mean_the_same_words_in_both() {
         let t = twin::ScorePolicy::try_from(p as i32).expect("the twin knows the number");
         assert_eq!(t.as_str_name(), format!("SCORE_POLICY_{}", p.name().to_uppercase()));
         through::<ClusterConfig, twin::ClusterConfig>(&ClusterConfig { score_policy: p as i32 });
+    }
+    for p in PullPolicy::ALL {
+        let t = twin::PullPolicy::try_from(p as i32).expect("the twin knows the number");
+        assert_eq!(t.as_str_name(), format!("PULL_POLICY_{}", p.name().to_uppercase()));
     }
     assert_eq!(twin::OnDisconnect::Stop as i32, OnDisconnect::Stop as i32);
     assert_eq!(twin::OnDisconnect::Continue as i32, OnDisconnect::Continue as i32);

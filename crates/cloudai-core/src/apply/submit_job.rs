@@ -1,10 +1,10 @@
 //! A user's job becomes live: one command for one task or a million. With a request id it happens at most once (I6).
 
-use cloudai_types::{JobId, NamespaceId, RequestId, ValidJobSpec, limits};
+use cloudai_types::{JobId, JobSpec, NamespaceId, PullPolicy, RequestId, ValidJobSpec, limits};
 
 use super::out::Out;
 use super::{check_name, cut};
-use crate::command::{PROCESSES_MAX_SINCE, SubmitJob, UNTOUCHED_SINCE};
+use crate::command::{ISOLATION_SINCE, PROCESSES_MAX_SINCE, SubmitJob, UNTOUCHED_SINCE};
 use crate::hot::{Hot, Job, Shape};
 use crate::reply::{Refusal, Reply};
 use crate::rows::{AliveRow, Counts, Family, JobSpecRow, NamespaceRow, RequestRow, alive_key, job_key, namespace_key};
@@ -14,6 +14,9 @@ pub fn submit_job(hot: &mut Hot, out: &mut Out, actor: String, command: SubmitJo
     if hot.version < PROCESSES_MAX_SINCE {
         // Masters of an older build do not see it, so neither does anybody: also not to refuse a bad one.
         spec.processes_max = 0;
+    }
+    if hot.version < ISOLATION_SINCE {
+        forget_isolation(&mut spec);
     }
     let known = hot.namespaces.get(&namespace).copied();
     if known.is_none() {
@@ -60,6 +63,18 @@ pub fn submit_job(hot: &mut Hot, out: &mut Out, actor: String, command: SubmitJo
     hot.jobs.insert(id, job);
     out.job_submitted(id);
     Ok(Reply::Submitted { job: id, duplicate: false })
+}
+
+/// As an older build reads it.
+fn forget_isolation(spec: &mut JobSpec) {
+    spec.open_files = 0;
+    spec.shm_bytes = 0;
+    spec.stop_signal = 0;
+    spec.grace_ms = 0;
+    spec.user.clear();
+    spec.network.clear();
+    spec.pull = PullPolicy::Missing as i32;
+    spec.writable_root = false;
 }
 
 /// A job as it is before its first placement. `load` begins with the same.

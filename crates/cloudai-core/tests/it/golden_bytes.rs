@@ -8,7 +8,9 @@ use std::path::Path;
 use cloudai_core::command::*;
 use cloudai_core::rows::*;
 use cloudai_types::spec::Mount;
-use cloudai_types::{ClusterConfig, EndReason, JobSpec, OnDisconnect, ReasonKind, Resources, ScorePolicy, Usage};
+use cloudai_types::{
+    ClusterConfig, EndReason, JobSpec, OnDisconnect, PullPolicy, ReasonKind, Resources, ScorePolicy, Usage,
+};
 use prost::Message;
 
 fn labels(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
@@ -34,6 +36,22 @@ fn spec() -> JobSpec {
         on_disconnect: OnDisconnect::Stop as i32,
         mounts: vec![Mount { source: "/var/lib/dpkg".into(), target: "/input".into() }],
         processes_max: 0,
+        ..JobSpec::default()
+    }
+}
+
+/// What a spec may say since format 4 about how a task is held to its place.
+fn isolated() -> JobSpec {
+    JobSpec {
+        open_files: 1024,
+        shm_bytes: 128 << 20,
+        stop_signal: 2,
+        grace_ms: 30_000,
+        user: "1000:1000".into(),
+        network: "none".into(),
+        pull: PullPolicy::Always as i32,
+        writable_root: true,
+        ..spec()
     }
 }
 
@@ -120,7 +138,7 @@ fn kinds() -> Vec<Kind> {
 }
 
 /// Commands that got fields since they were first written, with these fields.
-fn grown() -> [(&'static str, Kind); 3] {
+fn grown() -> [(&'static str, Kind); 4] {
     let report = AttemptReport {
         job: 9,
         index: 5,
@@ -138,6 +156,15 @@ fn grown() -> [(&'static str, Kind); 3] {
                 request_id: "req-1".into(),
                 request_hash: vec![7; 16],
                 spec: JobSpec { processes_max: 100, ..spec() },
+            }),
+        ),
+        (
+            "command_submit_job_isolated",
+            Kind::SubmitJob(SubmitJob {
+                namespace: "default".into(),
+                request_id: "req-1".into(),
+                request_hash: vec![7; 16],
+                spec: isolated(),
             }),
         ),
         (
