@@ -2,6 +2,8 @@
 
 /// The signal of a polite stop, where nothing else is said.
 pub const TERM: u32 = 15;
+/// The one that no program can refuse.
+pub const KILL: u32 = 9;
 
 /// In the order of their numbers, from 1.
 const NAMES: [&str; 31] = [

@@ -1,0 +1,230 @@
+//! What a container is allowed to be: the job's wishes against the operator's rules. Comes in: a spec, what its image says of itself, the
+//! operator's [`Policy`]. Goes out: the container's [`Settings`], or the [`Refusal`] that names the rule. Pure, and asked by the worker
+//! itself, whatever the masters have let through.
+//!
+//! What no spec can ask for has no field to ask with and no rule here: privileges, capabilities, devices, the namespaces of the machine or of
+//! other containers. Which host paths may be mounted is decided in `mounts`.
+
+use cloudai_types::{JobSpec, limits, spec};
+
+/// Who a task is when neither its job nor its image names anybody but root.
+pub const NOBODY: &str = "65534:65534";
+/// The one folder that every task may write to.
+pub const SCRATCH: &str = "/tmp";
+pub const DEFAULT_NETWORK: &str = "default";
+pub const NO_NETWORK: &str = "none";
+
+/// What the operator decides.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Policy {
+    pub allow_root: bool,
+    /// What a job may ask for. The first is what one gets that names none.
+    networks: Vec<String>,
+}
+
+impl Policy {
+    /// Without any network in the list: the engine's own, and none.
+    pub fn new(allow_root: bool, networks: &[String]) -> Policy {
+        let usual = || [DEFAULT_NETWORK, NO_NETWORK].map(str::to_owned).to_vec();
+        Policy { allow_root, networks: if networks.is_empty() { usual() } else { networks.to_vec() } }
+    }
+}
+
+/// What an image says of itself.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Image {
+    /// By content: what is decided by it holds for what is run, also when its name is given away in between.
+    pub id: String,
+    pub user: String,
+    /// Paths for which the engine would make a volume.
+    pub volumes: Vec<String>,
+}
+
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Network {
+    /// The engine's own, or a sandbox of this worker that is as good.
+    Own,
+    /// The engine's mode: `none`, or a network's name.
+    Mode(String),
+}
+
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Settings {
+    pub user: String,
+    /// For a user whom the image does not know.
+    pub home: Option<&'static str>,
+    pub network: Network,
+    pub writable_root: bool,
+    /// Folders on the engine's disk, made for this task and gone with it.
+    pub on_disk: Vec<String>,
+    /// Folders in memory, each of [`limits::SCRATCH_BYTES_DEFAULT`].
+    pub in_memory: Vec<String>,
+}
+
+/// Which rule forbids it, and what would help.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum Refusal {
+    #[error(
+        "user: this worker lets no task be root; leave user out, name another, or have its operator allow it (allow_root)"
+    )]
+    Root,
+    #[error("user: {0}")]
+    User(String),
+    #[error(
+        "network: this worker does not allow '{asked}'; it allows {}, and its operator lists others in networks", allowed.join(", ")
+    )]
+    Network { asked: String, allowed: Vec<String> },
+    #[error(
+        "its image declares {0} volumes, and {max} are allowed; ask for storage to have them on disk", max = limits::MOUNTS_MAX
+    )]
+    Volumes(usize),
+}
+
+/// What does not depend on the image is refused also without one: ask before it is pulled.
+pub fn settings(spec: &JobSpec, image: &Image, policy: &Policy) -> Result<Settings, Refusal> {
+    let network = network(spec, policy)?;
+    let user = user(spec, image, policy)?;
+    let is_taken = |path: &String| spec.mounts.iter().any(|m| plain(&m.target) == *path);
+    let mut own = vec![SCRATCH.to_owned()];
+    if spec.resources.storage_bytes == 0 {
+        // The engine would make a volume for each, on a disk of which the job has asked for nothing.
+        own.extend(image.volumes.iter().map(|v| plain(v)).filter(|v| v != SCRATCH));
+    }
+    own.retain(|path| !is_taken(path));
+    if own.len() > limits::MOUNTS_MAX {
+        return Err(Refusal::Volumes(own.len()));
+    }
+    let (on_disk, in_memory) = if spec.resources.storage_bytes == 0 { (vec![], own) } else { (own, vec![]) };
+    let home = (user == NOBODY && !spec.env.contains_key("HOME")).then_some(SCRATCH);
+    Ok(Settings { user, home, network, writable_root: spec.writable_root, on_disk, in_memory })
+}
+
+fn network(spec: &JobSpec, policy: &Policy) -> Result<Network, Refusal> {
+    let asked = if spec.network.is_empty() { policy.networks.first() } else { Some(&spec.network) };
+    let asked = asked.map_or(NO_NETWORK, String::as_str);
+    // The masters have checked the spec; this worker does not rely on it.
+    if spec::check_network(asked).is_err() || !policy.networks.iter().any(|allowed| allowed == asked) {
+        return Err(Refusal::Network { asked: asked.to_owned(), allowed: policy.networks.clone() });
+    }
+    Ok(if asked == DEFAULT_NETWORK { Network::Own } else { Network::Mode(asked.to_owned()) })
+}
+
+fn user(spec: &JobSpec, image: &Image, policy: &Policy) -> Result<String, Refusal> {
+    if spec.user.is_empty() {
+        return Ok(if is_root(&image.user) { NOBODY.to_owned() } else { image.user.clone() });
+    }
+    let (user, group) = spec::parse_user(&spec.user).map_err(Refusal::User)?;
+    if user == 0 && !policy.allow_root {
+        return Err(Refusal::Root);
+    }
+    Ok(format!("{user}:{group}"))
+}
+
+/// As an image says it: nothing, `root`, `0`, `0:0`. An engine reads `+0` and `00` as 0 too, and takes root where only a group is named.
+fn is_root(user: &str) -> bool {
+    let name = user.split(':').next().unwrap_or_default().trim();
+    name.is_empty() || name == "root" || name.parse::<i64>() == Ok(0)
+}
+
+/// As the engine compares paths: without doubled and closing slashes.
+fn plain(path: &str) -> String {
+    let parts: Vec<&str> = path.split('/').filter(|s| !s.is_empty() && *s != ".").collect();
+    format!("/{}", parts.join("/"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use cloudai_types::Resources;
+    use cloudai_types::spec::Mount;
+
+    fn strict() -> Policy {
+        Policy::new(false, &[])
+    }
+
+    fn spec() -> JobSpec {
+        JobSpec { image: "i".into(), ..Default::default() }
+    }
+
+    fn image(user: &str) -> Image {
+        Image { id: "sha256:1".into(), user: user.into(), volumes: vec![] }
+    }
+
+    #[test]
+    fn who_a_task_is() {
+        let open = Policy::new(true, &[]);
+        // What the job says, what the image says, who it is where root is forbidden, and where it is allowed.
+        let table: [(&str, &str, Result<&str, Refusal>, &str); 15] = [
+            ("", "", Ok(NOBODY), NOBODY),
+            ("", "root", Ok(NOBODY), NOBODY),
+            ("", "0", Ok(NOBODY), NOBODY),
+            ("", "0:0", Ok(NOBODY), NOBODY),
+            ("", "+0", Ok(NOBODY), NOBODY),
+            ("", "00:5", Ok(NOBODY), NOBODY),
+            ("", ":1000", Ok(NOBODY), NOBODY),
+            ("", "1000", Ok("1000"), "1000"),
+            ("", "1000:0", Ok("1000:0"), "1000:0"),
+            ("", "app", Ok("app"), "app"),
+            ("1000", "root", Ok("1000:1000"), "1000:1000"),
+            ("1000:5", "app", Ok("1000:5"), "1000:5"),
+            ("root", "app", Err(Refusal::Root), "0:0"),
+            ("0", "", Err(Refusal::Root), "0:0"),
+            ("0:1000", "", Err(Refusal::Root), "0:1000"),
+        ];
+        for (asked, of_image, strictly, openly) in table {
+            let spec = JobSpec { user: asked.into(), ..spec() };
+            let who = |policy: &Policy| settings(&spec, &image(of_image), policy).map(|s| s.user);
+            assert_eq!(who(&strict()), strictly.map(str::to_owned), "job '{asked}', image '{of_image}'");
+            assert_eq!(who(&open), Ok(openly.to_owned()), "job '{asked}', image '{of_image}', root allowed");
+        }
+        let named = JobSpec { user: "app".into(), ..spec() };
+        assert!(matches!(settings(&named, &image(""), &strict()), Err(Refusal::User(_))), "no master lets it through");
+    }
+
+    #[test]
+    fn which_network_it_gets() {
+        let of = |asked: &str, allowed: &[&str]| {
+            let allowed: Vec<String> = allowed.iter().map(|n| (*n).to_owned()).collect();
+            let spec = JobSpec { network: asked.into(), ..spec() };
+            settings(&spec, &image(""), &Policy::new(false, &allowed)).map(|s| s.network)
+        };
+        let mode = |name: &str| Ok(Network::Mode(name.to_owned()));
+        assert_eq!((of("", &[]), of("default", &[]), of("none", &[])), (Ok(Network::Own), Ok(Network::Own), mode("none")));
+        assert_eq!((of("", &["none", "lab"]), of("lab", &["none", "lab"])), (mode("none"), mode("lab")));
+        assert_eq!(of("bridge", &["bridge"]), mode("bridge"));
+        for (asked, allowed) in [("lab", &[][..]), ("default", &["none"][..]), ("bridge", &["default"][..]), ("host", &["host"][..])] {
+            let refusal = of(asked, allowed).unwrap_err().to_string();
+            assert!(refusal.contains(&format!("'{asked}'")) && refusal.contains("lists others in networks"), "{refusal}");
+        }
+        assert!(of("container:abc", &["container:abc"]).is_err(), "whatever the operator lists");
+    }
+
+    #[test]
+    fn where_it_may_write() {
+        let volumes = vec!["/data/".to_owned(), "/tmp".to_owned(), "/cache".to_owned()];
+        let image = Image { volumes, ..image("") };
+        let resources = Resources { storage_bytes: 1, ..Default::default() };
+        let mounted = vec![Mount { source: "/x".into(), target: "/cache//".into() }];
+        let none = settings(&JobSpec { mounts: mounted.clone(), ..spec() }, &image, &strict()).unwrap();
+        assert_eq!((none.on_disk.len(), none.in_memory), (0, vec!["/tmp".to_owned(), "/data".to_owned()]));
+        assert!(!none.writable_root);
+        let some = settings(&JobSpec { resources, mounts: mounted, ..spec() }, &image, &strict()).unwrap();
+        assert_eq!((some.on_disk, some.in_memory.len()), (vec!["/tmp".to_owned()], 0), "its volumes are the engine's");
+        let over = vec![Mount { source: "/x".into(), target: "/tmp".into() }];
+        let own = settings(&JobSpec { resources, mounts: over, ..spec() }, &image, &strict()).unwrap();
+        assert_eq!((own.on_disk.len(), own.in_memory.len()), (0, 0), "the job has mounted something there");
+        let asks = JobSpec { writable_root: true, resources, ..spec() };
+        assert!(settings(&asks, &image, &strict()).unwrap().writable_root);
+        let many = Image { volumes: (0..100).map(|n| format!("/v{n}")).collect(), ..image };
+        assert_eq!(settings(&spec(), &many, &strict()), Err(Refusal::Volumes(101)));
+        assert!(settings(&JobSpec { resources, ..spec() }, &many, &strict()).is_ok());
+    }
+
+    #[test]
+    fn whom_the_image_does_not_know_lives_in_the_scratch() {
+        assert_eq!(settings(&spec(), &image(""), &strict()).unwrap().home, Some("/tmp"));
+        assert_eq!(settings(&spec(), &image("app"), &strict()).unwrap().home, None);
+        let told = JobSpec { env: [("HOME".to_owned(), "/x".to_owned())].into(), ..spec() };
+        assert_eq!(settings(&told, &image(""), &strict()).unwrap().home, None);
+    }
+}
