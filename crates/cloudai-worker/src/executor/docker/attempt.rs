@@ -5,11 +5,12 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
 use cloudai_agent::Signal;
-use cloudai_types::{AttemptId, EndReason, JobSpec, Millis, PullPolicy, ReasonKind, Timestamp, limits, signal};
+use cloudai_types::{AttemptId, EndReason, Millis, PullPolicy, ReasonKind, Timestamp, limits, signal};
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
 
 use super::body::{self, Machine};
+use super::bounds::Bounds;
 use super::cgroups::{self, Counters};
 use super::endings::Died;
 use super::faults::Fault;
@@ -36,23 +37,6 @@ pub struct Running {
     pub started: Timestamp,
     pub died: oneshot::Receiver<Died>,
     pub bounds: Bounds,
-}
-
-/// What it is held to while it runs.
-#[derive(Clone, PartialEq, Debug)]
-pub struct Bounds {
-    /// How many processes it may have.
-    pub processes: u64,
-    /// The number of the signal that asks it to stop.
-    pub stop_signal: u32,
-    /// Where it writes, if somebody has to look at that.
-    pub watch: Option<Watch>,
-}
-
-impl Bounds {
-    fn of(spec: &JobSpec, watch: Option<Watch>) -> Bounds {
-        Bounds { processes: body::processes_limit(spec), stop_signal: labels::stop_signal(spec), watch }
-    }
 }
 
 /// How an attempt ended that never ran.

@@ -5,6 +5,7 @@
 
 mod attempt;
 mod body;
+mod bounds;
 mod cgroups;
 mod endings;
 mod engine;
@@ -35,7 +36,8 @@ use tokio::sync::{Semaphore, watch};
 use super::{Events, Executor, Start};
 use crate::logs::LogStore;
 use crate::tasks::Tasks;
-use attempt::{Bounds, Running};
+use attempt::Running;
+use bounds::Bounds;
 use cgroups::Parents;
 use endings::Endings;
 use engine::Engine;
