@@ -173,6 +173,9 @@ pub const STORAGE_FILES_MAX: u64 = 1_000_000;
 pub const STORAGE_DEPTH_MAX: usize = 100;
 /// Between two tries to kill what is over its storage.
 pub const STORAGE_KILL_RETRY: Millis = Millis(5_000);
+/// What is read of an image's list of users, and answers from such lists that a worker remembers.
+pub const PASSWD_BYTES_MAX: usize = 1 << 20;
+pub const USERS_REMEMBERED_MAX: usize = 1_024;
 /// Networks that one worker's operator lists.
 pub const NETWORKS_MAX: usize = 64;
 /// What is read of one of the kernel's files about a cgroup: a line for each disk at most.

@@ -101,13 +101,27 @@ struct Variant(String);
 
 impl Variant {
     fn make(name: &str, changes: &[&str]) -> Variant {
-        let container = docker(&["create", IMAGE, "true"]).expect("the image is there");
+        Variant::of(IMAGE, name, changes)
+    }
+
+    fn of(image: &str, name: &str, changes: &[&str]) -> Variant {
+        Variant::commit(&docker(&["create", image, "true"]).expect("the image is there"), name, changes)
+    }
+
+    /// With what a script has left in it.
+    fn ran(script: &str, name: &str, changes: &[&str]) -> Variant {
+        let container = docker(&["create", IMAGE, "sh", "-c", script]).expect("the image is there");
+        docker(&["start", "-a", &container]).expect("the script runs");
+        Variant::commit(&container, name, changes)
+    }
+
+    fn commit(container: &str, name: &str, changes: &[&str]) -> Variant {
         let name = format!("localhost:1/cloudai-{name}-{:08x}:1", std::process::id());
         let mut words = vec!["commit"];
         words.extend(changes.iter().flat_map(|change| ["--change", *change]));
-        words.extend([container.as_str(), name.as_str()]);
+        words.extend([container, name.as_str()]);
         docker(&words).expect("it is committed");
-        docker(&["rm", &container]);
+        docker(&["rm", container]);
         Variant(name)
     }
 
@@ -146,6 +160,34 @@ async fn an_image_may_name_its_user_and_its_volumes_but_not_root() {
     assert_eq!((&mounts[0], &mounts[1]), (&None, &None));
     assert!(mounts[2].as_deref().unwrap().starts_with("tmpfs "), "without storage it is in memory: {mounts:?}");
     assert!(!mounts[3].as_deref().unwrap().starts_with("tmpfs "), "{mounts:?}");
+    rig.until_no_containers().await;
+    rig.worker.stop().await.unwrap();
+}
+
+/// An image is free to call root by another name; the worker looks it up.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn root_by_another_name_is_root() {
+    if !engine() {
+        return;
+    }
+    let mut rig = Rig::start(|c| c.allow_root = true).await;
+    let make = "busybox mkdir -p /etc; echo 'toor:x:0:0::/:' > /etc/passwd; echo 'app:x:77:78::/:' >> /etc/passwd";
+    let list = Variant::ran(make, "list", &[]);
+    let named = |name: &str| Variant::of(&list.0, name, &[&format!("USER {name}")]);
+    let (toor, app, absent) = (named("toor"), named("app"), named("absent"));
+    let script = "cat /proc/self/status";
+    let toor = rig.leader.assign(1, toor.runs(script))[0];
+    let first = rig.leader.assign(2, app.runs(script))[0];
+    let absent = rig.leader.assign(3, absent.runs(script))[0];
+    let r = rig.cluster.ending(toor).await;
+    assert_eq!(r.kind(), ReasonKind::Rejected, "{r}");
+    assert!(r.detail.contains("'toor' of its image is root by another name"), "{r}");
+    let second = rig.leader.assign(4, app.runs(script))[0];
+    for (stream, attempt) in [(2, first), (4, second)] {
+        assert_eq!(field(&said(&rig, stream, attempt).await, "Uid:"), "77");
+    }
+    let r = rig.cluster.ending(absent).await;
+    assert!(!r.is_success(), "the engine finds nobody of that name: {r}");
     rig.until_no_containers().await;
     rig.worker.stop().await.unwrap();
 }

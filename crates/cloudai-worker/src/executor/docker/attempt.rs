@@ -17,7 +17,7 @@ use super::faults::Fault;
 use super::log_stream::{self, Control, Followed};
 use super::policy::{self, Image, Network};
 use super::storage::{self, Watch};
-use super::{Shared, UNPOISONED, kernel_log, labels, pulls, sandbox};
+use super::{Shared, UNPOISONED, kernel_log, labels, pulls, sandbox, users};
 use crate::clock;
 use crate::executor::{ExecutorEvent, Start};
 use crate::logs::{Frame, LogWriter};
@@ -223,6 +223,13 @@ async fn bring_up(shared: &Arc<Shared>, start: &Start, mut signals: Signals) -> 
             }
             Err(fault) => return Err(not_made(fault.into_reason(&spec.image))),
         };
+        if settings.is_named {
+            let left = |reason| NeverRan { reason, container: true };
+            let known = users::look_up(shared, &image.id, &id, &settings.user).await;
+            let known = known.map_err(|e| left(Fault::of(&e).into_reason(&name)))?;
+            policy::named(&settings.user, known)
+                .map_err(|refusal| left(EndReason::new(ReasonKind::Rejected, refusal.to_string())))?;
+        }
         let watch = match storage::prepare(shared, &id, spec.resources.storage_bytes).await {
             Ok(watch) => watch,
             Err(error) => {

@@ -19,6 +19,7 @@ mod policy;
 mod pulls;
 mod sandbox;
 mod storage;
+mod users;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -47,6 +48,7 @@ pub use policy::Policy;
 use pulls::Pulls;
 use sandbox::Sandboxes;
 use storage::{Storage, Watch};
+use users::Users;
 
 /// Creates and starts at a time. More does not make the engine faster, and makes each one slower.
 const STARTS_AT_A_TIME: usize = 8;
@@ -82,6 +84,7 @@ pub(super) struct Shared {
     pub sandboxes: Sandboxes,
     pub parents: Parents,
     pub storage: Storage,
+    pub users: Users,
     pub logs: LogStore,
     pub events: Events,
     pub tasks: Tasks,
@@ -126,6 +129,7 @@ impl DockerExecutor {
             sandboxes: Sandboxes::new(options.reuse_networks),
             parents: Parents::find(&engine.facts, &options.cluster, &options.worker),
             storage: Storage::find(&engine.storage),
+            users: Users::default(),
             logs,
             events,
             tasks,

@@ -5,7 +5,11 @@
 //! What no spec can ask for has no field to ask with and no rule here: privileges, capabilities, devices, the namespaces of the machine or of
 //! other containers. Which host paths may be mounted is decided in `mounts`.
 
+use std::path::Path;
+
 use cloudai_types::{JobSpec, limits, spec};
+
+use super::users::{Known, PASSWD};
 
 /// Who a task is when neither its job nor its image names anybody but root.
 pub const NOBODY: &str = "65534:65534";
@@ -51,6 +55,8 @@ pub enum Network {
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Settings {
     pub user: String,
+    /// The image calls its user by a name: whether that is root has to be looked up and told to [`named`].
+    pub is_named: bool,
     /// For a user whom the image does not know.
     pub home: Option<&'static str>,
     pub network: Network,
@@ -70,6 +76,12 @@ pub enum Refusal {
     Root,
     #[error("user: {0}")]
     User(String),
+    #[error("user: the user '{0}' of its image is root by another name; name a number in the job (user: UID:GID)")]
+    NamedRoot(String),
+    #[error(
+        "user: whether the user '{0}' of its image is root cannot be told from its /etc/passwd; name a number in the job (user: UID:GID)"
+    )]
+    Untold(String),
     #[error(
         "network: this worker does not allow '{asked}'; it allows {}, and its operator lists others in networks", allowed.join(", ")
     )]
@@ -95,8 +107,22 @@ pub fn settings(spec: &JobSpec, image: &Image, policy: &Policy) -> Result<Settin
         return Err(Refusal::Volumes(own.len()));
     }
     let (on_disk, in_memory) = if spec.resources.storage_bytes == 0 { (vec![], own) } else { (own, vec![]) };
+    let is_named = spec.user.is_empty() && is_name(&user);
+    if is_named && spec.mounts.iter().any(|m| Path::new(PASSWD).starts_with(plain(&m.target))) {
+        // What would be read there is not what the engine goes by.
+        return Err(Refusal::Untold(user));
+    }
     let home = (user == NOBODY && !spec.env.contains_key("HOME")).then_some(SCRATCH);
-    Ok(Settings { user, home, network, writable_root: spec.writable_root, on_disk, in_memory })
+    Ok(Settings { user, is_named, home, network, writable_root: spec.writable_root, on_disk, in_memory })
+}
+
+/// A user whom the image calls by a name, looked up in its list.
+pub fn named(user: &str, known: Known) -> Result<(), Refusal> {
+    match known {
+        Known::Other => Ok(()),
+        Known::Root => Err(Refusal::NamedRoot(user.to_owned())),
+        Known::Untold => Err(Refusal::Untold(user.to_owned())),
+    }
 }
 
 fn network(spec: &JobSpec, policy: &Policy) -> Result<Network, Refusal> {
@@ -124,6 +150,11 @@ fn user(spec: &JobSpec, image: &Image, policy: &Policy) -> Result<String, Refusa
 fn is_root(user: &str) -> bool {
     let name = user.split(':').next().unwrap_or_default().trim();
     name.is_empty() || name == "root" || name.parse::<i64>() == Ok(0)
+}
+
+/// An engine takes what is no number for a name.
+fn is_name(user: &str) -> bool {
+    user.split(':').next().unwrap_or_default().trim().parse::<i64>().is_err()
 }
 
 /// As the engine compares paths: without doubled and closing slashes.
@@ -179,6 +210,25 @@ mod tests {
         }
         let named = JobSpec { user: "app".into(), ..spec() };
         assert!(matches!(settings(&named, &image(""), &strict()), Err(Refusal::User(_))), "no master lets it through");
+    }
+
+    #[test]
+    fn a_name_that_only_the_image_knows_is_looked_up() {
+        let is_named = |spec: &JobSpec, user: &str| settings(spec, &image(user), &strict()).map(|s| s.is_named);
+        for (user, named) in [("app", true), ("app:staff", true), ("1000", false), ("1000:staff", false), ("root", false)] {
+            assert_eq!(is_named(&spec(), user), Ok(named), "{user}");
+        }
+        assert_eq!(is_named(&JobSpec { user: "5".into(), ..spec() }, "app"), Ok(false), "the job has said a number");
+        assert_eq!(named("app", Known::Other), Ok(()));
+        let says = |known| named("app", known).unwrap_err().to_string();
+        assert!(says(Known::Root).contains("another name") && says(Known::Untold).contains("cannot be told"));
+        for target in ["/etc", "/etc/", "/etc/passwd"] {
+            let hides = JobSpec { mounts: vec![Mount { source: "/x".into(), target: target.into() }], ..spec() };
+            assert_eq!(is_named(&hides, "app"), Err(Refusal::Untold("app".into())), "{target}");
+            assert_eq!(is_named(&hides, "1000"), Ok(false));
+        }
+        let beside = JobSpec { mounts: vec![Mount { source: "/x".into(), target: "/etc/x".into() }], ..spec() };
+        assert_eq!(is_named(&beside, "app"), Ok(true));
     }
 
     #[test]
