@@ -35,8 +35,8 @@ pub const SHM_BYTES_DEFAULT: u64 = 64 << 20;
 pub const SCRATCH_BYTES_DEFAULT: u64 = 64 << 20;
 /// Between the stop signal and SIGKILL, as a spec may say it; otherwise [`STOP_GRACE`].
 pub const GRACE_MAX: Millis = Millis::from_secs(3600);
-/// A user or group number: the largest two mean "nobody knows" to the kernel.
-pub const USER_NUMBER_MAX: u32 = u32::MAX - 2;
+/// A user or group number. The kernel knows more, but beyond this some engines count from 0 again (CVE-2024-40635).
+pub const USER_NUMBER_MAX: u32 = i32::MAX as u32;
 pub const TIMEOUT_MAX: Millis = Millis::from_secs(30 * 24 * 3600);
 pub const REQUEST_ID_BYTES_MAX: usize = 128;
 pub const REASON_DETAIL_BYTES_MAX: usize = 1024;

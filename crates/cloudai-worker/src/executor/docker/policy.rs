@@ -149,12 +149,18 @@ fn user(spec: &JobSpec, image: &Image, policy: &Policy) -> Result<String, Refusa
 /// As an image says it: nothing, `root`, `0`, `0:0`. An engine reads `+0` and `00` as 0 too, and takes root where only a group is named.
 fn is_root(user: &str) -> bool {
     let name = user.split(':').next().unwrap_or_default().trim();
-    name.is_empty() || name == "root" || name.parse::<i64>() == Ok(0)
+    let is_number = name.trim_start_matches(['+', '-']).bytes().all(|b| b.is_ascii_digit());
+    if is_number { is_root_number(name) } else { name == "root" }
+}
+
+/// A number that an engine may take for 0: 0 itself, none at all, and what does not fit into its own numbers.
+pub fn is_root_number(text: &str) -> bool {
+    !text.parse::<u32>().is_ok_and(|n| (1..=limits::USER_NUMBER_MAX).contains(&n))
 }
 
 /// An engine takes what is no number for a name.
 fn is_name(user: &str) -> bool {
-    user.split(':').next().unwrap_or_default().trim().parse::<i64>().is_err()
+    user.split(':').next().unwrap_or_default().trim().parse::<u32>().is_err()
 }
 
 /// As the engine compares paths: without doubled and closing slashes.
@@ -210,6 +216,18 @@ mod tests {
         }
         let named = JobSpec { user: "app".into(), ..spec() };
         assert!(matches!(settings(&named, &image(""), &strict()), Err(Refusal::User(_))), "no master lets it through");
+    }
+
+    /// CVE-2024-40635: a number that is larger than an engine's own becomes 0 there.
+    #[test]
+    fn uid_overflow() {
+        for of_image in ["2147483648", "4294967296", "4294967296:5", "18446744073709551616", "-1", "-4294967296"] {
+            let who = settings(&spec(), &image(of_image), &strict()).map(|s| (s.user, s.is_named));
+            assert_eq!(who, Ok((NOBODY.to_owned(), false)), "{of_image}");
+            let asks = JobSpec { user: of_image.into(), ..spec() };
+            assert!(settings(&asks, &image(""), &Policy::new(true, &[])).is_err(), "{of_image}");
+        }
+        assert_eq!(settings(&spec(), &image("2147483647"), &strict()).unwrap().user, "2147483647");
     }
 
     #[test]

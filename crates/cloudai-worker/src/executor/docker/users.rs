@@ -12,7 +12,7 @@ use bollard::query_parameters::DownloadFromContainerOptions;
 use cloudai_types::limits;
 use futures::StreamExt as _;
 
-use super::{Shared, UNPOISONED};
+use super::{Shared, UNPOISONED, policy};
 
 pub const PASSWD: &str = "/etc/passwd";
 
@@ -82,16 +82,14 @@ fn of_list(text: &str, user: &str) -> Known {
         let mut fields = line.trim().split(':');
         (fields.next()?.trim() == name).then(|| fields.nth(1).unwrap_or_default().trim().to_owned())
     });
-    // What is no number is 0 to some engines.
-    let is_root = |uid: String| !uid.parse::<i64>().is_ok_and(|n| n != 0);
-    if numbers.any(is_root) { Known::Root } else { Known::Other }
+    if numbers.any(|uid| policy::is_root_number(&uid)) { Known::Root } else { Known::Other }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const LIST: &str = "root:x:0:0:root:/root:/bin/sh\napp:x:1000:1000::/app:\ntoor:x:0:0::/:\nodd:x::5:/\ntwo:x:7:7\n two:x:0:7\n";
+    const LIST: &str = "root:x:0:0:root:/root:/bin/sh\napp:x:1000:1000::/app:\ntoor:x:0:0::/:\nodd:x::5:/\ntwo:x:7:7\n two:x:0:7\nover:x:4294967296:7\n";
 
     #[test]
     fn another_name_of_root_is_root() {
@@ -103,6 +101,7 @@ mod tests {
             ("toor:app", Known::Root),
             ("odd", Known::Root),
             ("two", Known::Root),
+            ("over", Known::Root),
             ("absent", Known::Other),
         ];
         for (user, known) in table {
