@@ -215,7 +215,13 @@ async fn bring_up(shared: &Arc<Shared>, start: &Start, mut signals: Signals) -> 
             }
             Err(Fault::NameTaken) => match meet_namesake(shared, start, &name).await? {
                 Namesake::Running(running) => return Ok(running),
-                Namesake::Created(id) => id,
+                // By an earlier run, perhaps by other rules or of another image: this one makes its own.
+                Namesake::Created(id) => {
+                    let removed = shared.engine.remove(&id).await;
+                    let left = |e| NeverRan { reason: Fault::of(&e).into_reason(&name), container: true };
+                    removed.map_err(left)?;
+                    continue;
+                }
             },
             Err(Fault::NoSuchContainer | Fault::NotRunning) if network.take().is_some() => {
                 sandbox::give_up(shared, attempt).await;
@@ -223,19 +229,15 @@ async fn bring_up(shared: &Arc<Shared>, start: &Start, mut signals: Signals) -> 
             }
             Err(fault) => return Err(not_made(fault.into_reason(&spec.image))),
         };
+        let left = |reason| NeverRan { reason, container: true };
         if settings.is_named {
-            let left = |reason| NeverRan { reason, container: true };
             let known = users::look_up(shared, &image.id, &id, &settings.user).await;
             let known = known.map_err(|e| left(Fault::of(&e).into_reason(&name)))?;
             policy::named(&settings.user, known)
                 .map_err(|refusal| left(EndReason::new(ReasonKind::Rejected, refusal.to_string())))?;
         }
-        let watch = match storage::prepare(shared, &id, spec.resources.storage_bytes).await {
-            Ok(watch) => watch,
-            Err(error) => {
-                return Err(NeverRan { reason: Fault::of(&error).into_reason(&name), container: true });
-            }
-        };
+        let watch = storage::prepare(shared, &id, spec.resources.storage_bytes).await;
+        let watch = watch.map_err(|e| left(Fault::of(&e).into_reason(&name)))?;
         if signals.borrow().is_some() {
             return Err(NeverRan { container: true, ..NeverRan::cancelled() });
         }

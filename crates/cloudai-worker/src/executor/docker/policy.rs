@@ -174,6 +174,7 @@ mod tests {
     use super::*;
     use cloudai_types::Resources;
     use cloudai_types::spec::Mount;
+    use proptest::prelude::*;
 
     fn strict() -> Policy {
         Policy::new(false, &[])
@@ -286,6 +287,25 @@ mod tests {
         let many = Image { volumes: (0..100).map(|n| format!("/v{n}")).collect(), ..image };
         assert_eq!(settings(&spec(), &many, &strict()), Err(Refusal::Volumes(101)));
         assert!(settings(&JobSpec { resources, ..spec() }, &many, &strict()).is_ok());
+    }
+
+    proptest! {
+        /// Whatever jobs and images write: an engine reads no root in it, unless that was asked for and is allowed.
+        #[test]
+        fn nobody_is_root_unless_asked_and_allowed(
+            asked in "(|root|[+-]?[0-9]{1,12}(:[0-9]{1,3})?|[a-z]{1,4})",
+            of_image in "( ?[+-]?[0-9]{0,22}(:[a-z0-9]{0,3})?|root(:0)?|[a-z]{1,4})",
+            allow_root in any::<bool>(),
+        ) {
+            let spec = JobSpec { user: asked.clone(), ..spec() };
+            if let Ok(s) = settings(&spec, &image(&of_image), &Policy::new(allow_root, &[])) {
+                let name = s.user.split(':').next().unwrap_or_default().trim();
+                let number = name.parse::<i128>().ok();
+                let is_root = name.is_empty() || name == "root" || number.is_some_and(|n| !(1..=i128::from(i32::MAX)).contains(&n));
+                let is_asked = asked == "root" || asked.split(':').next().is_some_and(|u| u.parse() == Ok(0u64));
+                prop_assert!(!is_root || (allow_root && is_asked), "job '{}', image '{}': {}", asked, of_image, s.user);
+            }
+        }
     }
 
     #[test]
