@@ -25,8 +25,8 @@ pub const PROCESSES_DEFAULT: u32 = 4_096;
 pub const PROCESSES_MIN: u32 = 64;
 pub const PROCESSES_MAX: u32 = 65_536;
 /// Open files of each process of an attempt: where its spec says nothing, and what a spec may say. The most is what kernels allow as they
-/// come (`fs.nr_open`).
-pub const OPEN_FILES_DEFAULT: u32 = 65_536;
+/// come (`fs.nr_open`); an engine may have less to give.
+pub const OPEN_FILES_DEFAULT: u32 = 16_384;
 pub const OPEN_FILES_MIN: u32 = 64;
 pub const OPEN_FILES_MAX: u32 = 1_048_576;
 /// `/dev/shm` of an attempt whose spec says nothing: what engines give as they come.

@@ -44,7 +44,7 @@ A job file (YAML or JSON) says what the flags of `job submit` say; unknown field
   array: 0-999                # a thousand tasks; each finds its index in CLOUDAI_TASK_INDEX
   max_attempts: 3
   processes_max: 4096         # processes and threads of one attempt at a time
-  open_files: 65536           # of each of its processes
+  open_files: 16384           # of each of its processes
   shm: 16m                    # /dev/shm, counted within the memory
   timeout: 2s                 # of one attempt
   stop_signal: SIGTERM        # what asks it to stop: a name or a number

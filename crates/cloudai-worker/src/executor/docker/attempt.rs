@@ -192,7 +192,7 @@ async fn bring_up(shared: &Arc<Shared>, start: &Start, mut signals: Signals) -> 
             Network::Own => network.as_deref(),
             Network::Mode(mode) => Some(mode.as_str()),
         };
-        let has_quota = shared.storage.has_quota();
+        let (has_quota, has_open_files) = (shared.storage.has_quota(), shared.has_open_files.load(Relaxed));
         let machine = Machine {
             cluster: &shared.options.cluster,
             worker: &shared.options.worker,
@@ -202,6 +202,7 @@ async fn bring_up(shared: &Arc<Shared>, start: &Start, mut signals: Signals) -> 
             image: &image.id,
             settings: &settings,
             has_quota,
+            has_open_files,
             cgroup_parent: parent.as_deref(),
         };
         let created = shared.engine.create(&name, body::create(&machine, start, mounts.clone(), &gpus)).await;
@@ -217,9 +218,7 @@ async fn bring_up(shared: &Arc<Shared>, start: &Start, mut signals: Signals) -> 
                 Namesake::Running(running) => return Ok(running),
                 // By an earlier run, perhaps by other rules or of another image: this one makes its own.
                 Namesake::Created(id) => {
-                    let removed = shared.engine.remove(&id).await;
-                    let left = |e| NeverRan { reason: Fault::of(&e).into_reason(&name), container: true };
-                    removed.map_err(left)?;
+                    take_back(shared, attempt, &id).await?;
                     continue;
                 }
             },
@@ -241,7 +240,8 @@ async fn bring_up(shared: &Arc<Shared>, start: &Start, mut signals: Signals) -> 
         if signals.borrow().is_some() {
             return Err(NeverRan { container: true, ..NeverRan::cancelled() });
         }
-        // Before the start: a program may end before the engine has answered.
+        // Before the start: a program may end before the engine has answered. What ended until now was another container of it.
+        shared.endings.forget(attempt);
         let died = shared.endings.watch(attempt);
         match shared.engine.start(&id).await.map_err(|e| Fault::of(&e)) {
             Ok(()) => return Ok(Running { id, started: clock::wall(), died, bounds: Bounds::of(spec, watch) }),
@@ -249,17 +249,17 @@ async fn bring_up(shared: &Arc<Shared>, start: &Start, mut signals: Signals) -> 
                 tracing::warn!(
                     "the container engine has no init program: tasks get SIGTERM directly, and may ignore it"
                 );
-                shared.endings.forget(attempt);
-                if let Err(error) = shared.engine.remove(&id).await {
-                    return Err(NeverRan { reason: Fault::of(&error).into_reason(&name), container: true });
+                take_back(shared, attempt, &id).await?;
+            }
+            Err(Fault::NoOpenFiles) if spec.open_files == 0 && has_open_files => {
+                if shared.has_open_files.swap(false, Relaxed) {
+                    tracing::warn!("the container engine has few open files: tasks get as many as it has itself");
                 }
+                take_back(shared, attempt, &id).await?;
             }
             Err(Fault::NoSuchContainer | Fault::NotRunning) if network.take().is_some() => {
-                shared.endings.forget(attempt);
                 sandbox::give_up(shared, attempt).await;
-                if let Err(error) = shared.engine.remove(&id).await {
-                    return Err(NeverRan { reason: Fault::of(&error).into_reason(&name), container: true });
-                }
+                take_back(shared, attempt, &id).await?;
             }
             Err(fault) => {
                 shared.endings.forget(attempt);
@@ -267,6 +267,12 @@ async fn bring_up(shared: &Arc<Shared>, start: &Start, mut signals: Signals) -> 
             }
         }
     }
+}
+
+/// What was made is not what is needed: another one takes its place.
+async fn take_back(shared: &Shared, attempt: AttemptId, id: &str) -> Result<(), NeverRan> {
+    shared.endings.forget(attempt);
+    shared.engine.remove(id).await.map_err(|e| NeverRan { reason: Fault::of(&e).into_reason(id), container: true })
 }
 
 enum Namesake {

@@ -35,6 +35,8 @@ pub struct Machine<'a> {
     pub settings: &'a Settings,
     /// Whether the engine holds a container's own files to a size.
     pub has_quota: bool,
+    /// Whether the engine has the usual number of open files to give.
+    pub has_open_files: bool,
     /// The cgroup that outlives the container. `None`: the engine's own, and nothing is measured.
     pub cgroup_parent: Option<&'a str>,
 }
@@ -75,7 +77,12 @@ pub fn create(machine: &Machine<'_>, start: &Start, mut mounts: Vec<Mount>, gpus
     mounts.extend(settings.in_memory.iter().map(|path| in_memory(path)));
     let holds_layer = machine.has_quota && settings.writable_root && r.storage_bytes > 0;
     let shm = if spec.shm_bytes == 0 { limits::SHM_BYTES_DEFAULT } else { spec.shm_bytes };
-    let open_files = if spec.open_files == 0 { limits::OPEN_FILES_DEFAULT } else { spec.open_files };
+    let open_files = match spec.open_files {
+        // As many as the engine has itself.
+        0 if !machine.has_open_files => None,
+        0 => Some(limits::OPEN_FILES_DEFAULT),
+        asked => Some(asked),
+    };
     let host = HostConfig {
         nano_cpus,
         memory,
@@ -86,7 +93,7 @@ pub fn create(machine: &Machine<'_>, start: &Start, mut mounts: Vec<Mount>, gpus
         init: machine.init.then_some(true),
         network_mode: machine.network.map(str::to_owned),
         // A dump of a crash goes where the machine wants it, which is none of the task's storage.
-        ulimits: Some(vec![ulimit("nofile", i64::from(open_files)), ulimit("core", 0)]),
+        ulimits: Some([("core", Some(0)), ("nofile", open_files)].into_iter().filter_map(ulimit).collect()),
         shm_size: Some(as_i64(shm)),
         storage_opt: holds_layer.then(|| HashMap::from([("size".to_owned(), r.storage_bytes.to_string())])),
         readonly_rootfs: (!settings.writable_root).then_some(true),
@@ -133,8 +140,9 @@ fn in_memory(path: &str) -> Mount {
     }
 }
 
-fn ulimit(name: &str, most: i64) -> ResourcesUlimits {
-    ResourcesUlimits { name: Some(name.to_owned()), soft: Some(most), hard: Some(most) }
+fn ulimit((name, most): (&str, Option<u32>)) -> Option<ResourcesUlimits> {
+    let most = Some(i64::from(most?));
+    Some(ResourcesUlimits { name: Some(name.to_owned()), soft: most, hard: most })
 }
 
 fn as_i64(n: u64) -> i64 {
@@ -150,10 +158,10 @@ mod tests {
     use std::sync::Arc;
 
     fn body(spec: JobSpec) -> ContainerCreateBody {
-        on(spec, false)
+        on(spec, false, true)
     }
 
-    fn on(spec: JobSpec, has_quota: bool) -> ContainerCreateBody {
+    fn on(spec: JobSpec, has_quota: bool, has_open_files: bool) -> ContainerCreateBody {
         let image = Image { id: "sha256:1".into(), ..Image::default() };
         let settings = policy::settings(&spec, &image, &Policy::new(true, &[])).unwrap();
         let attempt = AttemptId::new(JobId(1), 4, 2);
@@ -167,6 +175,7 @@ mod tests {
             image: &image.id,
             settings: &settings,
             has_quota,
+            has_open_files,
             cgroup_parent: None,
         };
         create(&machine, &start, vec![], &[])
@@ -229,7 +238,7 @@ mod tests {
         assert_eq!((options.size_bytes, options.mode), (Some(64 << 20), Some(0o1777)));
         let limits: Vec<_> = host.ulimits.unwrap().into_iter().map(|u| (u.name.unwrap(), u.soft, u.hard)).collect();
         let equal = |name: &str, most| (name.to_owned(), Some(most), Some(most));
-        assert_eq!(limits, [equal("nofile", 65_536), equal("core", 0)]);
+        assert_eq!(limits, [equal("core", 0), equal("nofile", 16_384)]);
     }
 
     #[test]
@@ -240,15 +249,26 @@ mod tests {
         let plain = body(asks.clone());
         assert_eq!(plain.user.as_deref(), Some("0:0"));
         let host = plain.host_config.unwrap();
-        assert_eq!((host.shm_size, host.ulimits.unwrap()[0].hard), (Some(1 << 20), Some(128)));
+        assert_eq!((host.shm_size, host.ulimits.unwrap()[1].hard), (Some(1 << 20), Some(128)));
         let mounts = host.mounts.unwrap();
         assert_eq!((mounts.len(), mounts[0].typ, &mounts[0].source), (1, Some(MountType::VOLUME), &None));
         // Only what can be written to needs a quota, and only where there are quotas.
         let writable = JobSpec { writable_root: true, ..asks.clone() };
-        let quota = |spec, has_quota| on(spec, has_quota).host_config.unwrap().storage_opt.map(|o| o["size"].clone());
+        let quota = |spec, has_quota| on(spec, has_quota, true).host_config.unwrap().storage_opt.map(|o| o["size"].clone());
         assert_eq!(quota(writable.clone(), true).as_deref(), Some("5242880"));
         assert_eq!((quota(writable.clone(), false), quota(asks, true)), (None, None));
         assert_eq!(body(writable).host_config.unwrap().readonly_rootfs, None);
+    }
+
+    #[test]
+    fn an_engine_with_few_open_files_gives_what_it_has() {
+        let of = |open_files| {
+            let spec = JobSpec { image: "i".into(), open_files, ..Default::default() };
+            let limits = on(spec, false, false).host_config.unwrap().ulimits.unwrap();
+            limits.into_iter().map(|u| (u.name.unwrap(), u.hard.unwrap())).collect::<Vec<_>>()
+        };
+        assert_eq!(of(0), [("core".to_owned(), 0)]);
+        assert_eq!(of(100), [("core".to_owned(), 0), ("nofile".to_owned(), 100)]);
     }
 
     #[test]

@@ -94,6 +94,8 @@ pub(super) struct Shared {
     pub signals: Mutex<BTreeMap<AttemptId, watch::Sender<Option<Signal>>>>,
     /// Whether the engine has an init program; until it says otherwise.
     pub has_init: AtomicBool,
+    /// Whether the engine has the usual number of open files to give; until it says otherwise.
+    pub has_open_files: AtomicBool,
 }
 
 pub struct DockerExecutor(Arc<Shared>);
@@ -137,6 +139,7 @@ impl DockerExecutor {
             removals: Semaphore::new(REMOVALS_AT_A_TIME),
             signals: Mutex::new(BTreeMap::new()),
             has_init: AtomicBool::new(true),
+            has_open_files: AtomicBool::new(true),
             engine,
             options,
         });
