@@ -20,7 +20,8 @@ pub fn run(_: Size) -> anyhow::Result<Verdict> {
     }
     let inputs = tempfile::Builder::new().prefix("cloudai-input-").tempdir().context("no temporary folder")?;
     // Tasks are nobody: what they are to read, everybody must be able to read.
-    fs::set_permissions(inputs.path(), fs::Permissions::from_mode(0o755)).context("the input folder keeps its rights")?;
+    fs::set_permissions(inputs.path(), fs::Permissions::from_mode(0o755))
+        .context("the input folder keeps its rights")?;
     let mut options = Options::docker(3, 2);
     options.allow_mounts = vec![inputs.path().to_owned()];
     let cluster = Cluster::start(&options)?;

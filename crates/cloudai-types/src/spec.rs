@@ -375,13 +375,20 @@ mod tests {
             faults(JobSpec { image: "i".into(), resources, shm_bytes, ..Default::default() })
         };
         assert_eq!(with(64, 65), ["shm"]);
-        assert_eq!((with(64, 64), with(0, 1 << 40)), (vec![], vec![]), "without a limit of memory there is none of this");
+        assert_eq!(
+            (with(64, 64), with(0, 1 << 40)),
+            (vec![], vec![]),
+            "without a limit of memory there is none of this"
+        );
     }
 
     #[test]
     fn a_user_is_numbers_and_a_network_never_the_hosts() {
         assert_eq!(parse_user("1000"), Ok((1000, 1000)));
-        assert_eq!((parse_user("1000:0"), parse_user("root"), parse_user("0")), (Ok((1000, 0)), Ok((0, 0)), Ok((0, 0))));
+        assert_eq!(
+            (parse_user("1000:0"), parse_user("root"), parse_user("0")),
+            (Ok((1000, 0)), Ok((0, 0)), Ok((0, 0)))
+        );
         for bad in ["", "app", "1000:", ":1", "+1", "-1", "1:2:3", "2147483648", "4294967296", "1 "] {
             assert!(parse_user(bad).is_err(), "{bad}");
         }

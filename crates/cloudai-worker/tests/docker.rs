@@ -433,4 +433,3 @@ async fn containers_per_second() {
     }
     rig.worker.stop().await.unwrap();
 }
-

@@ -214,9 +214,14 @@ mod tests {
     fn how_it_is_held_to_its_place_is_said_by_flags_too() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("job.yaml");
-        std::fs::write(&path, "image: alpine\nuser: 7\npull: never\nwritable_root: true\nstorage: 1g\ngrace: 5s\n").unwrap();
-        let flags =
-            JobFlags { user: Some("8:9".into()), stop_signal: Some(2), network: Some("none".into()), ..Default::default() };
+        std::fs::write(&path, "image: alpine\nuser: 7\npull: never\nwritable_root: true\nstorage: 1g\ngrace: 5s\n")
+            .unwrap();
+        let flags = JobFlags {
+            user: Some("8:9".into()),
+            stop_signal: Some(2),
+            network: Some("none".into()),
+            ..Default::default()
+        };
         let s = request(&flags, &ManyFlags { file: Some(path), array: None }, "").unwrap().spec.unwrap();
         assert_eq!((s.user.as_str(), s.network.as_str(), s.stop_signal, s.grace_ms), ("8:9", "none", 2, 5_000));
         assert_eq!((s.pull(), s.writable_root), (PullPolicy::Never, true));

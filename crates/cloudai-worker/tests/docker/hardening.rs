@@ -82,9 +82,11 @@ async fn what_the_policy_forbids_is_rejected_and_says_what_would_allow_it() {
     // Before its image is looked for.
     let image = "localhost:1/no-such-image:1".to_owned();
     let unknown = rig.leader.assign(3, JobSpec { user: "0".into(), image, ..sh("true") })[0];
-    for (attempt, rule, help) in
-        [(root, "user:", "allow_root"), (network, "network:", "lists others in networks"), (unknown, "user:", "allow_root")]
-    {
+    for (attempt, rule, help) in [
+        (root, "user:", "allow_root"),
+        (network, "network:", "lists others in networks"),
+        (unknown, "user:", "allow_root"),
+    ] {
         let r = rig.cluster.ending(attempt).await;
         assert_eq!(r.kind(), ReasonKind::Rejected, "{r}");
         assert!(r.detail.starts_with(rule) && r.detail.contains(help), "{r}");

@@ -233,7 +233,10 @@ mod tests {
         assert_eq!((host.cap_drop, host.cap_add), (Some(vec!["ALL".to_owned()]), None));
         assert_eq!((host.readonly_rootfs, host.shm_size), (Some(true), Some(64 << 20)));
         let mounts = host.mounts.unwrap();
-        assert_eq!((mounts.len(), mounts[0].typ, mounts[0].target.as_deref()), (1, Some(MountType::TMPFS), Some("/tmp")));
+        assert_eq!(
+            (mounts.len(), mounts[0].typ, mounts[0].target.as_deref()),
+            (1, Some(MountType::TMPFS), Some("/tmp"))
+        );
         let options = mounts[0].tmpfs_options.as_ref().unwrap();
         assert_eq!((options.size_bytes, options.mode), (Some(64 << 20), Some(0o1777)));
         let limits: Vec<_> = host.ulimits.unwrap().into_iter().map(|u| (u.name.unwrap(), u.soft, u.hard)).collect();
@@ -254,7 +257,8 @@ mod tests {
         assert_eq!((mounts.len(), mounts[0].typ, &mounts[0].source), (1, Some(MountType::VOLUME), &None));
         // Only what can be written to needs a quota, and only where there are quotas.
         let writable = JobSpec { writable_root: true, ..asks.clone() };
-        let quota = |spec, has_quota| on(spec, has_quota, true).host_config.unwrap().storage_opt.map(|o| o["size"].clone());
+        let quota =
+            |spec, has_quota| on(spec, has_quota, true).host_config.unwrap().storage_opt.map(|o| o["size"].clone());
         assert_eq!(quota(writable.clone(), true).as_deref(), Some("5242880"));
         assert_eq!((quota(writable.clone(), false), quota(asks, true)), (None, None));
         assert_eq!(body(writable).host_config.unwrap().readonly_rootfs, None);

@@ -234,7 +234,9 @@ mod tests {
     #[test]
     fn a_name_that_only_the_image_knows_is_looked_up() {
         let is_named = |spec: &JobSpec, user: &str| settings(spec, &image(user), &strict()).map(|s| s.is_named);
-        for (user, named) in [("app", true), ("app:staff", true), ("1000", false), ("1000:staff", false), ("root", false)] {
+        for (user, named) in
+            [("app", true), ("app:staff", true), ("1000", false), ("1000:staff", false), ("root", false)]
+        {
             assert_eq!(is_named(&spec(), user), Ok(named), "{user}");
         }
         assert_eq!(is_named(&JobSpec { user: "5".into(), ..spec() }, "app"), Ok(false), "the job has said a number");
@@ -258,12 +260,20 @@ mod tests {
             settings(&spec, &image(""), &Policy::new(false, &allowed)).map(|s| s.network)
         };
         let mode = |name: &str| Ok(Network::Mode(name.to_owned()));
-        assert_eq!((of("", &[]), of("default", &[]), of("none", &[])), (Ok(Network::Own), Ok(Network::Own), mode("none")));
+        assert_eq!(
+            (of("", &[]), of("default", &[]), of("none", &[])),
+            (Ok(Network::Own), Ok(Network::Own), mode("none"))
+        );
         assert_eq!((of("", &["none", "lab"]), of("lab", &["none", "lab"])), (mode("none"), mode("lab")));
         assert_eq!(of("bridge", &["bridge"]), mode("bridge"));
-        for (asked, allowed) in [("lab", &[][..]), ("default", &["none"][..]), ("bridge", &["default"][..]), ("host", &["host"][..])] {
+        for (asked, allowed) in
+            [("lab", &[][..]), ("default", &["none"][..]), ("bridge", &["default"][..]), ("host", &["host"][..])]
+        {
             let refusal = of(asked, allowed).unwrap_err().to_string();
-            assert!(refusal.contains(&format!("'{asked}'")) && refusal.contains("lists others in networks"), "{refusal}");
+            assert!(
+                refusal.contains(&format!("'{asked}'")) && refusal.contains("lists others in networks"),
+                "{refusal}"
+            );
         }
         assert!(of("container:abc", &["container:abc"]).is_err(), "whatever the operator lists");
     }

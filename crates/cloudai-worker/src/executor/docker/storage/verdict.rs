@@ -31,11 +31,15 @@ impl Looks {
             Extent::Bytes(bytes) => bytes,
             Extent::TooManyFiles => {
                 let most = limits::STORAGE_FILES_MAX;
-                return Verdict::Over(format!("it has more than {most} files and folders, and its storage cannot be counted"));
+                return Verdict::Over(format!(
+                    "it has more than {most} files and folders, and its storage cannot be counted"
+                ));
             }
             Extent::TooDeep => {
                 let most = limits::STORAGE_DEPTH_MAX;
-                return Verdict::Over(format!("its folders are more than {most} deep, and its storage cannot be counted"));
+                return Verdict::Over(format!(
+                    "its folders are more than {most} deep, and its storage cannot be counted"
+                ));
             }
         };
         if wrote > self.allowed {
@@ -105,6 +109,9 @@ mod tests {
         assert_eq!(over(&mut looks, Extent::Bytes(12 * MIB)), "it wrote 12.0 MiB and asked for 8.0 MiB of storage");
         assert!(over(&mut looks, Extent::TooManyFiles).contains("more than 1000000 files"));
         assert!(over(&mut looks, Extent::TooDeep).contains("more than 100 deep"));
-        assert!(matches!(Looks::new(u64::MAX).judge(Extent::Bytes(u64::MAX), Timestamp(0), Millis(0)), Verdict::LookAgainIn(_)));
+        assert!(matches!(
+            Looks::new(u64::MAX).judge(Extent::Bytes(u64::MAX), Timestamp(0), Millis(0)),
+            Verdict::LookAgainIn(_)
+        ));
     }
 }
