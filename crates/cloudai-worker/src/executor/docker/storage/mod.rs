@@ -15,7 +15,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use bollard::errors::Error;
-use bollard::models::ContainerInspectResponse;
+use bollard::models::{ContainerInspectResponse, MountPoint};
 use cloudai_types::{EndReason, ReasonKind, limits};
 use tokio::sync::Semaphore;
 
@@ -74,7 +74,8 @@ pub struct Watch {
     /// Bytes.
     allowed: u64,
     layer: Layer,
-    volumes: Vec<PathBuf>,
+    /// Volumes and folders of its own.
+    folders: Vec<PathBuf>,
     scratch: Option<PathBuf>,
 }
 
@@ -101,17 +102,20 @@ impl Watch {
             (false, None) => Layer::Asked(seen.id.clone().unwrap_or_default()),
         };
         let mounts = seen.mounts.as_deref().unwrap_or_default();
-        let is_own = |m: &&bollard::models::MountPoint| {
-            m.typ.as_deref() == Some("volume") && m.driver.as_deref() == Some("local") && m.rw == Some(true)
+        // A path of the machine that a task may write to is a folder that this worker has made for it: others are read-only.
+        let is_own = |m: &&MountPoint| match (m.typ.as_deref(), m.driver.as_deref()) {
+            (Some("volume"), Some("local")) | (Some("bind"), _) => m.rw == Some(true),
+            _ => false,
         };
-        let source = |m: &bollard::models::MountPoint| m.source.clone().map(PathBuf::from);
-        let volumes: Vec<PathBuf> = mounts.iter().filter(is_own).filter_map(source).collect();
-        let scratch = mounts.iter().filter(is_own).find(|m| m.destination.as_deref() == Some(SCRATCH)).and_then(source);
-        Some(Watch { allowed, layer, volumes, scratch })
+        let source = |m: &MountPoint| m.source.clone().map(PathBuf::from);
+        let folders: Vec<PathBuf> = mounts.iter().filter(is_own).filter_map(source).collect();
+        let is_scratch = |m: &&MountPoint| is_own(m) && m.destination.as_deref() == Some(SCRATCH);
+        let scratch = mounts.iter().find(is_scratch).and_then(source);
+        Some(Watch { allowed, layer, folders, scratch })
     }
 
     async fn look(&self, shared: &Shared) -> Extent {
-        let mut folders = self.volumes.clone();
+        let mut folders = self.folders.clone();
         let asked = match &self.layer {
             Layer::ReadOnly => Extent::Bytes(0),
             Layer::Here(upper) => {
@@ -191,7 +195,7 @@ pub fn reason_of(over: Option<String>, seen: EndReason) -> EndReason {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use bollard::models::{DriverData, HostConfig, MountPoint};
+    use bollard::models::{DriverData, HostConfig};
     use std::collections::HashMap;
 
     fn mount(typ: &str, driver: Option<&str>, rw: bool, source: &str, destination: &str) -> MountPoint {
@@ -216,7 +220,8 @@ mod tests {
                 mount("volume", Some("local"), true, "/v/2/_data", "/data"),
                 mount("volume", Some("local"), false, "/v/3/_data", "/read"),
                 mount("volume", Some("nfs"), true, "/v/4", "/far"),
-                mount("bind", None, true, "/etc", "/etc"),
+                mount("bind", None, true, "/w/out", "/cloudai/out"),
+                mount("bind", None, false, "/etc", "/etc"),
                 mount("tmpfs", None, true, "", "/run"),
             ]),
             ..Default::default()
@@ -228,7 +233,7 @@ mod tests {
         let upper = [("UpperDir", "/o/1/diff")];
         let watch = Watch::of(&container(true, &upper), 7).unwrap();
         assert_eq!((watch.allowed, &watch.layer), (7, &Layer::ReadOnly));
-        assert_eq!(watch.volumes, [PathBuf::from("/v/1/_data"), PathBuf::from("/v/2/_data")]);
+        assert_eq!(watch.folders, ["/v/1/_data", "/v/2/_data", "/w/out"].map(PathBuf::from));
         assert_eq!(watch.scratch, Some("/v/1/_data".into()));
         assert_eq!(Watch::of(&container(false, &upper), 7).unwrap().layer, Layer::Here("/o/1/diff".into()));
         assert_eq!(Watch::of(&container(false, &[]), 7).unwrap().layer, Layer::Asked("abc".into()), "zfs, btrfs");
