@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io::{BufRead as _, BufReader};
+use std::os::unix::fs::PermissionsExt as _;
 use std::process::Stdio;
 
 use anyhow::{Context as _, ensure};
@@ -18,6 +19,9 @@ pub fn run(_: Size) -> anyhow::Result<Verdict> {
         return Ok(not_run);
     }
     let inputs = tempfile::Builder::new().prefix("cloudai-input-").tempdir().context("no temporary folder")?;
+    // Tasks are nobody: what they are to read, everybody must be able to read.
+    fs::set_permissions(inputs.path(), fs::Permissions::from_mode(0o755))
+        .context("the input folder keeps its rights")?;
     let mut options = Options::docker(3, 2);
     options.allow_mounts = vec![inputs.path().to_owned()];
     let cluster = Cluster::start(&options)?;

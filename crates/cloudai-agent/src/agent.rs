@@ -341,9 +341,9 @@ impl Agent {
     }
 
     pub(crate) fn begin_stop(&mut self, now: Now, id: AttemptId, why: StopWhy, deps: &mut impl Deps) {
-        let started = self.attempts[&id].started();
+        let (started, grace) = (self.attempts[&id].started(), self.attempts[&id].needs.grace());
         let state = State::Stopping { why, stage: Signal::Term, asked: now, started };
-        self.change(id, state, Some(now.mono + STOP_GRACE));
+        self.change(id, state, Some(now.mono + grace));
         deps.stop(id, Signal::Term);
     }
 

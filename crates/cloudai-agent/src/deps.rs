@@ -9,6 +9,7 @@ use crate::fence::Fence;
 
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum Signal {
+    /// The one that asks: SIGTERM, unless the attempt's spec names another.
     Term,
     Kill,
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use cloudai_types::{AttemptId, EndReason, JobSpec, Millis, OnDisconnect, Resources, Timestamp};
+use cloudai_types::{AttemptId, EndReason, JobSpec, Millis, OnDisconnect, Resources, Timestamp, limits};
 
 use crate::attempt::Phase;
 use crate::deps::EndingRecord;
@@ -25,6 +25,8 @@ pub struct Needs {
     pub timeout: Option<Millis>,
     /// `on_disconnect: stop`.
     pub stop_on_disconnect: bool,
+    /// Between the stop signal and SIGKILL; `None`: the usual time.
+    pub grace: Option<Millis>,
 }
 
 impl Needs {
@@ -33,7 +35,12 @@ impl Needs {
             resources: spec.resources,
             timeout: (spec.timeout_ms > 0).then_some(Millis(spec.timeout_ms)),
             stop_on_disconnect: spec.on_disconnect() == OnDisconnect::Stop,
+            grace: (spec.grace_ms > 0).then_some(Millis(spec.grace_ms)),
         }
+    }
+
+    pub(crate) fn grace(&self) -> Millis {
+        self.grace.unwrap_or(limits::STOP_GRACE)
     }
 }
 

@@ -114,9 +114,10 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// Odd indexes are bound to the lease.
+/// Odd indexes are bound to the lease, some of them with a grace beyond it.
 fn assignment(index: u32) -> Assignment {
     let spec = if index % 2 == 1 { bound(CPU) } else { spec(CPU) };
+    let spec = JobSpec { grace_ms: [0, 60_000, 500][index as usize % 3], ..spec };
     // One assignment index per attempt, whatever set it comes in.
     Assignment { attempt: id(index, 1), assigned_index: 1_000, phase: Phase::Assigned, spec: Arc::new(spec) }
 }

@@ -3,7 +3,7 @@
 mod support;
 
 use cloudai_agent::{Found, FoundState, Input, Needs, Phase, WithdrawWhy, Withdrawal};
-use cloudai_types::{EndReason, Millis, ReasonKind, Resources, Timestamp};
+use cloudai_types::{EndReason, JobSpec, Millis, ReasonKind, Resources, Timestamp};
 use support::*;
 
 const NOTHING: [&str; 0] = [];
@@ -221,6 +221,51 @@ fn stop_on_disconnect_is_stopped_in_time_and_continue_is_not() {
     let ending = s.go(9_100, ended(0, EndReason::exit(137), 9_100));
     assert_eq!(ending, ["persist 0.1 worker_lost 137: stopped: the worker had lost contact with the masters"]);
     assert_eq!(s.agent.phase(id(1, 1)), Some(Phase::Running));
+}
+
+#[test]
+fn a_spec_says_how_long_it_may_take_to_stop() {
+    let mut s = Script::connected(1000);
+    let patient = |index, grace_ms| assigned(index, 11, JobSpec { grace_ms, ..spec(100) });
+    s.go(0, delta(11, [patient(0, 500), patient(1, 60_000), patient(2, 0)], []));
+    for index in 0..3 {
+        s.go(1, started(index, 1));
+    }
+    let calls = s.go(1_000, delta(12, [], [cancel(0), cancel(1), cancel(2)]));
+    assert_eq!(calls, ["fence 1.12", "stop 0.1 Term", "stop 1.1 Term", "stop 2.1 Term", "ack 1.12"]);
+    assert_eq!(s.agent.next_deadline(), Some(Timestamp(1_500)));
+    assert_eq!(s.go(1_500, Input::Tick), ["stop 0.1 Kill"]);
+    assert_eq!(s.go(11_000, Input::Tick), ["stop 2.1 Kill"], "the usual grace");
+    assert_eq!(s.go(11_500, Input::Tick), ["stop 0.1 Kill"], "asked again after the usual time, whatever its own was");
+    assert_eq!(s.go(61_000, Input::Tick), ["stop 2.1 Kill", "stop 0.1 Kill", "stop 1.1 Kill"]);
+}
+
+/// Neither a grace that is longer than the lease nor a stop that began before keeps a `stop` attempt alive beyond 8 s.
+#[test]
+fn no_grace_is_longer_than_the_lease() {
+    let mut s = Script::connected(1000);
+    let patient = |index| assigned(index, 11, JobSpec { grace_ms: 3_600_000, ..bound(100) });
+    s.go(0, delta(11, [patient(0), patient(1)], []));
+    s.go(1, started(0, 1));
+    s.go(1, started(1, 1));
+    assert_eq!(s.go(5_000, delta(12, [], [cancel(1)])), ["fence 1.12", "stop 1.1 Term", "ack 1.12"]);
+    assert_eq!(s.go(6_000, Input::Tick), ["stop 0.1 Term"]);
+    assert_eq!(s.agent.next_deadline(), Some(Timestamp(8_000)));
+    assert_eq!(s.go(7_999, Input::Tick), NOTHING);
+    assert_eq!(s.go(8_000, Input::Tick), ["stop 0.1 Kill", "stop 1.1 Kill"]);
+}
+
+/// What was written on the container holds after a restart of the agent, before any session.
+#[test]
+fn an_adopted_container_keeps_its_grace() {
+    let needs = Needs::of(&JobSpec { grace_ms: 2_000, timeout_ms: 5_000, ..spec(100) });
+    let mut s = Script::new(1000, false);
+    s.go(0, Input::Restored { fence: fence(9), endings: vec![], renewed: None });
+    let state = FoundState::Running { started: Timestamp(WALL_OFFSET) };
+    s.go(1_000, Input::Found(Found { attempt: id(0, 1), assigned_index: 5, needs, state }));
+    assert_eq!(s.go(5_000, Input::Tick), ["stop 0.1 Term"]);
+    assert_eq!(s.go(6_999, Input::Tick), NOTHING);
+    assert_eq!(s.go(7_000, Input::Tick), ["stop 0.1 Kill"]);
 }
 
 #[test]

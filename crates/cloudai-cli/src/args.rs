@@ -224,7 +224,7 @@ mod tests {
         for words in [
             "cloudai run busybox -- echo hi",
             "cloudai run --cpu 0.5 --memory 32m --timeout 2s busybox -- sh -c exit",
-            "cloudai job submit --name n --env A=1 --cpu 0.5 --memory 32m --gpu 1 --storage 1g --require k=v --priority -3 --array 0-999 --max-attempts 3 --processes-max 100 --timeout 2s --namespace x --idempotency-key k --mount /a:/b busybox -- true",
+            "cloudai job submit --name n --env A=1 --cpu 0.5 --memory 32m --gpu 1 --storage 1g --require k=v --priority -3 --array 0-999 --max-attempts 3 --processes-max 100 --open-files 512 --shm 64m --stop-signal INT --grace 30s --user 1000:1000 --network none --pull never --writable-root --timeout 2s --namespace x --idempotency-key k --mount /a:/b busybox -- true",
             "cloudai job submit -f job.yaml",
             "cloudai -o json job list --limit 5",
             "cloudai job list -o jsonl --limit 5",
@@ -274,7 +274,7 @@ mod tests {
     fn every_server_command_of_the_contract_parses() {
         for words in [
             "cloudai dev",
-            "cloudai dev --masters 3 --workers 2 --data-dir d --executor noop --detach --capacity cpu=64,memory=256GiB --allow-mount /x",
+            "cloudai dev --masters 3 --workers 2 --data-dir d --executor noop --detach --capacity cpu=64,memory=256GiB --allow-mount /x --allow-root",
             "cloudai dev ps -o json --data-dir d",
             "cloudai dev --data-dir d ps -o json",
             "cloudai dev kill leader --data-dir d",
@@ -299,6 +299,8 @@ mod tests {
             "cloudai job",
             "cloudai job submit --cpu lots busybox",
             "cloudai job submit --array 5-9 busybox",
+            "cloudai job submit --stop-signal 99 busybox",
+            "cloudai job submit --pull sometimes busybox",
             "cloudai job submit --require zone busybox",
             "cloudai run busybox --array 0-9",
             "cloudai run busybox echo",

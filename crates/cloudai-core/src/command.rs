@@ -21,6 +21,10 @@ pub const RESERVED_SINCE: u32 = 4;
 /// The first format whose specs keep [`JobSpec::processes_max`].
 pub const PROCESSES_MAX_SINCE: u32 = 4;
 
+/// The first format whose specs keep what holds a task to its place: from [`JobSpec::open_files`] to [`JobSpec::network`],
+/// [`JobSpec::pull`] and [`JobSpec::writable_root`].
+pub const ISOLATION_SINCE: u32 = 4;
+
 /// The first format whose specs keep [`JobSpec::retry`].
 pub const RETRY_SINCE: u32 = 4;
 

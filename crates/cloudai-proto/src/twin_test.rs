@@ -7,8 +7,8 @@ use proptest::prelude::*;
 use prost::Message;
 
 use cloudai_types::{
-    ClusterConfig, EndReason, JobSpec, OnDisconnect, ReasonKind, Resources, RetryAction, RetryRule, RetryRules,
-    ScorePolicy, Usage, spec::Mount,
+    ClusterConfig, EndReason, JobSpec, OnDisconnect, PullPolicy, ReasonKind, Resources, RetryAction, RetryRule,
+    RetryRules, ScorePolicy, Usage, spec::Mount,
 };
 
 #[allow(clippy::all, dead_code)]
@@ -66,14 +66,17 @@ prop_compose! {
     fn spec()(
         name in "[a-z]{1,9}", image in "[a-z]{1,9}", command in prop::collection::vec("[a-z]{1,5}", 1..4),
         env in words(), resources in resources(), require in words(), priority in 1i32..1000, count in 1u32..,
-        max_attempts in 1u32.., timeout_ms in 1u64.., processes_max in 1u32.., retry in retry()
+        max_attempts in 1u32.., timeout_ms in 1u64..,
+        (processes_max, open_files, shm_bytes, stop_signal, grace_ms, user, network) in
+            (1u32.., 1u32.., 1u64.., 1u32.., 1u64.., "[0-9]{1,9}", "[a-z]{1,9}"),
+        retry in retry()
     ) -> JobSpec {
         JobSpec {
             name, image, command, env, resources, require, priority: -priority, count, max_attempts, timeout_ms,
             on_disconnect: OnDisconnect::Stop as i32,
             mounts: vec![Mount { source: "/a".into(), target: "/b".into() }],
-            processes_max,
-            retry: Some(retry),
+            processes_max, open_files, shm_bytes, stop_signal, grace_ms, user, network,
+            retry: Some(retry), pull: PullPolicy::Never as i32, writable_root: true,
         }
     }
 }
@@ -116,7 +119,15 @@ fn the_twin_has_exactly_these_fields() {
         on_disconnect: _,
         mounts: _,
         processes_max: _,
+        open_files: _,
+        shm_bytes: _,
+        stop_signal: _,
+        grace_ms: _,
+        user: _,
+        network: _,
         retry: _,
+        pull: _,
+        writable_root: _,
     } = twin::JobSpec::default();
     let twin::RetryRule { reason: _, action: _ } = twin::RetryRule::default();
     let twin::RetryRules {
@@ -153,6 +164,10 @@ fn numbers_mean_the_same_words_in_both() {
         assert_eq!(t.as_str_name(), format!("RETRY_ACTION_{}", a.name().to_uppercase()));
     }
     assert!(twin::RetryAction::try_from(RetryAction::ALL.len() as i32).is_err());
+    for p in PullPolicy::ALL {
+        let t = twin::PullPolicy::try_from(p as i32).expect("the twin knows the number");
+        assert_eq!(t.as_str_name(), format!("PULL_POLICY_{}", p.name().to_uppercase()));
+    }
     assert_eq!(twin::OnDisconnect::Stop as i32, OnDisconnect::Stop as i32);
     assert_eq!(twin::OnDisconnect::Continue as i32, OnDisconnect::Continue as i32);
 }

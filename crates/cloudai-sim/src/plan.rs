@@ -189,6 +189,8 @@ impl Order {
             priority: dice.below(3) as i32 - 1,
             timeout_ms: if dice.chance(100) { dice.between(300, 4_000) } else { 0 },
             on_disconnect: on_disconnect as i32,
+            // Shorter and longer than the lease and the usual one. Not by the dice: the other draws of a seed stay what they were.
+            grace_ms: if program == "stubborn" { [0, 2_000, 60_000][(runs_ms % 3) as usize] } else { 0 },
             retry,
             ..JobSpec::default()
         };

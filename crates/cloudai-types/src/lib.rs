@@ -9,6 +9,7 @@ pub mod limits;
 pub mod reason;
 pub mod resources;
 pub mod retry;
+pub mod signal;
 pub mod spec;
 pub mod time;
 pub mod usage;
@@ -18,6 +19,6 @@ pub use ids::{AttemptId, JobId, NamespaceId, NodeId, ParseIdError, RequestId, Ta
 pub use reason::{EndReason, ReasonKind};
 pub use resources::Resources;
 pub use retry::{RetryAction, RetryRule, RetryRules};
-pub use spec::{Fault, JobSpec, OnDisconnect, SpecError, ValidJobSpec};
+pub use spec::{Fault, JobSpec, OnDisconnect, PullPolicy, SpecError, ValidJobSpec};
 pub use time::{Millis, Timestamp};
 pub use usage::Usage;

@@ -24,6 +24,19 @@ pub const ATTEMPTS_MAX: u32 = 100;
 pub const PROCESSES_DEFAULT: u32 = 4_096;
 pub const PROCESSES_MIN: u32 = 64;
 pub const PROCESSES_MAX: u32 = 65_536;
+/// Open files of each process of an attempt: where its spec says nothing, and what a spec may say. The most is what kernels allow as they
+/// come (`fs.nr_open`); an engine may have less to give.
+pub const OPEN_FILES_DEFAULT: u32 = 16_384;
+pub const OPEN_FILES_MIN: u32 = 64;
+pub const OPEN_FILES_MAX: u32 = 1_048_576;
+/// `/dev/shm` of an attempt whose spec says nothing: what engines give as they come.
+pub const SHM_BYTES_DEFAULT: u64 = 64 << 20;
+/// The scratch of an attempt that asks for no storage: in memory, and counted within its memory.
+pub const SCRATCH_BYTES_DEFAULT: u64 = 64 << 20;
+/// Between the stop signal and SIGKILL, as a spec may say it; otherwise [`STOP_GRACE`].
+pub const GRACE_MAX: Millis = Millis::from_secs(3600);
+/// A user or group number. The kernel knows more, but beyond this some engines count from 0 again (CVE-2024-40635).
+pub const USER_NUMBER_MAX: u32 = i32::MAX as u32;
 pub const TIMEOUT_MAX: Millis = Millis::from_secs(30 * 24 * 3600);
 pub const REQUEST_ID_BYTES_MAX: usize = 128;
 pub const REASON_DETAIL_BYTES_MAX: usize = 1024;
@@ -136,7 +149,7 @@ pub const STOP_KILL_AFTER: Millis = Millis(8_000);
 
 // ---- Workers ----------------------------------------------------------------------------------------------------------
 
-/// Between SIGTERM and SIGKILL.
+/// Between the stop signal and SIGKILL, where the spec says nothing; and between two SIGKILLs.
 pub const STOP_GRACE: Millis = Millis(10_000);
 /// One attempt's log on the worker.
 pub const LOG_BYTES_MAX: u64 = 16 << 20;
@@ -160,6 +173,26 @@ pub const NETWORK_SANDBOX_MEMORY: i64 = 16 << 20;
 pub const NETWORK_SANDBOX_PIDS: i64 = 64;
 /// A worker that stops takes this long at most to remove them, and the cgroups of its attempts.
 pub const WORKER_TIDY_MAX: Millis = Millis(5_000);
+/// What a task wrote to its disk is looked at this often: soon where it grows fast, seldom where it does not.
+pub const STORAGE_LOOK_MIN: Millis = Millis(1_000);
+pub const STORAGE_LOOK_MAX: Millis = Millis(5_000);
+/// A look that takes long is repeated only after so many times its length: a twentieth of one core for one task at most. And after this
+/// time in any case.
+pub const STORAGE_LOOK_PAUSE_FACTOR: u64 = 20;
+pub const STORAGE_LOOK_PAUSE_MAX: Millis = Millis(60_000);
+/// Looks of one worker at a time.
+pub const STORAGE_LOOKS_AT_A_TIME: usize = 2;
+/// Files and folders of one task that asked for storage, and how deep they may be nested: what cannot be counted is over. Each level of a
+/// look holds one open file.
+pub const STORAGE_FILES_MAX: u64 = 1_000_000;
+pub const STORAGE_DEPTH_MAX: usize = 100;
+/// Between two tries to kill what is over its storage.
+pub const STORAGE_KILL_RETRY: Millis = Millis(5_000);
+/// What is read of an image's list of users, and answers from such lists that a worker remembers.
+pub const PASSWD_BYTES_MAX: usize = 1 << 20;
+pub const USERS_REMEMBERED_MAX: usize = 1_024;
+/// Networks that one worker's operator lists.
+pub const NETWORKS_MAX: usize = 64;
 /// What is read of one of the kernel's files about a cgroup: a line for each disk at most.
 pub const CGROUP_FILE_BYTES_MAX: u64 = 64 << 10;
 /// One piece of a log on its stream.

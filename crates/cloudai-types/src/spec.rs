@@ -5,9 +5,9 @@
 
 use std::collections::BTreeMap;
 
-use crate::limits;
-use crate::resources::Resources;
+use crate::resources::{Bytes, Resources};
 use crate::retry::RetryRules;
+use crate::{limits, signal};
 
 /// What a worker does with a running task when it cannot reach the masters.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, prost::Enumeration)]
@@ -17,6 +17,31 @@ pub enum OnDisconnect {
     Continue = 0,
     /// Stop before the lease ends, so that two attempts never overlap.
     Stop = 1,
+}
+
+/// When a worker asks the registry for the image.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, prost::Enumeration)]
+#[repr(i32)]
+pub enum PullPolicy {
+    /// Where the worker does not have it.
+    Missing = 0,
+    /// For each attempt, so that a tag that was moved is seen.
+    Always = 1,
+    /// Not at all: a worker that does not have it cannot run the task.
+    Never = 2,
+}
+
+impl PullPolicy {
+    pub const ALL: [PullPolicy; 3] = [PullPolicy::Missing, PullPolicy::Always, PullPolicy::Never];
+
+    /// The word in job files and in JSON.
+    pub fn name(self) -> &'static str {
+        match self {
+            PullPolicy::Missing => "missing",
+            PullPolicy::Always => "always",
+            PullPolicy::Never => "never",
+        }
+    }
 }
 
 /// A host path made visible read-only inside the container; the worker's operator must have allowed it.
@@ -68,9 +93,32 @@ pub struct JobSpec {
     /// Processes and threads of one attempt at a time; 0: [`limits::PROCESSES_DEFAULT`]. Since format 4 of the log.
     #[prost(uint32, tag = "13")]
     pub processes_max: u32,
-    /// What follows a failed attempt, where that is not the usual. Since format 4 of the log.
+    /// Open files of each process; 0: [`limits::OPEN_FILES_DEFAULT`]. This field and all below: since format 4 of the log.
+    #[prost(uint32, tag = "14")]
+    pub open_files: u32,
+    /// Size of `/dev/shm`, counted within the memory; 0: [`limits::SHM_BYTES_DEFAULT`].
+    #[prost(uint64, tag = "15")]
+    pub shm_bytes: u64,
+    /// Number of the signal that asks the task to stop; 0: SIGTERM.
+    #[prost(uint32, tag = "16")]
+    pub stop_signal: u32,
+    /// Between that signal and SIGKILL in milliseconds; 0: [`limits::STOP_GRACE`].
+    #[prost(uint64, tag = "17")]
+    pub grace_ms: u64,
+    /// `UID`, `UID:GID` or `root`; empty: the image's, if that is not root, otherwise nobody.
+    #[prost(string, tag = "18")]
+    pub user: String,
+    /// `none`, `default`, or the name of a network of the worker's engine; empty: the first that the worker's operator lists.
+    #[prost(string, tag = "19")]
+    pub network: String,
+    /// What follows a failed attempt, where that is not the usual.
     #[prost(message, optional, tag = "20")]
     pub retry: Option<RetryRules>,
+    #[prost(enumeration = "PullPolicy", tag = "40")]
+    pub pull: i32,
+    /// The image's own files may be written over, on storage that the task asked for. Otherwise only its scratch is writable.
+    #[prost(bool, tag = "41")]
+    pub writable_root: bool,
 }
 
 /// What is wrong with one field. `field` is its path in a spec file.
@@ -161,6 +209,64 @@ pub fn check_labels(labels: &BTreeMap<String, String>) -> Result<(), String> {
     Ok(())
 }
 
+/// `1000`, `1000:1000` or `root`, as numbers: a name would mean what each image says.
+pub fn parse_user(text: &str) -> Result<(u32, u32), String> {
+    if text == "root" {
+        return Ok((0, 0));
+    }
+    let wrong = || format!("'{text}' is no user: write UID, UID:GID (numbers) or root");
+    let number = |part: &str| match part.parse::<u32>() {
+        Ok(n) if n <= limits::USER_NUMBER_MAX && part.bytes().all(|b| b.is_ascii_digit()) => Ok(n),
+        Ok(_) | Err(_) => Err(wrong()),
+    };
+    let (user, group) = text.split_once(':').unwrap_or((text, text));
+    Ok((number(user)?, number(group)?))
+}
+
+/// `none`, `default`, or a network of the engine; never the host's or another container's.
+pub fn check_network(name: &str) -> Result<(), String> {
+    if name == "host" {
+        return Err("is 'host': no task shares the network of its worker".to_owned());
+    }
+    check_name(name)
+}
+
+/// What holds the task to its place.
+fn check_isolation(spec: &JobSpec, fault: &mut impl FnMut(&'static str, String)) {
+    let files = limits::OPEN_FILES_MIN..=limits::OPEN_FILES_MAX;
+    if spec.open_files != 0 && !files.contains(&spec.open_files) {
+        let (least, most) = (limits::OPEN_FILES_MIN, limits::OPEN_FILES_MAX);
+        fault("open_files", format!("is {}; {least} to {most} are allowed", spec.open_files));
+    }
+    let memory = spec.resources.memory_bytes;
+    if memory > 0 && spec.shm_bytes > memory {
+        let (shm, memory) = (Bytes(spec.shm_bytes), Bytes(memory));
+        fault("shm", format!("is {shm}, and all of the memory is {memory}: it is counted within the memory"));
+    }
+    if spec.stop_signal != 0 && !signal::is_signal(spec.stop_signal) {
+        fault("stop_signal", format!("is {}, which is no signal", spec.stop_signal));
+    }
+    if spec.grace_ms > limits::GRACE_MAX.0 {
+        fault("grace", format!("is over {} minutes", limits::GRACE_MAX.0 / 60_000));
+    }
+    if !spec.user.is_empty()
+        && let Err(problem) = parse_user(&spec.user)
+    {
+        fault("user", problem);
+    }
+    if !spec.network.is_empty()
+        && let Err(problem) = check_network(&spec.network)
+    {
+        fault("network", problem);
+    }
+    if PullPolicy::try_from(spec.pull).is_err() {
+        fault("pull", "is none of always, missing and never".into());
+    }
+    if spec.writable_root && spec.resources.storage_bytes == 0 {
+        fault("writable_root", "needs storage: say how much may be written".into());
+    }
+}
+
 fn check(spec: &JobSpec, fault: &mut impl FnMut(&'static str, String)) {
     if let Err(problem) = check_name(&spec.name) {
         fault("name", problem);
@@ -220,6 +326,7 @@ fn check(spec: &JobSpec, fault: &mut impl FnMut(&'static str, String)) {
         let text = format!("is {}; {least} to {most} are allowed, and 0 for the usual number", spec.processes_max);
         fault("processes_max", text);
     }
+    check_isolation(spec, fault);
     if let Some(rules) = &spec.retry {
         rules.check(spec.resources.memory_bytes, fault);
     }
@@ -262,9 +369,49 @@ mod tests {
         assert_eq!(faults(retry(RetryRules { jitter_percent: 200, ..RetryRules::default() })), ["retry.jitter"]);
         let silent = ValidJobSpec::parse(retry(RetryRules::default())).expect("rules that say nothing");
         assert_eq!(silent.get().retry, None);
+        assert_eq!(faults(JobSpec { open_files: 1, ..ok.clone() }), ["open_files"]);
+        assert_eq!(faults(JobSpec { open_files: u32::MAX, ..ok.clone() }), ["open_files"]);
+        assert_eq!(faults(JobSpec { stop_signal: 32, ..ok.clone() }), ["stop_signal"]);
+        assert_eq!(faults(JobSpec { grace_ms: u64::MAX, ..ok.clone() }), ["grace"]);
+        assert_eq!(faults(JobSpec { pull: 7, ..ok.clone() }), ["pull"]);
+        assert_eq!(faults(JobSpec { writable_root: true, ..ok.clone() }), ["writable_root"]);
         let mounts = vec![Mount { source: "/a/../etc".into(), target: "/in".into() }];
         assert_eq!(faults(JobSpec { mounts, ..ok.clone() }), ["mounts"]);
         let require = BTreeMap::from([("zone".to_owned(), "a b".to_owned())]);
         assert_eq!(faults(JobSpec { require, ..ok }), ["require"]);
+    }
+
+    #[test]
+    fn shared_memory_is_a_part_of_the_memory() {
+        let with = |memory_bytes, shm_bytes| {
+            let resources = Resources { memory_bytes, ..Default::default() };
+            faults(JobSpec { image: "i".into(), resources, shm_bytes, ..Default::default() })
+        };
+        assert_eq!(with(64, 65), ["shm"]);
+        assert_eq!(
+            (with(64, 64), with(0, 1 << 40)),
+            (vec![], vec![]),
+            "without a limit of memory there is none of this"
+        );
+    }
+
+    #[test]
+    fn a_user_is_numbers_and_a_network_never_the_hosts() {
+        assert_eq!(parse_user("1000"), Ok((1000, 1000)));
+        assert_eq!(
+            (parse_user("1000:0"), parse_user("root"), parse_user("0")),
+            (Ok((1000, 0)), Ok((0, 0)), Ok((0, 0)))
+        );
+        for bad in ["", "app", "1000:", ":1", "+1", "-1", "1:2:3", "2147483648", "4294967296", "1 "] {
+            assert!(parse_user(bad).is_err(), "{bad}");
+        }
+        for good in ["none", "default", "bridge", "team-a_2.x"] {
+            assert_eq!(check_network(good), Ok(()), "{good}");
+        }
+        for bad in ["", "host", "container:abc", "-x", "a b", "a/b"] {
+            assert!(check_network(bad).is_err(), "{bad}");
+        }
+        let ok = JobSpec { image: "i".into(), ..Default::default() };
+        assert_eq!(faults(JobSpec { user: "app".into(), network: "host".into(), ..ok }), ["user", "network"]);
     }
 }

@@ -42,6 +42,11 @@ pub struct WorkerConfig {
     pub labels: BTreeMap<String, String>,
     /// Host paths below which tasks may mount read-only.
     pub allowed_mounts: Vec<PathBuf>,
+    /// Whether a job may ask for root. Without it nobody is.
+    pub allow_root: bool,
+    /// What a job may name as its network: `default` (the engine's own), `none`, or names of the engine. The first is what one gets that names
+    /// none. Empty: `default` and `none`.
+    pub networks: Vec<String>,
     /// Each task gets a network namespace that no task had before, also a short one: see docs/operations.md.
     pub fresh_networks: bool,
     /// The engine's socket.
@@ -95,6 +100,10 @@ pub enum ConfigError {
     Reserve(crate::capacity::CapacityError),
     #[error("allowed_mounts: {} is no absolute path", .0.display())]
     Mount(PathBuf),
+    #[error("networks: '{name}' {problem}")]
+    Network { name: String, problem: String },
+    #[error("networks: has {0} entries; {max} are allowed", max = limits::NETWORKS_MAX)]
+    Networks(usize),
     #[error("noop_record: only the executor noop keeps one; leave it out")]
     Record,
     #[error("join_token: {0}")]
@@ -150,6 +159,13 @@ impl WorkerConfig {
         if self.executor != ExecutorKind::Noop && !is_empty(&self.noop_record) {
             return Err(ConfigError::Record);
         }
+        if self.networks.len() > limits::NETWORKS_MAX {
+            return Err(ConfigError::Networks(self.networks.len()));
+        }
+        for name in &self.networks {
+            let checked = cloudai_types::spec::check_network(name);
+            checked.map_err(|problem| ConfigError::Network { name: name.clone(), problem })?;
+        }
         match self.allowed_mounts.iter().find(|p| !p.is_absolute()) {
             Some(p) => Err(ConfigError::Mount(p.clone())),
             None => Ok(()),
@@ -191,6 +207,8 @@ mod tests {
         assert_eq!(field(WorkerConfig { capacity: "cpu=x".into(), ..ok.clone() }), "capacity");
         assert_eq!(field(WorkerConfig { reserve: "memory=x".into(), ..ok.clone() }), "reserve");
         assert_eq!(field(WorkerConfig { join_token: Some("x".into()), ..ok.clone() }), "join_token");
+        assert_eq!(field(WorkerConfig { networks: vec!["none".into(), "host".into()], ..ok.clone() }), "networks");
+        assert_eq!(field(WorkerConfig { networks: vec!["lab".into(); 65], ..ok.clone() }), "networks");
         assert_eq!(field(WorkerConfig { allowed_mounts: vec!["etc".into()], ..ok }), "allowed_mounts");
     }
 }

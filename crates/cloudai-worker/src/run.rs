@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 use crate::config::{ExecutorKind, WorkerConfig};
 use crate::error::WorkerError;
 use crate::executor::Executor;
-use crate::executor::docker::{ConnectError, DockerExecutor, DockerOptions};
+use crate::executor::docker::{ConnectError, DockerExecutor, DockerOptions, Policy};
 use crate::executor::noop::NoopExecutor;
 use crate::executor::noop_record::Record;
 use crate::hands::Hands;
@@ -94,6 +94,7 @@ pub async fn run(config: WorkerConfig, stop: CancellationToken) -> Result<(), Wo
                 cluster: identity.cluster.to_string(),
                 worker: identity.name.clone(),
                 allowed_mounts: config.allowed_mounts.clone(),
+                policy: Policy::new(config.allow_root, &config.networks),
                 gpus: capacity.gpus,
                 reuse_networks: !config.fresh_networks,
             };

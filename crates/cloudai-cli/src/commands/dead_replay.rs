@@ -9,12 +9,12 @@ use cloudai_proto::v1::{
     DeadSelection, DeadTask, GetJobRequest, ListDeadRequest, SubmitReplayRequest, SubmitRequest, TaskKey,
 };
 use cloudai_types::resources::{parse_cpu, parse_size};
-use cloudai_types::{JobId, JobSpec, TaskId, ValidJobSpec, limits};
+use cloudai_types::{JobId, JobSpec, TaskId, ValidJobSpec, limits, signal};
 
 use crate::commands::dead_list;
 use crate::commands::dead_selection::SelectionArgs;
 use crate::exit::Failure;
-use crate::input::job_file::{self, parse_disconnect, parse_timeout};
+use crate::input::job_file::{self, parse_disconnect, parse_grace, parse_pull, parse_timeout};
 use crate::input::job_flags::{self, JobFlags, ManyFlags};
 use crate::input::pairs;
 use crate::output::{say, show};
@@ -25,8 +25,8 @@ use crate::views::dead::{NewJobView, NewJobs, ReplayedView};
 pub struct ReplayArgs {
     #[command(flatten)]
     selection: SelectionArgs,
-    /// Change the spec (repeatable): image, name, cpu, memory, gpu, storage, priority, max_attempts, processes_max, timeout,
-    /// on_disconnect, env.NAME
+    /// Change the spec (repeatable): image, name, cpu, memory, gpu, storage, priority, max_attempts, processes_max, open_files, shm,
+    /// timeout, stop_signal, grace, user, network, pull, on_disconnect, env.NAME
     #[arg(long, value_name = "FIELD=VALUE", value_parser = pairs::parse)]
     set: Vec<(String, String)>,
     /// Take the spec from a job file instead of the old job; `-` for standard input
@@ -137,7 +137,14 @@ fn flags(set: &[(String, String)]) -> Result<JobFlags, Failure> {
             "gpu" => flags.gpu = Some(number()?),
             "max_attempts" => flags.max_attempts = Some(number()?),
             "processes_max" => flags.processes_max = Some(number()?),
+            "open_files" => flags.open_files = Some(number()?),
+            "shm" => flags.shm = Some(size()?),
             "timeout" => flags.timeout = Some(parse_timeout(value).map_err(wrong)?),
+            "stop_signal" => flags.stop_signal = Some(signal::parse(value).map_err(wrong)?),
+            "grace" => flags.grace = Some(parse_grace(value).map_err(wrong)?),
+            "user" => flags.user = Some(value.clone()),
+            "network" => flags.network = Some(value.clone()),
+            "pull" => flags.pull = Some(parse_pull(value).map_err(wrong)?),
             "on_disconnect" => flags.on_disconnect = Some(parse_disconnect(value).map_err(wrong)?),
             "priority" => {
                 let priority = value.parse::<i32>().map_err(|_| wrong(format!("'{value}' is no whole number")))?;
@@ -174,9 +181,10 @@ mod tests {
             ..JobSpec::default()
         };
         let task = DeadTask { job_id: 5, index: 7, ..DeadTask::default() };
-        let flags = set(&["memory=4g", "env.MODE=slow", "max_attempts=2"]).unwrap();
+        let flags = set(&["memory=4g", "env.MODE=slow", "max_attempts=2", "grace=30s", "stop_signal=INT", "shm=1g"]).unwrap();
         let new = changed(old.clone(), None, &flags, &task).unwrap();
         assert_eq!((new.count, new.max_attempts, new.env["MODE"].as_str()), (1_000, 2, "slow"));
+        assert_eq!((new.grace_ms, new.stop_signal, new.shm_bytes), (30_000, 2, 1 << 30));
         assert_eq!((new.resources.memory_bytes, new.resources.cpu_milli), (4 << 30, 500));
         let file = JobSpec { image: "other".into(), count: 3, ..JobSpec::default() };
         let new = changed(old, Some(&file), &flags, &task).unwrap();
@@ -188,7 +196,7 @@ mod tests {
 
     #[test]
     fn what_cannot_be_set_is_told() {
-        for word in ["colour=red", "env.=x", "memory=lots", "cpu=many", "gpu=-1", "priority=high", "timeout=0"] {
+        for word in ["colour=red", "env.=x", "memory=lots", "cpu=many", "gpu=-1", "priority=high", "timeout=0", "pull=often", "grace=0s"] {
             let told = set(&[word]).unwrap_err();
             assert!(told.code.number() == 2 && told.what.contains(word), "{word}: {told:?}");
         }

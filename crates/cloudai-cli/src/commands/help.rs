@@ -44,7 +44,15 @@ A job file (YAML or JSON) says what the flags of `job submit` say; unknown field
   array: 0-999                # a thousand tasks; each finds its index in CLOUDAI_TASK_INDEX
   max_attempts: 3
   processes_max: 4096         # processes and threads of one attempt at a time
+  open_files: 16384           # of each of its processes
+  shm: 16m                    # /dev/shm, counted within the memory
   timeout: 2s                 # of one attempt
+  stop_signal: SIGTERM        # what asks it to stop: a name or a number
+  grace: 10s                  # between that and SIGKILL
+  user: 1000:1000             # default: the image's, if that is not root; otherwise 65534
+  network: default            # none, default, or one that the worker's operator allows
+  pull: missing               # when to ask the registry: always, missing, never
+  writable_root: false        # true: it may write over its image's files, within its storage
   on_disconnect: continue     # or stop
   mounts: [\"/data:/input\"]    # read-only, if the worker's operator allowed the path
   retry: {reasons: {out_of_memory: retry, signal: elsewhere}, delay: 5s, memory_factor: 1.5, memory_max: 1g}

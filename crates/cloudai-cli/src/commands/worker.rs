@@ -43,6 +43,12 @@ pub struct WorkerArgs {
     /// Path below which tasks may mount read-only (repeatable)
     #[arg(long = "allow-mount", value_name = "DIR")]
     allow_mount: Vec<PathBuf>,
+    /// Let jobs ask for root; without it no task is
+    #[arg(long, env = "CLOUDAI_WORKER_ALLOW_ROOT")]
+    allow_root: bool,
+    /// Network that a job may name: default, none, or one of the engine (repeatable; the first is the default). Without: default and none
+    #[arg(long = "network", value_name = "NAME")]
+    networks: Vec<String>,
     /// Give each task a network namespace that no task had before, also a short one
     #[arg(long, env = "CLOUDAI_WORKER_FRESH_NETWORKS")]
     fresh_networks: bool,
@@ -84,6 +90,8 @@ fn config(args: &WorkerArgs) -> Result<WorkerConfig, Failure> {
         .set("reserve", args.reserve.clone())
         .set("labels", (!labels.is_empty()).then_some(labels))
         .list("allowed_mounts", &mounts)
+        .set("allow_root", args.allow_root.then_some(true))
+        .list("networks", &args.networks)
         .set("fresh_networks", args.fresh_networks.then_some(true))
         .set("docker_socket", path(&args.docker_socket))
         .set("metrics_addr", args.metrics_addr.clone());
@@ -115,11 +123,12 @@ mod tests {
 
     #[test]
     fn flags_make_a_whole_configuration() {
-        let words = "x --data-dir /d --masters a:1,b:2 --executor noop --capacity cpu=4 --reserve cpu=1 --label zone=eu --allow-mount /data --fresh-networks";
+        let words = "x --data-dir /d --masters a:1,b:2 --executor noop --capacity cpu=4 --reserve cpu=1 --label zone=eu --allow-mount /data --fresh-networks --allow-root --network none --network lab";
         let c = config(&Alone::try_parse_from(words.split(' ')).unwrap().args).unwrap();
         assert_eq!((c.masters.len(), c.labels["zone"].as_str(), c.allowed_mounts.len()), (2, "eu", 1));
         assert_eq!((c.executor, c.fresh_networks), (cloudai_worker::ExecutorKind::Noop, true));
         assert_eq!((c.capacity.as_str(), c.reserve.as_str()), ("cpu=4", "cpu=1"));
+        assert_eq!((c.allow_root, c.networks.as_slice()), (true, &["none".to_owned(), "lab".to_owned()][..]));
         assert_eq!(config(&Alone::try_parse_from(["x"]).unwrap().args).unwrap_err().code.number(), 2);
     }
 }

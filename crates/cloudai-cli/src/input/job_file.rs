@@ -8,7 +8,9 @@ use std::path::Path;
 
 use cloudai_types::resources::{parse_cpu, parse_size};
 use cloudai_types::spec::Mount;
-use cloudai_types::{JobSpec, OnDisconnect, ReasonKind, Resources, RetryAction, RetryRule, RetryRules, limits};
+use cloudai_types::{
+    JobSpec, OnDisconnect, PullPolicy, ReasonKind, Resources, RetryAction, RetryRule, RetryRules, limits, signal,
+};
 use serde::Deserialize;
 use serde::de::{self, Deserializer, Visitor};
 
@@ -39,7 +41,15 @@ struct Fields {
     array: Option<Array>,
     max_attempts: u32,
     processes_max: u32,
+    open_files: u32,
+    shm: Option<Size>,
     timeout: Option<Timeout>,
+    stop_signal: Option<StopSignal>,
+    grace: Option<Grace>,
+    user: Option<Scalar>,
+    network: Option<Scalar>,
+    pull: Option<Pull>,
+    writable_root: bool,
     on_disconnect: Option<Disconnect>,
     mounts: Vec<MountText>,
     retry: Option<Retry>,
@@ -131,6 +141,14 @@ pub fn parse(text: &str) -> Result<JobFile, String> {
         on_disconnect: fields.on_disconnect.map_or(OnDisconnect::Continue, |d| d.0) as i32,
         mounts: fields.mounts.into_iter().map(|m| m.0).collect(),
         processes_max: fields.processes_max,
+        open_files: fields.open_files,
+        shm_bytes: fields.shm.map_or(0, |s| s.0),
+        stop_signal: fields.stop_signal.map_or(0, |s| s.0),
+        grace_ms: fields.grace.map_or(0, |g| g.0),
+        user: fields.user.map_or(String::new(), |u| u.0),
+        network: fields.network.map_or(String::new(), |n| n.0),
+        pull: fields.pull.map_or(PullPolicy::Missing, |p| p.0) as i32,
+        writable_root: fields.writable_root,
         retry: fields.retry.map(RetryRules::from),
     };
     Ok(JobFile { spec, namespace: fields.namespace })
@@ -170,12 +188,28 @@ pub fn parse_mount(text: &str) -> Result<Mount, String> {
 }
 
 fn timeout_ms(text: &str) -> Result<u64, String> {
-    let d = crate::times::parse_duration(text)?;
-    match u64::try_from(d.as_millis()) {
-        Ok(0) => Err(format!("'{text}': a timeout is at least 1 ms; leave it out for no limit")),
-        Ok(ms) => Ok(ms),
-        Err(_) => Err(format!("'{text}' is too long")),
+    match milliseconds(text)? {
+        0 => Err(format!("'{text}': a timeout is at least 1 ms; leave it out for no limit")),
+        ms => Ok(ms),
     }
+}
+
+/// How long a task may take to stop.
+pub fn parse_grace(text: &str) -> Result<u64, String> {
+    match milliseconds(text)? {
+        0 => Err(format!("'{text}': a grace is at least 1 ms; stop_signal SIGKILL gives none")),
+        ms => Ok(ms),
+    }
+}
+
+fn milliseconds(text: &str) -> Result<u64, String> {
+    let d = crate::times::parse_duration(text)?;
+    u64::try_from(d.as_millis()).map_err(|_| format!("'{text}' is too long"))
+}
+
+pub fn parse_pull(text: &str) -> Result<PullPolicy, String> {
+    let known = PullPolicy::ALL.into_iter().find(|p| p.name() == text);
+    known.ok_or_else(|| format!("'{text}' is none of always, missing and never"))
 }
 
 /// A text as it stands there, also when it looks like a number or a boolean.
@@ -185,6 +219,9 @@ struct Cpu(u64);
 struct Size(u64);
 struct Array(u32);
 struct Timeout(u64);
+struct Grace(u64);
+struct StopSignal(u32);
+struct Pull(PullPolicy);
 struct MountText(Mount);
 struct Disconnect(OnDisconnect);
 struct Delay(u64);
@@ -232,6 +269,9 @@ scalar!(Cpu, "a number of CPUs such as 0.5 or 500m", |s| parse_cpu(s).map_err(|e
 scalar!(Size, "a size such as 32m or 1GiB", |s| parse_size(s).map_err(|e| e.to_string()));
 scalar!(Array, "an array such as 0-999", parse_array);
 scalar!(Timeout, "a duration such as 2s or 1h30m", timeout_ms);
+scalar!(Grace, "a duration such as 30s", parse_grace);
+scalar!(StopSignal, "a signal such as SIGTERM or 15", signal::parse);
+scalar!(Pull, "always, missing or never", parse_pull);
 scalar!(MountText, "a mount such as /data:/input", parse_mount);
 scalar!(Disconnect, "continue or stop", parse_disconnect);
 scalar!(Delay, "a duration such as 2s or 10m", parse_delay);
@@ -294,7 +334,20 @@ macro_rules! debug_by_number {
         }
     })* };
 }
-debug_by_number!(Size, Array, Timeout, MountText, Disconnect, Delay, Factor, Reason, Action);
+debug_by_number!(
+    Size,
+    Array,
+    Timeout,
+    Grace,
+    StopSignal,
+    Pull,
+    MountText,
+    Disconnect,
+    Delay,
+    Factor,
+    Reason,
+    Action
+);
 
 #[cfg(test)]
 mod tests {
@@ -319,7 +372,15 @@ priority: -5
 array: 0-999
 max_attempts: 3
 processes_max: 100
+open_files: 1024
+shm: 16m
 timeout: 2s
+stop_signal: INT
+grace: 1m30s
+user: 1000
+network: none
+pull: always
+writable_root: true
 on_disconnect: stop
 mounts:
   - /data/in:/input
@@ -346,6 +407,9 @@ retry:
         assert_eq!(s.on_disconnect, OnDisconnect::Stop as i32);
         assert_eq!(s.mounts, [Mount { source: "/data/in".into(), target: "/input".into() }]);
         assert_eq!((s.require["disk"].as_str(), s.processes_max), ("ssd", 100));
+        assert_eq!((s.open_files, s.shm_bytes, s.stop_signal, s.grace_ms), (1024, 16 << 20, 2, 90_000));
+        assert_eq!((s.user.as_str(), s.network.as_str(), s.pull()), ("1000", "none", PullPolicy::Always));
+        assert!(s.writable_root);
         let rule = |kind: ReasonKind, action: RetryAction| RetryRule { reason: kind as i32, action: action as i32 };
         let retry = RetryRules {
             rules: vec![
@@ -382,6 +446,9 @@ retry:
             ("image: busybox\nretry:\n  reasons:\n    timeout: again\n", "line 4", "elsewhere"),
             ("image: busybox\nretry:\n  jitter: much\n", "line 3", "1.5"),
             ("image: busybox\nretry:\n  patience: 1\n", "line 3", "patience"),
+            ("image: busybox\nstop_signal: SIGNONE\n", "line 2", "SIGNONE"),
+            ("image: busybox\npull: sometimes\n", "line 2", "sometimes"),
+            ("image: busybox\ngrace: 0s\n", "line 2", "at least 1 ms"),
         ] {
             let e = parse(text).unwrap_err();
             assert!(e.contains(line) && e.contains(says), "{text:?} → {e}");

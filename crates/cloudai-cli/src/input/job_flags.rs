@@ -5,10 +5,12 @@ use std::path::PathBuf;
 use cloudai_proto::v1::SubmitRequest;
 use cloudai_types::resources::{parse_cpu, parse_size};
 use cloudai_types::spec::Mount;
-use cloudai_types::{OnDisconnect, RequestId, ValidJobSpec};
+use cloudai_types::{OnDisconnect, PullPolicy, RequestId, ValidJobSpec, signal};
 
 use crate::exit::Failure;
-use crate::input::job_file::{self, JobFile, parse_array, parse_disconnect, parse_mount, parse_timeout};
+use crate::input::job_file::{
+    self, JobFile, parse_array, parse_disconnect, parse_grace, parse_mount, parse_pull, parse_timeout,
+};
 use crate::input::pairs;
 use crate::input::retry_flags::RetryFlags;
 
@@ -54,6 +56,30 @@ pub struct JobFlags {
     /// Processes and threads of one try at a time
     #[arg(long, value_name = "N")]
     pub processes_max: Option<u32>,
+    /// Open files of each of its processes
+    #[arg(long, value_name = "N")]
+    pub open_files: Option<u32>,
+    /// Size of /dev/shm, counted within the memory; for example 256m
+    #[arg(long, value_name = "SIZE", value_parser = size)]
+    pub shm: Option<u64>,
+    /// Signal that asks it to stop: a name or a number; default SIGTERM
+    #[arg(long, value_name = "SIGNAL", value_parser = signal::parse)]
+    pub stop_signal: Option<u32>,
+    /// Between that signal and SIGKILL, for example 30s; default 10s
+    #[arg(long, value_name = "DURATION", value_parser = parse_grace)]
+    pub grace: Option<u64>,
+    /// Who it is: UID, UID:GID, or root where the worker allows that
+    #[arg(long)]
+    pub user: Option<String>,
+    /// none, default, or a network of the worker that its operator allows
+    #[arg(long)]
+    pub network: Option<String>,
+    /// When to ask the registry for the image: always, missing (default) or never
+    #[arg(long, value_name = "WHEN", value_parser = parse_pull)]
+    pub pull: Option<PullPolicy>,
+    /// Let it write over the files of its image; needs --storage
+    #[arg(long)]
+    pub writable_root: bool,
     /// What a worker does with the task when it cannot reach the masters
     #[arg(long, value_name = "continue|stop", value_parser = parse_disconnect)]
     pub on_disconnect: Option<OnDisconnect>,
@@ -149,6 +175,18 @@ pub fn overlay(flags: &JobFlags, many: &ManyFlags, spec: &mut cloudai_types::Job
     spec.priority = flags.priority.unwrap_or(spec.priority);
     spec.max_attempts = flags.max_attempts.unwrap_or(spec.max_attempts);
     spec.processes_max = flags.processes_max.unwrap_or(spec.processes_max);
+    spec.open_files = flags.open_files.unwrap_or(spec.open_files);
+    spec.shm_bytes = flags.shm.unwrap_or(spec.shm_bytes);
+    spec.stop_signal = flags.stop_signal.unwrap_or(spec.stop_signal);
+    spec.grace_ms = flags.grace.unwrap_or(spec.grace_ms);
+    if let Some(user) = &flags.user {
+        spec.user.clone_from(user);
+    }
+    if let Some(network) = &flags.network {
+        spec.network.clone_from(network);
+    }
+    spec.pull = flags.pull.map_or(spec.pull, |p| p as i32);
+    spec.writable_root |= flags.writable_root;
     spec.timeout_ms = flags.timeout.unwrap_or(spec.timeout_ms);
     spec.count = many.array.unwrap_or(spec.count);
     if let Some(d) = flags.on_disconnect {
@@ -175,6 +213,25 @@ mod tests {
         assert_eq!((s.env["A"].as_str(), s.env["B"].as_str(), r.namespace.as_str()), ("2", "3", "lab"));
         assert_eq!(r.request_id.len(), 32);
         assert_eq!(request(&flags, &many, "prod").unwrap().namespace, "prod");
+    }
+
+    #[test]
+    fn how_it_is_held_to_its_place_is_said_by_flags_too() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("job.yaml");
+        std::fs::write(&path, "image: alpine\nuser: 7\npull: never\nwritable_root: true\nstorage: 1g\ngrace: 5s\n")
+            .unwrap();
+        let flags = JobFlags {
+            user: Some("8:9".into()),
+            stop_signal: Some(2),
+            network: Some("none".into()),
+            ..Default::default()
+        };
+        let s = request(&flags, &ManyFlags { file: Some(path), array: None }, "").unwrap().spec.unwrap();
+        assert_eq!((s.user.as_str(), s.network.as_str(), s.stop_signal, s.grace_ms), ("8:9", "none", 2, 5_000));
+        assert_eq!((s.pull(), s.writable_root), (PullPolicy::Never, true));
+        let flags = JobFlags { image: Some("x".into()), user: Some("app".into()), ..Default::default() };
+        assert!(request(&flags, &ManyFlags::default(), "").unwrap_err().why.contains("UID:GID"));
     }
 
     #[test]

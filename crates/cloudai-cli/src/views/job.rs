@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::io::{self, Write};
 
 use cloudai_proto::v1::{GetJobReply, JobSummary, TaskCounts, TaskInfo};
-use cloudai_types::{JobId, JobSpec, OnDisconnect, TaskId};
+use cloudai_types::resources::Bytes;
+use cloudai_types::{JobId, JobSpec, OnDisconnect, PullPolicy, TaskId, signal};
 use serde::Serialize;
 
 use crate::output::{Columns, View, facts};
@@ -195,6 +196,20 @@ pub struct SpecView {
     pub mounts: Vec<MountView>,
     /// Null: the usual number.
     pub processes_max: Option<u32>,
+    /// Null: the usual number.
+    pub open_files: Option<u32>,
+    /// Null: the usual size.
+    pub shm_bytes: Option<u64>,
+    /// Null: SIGTERM.
+    pub stop_signal: Option<String>,
+    /// Seconds; null: the usual time.
+    pub grace: Option<f64>,
+    /// Null: the image's, if that is not root.
+    pub user: Option<String>,
+    /// Null: the worker's first.
+    pub network: Option<String>,
+    pub pull: &'static str,
+    pub writable_root: bool,
     /// Null: the usual rules.
     pub retry: Option<RetryView>,
 }
@@ -206,6 +221,7 @@ impl From<JobSpec> for SpecView {
                 OnDisconnect::Continue => "continue",
                 OnDisconnect::Stop => "stop",
             },
+            pull: s.pull().name(),
             name: s.name,
             image: s.image,
             command: s.command,
@@ -218,6 +234,13 @@ impl From<JobSpec> for SpecView {
             timeout: (s.timeout_ms > 0).then(|| seconds(s.timeout_ms)),
             mounts: s.mounts.into_iter().map(|m| MountView { source: m.source, target: m.target }).collect(),
             processes_max: (s.processes_max > 0).then_some(s.processes_max),
+            open_files: (s.open_files > 0).then_some(s.open_files),
+            shm_bytes: (s.shm_bytes > 0).then_some(s.shm_bytes),
+            stop_signal: (s.stop_signal > 0).then(|| signal::name(s.stop_signal)),
+            grace: (s.grace_ms > 0).then(|| seconds(s.grace_ms)),
+            user: (!s.user.is_empty()).then_some(s.user),
+            network: (!s.network.is_empty()).then_some(s.network),
+            writable_root: s.writable_root,
             retry: s.retry.map(Into::into),
         }
     }
@@ -274,6 +297,13 @@ impl JobDetail {
             ("env", s.env.iter().map(|(k, v)| format!("{k}={v}")).collect::<Vec<_>>().join("\n")),
             ("mounts", s.mounts.iter().map(|m| format!("{}:{}", m.source, m.target)).collect::<Vec<_>>().join("\n")),
             ("processes", s.processes_max.map_or(String::new(), |n| format!("up to {n}"))),
+            ("open files", s.open_files.map_or(String::new(), |n| format!("up to {n}"))),
+            ("shared memory", s.shm_bytes.map_or(String::new(), |n| Bytes(n).to_string())),
+            ("user", s.user.clone().unwrap_or_default()),
+            ("network", s.network.clone().unwrap_or_default()),
+            ("pull", if s.pull == PullPolicy::Missing.name() { String::new() } else { s.pull.to_owned() }),
+            ("image's files", if s.writable_root { "writable".to_owned() } else { String::new() }),
+            ("stops with", stops_with(s)),
             ("attempts", if s.max_attempts > 1 { format!("up to {}", s.max_attempts) } else { String::new() }),
             ("retries", s.retry.as_ref().map_or(String::new(), RetryView::text)),
             ("timeout", s.timeout.map_or(String::new(), |t| duration((t * 1000.0) as u64))),
@@ -292,6 +322,12 @@ impl JobDetail {
         }
         Ok(())
     }
+}
+
+/// `SIGINT, SIGKILL after 30.0s`: what differs from the usual.
+fn stops_with(s: &SpecView) -> String {
+    let kill = s.grace.map(|g| format!("SIGKILL after {}", duration((g * 1000.0) as u64)));
+    s.stop_signal.iter().cloned().chain(kill).collect::<Vec<_>>().join(", ")
 }
 
 /// `job submit`, `job cancel`.
@@ -394,7 +430,8 @@ IDIDIDI5  sweep  Running    4/10 (2 failed)  10.0s ago  8.5s
                 "resources": {"cpu": 0.5, "memory_bytes": 33554432, "storage_bytes": 0, "gpu": 0},
                 "require": {"zone": "eu"}, "priority": 3, "count": 10, "max_attempts": 2, "timeout": 2.0,
                 "on_disconnect": "continue", "mounts": [{"source": "/data", "target": "/input"}],
-                "processes_max": 100, "retry": null,
+                "processes_max": 100, "open_files": 1024, "shm_bytes": null, "stop_signal": "SIGINT", "grace": 30.0,
+                "user": "1000:1000", "network": "none", "pull": "always", "writable_root": false, "retry": null,
             })
         );
         assert_eq!(
@@ -437,6 +474,11 @@ requires:      zone=eu
 env:           A=1
 mounts:        /data:/input
 processes:     up to 100
+open files:    up to 1024
+user:          1000:1000
+network:       none
+pull:          always
+stops with:    SIGINT, SIGKILL after 30.0s
 attempts:      up to 2
 timeout:       2.0s
 submitted by:  admin/ann

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use cloudai_proto::v1::*;
 use cloudai_types::spec::Mount;
-use cloudai_types::{ClusterConfig, EndReason, JobSpec, ReasonKind, Resources, ScorePolicy, Usage};
+use cloudai_types::{ClusterConfig, EndReason, JobSpec, PullPolicy, ReasonKind, Resources, ScorePolicy, Usage};
 
 /// 2026-09-21T14:13:20Z
 pub const T0: u64 = 1_790_000_000_000;
@@ -46,6 +46,14 @@ pub fn job_reply() -> GetJobReply {
             on_disconnect: 0,
             mounts: vec![Mount { source: "/data".into(), target: "/input".into() }],
             processes_max: 100,
+            open_files: 1024,
+            shm_bytes: 0,
+            stop_signal: 2,
+            grace_ms: 30_000,
+            user: "1000:1000".into(),
+            network: "none".into(),
+            pull: PullPolicy::Always as i32,
+            writable_root: false,
             retry: None,
         }),
         actor: "admin/ann".into(),

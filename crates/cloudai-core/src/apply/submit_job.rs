@@ -1,10 +1,12 @@
 //! A user's job becomes live: one command for one task or a million. With a request id it happens at most once (I6).
 
-use cloudai_types::{JobId, NamespaceId, RequestId, TaskId, ValidJobSpec, limits};
+use cloudai_types::{JobId, JobSpec, NamespaceId, PullPolicy, RequestId, TaskId, ValidJobSpec, limits};
 
 use super::out::Out;
 use super::{check_name, cut};
-use crate::command::{DEAD_SINCE, PROCESSES_MAX_SINCE, RETRY_SINCE, SubmitJob, TaskKey, UNTOUCHED_SINCE};
+use crate::command::{
+    DEAD_SINCE, ISOLATION_SINCE, PROCESSES_MAX_SINCE, RETRY_SINCE, SubmitJob, TaskKey, UNTOUCHED_SINCE,
+};
 use crate::hot::{Hot, Job, Shape};
 use crate::reply::{Refusal, Reply};
 use crate::rows::{
@@ -17,6 +19,9 @@ pub fn submit_job(hot: &mut Hot, out: &mut Out, actor: String, command: SubmitJo
     // Masters of an older build do not see these, so neither does anybody: also not to refuse a bad one.
     if hot.version < PROCESSES_MAX_SINCE {
         spec.processes_max = 0;
+    }
+    if hot.version < ISOLATION_SINCE {
+        forget_isolation(&mut spec);
     }
     if hot.version < RETRY_SINCE {
         spec.retry = None;
@@ -82,6 +87,18 @@ pub fn submit_job(hot: &mut Hot, out: &mut Out, actor: String, command: SubmitJo
     hot.jobs.insert(id, job);
     out.job_submitted(id);
     Ok(Reply::Submitted { job: id, duplicate: false })
+}
+
+/// As an older build reads it.
+fn forget_isolation(spec: &mut JobSpec) {
+    spec.open_files = 0;
+    spec.shm_bytes = 0;
+    spec.stop_signal = 0;
+    spec.grace_ms = 0;
+    spec.user.clear();
+    spec.network.clear();
+    spec.pull = PullPolicy::Missing as i32;
+    spec.writable_root = false;
 }
 
 /// A job as it is before its first placement. `load` begins with the same. What only few jobs have is put into hot state here.

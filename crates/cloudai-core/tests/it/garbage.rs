@@ -23,6 +23,14 @@ pub fn garbage() -> impl Strategy<Value = Kind> {
     };
     let spec = (text(), text(), resources(), labels(), any::<i32>(), small(), small()).prop_map(
         |(name, image, resources, require, priority, count, max_attempts)| JobSpec {
+            open_files: max_attempts,
+            shm_bytes: u64::from(count),
+            stop_signal: max_attempts,
+            grace_ms: u64::from(count),
+            user: image.clone(),
+            network: name.clone(),
+            pull: priority,
+            writable_root: priority > 0,
             name,
             image,
             resources,

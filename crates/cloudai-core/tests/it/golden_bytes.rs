@@ -9,8 +9,8 @@ use cloudai_core::command::*;
 use cloudai_core::rows::*;
 use cloudai_types::spec::Mount;
 use cloudai_types::{
-    ClusterConfig, EndReason, JobSpec, OnDisconnect, ReasonKind, Resources, RetryAction, RetryRule, RetryRules,
-    ScorePolicy, Usage,
+    ClusterConfig, EndReason, JobSpec, OnDisconnect, PullPolicy, ReasonKind, Resources, RetryAction, RetryRule,
+    RetryRules, ScorePolicy, Usage,
 };
 use prost::Message;
 
@@ -37,7 +37,15 @@ fn spec() -> JobSpec {
         on_disconnect: OnDisconnect::Stop as i32,
         mounts: vec![Mount { source: "/var/lib/dpkg".into(), target: "/input".into() }],
         processes_max: 0,
+        open_files: 0,
+        shm_bytes: 0,
+        stop_signal: 0,
+        grace_ms: 0,
+        user: String::new(),
+        network: String::new(),
         retry: None,
+        pull: PullPolicy::Missing as i32,
+        writable_root: false,
     }
 }
 
@@ -53,6 +61,21 @@ fn retry() -> RetryRules {
         jitter_percent: 20,
         memory_factor_percent: 150,
         memory_max_bytes: 1 << 30,
+    }
+}
+
+/// What a spec may say since format 4 about how a task is held to its place.
+fn isolated() -> JobSpec {
+    JobSpec {
+        open_files: 1024,
+        shm_bytes: 128 << 20,
+        stop_signal: 2,
+        grace_ms: 30_000,
+        user: "1000:1000".into(),
+        network: "none".into(),
+        pull: PullPolicy::Always as i32,
+        writable_root: true,
+        ..spec()
     }
 }
 
@@ -149,7 +172,7 @@ fn dead_groups() -> Vec<DeadGroup> {
 }
 
 /// Commands that got fields since they were first written, with these fields.
-fn grown() -> [(&'static str, Kind); 4] {
+fn grown() -> [(&'static str, Kind); 5] {
     let report = AttemptReport {
         job: 9,
         index: 5,
@@ -178,6 +201,16 @@ fn grown() -> [(&'static str, Kind); 4] {
                 request_hash: vec![7; 16],
                 spec: JobSpec { retry: Some(retry()), ..spec() },
                 replay_of: Some(TaskKey { job: 8, index: 5 }),
+            }),
+        ),
+        (
+            "command_submit_job_isolated",
+            Kind::SubmitJob(SubmitJob {
+                namespace: "default".into(),
+                request_id: "req-1".into(),
+                request_hash: vec![7; 16],
+                spec: isolated(),
+                replay_of: None,
             }),
         ),
         (

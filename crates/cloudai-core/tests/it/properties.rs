@@ -474,3 +474,50 @@ fn usage_reserves_limits_of_processes_and_retry_rules_are_kept_since_format_4() 
         assert_eq!(job.spec.retry, kept.then_some(retry), "format {version}");
     }
 }
+
+/// Format 4: how a task is held to its place. What is wrong there is refused only by who can see it.
+#[test]
+fn how_a_task_is_isolated_is_kept_since_format_4() {
+    use cloudai_core::command::{ISOLATION_SINCE, RaiseVersion, SubmitJob};
+    use cloudai_core::rows::{JobSpecRow, job_key};
+    use cloudai_types::{JobSpec, NamespaceId, PullPolicy, Resources};
+    assert_eq!(ISOLATION_SINCE, 4);
+    let plain = || JobSpec {
+        name: "j".into(),
+        image: "busybox".into(),
+        count: 1,
+        max_attempts: 1,
+        resources: Resources { storage_bytes: 1 << 30, ..Resources::default() },
+        ..Default::default()
+    };
+    let right = || JobSpec {
+        open_files: 100,
+        shm_bytes: 1 << 20,
+        stop_signal: 2,
+        grace_ms: 5_000,
+        user: "1000".into(),
+        network: "none".into(),
+        pull: PullPolicy::Never as i32,
+        writable_root: true,
+        ..plain()
+    };
+    let wrong = || JobSpec { user: "nobody-knows".into(), open_files: 1, pull: 9, ..right() };
+    for (version, given, kept) in
+        [(3, right(), Some(plain())), (3, wrong(), Some(plain())), (4, right(), Some(right())), (4, wrong(), None)]
+    {
+        let mut world = World::default();
+        world.entry(1_000, prelude());
+        world.one(1_000, Kind::RaiseVersion(RaiseVersion { version }));
+        let submit = SubmitJob {
+            namespace: "default".into(),
+            request_id: String::new(),
+            request_hash: vec![],
+            spec: given,
+            replay_of: None,
+        };
+        world.one(1_000, Kind::SubmitJob(submit));
+        world.check();
+        let row: Option<JobSpecRow> = world.row(Family::JobSpec, &job_key(NamespaceId(1), JobId(1)));
+        assert_eq!(row.map(|r| r.spec), kept, "format {version}");
+    }
+}

@@ -53,7 +53,8 @@ fn texts(data: &[u8]) {
     let _ = (reference::task(text), reference::job(text), job_file::parse_array(text), job_file::parse_mount(text));
     let _ = (job_file::parse_timeout(text), job_file::parse_disconnect(text), resources::parse_cpu(text));
     let _ = (job_file::parse_delay(text), job_file::parse_factor(text), job_file::parse_reason(text));
-    let _ = (job_file::parse_action(text), resources::parse_size(text));
+    let _ = (job_file::parse_action(text), job_file::parse_grace(text), job_file::parse_pull(text));
+    let _ = (cloudai_types::signal::parse(text), resources::parse_size(text));
     let _ = cloudai_types::spec::check_name(text);
 }
 

@@ -1,6 +1,6 @@
 //! W2: a container outside the assignment set is stopped, once its agent acts and knows the set, within the grace.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use cloudai_types::{AttemptId, limits};
 
@@ -20,12 +20,15 @@ impl Invariant for Outside {
     }
 
     fn on_step(&mut self, view: &View) -> Verdict {
-        let mut outside = BTreeSet::new();
+        let mut outside = BTreeMap::new();
         let running: Vec<_> = view
             .workers
             .iter()
             .filter(|w| w.acting_since_ms.is_some())
-            .flat_map(|w| w.engine.containers().into_iter().filter(|(_, c)| c.is_running()).map(move |(a, _)| (w, a)))
+            .flat_map(|w| {
+                let running = w.engine.containers().into_iter().filter(|(_, c)| c.is_running());
+                running.map(move |(a, c)| (w, a, c.needs.grace.unwrap_or(limits::STOP_GRACE)))
+            })
             .collect();
         if running.is_empty() {
             self.since.clear();
@@ -33,7 +36,7 @@ impl Invariant for Outside {
         }
         let Some(node) = view.furthest() else { return Ok(()) };
         let state = node.shared.read();
-        for (worker, attempt) in running {
+        for (worker, attempt, grace) in running {
             let live = state.hot.attempt(attempt.task).is_some_and(|a| {
                 let on = state.hot.workers.get(&a.worker).is_some_and(|w| w.name == worker.name);
                 a.number == attempt.number && on
@@ -41,12 +44,12 @@ impl Invariant for Outside {
             if live || worker.belief().settled_since_ms.is_none() {
                 continue;
             }
-            outside.insert((worker.name.clone(), attempt));
+            outside.insert((worker.name.clone(), attempt), grace);
         }
-        self.since.retain(|key, _| outside.contains(key));
-        for key in outside {
+        self.since.retain(|key, _| outside.contains_key(key));
+        for (key, grace) in outside {
             let since = *self.since.entry(key.clone()).or_insert(view.now_ms);
-            if view.now_ms > since + limits::STOP_GRACE.0 + SLACK_MS {
+            if view.now_ms > since + grace.0 + SLACK_MS {
                 return Err(format!("{} runs on {} since {since} ms, and is not assigned to it", key.1, key.0));
             }
         }

@@ -43,6 +43,9 @@ pub struct UpArgs {
     /// Path below which tasks may mount read-only (repeatable)
     #[arg(long = "allow-mount", value_name = "DIR")]
     pub allow_mount: Vec<PathBuf>,
+    /// Let jobs ask for root; without it no task is
+    #[arg(long)]
+    pub allow_root: bool,
     /// The container engine's socket
     #[arg(long, value_name = "PATH")]
     pub docker_socket: Option<PathBuf>,

@@ -5,16 +5,19 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
 use cloudai_agent::Signal;
-use cloudai_types::{AttemptId, EndReason, Millis, ReasonKind, Timestamp};
+use cloudai_types::{AttemptId, EndReason, Millis, PullPolicy, ReasonKind, Timestamp, limits, signal};
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
 
 use super::body::{self, Machine};
+use super::bounds::Bounds;
 use super::cgroups::{self, Counters};
 use super::endings::Died;
 use super::faults::Fault;
 use super::log_stream::{self, Control, Followed};
-use super::{Shared, UNPOISONED, kernel_log, labels, pulls, sandbox};
+use super::policy::{self, Image, Network};
+use super::storage::{self, Watch};
+use super::{Shared, UNPOISONED, kernel_log, labels, pulls, sandbox, users};
 use crate::clock;
 use crate::executor::{ExecutorEvent, Start};
 use crate::logs::{Frame, LogWriter};
@@ -33,8 +36,7 @@ pub struct Running {
     pub id: String,
     pub started: Timestamp,
     pub died: oneshot::Receiver<Died>,
-    /// How many processes it may have.
-    pub processes: u64,
+    pub bounds: Bounds,
 }
 
 /// How an attempt ended that never ran.
@@ -134,87 +136,143 @@ fn end(
 /// From nothing to a running container.
 async fn bring_up(shared: &Arc<Shared>, start: &Start, mut signals: Signals) -> Result<Running, NeverRan> {
     let not_made = |reason| NeverRan { reason, container: false };
-    let attempt = start.attempt;
-    let rejected = |why| not_made(EndReason::new(ReasonKind::Rejected, why));
-    let mounts = shared.mounts.check(&start.spec.mounts).map_err(rejected)?;
+    let (attempt, spec) = (start.attempt, &start.spec);
+    let rejected = |why: String| not_made(EndReason::new(ReasonKind::Rejected, why));
+    let settle = |image: &Image| {
+        policy::settings(spec, image, &shared.options.policy).map_err(|refusal| rejected(refusal.to_string()))
+    };
+    // As far as that can be known without the image, which need not be pulled for a refusal.
+    settle(&Image::default())?;
+    let mounts = shared.mounts.check(&spec.mounts).map_err(rejected)?;
     let gpus = shared.gpus.allocate(attempt, start.spec.resources.gpus).ok_or_else(|| {
         not_made(EndReason::new(ReasonKind::EngineError, "the GPUs that were promised to it are still in use"))
     })?;
     let name = labels::container_name(&shared.options.cluster, attempt);
     let mut creates = 0;
+    // Whether its turn has come: what the machine has for it is taken then.
+    let mut has_arrived = false;
     let mut network = None;
     let mut parent = None;
-    let processes = body::processes_limit(&start.spec);
+    let mut must_pull = spec.pull() == PullPolicy::Always;
     loop {
-        let permit = tokio::select! {
+        if std::mem::take(&mut must_pull) {
+            // Others go on while this one waits for its image.
+            tokio::select! {
+                pulled = pulls::pull(shared, &spec.image) => pulled.map_err(not_made)?,
+                () = asked_to_stop(&mut signals) => return Err(NeverRan::cancelled()),
+            }
+        }
+        let _permit = tokio::select! {
             permit = shared.starts.acquire() => permit.expect("this semaphore is never closed"),
             () = asked_to_stop(&mut signals) => return Err(NeverRan::cancelled()),
         };
-        if creates == 0 {
+        creates += 1;
+        let image = match shared.engine.image(&spec.image).await {
+            Ok(Some(image)) => image,
+            Ok(None) if spec.pull() == PullPolicy::Never => {
+                let text = format!("'{}' is not on this worker, and the job says never to pull it", spec.image);
+                return Err(not_made(EndReason::new(ReasonKind::ImageNotFound, text)));
+            }
+            Ok(None) if creates < CREATES_MAX => {
+                must_pull = true;
+                continue;
+            }
+            Ok(None) => return Err(not_made(Fault::NoSuchImage.into_reason(&spec.image))),
+            Err(error) => return Err(not_made(Fault::of(&error).into_reason(&spec.image))),
+        };
+        let settings = settle(&image)?;
+        if !std::mem::replace(&mut has_arrived, true) {
             // Not before it is its turn: one may have become free.
-            network = shared.sandboxes.arrive(attempt, &start.spec);
+            if settings.network == Network::Own {
+                network = shared.sandboxes.arrive(attempt, spec);
+            }
             parent = cgroups::make(shared, attempt).await;
         }
+        let mode = match &settings.network {
+            Network::Own => network.as_deref(),
+            Network::Mode(mode) => Some(mode.as_str()),
+        };
+        let (has_quota, has_open_files) = (shared.storage.has_quota(), shared.has_open_files.load(Relaxed));
         let machine = Machine {
             cluster: &shared.options.cluster,
             worker: &shared.options.worker,
             cpu_milli: shared.engine.cpu_milli,
             init: shared.use_init(),
-            network: network.as_deref(),
+            network: mode,
+            image: &image.id,
+            settings: &settings,
+            has_quota,
+            has_open_files,
             cgroup_parent: parent.as_deref(),
         };
-        creates += 1;
         let created = shared.engine.create(&name, body::create(&machine, start, mounts.clone(), &gpus)).await;
         let id = match created.map_err(|e| Fault::of(&e)) {
             Ok(id) => id,
-            Err(Fault::NoSuchImage) if creates < CREATES_MAX => {
-                // Others go on while this one waits for its image.
-                drop(permit);
-                tokio::select! {
-                    pulled = pulls::pull(shared, &start.spec.image) => pulled.map_err(not_made)?,
-                    () = asked_to_stop(&mut signals) => return Err(NeverRan::cancelled()),
-                }
+            // Somebody has removed it in between: it is looked for again.
+            Err(Fault::NoSuchImage) if creates < CREATES_MAX => continue,
+            Err(Fault::NoQuota) if has_quota => {
+                shared.storage.on_no_quota();
                 continue;
             }
             Err(Fault::NameTaken) => match meet_namesake(shared, start, &name).await? {
                 Namesake::Running(running) => return Ok(running),
-                Namesake::Created(id) => id,
+                // By an earlier run, perhaps by other rules or of another image: this one makes its own.
+                Namesake::Created(id) => {
+                    take_back(shared, attempt, &id).await?;
+                    continue;
+                }
             },
             Err(Fault::NoSuchContainer | Fault::NotRunning) if network.take().is_some() => {
                 sandbox::give_up(shared, attempt).await;
                 continue;
             }
-            Err(fault) => return Err(not_made(fault.into_reason(&start.spec.image))),
+            Err(fault) => return Err(not_made(fault.into_reason(&spec.image))),
         };
+        let left = |reason| NeverRan { reason, container: true };
+        if settings.is_named {
+            let known = users::look_up(shared, &image.id, &id, &settings.user).await;
+            let known = known.map_err(|e| left(Fault::of(&e).into_reason(&name)))?;
+            policy::named(&settings.user, known)
+                .map_err(|refusal| left(EndReason::new(ReasonKind::Rejected, refusal.to_string())))?;
+        }
+        let watch = storage::prepare(shared, &id, spec.resources.storage_bytes).await;
+        let watch = watch.map_err(|e| left(Fault::of(&e).into_reason(&name)))?;
         if signals.borrow().is_some() {
             return Err(NeverRan { container: true, ..NeverRan::cancelled() });
         }
-        // Before the start: a program may end before the engine has answered.
+        // Before the start: a program may end before the engine has answered. What ended until now was another container of it.
+        shared.endings.forget(attempt);
         let died = shared.endings.watch(attempt);
         match shared.engine.start(&id).await.map_err(|e| Fault::of(&e)) {
-            Ok(()) => return Ok(Running { id, started: clock::wall(), died, processes }),
+            Ok(()) => return Ok(Running { id, started: clock::wall(), died, bounds: Bounds::of(spec, watch) }),
             Err(Fault::NoInit) if shared.has_init.swap(false, Relaxed) => {
                 tracing::warn!(
                     "the container engine has no init program: tasks get SIGTERM directly, and may ignore it"
                 );
-                shared.endings.forget(attempt);
-                if let Err(error) = shared.engine.remove(&id).await {
-                    return Err(NeverRan { reason: Fault::of(&error).into_reason(&name), container: true });
+                take_back(shared, attempt, &id).await?;
+            }
+            Err(Fault::NoOpenFiles) if spec.open_files == 0 && has_open_files => {
+                if shared.has_open_files.swap(false, Relaxed) {
+                    tracing::warn!("the container engine has few open files: tasks get as many as it has itself");
                 }
+                take_back(shared, attempt, &id).await?;
             }
             Err(Fault::NoSuchContainer | Fault::NotRunning) if network.take().is_some() => {
-                shared.endings.forget(attempt);
                 sandbox::give_up(shared, attempt).await;
-                if let Err(error) = shared.engine.remove(&id).await {
-                    return Err(NeverRan { reason: Fault::of(&error).into_reason(&name), container: true });
-                }
+                take_back(shared, attempt, &id).await?;
             }
             Err(fault) => {
                 shared.endings.forget(attempt);
-                return Err(NeverRan { reason: fault.into_reason(&start.spec.image), container: true });
+                return Err(NeverRan { reason: fault.into_reason(&spec.image), container: true });
             }
         }
     }
+}
+
+/// What was made is not what is needed: another one takes its place.
+async fn take_back(shared: &Shared, attempt: AttemptId, id: &str) -> Result<(), NeverRan> {
+    shared.endings.forget(attempt);
+    shared.engine.remove(id).await.map_err(|e| NeverRan { reason: Fault::of(&e).into_reason(id), container: true })
 }
 
 enum Namesake {
@@ -231,6 +289,7 @@ async fn meet_namesake(shared: &Shared, start: &Start, name: &str) -> Result<Nam
         Ok(seen) => seen,
         Err(error) => return Err(failed(Fault::of(&error).into_reason(name))),
     };
+    let bounds = Bounds::of(&start.spec, Watch::of(&seen, start.spec.resources.storage_bytes));
     let labels = seen.config.and_then(|c| c.labels).unwrap_or_default();
     let is_ours = labels.get(labels::CLUSTER) == Some(&shared.options.cluster)
         && labels.get(labels::WORKER) == Some(&shared.options.worker)
@@ -242,7 +301,6 @@ async fn meet_namesake(shared: &Shared, start: &Start, name: &str) -> Result<Nam
         return Err(failed(EndReason::new(ReasonKind::EngineError, text)));
     }
     let id = seen.id.unwrap_or_else(|| name.to_owned());
-    let processes = body::processes_limit(&start.spec);
     let state = seen.state.unwrap_or_default();
     let started = super::engine::timestamp(state.started_at.as_deref());
     if started.0 == 0 {
@@ -250,13 +308,13 @@ async fn meet_namesake(shared: &Shared, start: &Start, name: &str) -> Result<Nam
         return Ok(Namesake::Created(id));
     }
     if state.running == Some(true) || state.paused == Some(true) {
-        return Ok(Namesake::Running(Running { id, started, died, processes }));
+        return Ok(Namesake::Running(Running { id, started, died, bounds }));
     }
     shared.endings.forget(start.attempt);
     let (tx, died) = oneshot::channel();
     // The receiver is in our hand.
     let _ = tx.send(Died::of_state(&state));
-    Ok(Namesake::Running(Running { id, started, died, processes }))
+    Ok(Namesake::Running(Running { id, started, died, bounds }))
 }
 
 async fn asked_to_stop(signals: &mut Signals) {
@@ -274,13 +332,17 @@ async fn see_through(
     writer: Option<LogWriter>,
     mut signals: Signals,
 ) {
-    let Running { id, started, mut died, processes } = running;
+    let Running { id, started, mut died, bounds: Bounds { processes, stop_signal, watch } } = running;
     let control = Control::default();
     let log: Option<Log> = writer.map(|writer| {
         let (shared, id, control) = (shared.clone(), id.clone(), control.clone());
         shared.tasks.clone().spawn(async move { log_stream::copy(&shared, &id, writer, true, &control).await })
     });
     signals.mark_changed();
+    let watched = storage::until_over(shared, watch);
+    tokio::pin!(watched);
+    let mut over = None;
+    let mut kill_at = tokio::time::Instant::now();
     let mut died = loop {
         tokio::select! {
             died = &mut died => {
@@ -290,10 +352,25 @@ async fn see_through(
                 if changed.is_err() {
                     std::future::pending::<()>().await;
                 }
-                let signal = *signals.borrow_and_update();
-                if let Some(signal) = signal && let Err(error) = shared.engine.signal(&id, signal).await {
+                let number = match *signals.borrow_and_update() {
+                    None => continue,
+                    Some(Signal::Term) => stop_signal,
+                    Some(Signal::Kill) => signal::KILL,
+                };
+                if let Err(error) = shared.engine.signal(&id, number).await {
                     // The agent asks again after the grace.
                     tracing::warn!(%attempt, %error, "a container cannot be stopped yet");
+                }
+            }
+            words = &mut watched, if over.is_none() => {
+                tracing::info!(%attempt, words, "it is over its storage, and ends");
+                over = Some(words);
+                kill_at = tokio::time::Instant::now();
+            }
+            () = tokio::time::sleep_until(kill_at), if over.is_some() => {
+                kill_at += limits::STORAGE_KILL_RETRY.as_duration();
+                if let Err(error) = shared.engine.signal(&id, signal::KILL).await {
+                    tracing::warn!(%attempt, %error, "a container that is over its storage cannot be killed yet");
                 }
             }
         }
@@ -302,13 +379,14 @@ async fn see_through(
     match counted.and_then(|c| c.killed_for_memory) {
         Some(killed) => died.out_of_memory |= killed,
         // The engine's word about memory may come after its word about the end.
-        None if died.exit_code == Some(137) && !died.out_of_memory && signals.borrow().is_none() => {
+        None if died.exit_code == Some(137) && !died.out_of_memory && signals.borrow().is_none() && over.is_none() => {
             died.out_of_memory = was_out_of_memory(shared, &id).await;
         }
         None => {}
     }
     let init_failure = finish_log(log, &control, died.at).await;
-    end(shared, attempt, reason_of(&died, init_failure, counted, processes), started, died.at, true);
+    let reason = storage::reason_of(over, reason_of(&died, init_failure, counted, processes));
+    end(shared, attempt, reason, started, died.at, true);
 }
 
 /// Asks all who may know: SIGKILL without ours behind it is most often the kernel's.

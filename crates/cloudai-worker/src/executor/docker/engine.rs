@@ -12,7 +12,6 @@ use bollard::query_parameters::{
     CreateContainerOptions, InspectContainerOptions, KillContainerOptions, ListContainersOptions,
     RemoveContainerOptions, StartContainerOptions,
 };
-use cloudai_agent::Signal;
 use cloudai_telemetry::WorkerMetrics;
 use cloudai_types::Timestamp;
 use time::OffsetDateTime;
@@ -20,6 +19,8 @@ use time::format_description::well_known::Rfc3339;
 
 use super::cgroups::EngineFacts;
 use super::faults::Fault;
+use super::policy::Image;
+use super::storage::quota::EngineStorage;
 use super::{CALL_TIMEOUT, labels};
 
 pub struct Engine {
@@ -28,6 +29,7 @@ pub struct Engine {
     /// CPUs of its machine, in thousandths.
     pub cpu_milli: u64,
     pub facts: EngineFacts,
+    pub storage: EngineStorage,
 }
 
 impl Engine {
@@ -44,7 +46,14 @@ impl Engine {
             host_name: info.name.unwrap_or_default(),
             rootless: info.security_options.is_some_and(|all| all.iter().any(|o| o.contains("rootless"))),
         };
-        Ok(Engine { docker, metrics, cpu_milli: cpus * 1000, facts })
+        let status = info.driver_status.unwrap_or_default();
+        let backing = status.into_iter().find(|s| s.first().is_some_and(|name| name == "Backing Filesystem"));
+        let storage = EngineStorage {
+            driver: info.driver.unwrap_or_default(),
+            backing: backing.and_then(|s| s.into_iter().nth(1)).unwrap_or_default(),
+            root: info.docker_root_dir.unwrap_or_default(),
+        };
+        Ok(Engine { docker, metrics, cpu_milli: cpus * 1000, facts, storage })
     }
 
     pub async fn create(&self, name: &str, body: ContainerCreateBody) -> Result<String, Error> {
@@ -56,13 +65,9 @@ impl Engine {
         self.timed("start", self.docker.start_container(id, None::<StartContainerOptions>)).await
     }
 
-    /// A container that does not run any more is no error.
-    pub async fn signal(&self, id: &str, signal: Signal) -> Result<(), Error> {
-        let signal = match signal {
-            Signal::Term => "SIGTERM",
-            Signal::Kill => "SIGKILL",
-        };
-        let options = KillContainerOptions { signal: signal.to_owned() };
+    /// By number. A container that does not run any more is no error.
+    pub async fn signal(&self, id: &str, signal: u32) -> Result<(), Error> {
+        let options = KillContainerOptions { signal: signal.to_string() };
         self.gone_is_fine(self.timed("stop", self.docker.kill_container(id, Some(options))).await)
     }
 
@@ -83,6 +88,31 @@ impl Engine {
         self.timed("inspect", self.docker.inspect_container(id, None::<InspectContainerOptions>)).await
     }
 
+    /// Bytes that a container has changed of its image's files, volumes aside. The engine counts them for this call.
+    pub async fn layer_bytes(&self, id: &str) -> Result<u64, Error> {
+        let options = InspectContainerOptions { size: true };
+        let seen = self.timed("size", self.docker.inspect_container(id, Some(options))).await?;
+        Ok(seen.size_rw.and_then(|n| u64::try_from(n).ok()).unwrap_or(0))
+    }
+
+    /// What an image says of itself. `None`: it is not here, or this is no image's name.
+    pub async fn image(&self, name: &str) -> Result<Option<Image>, Error> {
+        if !is_plain(name) {
+            return Ok(None);
+        }
+        let seen = match self.timed("image", self.docker.inspect_image(name)).await {
+            Ok(seen) => seen,
+            Err(Error::DockerResponseServerError { status_code: 300..=499, .. }) => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        let config = seen.config.unwrap_or_default();
+        Ok(Some(Image {
+            id: seen.id.unwrap_or_else(|| name.to_owned()),
+            user: config.user.unwrap_or_default(),
+            volumes: config.volumes.unwrap_or_default(),
+        }))
+    }
+
     /// All containers of one worker, whatever their state.
     pub async fn list(&self, cluster: &str, worker: &str) -> Result<Vec<ContainerSummary>, Error> {
         let options =
@@ -98,6 +128,12 @@ impl Engine {
         self.metrics.ops.with_label_values(&[op, outcome]).inc();
         result
     }
+}
+
+/// Whether a name is one part of a path and nothing else: it becomes part of an address.
+fn is_plain(image: &str) -> bool {
+    let known = |b: u8| b.is_ascii_alphanumeric() || b"._/:@-".contains(&b);
+    image.bytes().all(known) && !image.split('/').any(|part| part.is_empty() || part == "." || part == "..")
 }
 
 pub fn label_filter(cluster: &str, worker: &str) -> HashMap<String, Vec<String>> {
@@ -119,6 +155,16 @@ pub fn timestamp(text: Option<&str>) -> Timestamp {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn no_name_of_an_image_asks_for_something_else() {
+        for good in ["busybox", "reg:5000/team/x:1", "x@sha256:abc", "cloudai/busybox", "sha256:0a1b"] {
+            assert!(is_plain(good), "{good}");
+        }
+        for bad in ["", "../containers/abc", "a/./b", "a//b", "/a", "a/", "a?b", "a#b", "a%2e", "a b", "UPPER//x"] {
+            assert!(!is_plain(bad), "{bad}");
+        }
+    }
 
     #[test]
     fn the_engines_times_are_read() {

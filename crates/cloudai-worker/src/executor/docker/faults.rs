@@ -16,6 +16,10 @@ pub enum Fault {
     Program(String),
     /// The engine has no init program.
     NoInit,
+    /// The engine cannot hold a container's own files to a size.
+    NoQuota,
+    /// The engine cannot give a process so many open files: it has fewer itself.
+    NoOpenFiles,
     /// The request itself is wrong, for this engine.
     Request(String),
     /// The engine failed or did not answer.
@@ -31,6 +35,8 @@ impl Fault {
         match status_code {
             404 if said.contains("no such image") => Fault::NoSuchImage,
             _ if said.contains("docker-init") && said.contains("no such file") => Fault::NoInit,
+            _ if said.contains("storage-opt") => Fault::NoQuota,
+            _ if said.contains("setting rlimit") => Fault::NoOpenFiles,
             // Before 404: what is not found may be the program.
             _ if is_about_the_program(&said) => Fault::Program(message.clone()),
             404 if said.contains("no such container") => Fault::NoSuchContainer,
@@ -52,6 +58,11 @@ impl Fault {
             Fault::NoSuchContainer => EndReason::new(ReasonKind::EngineError, "the container has vanished"),
             Fault::NameTaken => EndReason::new(ReasonKind::EngineError, "another container has this attempt's name"),
             Fault::NotRunning => EndReason::new(ReasonKind::EngineError, "the container is being removed"),
+            Fault::NoQuota => EndReason::new(ReasonKind::EngineError, "the engine's disk keeps no quotas"),
+            Fault::NoOpenFiles => EndReason::new(
+                ReasonKind::Rejected,
+                "open_files: the engine of this worker has not so many to give; ask for fewer",
+            ),
             Fault::NoInit => EndReason::new(ReasonKind::EngineError, "the engine has no init program"),
             Fault::Engine(said) => EndReason::new(ReasonKind::EngineError, said),
         }
@@ -119,6 +130,10 @@ mod tests {
         assert!(matches!(Fault::of(&said(400, "No command specified")), Fault::Program(_)));
         assert!(matches!(Fault::of(&said(400, "Range of CPUs is from 0.01 to 2.00")), Fault::Request(_)));
         assert!(matches!(Fault::of(&said(500, "driver failed")), Fault::Engine(_)));
+        let quota = "--storage-opt is supported only for overlay over xfs with 'pquota' mount option";
+        assert_eq!(Fault::of(&said(500, quota)), Fault::NoQuota);
+        let files = "OCI runtime create failed: runc create failed: unable to start container process: error during container init: error setting rlimits for ready process: error setting rlimit type 7: operation not permitted: unknown";
+        assert_eq!(Fault::of(&said(400, files)), Fault::NoOpenFiles);
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use cloudai_agent::Needs;
-use cloudai_types::{AttemptId, Millis, Resources};
+use cloudai_types::{AttemptId, JobSpec, Millis, Resources, signal};
 
 use super::Start;
 
@@ -13,7 +13,7 @@ pub const JOB: &str = "cloudai.job";
 pub const TASK: &str = "cloudai.task";
 pub const ATTEMPT: &str = "cloudai.attempt";
 pub const FENCE: &str = "cloudai.fence";
-/// What the agent needs of the spec: `assigned=… cpu_milli=… memory=… storage=… gpus=… timeout_ms=… stop=…`.
+/// What this worker needs of the spec: `assigned=… cpu_milli=… memory=… storage=… gpus=… timeout_ms=… stop=… grace_ms=… signal=…`.
 pub const NEEDS: &str = "cloudai.needs";
 /// On a container that only keeps a network namespace, instead of what belongs to an attempt.
 pub const SANDBOX: &str = "cloudai.sandbox";
@@ -32,11 +32,16 @@ pub fn cgroup_name(attempt: AttemptId) -> String {
     format!("{}-{}.{}", attempt.task.job, attempt.task.index, attempt.number)
 }
 
+/// The number of the signal that asks an attempt to stop.
+pub fn stop_signal(spec: &JobSpec) -> u32 {
+    if spec.stop_signal == 0 { signal::TERM } else { spec.stop_signal }
+}
+
 pub fn write(cluster: &str, worker: &str, start: &Start, gpus: &[u32]) -> HashMap<String, String> {
     let needs = Needs::of(&start.spec);
     let r = needs.resources;
     let text = format!(
-        "assigned={} cpu_milli={} memory={} storage={} gpus={} timeout_ms={} stop={}",
+        "assigned={} cpu_milli={} memory={} storage={} gpus={} timeout_ms={} stop={} grace_ms={} signal={}",
         start.assigned_index,
         r.cpu_milli,
         r.memory_bytes,
@@ -44,6 +49,8 @@ pub fn write(cluster: &str, worker: &str, start: &Start, gpus: &[u32]) -> HashMa
         r.gpus,
         needs.timeout.map_or(0, |t| t.0),
         u8::from(needs.stop_on_disconnect),
+        needs.grace.map_or(0, |g| g.0),
+        stop_signal(&start.spec),
     );
     let mut labels = HashMap::from([
         (CLUSTER.to_owned(), cluster.to_owned()),
@@ -67,12 +74,14 @@ pub struct Ours {
     pub assigned_index: u64,
     pub needs: Needs,
     pub gpus: Vec<u32>,
+    pub stop_signal: u32,
 }
 
 /// `None` when the labels are not ours, or were changed by someone.
 pub fn read(labels: &HashMap<String, String>) -> Option<Ours> {
     let attempt = labels.get(ATTEMPT)?.parse().ok()?;
-    let mut ours = Ours { attempt, assigned_index: 0, needs: Needs::default(), gpus: vec![] };
+    let needs = Needs::default();
+    let mut ours = Ours { attempt, assigned_index: 0, needs, gpus: vec![], stop_signal: signal::TERM };
     let mut r = Resources::default();
     for part in labels.get(NEEDS)?.split(' ') {
         let (key, value) = part.split_once('=')?;
@@ -85,6 +94,8 @@ pub fn read(labels: &HashMap<String, String>) -> Option<Ours> {
             "gpus" => r.gpus = u32::try_from(n).ok()?,
             "timeout_ms" => ours.needs.timeout = (n > 0).then_some(Millis(n)),
             "stop" => ours.needs.stop_on_disconnect = n != 0,
+            "grace_ms" => ours.needs.grace = (n > 0).then_some(Millis(n)),
+            "signal" => ours.stop_signal = u32::try_from(n).ok().filter(|n| signal::is_signal(*n))?,
             // Of a newer version.
             _ => {}
         }
@@ -99,25 +110,41 @@ pub fn read(labels: &HashMap<String, String>) -> Option<Ours> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use cloudai_types::{JobId, JobSpec, OnDisconnect};
+    use cloudai_types::{JobId, OnDisconnect};
     use std::sync::Arc;
 
     #[test]
     fn a_restarted_worker_reads_what_was_written() {
         let resources = Resources { cpu_milli: 500, memory_bytes: 1 << 25, storage_bytes: 7, gpus: 2 };
-        let spec =
-            JobSpec { resources, timeout_ms: 2_000, on_disconnect: OnDisconnect::Stop as i32, ..Default::default() };
+        let spec = JobSpec {
+            resources,
+            timeout_ms: 2_000,
+            on_disconnect: OnDisconnect::Stop as i32,
+            grace_ms: 700,
+            stop_signal: 2,
+            ..Default::default()
+        };
         let attempt = AttemptId::new(JobId(3), 7, 2);
         let start = Start { attempt, fence: "1.40".into(), assigned_index: 40, spec: Arc::new(spec.clone()) };
         let labels = write("0123456789abcdef", "w1", &start, &[1, 3]);
         let ours = read(&labels).unwrap();
         assert_eq!((ours.attempt, ours.assigned_index, ours.gpus), (attempt, 40, vec![1, 3]));
-        assert_eq!(ours.needs, Needs::of(&spec));
+        assert_eq!((ours.needs, ours.stop_signal), (Needs::of(&spec), 2));
+        assert_eq!(ours.needs.grace, Some(Millis(700)));
         assert_eq!(container_name("0123456789abcdef", attempt), format!("cloudai-{}-7.2-01234567", JobId(3)));
         for broken in [ATTEMPT, NEEDS] {
             let mut labels = labels.clone();
             labels.insert(broken.to_owned(), "x".to_owned());
             assert_eq!(read(&labels), None);
         }
+    }
+
+    #[test]
+    fn what_an_older_worker_wrote_stops_as_it_did() {
+        let needs = "assigned=40 cpu_milli=500 memory=0 storage=0 gpus=0 timeout_ms=0 stop=0";
+        let attempt = AttemptId::new(JobId(3), 7, 2);
+        let labels = HashMap::from([(ATTEMPT.to_owned(), attempt.to_string()), (NEEDS.to_owned(), needs.to_owned())]);
+        let ours = read(&labels).unwrap();
+        assert_eq!((ours.needs.grace, ours.stop_signal, ours.assigned_index), (None, signal::TERM, 40));
     }
 }

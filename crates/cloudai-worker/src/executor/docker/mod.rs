@@ -5,6 +5,7 @@
 
 mod attempt;
 mod body;
+mod bounds;
 mod cgroups;
 mod endings;
 mod engine;
@@ -14,8 +15,11 @@ mod kernel_log;
 mod labels;
 mod log_stream;
 mod mounts;
+mod policy;
 mod pulls;
 mod sandbox;
+mod storage;
+mod users;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -34,13 +38,17 @@ use super::{Events, Executor, Start};
 use crate::logs::LogStore;
 use crate::tasks::Tasks;
 use attempt::Running;
+use bounds::Bounds;
 use cgroups::Parents;
 use endings::Endings;
 use engine::Engine;
 use gpus::Gpus;
 use mounts::AllowedMounts;
+pub use policy::Policy;
 use pulls::Pulls;
 use sandbox::Sandboxes;
+use storage::{Storage, Watch};
+use users::Users;
 
 /// Creates and starts at a time. More does not make the engine faster, and makes each one slower.
 const STARTS_AT_A_TIME: usize = 8;
@@ -57,6 +65,8 @@ pub struct DockerOptions {
     pub cluster: String,
     pub worker: String,
     pub allowed_mounts: Vec<PathBuf>,
+    /// What a container is allowed to be.
+    pub policy: Policy,
     /// How many GPUs this worker hands out.
     pub gpus: u32,
     /// Whether short tasks may get a network namespace that another task has left untouched.
@@ -73,6 +83,8 @@ pub(super) struct Shared {
     pub gpus: Gpus,
     pub sandboxes: Sandboxes,
     pub parents: Parents,
+    pub storage: Storage,
+    pub users: Users,
     pub logs: LogStore,
     pub events: Events,
     pub tasks: Tasks,
@@ -82,6 +94,8 @@ pub(super) struct Shared {
     pub signals: Mutex<BTreeMap<AttemptId, watch::Sender<Option<Signal>>>>,
     /// Whether the engine has an init program; until it says otherwise.
     pub has_init: AtomicBool,
+    /// Whether the engine has the usual number of open files to give; until it says otherwise.
+    pub has_open_files: AtomicBool,
 }
 
 pub struct DockerExecutor(Arc<Shared>);
@@ -105,7 +119,7 @@ impl DockerExecutor {
         metrics: WorkerMetrics,
         tasks: Tasks,
     ) -> Result<(DockerExecutor, Vec<Found>), ConnectError> {
-        let mounts = AllowedMounts::resolve(&options.allowed_mounts)
+        let mounts = AllowedMounts::resolve(&options.allowed_mounts, &options.socket)
             .map_err(|(path, source)| ConnectError::Mount { path, source })?;
         let engine =
             Engine::connect(&options.socket, metrics).await.map_err(|e| ConnectError::Engine(e.to_string()))?;
@@ -116,6 +130,8 @@ impl DockerExecutor {
             gpus: Gpus::new(options.gpus),
             sandboxes: Sandboxes::new(options.reuse_networks),
             parents: Parents::find(&engine.facts, &options.cluster, &options.worker),
+            storage: Storage::find(&engine.storage),
+            users: Users::default(),
             logs,
             events,
             tasks,
@@ -123,6 +139,7 @@ impl DockerExecutor {
             removals: Semaphore::new(REMOVALS_AT_A_TIME),
             signals: Mutex::new(BTreeMap::new()),
             has_init: AtomicBool::new(true),
+            has_open_files: AtomicBool::new(true),
             engine,
             options,
         });
@@ -154,6 +171,7 @@ async fn adopt(shared: &Arc<Shared>) -> Result<Vec<Found>, bollard::errors::Erro
         let died = shared.endings.watch(ours.attempt);
         let Some(id) = container.id else { continue };
         let inspected = shared.engine.inspect(&id).await?;
+        let watch = Watch::of(&inspected, ours.needs.resources.storage_bytes);
         let host = inspected.host_config.unwrap_or_default();
         let processes = host.pids_limit.and_then(|n| u64::try_from(n).ok()).unwrap_or(u64::MAX);
         let network = host.network_mode;
@@ -162,7 +180,8 @@ async fn adopt(shared: &Arc<Shared>) -> Result<Vec<Found>, bollard::errors::Erro
                 let started = engine::timestamp(s.started_at.as_deref());
                 shared.gpus.take(ours.attempt, &ours.gpus);
                 shared.sandboxes.found(ours.attempt, network.as_deref());
-                attempt::adopt(shared.clone(), ours.attempt, Running { id, started, died, processes });
+                let bounds = Bounds { processes, stop_signal: ours.stop_signal, watch };
+                attempt::adopt(shared.clone(), ours.attempt, Running { id, started, died, bounds });
                 FoundState::Running { started }
             }
             s if engine::timestamp(s.started_at.as_deref()).0 == 0 => {

@@ -1,20 +1,31 @@
 //! Which host paths tasks may see. Comes in: the operator's list, and what a spec asks for. Goes out: resolved paths, or a refusal.
 //!
-//! Links are resolved on both sides before they are compared, and the container gets the resolved path.
+//! Links are resolved on both sides before they are compared, and the container gets the resolved path. The engine's socket is in no container,
+//! whatever the list says: who can speak to the engine is root on this machine, also by a read-only mount.
 
 use std::io;
+use std::os::unix::fs::FileTypeExt as _;
 use std::path::{Path, PathBuf};
 
 use bollard::models::{Mount, MountType};
 use cloudai_types::spec;
 
-pub struct AllowedMounts(Vec<PathBuf>);
+/// Where engines listen, beside where this worker was told.
+const SOCKETS: [&str; 3] = ["/run/docker.sock", "/run/containerd/containerd.sock", "/run/podman/podman.sock"];
+
+pub struct AllowedMounts {
+    allowed: Vec<PathBuf>,
+    /// Neither these nor what is around them.
+    sockets: Vec<PathBuf>,
+}
 
 impl AllowedMounts {
     /// Fails with the path that is not there.
-    pub fn resolve(paths: &[PathBuf]) -> Result<Self, (PathBuf, io::Error)> {
+    pub fn resolve(paths: &[PathBuf], socket: &Path) -> Result<Self, (PathBuf, io::Error)> {
         let resolve = |p: &PathBuf| p.canonicalize().map_err(|e| (p.clone(), e));
-        Ok(AllowedMounts(paths.iter().map(resolve).collect::<Result<_, _>>()?))
+        let mut sockets = SOCKETS.map(PathBuf::from).to_vec();
+        sockets.push(socket.canonicalize().unwrap_or_else(|_| socket.to_owned()));
+        Ok(AllowedMounts { allowed: paths.iter().map(resolve).collect::<Result<_, _>>()?, sockets })
     }
 
     /// Read-only bind mounts, or why one is refused.
@@ -29,11 +40,17 @@ impl AllowedMounts {
         let resolved = match Path::new(source).canonicalize() {
             Ok(p) => p,
             // Whether a path exists is nobody's business where it is not allowed.
-            Err(_) if !self.0.iter().any(|a| Path::new(source).starts_with(a)) => return Err(refused()),
+            Err(_) if !self.allowed.iter().any(|a| Path::new(source).starts_with(a)) => return Err(refused()),
             Err(e) => return Err(format!("mount {source}: {e} on this worker")),
         };
-        if !self.0.iter().any(|allowed| resolved.starts_with(allowed)) {
+        if !self.allowed.iter().any(|allowed| resolved.starts_with(allowed)) {
             return Err(refused());
+        }
+        let is_socket = resolved.metadata().is_ok_and(|m| m.file_type().is_socket());
+        if is_socket || self.sockets.iter().any(|s| s.starts_with(&resolved)) {
+            return Err(format!(
+                "mount {source}: a container engine listens there or below it, and no task may speak to one; mount a folder that holds only data"
+            ));
         }
         let text = resolved.to_str().ok_or_else(|| format!("mount {source}: the path is not UTF-8"))?;
         Ok(Mount {
@@ -60,7 +77,7 @@ mod tests {
         }
         std::os::unix::fs::symlink(&shut, open.join("link")).unwrap();
         std::os::unix::fs::symlink(&open, dir.path().join("alias")).unwrap();
-        let allowed = AllowedMounts::resolve(&[dir.path().join("alias")]).unwrap();
+        let allowed = AllowedMounts::resolve(&[dir.path().join("alias")], Path::new("/run/docker.sock")).unwrap();
         let check = |source: PathBuf| {
             let source = source.to_str().unwrap().to_owned();
             allowed.check(&[spec::Mount { source, target: "/in".into() }])
@@ -76,6 +93,28 @@ mod tests {
         // A prefix of the name is not a parent.
         std::fs::create_dir(dir.path().join("opener")).unwrap();
         assert!(check(dir.path().join("opener")).is_err());
-        assert!(AllowedMounts::resolve(&[dir.path().join("absent")]).is_err());
+        assert!(AllowedMounts::resolve(&[dir.path().join("absent")], Path::new("/run/docker.sock")).is_err());
+    }
+
+    /// Whoever reaches the engine is root, and a read-only mount of a socket can be written to.
+    #[test]
+    fn the_engines_socket_is_in_no_container() {
+        let dir = tempfile::tempdir().unwrap();
+        let run = dir.path().join("run");
+        std::fs::create_dir_all(run.join("data")).unwrap();
+        let _engine = std::os::unix::net::UnixListener::bind(run.join("engine.sock")).unwrap();
+        let _other = std::os::unix::net::UnixListener::bind(run.join("other.sock")).unwrap();
+        std::os::unix::fs::symlink(run.join("engine.sock"), dir.path().join("link.sock")).unwrap();
+        let socket = dir.path().join("link.sock");
+        let allowed = AllowedMounts::resolve(&[PathBuf::from("/")], &socket).unwrap();
+        let check = |source: &Path| {
+            let source = source.to_str().unwrap().to_owned();
+            allowed.check(&[spec::Mount { source, target: "/in".into() }])
+        };
+        let around = [run.clone(), dir.path().to_owned(), PathBuf::from("/")];
+        for bad in [run.join("engine.sock"), socket.clone(), run.join("other.sock")].into_iter().chain(around) {
+            assert!(check(&bad).unwrap_err().contains("engine listens there"), "{}", bad.display());
+        }
+        check(&run.join("data")).unwrap();
     }
 }
