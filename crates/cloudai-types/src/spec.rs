@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 
 use crate::limits;
 use crate::resources::Resources;
+use crate::results::{self, InputSource};
 
 /// What a worker does with a running task when it cannot reach the masters.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, prost::Enumeration)]
@@ -67,6 +68,23 @@ pub struct JobSpec {
     /// Processes and threads of one attempt at a time; 0: [`limits::PROCESSES_DEFAULT`]. Since format 4 of the log.
     #[prost(uint32, tag = "13")]
     pub processes_max: u32,
+    /// What each task writes to [`results::OUT_DIR`] is stored when it succeeds. Since format 4 of the log.
+    #[prost(bool, tag = "30")]
+    pub results: bool,
+    /// Name below [`results::IN_DIR`] → whose results are placed there, an [`InputSource`] as text. Since format 4 of the log.
+    #[prost(btree_map = "string, string", tag = "31")]
+    pub inputs: BTreeMap<String, String>,
+    /// The name of the job's namespace, where results are written or read: `apply` fills it in, whatever a user says. Since format 4 of
+    /// the log.
+    #[prost(string, tag = "32")]
+    pub namespace: String,
+}
+
+impl JobSpec {
+    /// It reads or writes results: its worker needs the store.
+    pub fn needs_store(&self) -> bool {
+        self.results || !self.inputs.is_empty()
+    }
 }
 
 /// What is wrong with one field. `field` is its path in a spec file.
@@ -214,9 +232,34 @@ fn check(spec: &JobSpec, fault: &mut impl FnMut(&'static str, String)) {
         let text = format!("is {}; {least} to {most} are allowed, and 0 for the usual number", spec.processes_max);
         fault("processes_max", text);
     }
+    if spec.needs_store() {
+        check_results(spec, fault);
+    }
     let bytes = prost::Message::encoded_len(spec);
     if bytes > limits::SPEC_BYTES_MAX {
         fault("spec", format!("is {bytes} bytes; {} are allowed", limits::SPEC_BYTES_MAX));
+    }
+}
+
+/// Only for a spec that reads or writes results: what an older format let in must still be let in.
+fn check_results(spec: &JobSpec, fault: &mut impl FnMut(&'static str, String)) {
+    if spec.inputs.len() > limits::INPUTS_MAX {
+        fault("inputs", format!("has {} entries; {} are allowed", spec.inputs.len(), limits::INPUTS_MAX));
+    }
+    for (name, source) in &spec.inputs {
+        if let Err(problem) = check_name(name) {
+            fault("inputs", format!("the name '{name}' {problem}"));
+        }
+        if let Err(problem) = source.parse::<InputSource>() {
+            fault("inputs", format!("{name}: {problem}; write JOB, JOB/INDEX or JOB/INDEX/PATH"));
+        }
+    }
+    let is_ours = |target: &str| {
+        let parts: Vec<&str> = target.split('/').filter(|p| !p.is_empty() && *p != ".").collect();
+        parts.first() == Some(&"cloudai")
+    };
+    if let Some(m) = spec.mounts.iter().find(|m| is_ours(&m.target)) {
+        fault("mounts", format!("'{}' lies where results and inputs are ({}, {})", m.target, results::OUT_DIR, results::IN_DIR));
     }
 }
 
@@ -252,6 +295,14 @@ mod tests {
         let mounts = vec![Mount { source: "/a/../etc".into(), target: "/in".into() }];
         assert_eq!(faults(JobSpec { mounts, ..ok.clone() }), ["mounts"]);
         let require = BTreeMap::from([("zone".to_owned(), "a b".to_owned())]);
-        assert_eq!(faults(JobSpec { require, ..ok }), ["require"]);
+        assert_eq!(faults(JobSpec { require, ..ok.clone() }), ["require"]);
+        let input = |name: &str, from: String| BTreeMap::from([(name.to_owned(), from)]);
+        let job = crate::ids::JobId(1);
+        assert_eq!(faults(JobSpec { inputs: input("a", format!("{job}/0")), ..ok.clone() }), [""; 0]);
+        assert_eq!(faults(JobSpec { inputs: input("a", format!("{job}/../b")), ..ok.clone() }), ["inputs"]);
+        assert_eq!(faults(JobSpec { inputs: input("../a", format!("{job}")), ..ok.clone() }), ["inputs"]);
+        let mounts = vec![Mount { source: "/a".into(), target: "//cloudai/out".into() }];
+        assert_eq!(faults(JobSpec { mounts: mounts.clone(), ..ok.clone() }), [""; 0], "as before there were results");
+        assert_eq!(faults(JobSpec { mounts, results: true, ..ok }), ["mounts"]);
     }
 }
