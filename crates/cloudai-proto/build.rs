@@ -4,7 +4,7 @@
 use std::path::PathBuf;
 
 /// What `types.proto` declares and `cloudai-types` owns.
-const OWNED: [(&str, &str); 9] = [
+const OWNED: [(&str, &str); 11] = [
     (".cloudai.v1.Resources", "::cloudai_types::resources::Resources"),
     (".cloudai.v1.OnDisconnect", "::cloudai_types::spec::OnDisconnect"),
     (".cloudai.v1.Mount", "::cloudai_types::spec::Mount"),
@@ -12,6 +12,8 @@ const OWNED: [(&str, &str); 9] = [
     (".cloudai.v1.ReasonKind", "::cloudai_types::reason::ReasonKind"),
     (".cloudai.v1.EndReason", "::cloudai_types::reason::EndReason"),
     (".cloudai.v1.Usage", "::cloudai_types::usage::Usage"),
+    (".cloudai.v1.Results", "::cloudai_types::results::Results"),
+    (".cloudai.v1.ResultFile", "::cloudai_types::results::ResultFile"),
     (".cloudai.v1.ScorePolicy", "::cloudai_types::config::ScorePolicy"),
     (".cloudai.v1.ClusterConfig", "::cloudai_types::config::ClusterConfig"),
 ];

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use cloudai_types::{AttemptId, EndReason, JobSpec, Millis, OnDisconnect, Resources, Timestamp};
+use cloudai_types::{AttemptId, EndReason, JobSpec, Millis, OnDisconnect, Resources, Results, Timestamp};
 
 use crate::attempt::Phase;
 use crate::deps::EndingRecord;
@@ -25,6 +25,8 @@ pub struct Needs {
     pub timeout: Option<Millis>,
     /// `on_disconnect: stop`.
     pub stop_on_disconnect: bool,
+    /// What it writes is stored before it counts as a success.
+    pub results: bool,
 }
 
 impl Needs {
@@ -33,6 +35,7 @@ impl Needs {
             resources: spec.resources,
             timeout: (spec.timeout_ms > 0).then_some(Millis(spec.timeout_ms)),
             stop_on_disconnect: spec.on_disconnect() == OnDisconnect::Stop,
+            results: spec.results,
         }
     }
 }
@@ -135,6 +138,11 @@ pub enum Input {
         started: Timestamp,
         ended: Timestamp,
         container: bool,
+    },
+    /// Answers `store`: what is in the store now, or why it is not.
+    Stored {
+        attempt: AttemptId,
+        stored: Result<Results, String>,
     },
     /// Answers `persist_ending`: these are on disk.
     Persisted(Vec<AttemptId>),

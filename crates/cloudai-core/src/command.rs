@@ -21,6 +21,10 @@ pub const RESERVED_SINCE: u32 = 4;
 /// The first format whose specs keep [`JobSpec::processes_max`].
 pub const PROCESSES_MAX_SINCE: u32 = 4;
 
+/// The first format whose specs keep [`JobSpec::results`] and [`JobSpec::inputs`], whose endings keep [`EndReason::results`], and in which
+/// an attempt that stores its results holds nothing any more.
+pub const RESULTS_SINCE: u32 = 4;
+
 /// One log entry's payload: every command that waited when the entry was made.
 #[derive(Clone, PartialEq, prost::Message)]
 pub struct Proposal {

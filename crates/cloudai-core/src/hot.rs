@@ -116,6 +116,8 @@ pub struct ActiveAttempt {
     pub started_ms: u64,
     pub attempts_used: u32,
     pub losses: u32,
+    /// It is no part of [`Worker::used`] any more: it stores its results.
+    pub released: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -127,7 +129,7 @@ pub struct Worker {
     pub capacity: Resources,
     /// What its operator keeps for the machine itself, beside the capacity: for people, no decision looks at it.
     pub reserved: Option<Resources>,
-    /// Sum over `active`: what placements reserved (I4).
+    /// Sum over `active`, without those that only store their results: what placements reserved (I4).
     pub used: Resources,
     /// Its own labels under `assigned_labels`: what filters look at.
     pub labels: BTreeMap<String, String>,
@@ -334,6 +336,7 @@ impl ActiveAttempt {
             started_ms: self.started_ms,
             attempts_used: self.attempts_used,
             losses: self.losses,
+            released: self.released,
         }
     }
 }

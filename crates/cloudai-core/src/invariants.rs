@@ -110,10 +110,18 @@ fn attempts_have_their_worker(hot: &Hot, id: JobId, job: &Job, faults: &mut Faul
 fn reservations_add_up(hot: &Hot, worker: &Worker, faults: &mut Faults) {
     let mut sum = Resources::default();
     for task in &worker.active {
-        let shape = hot.jobs.get(&task.job).filter(|job| job.active.contains_key(&task.index)).map(|job| job.shape);
-        match shape.and_then(|id| hot.shapes.get(id)) {
-            Some(shape) => sum = sum.plus(&shape.resources),
-            None => fault(faults, "I3", format!("{task}: is on {} and not active", worker.name)),
+        let job = hot.jobs.get(&task.job);
+        let attempt = job.and_then(|job| job.active.get(&task.index));
+        match (attempt, job.and_then(|job| hot.shapes.get(job.shape))) {
+            (Some(attempt), Some(shape)) => {
+                if attempt.released && attempt.state < AttemptState::Storing {
+                    fault(faults, "I4", format!("{task}: is {:?} and holds nothing", attempt.state));
+                }
+                if !attempt.released {
+                    sum = sum.plus(&shape.resources);
+                }
+            }
+            (_, None) | (None, _) => fault(faults, "I3", format!("{task}: is on {} and not active", worker.name)),
         }
     }
     if sum != worker.used {

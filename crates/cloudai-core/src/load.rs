@@ -232,16 +232,19 @@ fn add_waiting(hot: &mut Hot, key: &[u8], row: WaitingRow) -> Result<(), String>
 fn add_attempt(hot: &mut Hot, key: &[u8], row: AttemptRow) -> Result<(), String> {
     let (_, task) = task_of_key(key).ok_or("its key is no task's")?;
     let job = hot.jobs.get_mut(&task.job).ok_or("its job is not alive")?;
-    let AttemptRow { number, worker, state, assigned_index, assigned_ms, started_ms, attempts_used, losses } = row;
+    let AttemptRow { number, worker, state, assigned_index, assigned_ms, started_ms, attempts_used, losses, released } =
+        row;
     let state = AttemptState::try_from(state).map_err(|e| e.to_string())?;
     let worker = WorkerId(worker);
     let host = hot.workers.get_mut(&worker).ok_or("its worker is not known")?;
-    if let Some(shape) = hot.shapes.get(job.shape) {
+    if let Some(shape) = hot.shapes.get(job.shape)
+        && !released
+    {
         host.used = host.used.plus(&shape.resources);
     }
     host.active.insert(task);
     let attempt =
-        ActiveAttempt { number, worker, state, assigned_index, assigned_ms, started_ms, attempts_used, losses };
+        ActiveAttempt { number, worker, state, assigned_index, assigned_ms, started_ms, attempts_used, losses, released };
     job.active.insert(task.index, attempt);
     Ok(())
 }

@@ -336,6 +336,9 @@ pub struct AttemptRow {
     pub attempts_used: u32,
     #[prost(uint32, tag = "8")]
     pub losses: u32,
+    /// It stores its results, and what it held is free again. Since format 4.
+    #[prost(bool, tag = "9")]
+    pub released: bool,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, prost::Enumeration)]

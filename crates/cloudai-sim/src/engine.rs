@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use cloudai_agent::{Found, FoundState, Input, Needs, Signal};
-use cloudai_types::{AttemptId, EndReason, JobSpec, Timestamp};
+use cloudai_types::{AttemptId, EndReason, JobSpec, Results, Timestamp};
 use tokio::sync::mpsc;
 
 use crate::clock::EPOCH_MS;
@@ -68,6 +68,8 @@ struct Inner {
     starts: BTreeMap<(AttemptId, u64), u32>,
     endings: BTreeMap<(AttemptId, u64), Vec<Seen>>,
     listener: Option<mpsc::UnboundedSender<Input>>,
+    /// Results on their way to the store, and when they are there. The agent's work: it ends with its process.
+    storing: BTreeMap<AttemptId, u64>,
     dice: Dice,
     now_ms: u64,
     name: String,
@@ -80,6 +82,7 @@ pub struct Engine(Arc<Mutex<Inner>>);
 
 const PREPARE_MS: (u64, u64) = (5, 300);
 const TERM_TAKES_MS: (u64, u64) = (1, 400);
+const STORE_MS_MAX: u64 = 2_000;
 const KILL_TAKES_MS: (u64, u64) = (1, 20);
 
 fn wall(at_ms: u64) -> Timestamp {
@@ -93,6 +96,7 @@ impl Engine {
             starts: BTreeMap::new(),
             endings: BTreeMap::new(),
             listener: None,
+            storing: BTreeMap::new(),
             dice,
             now_ms: 0,
             name,
@@ -109,6 +113,7 @@ impl Engine {
     pub fn adopt(&self, listener: mpsc::UnboundedSender<Input>) -> Vec<Found> {
         let mut inner = self.lock();
         inner.listener = Some(listener);
+        inner.storing.clear();
         let found = |(attempt, c): (&AttemptId, &Container)| Found {
             attempt: *attempt,
             assigned_index: c.assigned_index,
@@ -132,13 +137,16 @@ impl Engine {
 
     /// The agent's process is gone.
     pub fn orphan(&self) {
-        self.lock().listener = None;
+        let mut inner = self.lock();
+        inner.listener = None;
+        inner.storing.clear();
     }
 
     /// The whole machine is gone, and every container with it.
     pub fn power_cut(&self) {
         let mut inner = self.lock();
         inner.listener = None;
+        inner.storing.clear();
         inner.containers.clear();
         // What ran before is gone: the same attempt may run once more.
         inner.starts.clear();
@@ -188,6 +196,15 @@ impl Engine {
         }
     }
 
+    /// What the attempt left goes to the store: how long that takes depends on who it is, and on no dice.
+    pub fn store(&self, attempt: AttemptId) {
+        let mut inner = self.lock();
+        let takes = u64::from(attempt.task.index) * 7 % STORE_MS_MAX;
+        let until_ms = inner.now_ms + 1 + (attempt.task.job.0 * 131 + takes) % STORE_MS_MAX;
+        inner.storing.insert(attempt, until_ms);
+        inner.say(format_args!("stores {attempt}"));
+    }
+
     /// Time passes.
     pub fn advance(&self, now_ms: u64) {
         let mut inner = self.lock();
@@ -200,6 +217,16 @@ impl Engine {
             .collect();
         for attempt in due {
             inner.move_on(attempt);
+        }
+        let stored: Vec<AttemptId> =
+            inner.storing.iter().filter(|(_, until_ms)| **until_ms <= now_ms).map(|(a, _)| *a).collect();
+        for attempt in stored {
+            inner.storing.remove(&attempt);
+            inner.say(format_args!("has stored {attempt}"));
+            let results = Results { manifest: attempt.to_string(), ..Results::default() };
+            if let Some(listener) = &inner.listener {
+                let _ = listener.send(Input::Stored { attempt, stored: Ok(results) });
+            }
         }
     }
 

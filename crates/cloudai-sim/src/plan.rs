@@ -168,6 +168,7 @@ impl Order {
             priority: dice.below(3) as i32 - 1,
             timeout_ms: if dice.chance(100) { dice.between(300, 4_000) } else { 0 },
             on_disconnect: on_disconnect as i32,
+            results: matches!(kind, 2 | 5 | 8),
             ..JobSpec::default()
         };
         Order {

@@ -152,6 +152,11 @@ impl EndReason {
         self
     }
 
+    /// Its part of a message.
+    pub fn encoded_bytes(&self) -> usize {
+        prost::Message::encoded_len(self)
+    }
+
     /// The only success: the program ran and said 0.
     pub fn is_success(&self) -> bool {
         self.kind() == ReasonKind::ExitCode && self.exit_code == Some(0)

@@ -77,7 +77,9 @@ pub(super) fn end_attempt(hot: &mut Hot, out: &mut Out, task: TaskId, ending: En
     let Some(attempt) = job.active.remove(&task.index) else { return };
     if let Some(worker) = hot.workers.get_mut(&attempt.worker) {
         worker.active.remove(&task);
-        if let Some(shape) = hot.shapes.get(job.shape) {
+        if let Some(shape) = hot.shapes.get(job.shape)
+            && !attempt.released
+        {
             worker.used = worker.used.minus(&shape.resources);
         }
         if worker.is_schedulable() {
@@ -166,6 +168,7 @@ mod tests {
             started_ms: 0,
             attempts_used,
             losses,
+            released: false,
         }
     }
 

@@ -45,6 +45,7 @@ fn place_group(hot: &mut Hot, out: &mut Out, group: &PlaceGroup) -> u32 {
             started_ms: 0,
             attempts_used: past.attempts_used,
             losses: past.losses,
+            released: false,
         };
         let task = TaskId { job: id, index };
         let key = task_key(job.namespace, task);

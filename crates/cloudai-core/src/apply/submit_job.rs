@@ -4,7 +4,7 @@ use cloudai_types::{JobId, NamespaceId, RequestId, ValidJobSpec, limits};
 
 use super::out::Out;
 use super::{check_name, cut};
-use crate::command::{PROCESSES_MAX_SINCE, SubmitJob, UNTOUCHED_SINCE};
+use crate::command::{PROCESSES_MAX_SINCE, RESULTS_SINCE, SubmitJob, UNTOUCHED_SINCE};
 use crate::hot::{Hot, Job, Shape};
 use crate::reply::{Refusal, Reply};
 use crate::rows::{AliveRow, Counts, Family, JobSpecRow, NamespaceRow, RequestRow, alive_key, job_key, namespace_key};
@@ -15,6 +15,12 @@ pub fn submit_job(hot: &mut Hot, out: &mut Out, actor: String, command: SubmitJo
         // Masters of an older build do not see it, so neither does anybody: also not to refuse a bad one.
         spec.processes_max = 0;
     }
+    if hot.version < RESULTS_SINCE {
+        spec.results = false;
+        spec.inputs.clear();
+    }
+    // Whatever a user says: a job reads and writes the results of its own namespace.
+    spec.namespace = if spec.needs_store() { namespace.clone() } else { String::new() };
     let known = hot.namespaces.get(&namespace).copied();
     if known.is_none() {
         check_name(&namespace).map_err(|refusal| Refusal::InvalidNamespace(refusal.to_string()))?;

@@ -8,7 +8,10 @@ use std::path::Path;
 use cloudai_core::command::*;
 use cloudai_core::rows::*;
 use cloudai_types::spec::Mount;
-use cloudai_types::{ClusterConfig, EndReason, JobSpec, OnDisconnect, ReasonKind, Resources, ScorePolicy, Usage};
+use cloudai_types::{
+    ClusterConfig, EndReason, JobSpec, OnDisconnect, ReasonKind, ResultFile, Resources, Results, ScorePolicy,
+    Usage,
+};
 use prost::Message;
 
 fn labels(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
@@ -34,6 +37,7 @@ fn spec() -> JobSpec {
         on_disconnect: OnDisconnect::Stop as i32,
         mounts: vec![Mount { source: "/var/lib/dpkg".into(), target: "/input".into() }],
         processes_max: 0,
+        ..JobSpec::default()
     }
 }
 
@@ -48,6 +52,22 @@ fn usage() -> Usage {
         read_bytes: Some(0),
         written_bytes: None,
         processes_max: Some(3),
+    }
+}
+
+fn results() -> Results {
+    let file = |path: &str, size| ResultFile {
+        path: path.into(),
+        size,
+        sha256: vec![9; 32],
+        media_type: "text/csv".into(),
+    };
+    Results {
+        manifest: "default/0123abcd/5/2/manifest.json".into(),
+        files_total: 2,
+        bytes_total: 1_000,
+        files: vec![file("a.csv", 1_000), file("b/c.csv", 0)],
+        left_out: 1,
     }
 }
 
@@ -120,7 +140,7 @@ fn kinds() -> Vec<Kind> {
 }
 
 /// Commands that got fields since they were first written, with these fields.
-fn grown() -> [(&'static str, Kind); 3] {
+fn grown() -> [(&'static str, Kind); 5] {
     let report = AttemptReport {
         job: 9,
         index: 5,
@@ -138,6 +158,31 @@ fn grown() -> [(&'static str, Kind); 3] {
                 request_id: "req-1".into(),
                 request_hash: vec![7; 16],
                 spec: JobSpec { processes_max: 100, ..spec() },
+            }),
+        ),
+        (
+            "command_submit_job_results",
+            Kind::SubmitJob(SubmitJob {
+                namespace: "default".into(),
+                request_id: "req-1".into(),
+                request_hash: vec![7; 16],
+                spec: JobSpec {
+                    results: true,
+                    inputs: labels(&[("raw", "0123abcd/5")]),
+                    namespace: "default".into(),
+                    ..spec()
+                },
+            }),
+        ),
+        (
+            "command_report_attempts_results",
+            Kind::ReportAttempts(ReportAttempts {
+                worker: 2,
+                session: 11,
+                reports: vec![AttemptReport {
+                    reason: Some(EndReason::exit(0).with_results(Some(results()))),
+                    ..report.clone()
+                }],
             }),
         ),
         (
@@ -281,14 +326,14 @@ fn every_row_decodes_for_ever() {
                 };
                 golden("row_task", &task(reason()));
                 golden("row_task_usage", &task(reason().with_usage(Some(usage()))));
+                golden("row_task_results", &task(EndReason::exit(0).with_results(Some(results()))));
             }
             Family::Waiting => golden(
                 "row_waiting",
                 &WaitingRow { next_number: 2, attempts_used: 1, losses: 3, not_before_ms: 4, avoid_worker: 5 },
             ),
-            Family::Attempt => golden(
-                "row_attempt",
-                &AttemptRow {
+            Family::Attempt => {
+                let attempt = AttemptRow {
                     number: 1,
                     worker: 2,
                     state: AttemptState::Running as i32,
@@ -297,8 +342,14 @@ fn every_row_decodes_for_ever() {
                     started_ms: 5,
                     attempts_used: 6,
                     losses: 7,
-                },
-            ),
+                    released: false,
+                };
+                golden("row_attempt", &attempt);
+                golden(
+                    "row_attempt_released",
+                    &AttemptRow { state: AttemptState::Storing as i32, released: true, ..attempt },
+                );
+            }
             Family::Worker => {
                 let worker = WorkerRow {
                     name: "w1".into(),

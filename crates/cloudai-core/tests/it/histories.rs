@@ -204,6 +204,7 @@ fn garbage() -> impl Strategy<Value = Kind> {
             count: count % 2_000_000,
             max_attempts,
             processes_max: priority.unsigned_abs() % 100,
+            results: priority % 3 == 0,
             ..Default::default()
         },
     );
@@ -216,8 +217,9 @@ fn garbage() -> impl Strategy<Value = Kind> {
             reason: code.map(|code| EndReason {
                 kind: code % 20,
                 exit_code: Some(code),
-                detail: detail.repeat(30),
                 usage: (code % 2 == 0).then_some(USED),
+                results: (code % 3 == 0).then(|| cloudai_types::Results::new(detail.repeat(99), vec![], 0)),
+                detail: detail.repeat(30),
             }),
             started_ms: at,
             ended_ms: at,

@@ -410,3 +410,64 @@ fn usage_reserves_and_limits_of_processes_are_kept_since_format_4() {
         assert_eq!(job.spec.processes_max, if kept { 100 } else { 0 }, "format {version}");
     }
 }
+
+/// Format 4: a spec's results and inputs are kept, its namespace is filled in, an attempt that stores holds nothing, and its ending keeps
+/// what it stored. `check` loads the rows after each entry and compares what is reserved.
+#[test]
+fn results_are_kept_since_format_4_and_storing_them_holds_nothing() {
+    use cloudai_core::command::{RESULTS_SINCE, RaiseVersion, RegisterWorker, SubmitJob};
+    use cloudai_core::rows::{JobSpecRow, job_key};
+    use cloudai_types::{NamespaceId, Resources, Results, TaskId, WorkerId};
+    assert_eq!(RESULTS_SINCE, 4);
+    for (version, kept) in [(3, false), (4, true)] {
+        let mut world = World::default();
+        world.entry(1_000, prelude());
+        world.one(1_000, Kind::RaiseVersion(RaiseVersion { version }));
+        let capacity = Resources { cpu_milli: 8_000, ..Resources::default() };
+        world.one(1_000, Kind::RegisterWorker(RegisterWorker { worker: 1, capacity, ..Default::default() }));
+        let resources = Resources { cpu_milli: 1_000, ..Resources::default() };
+        let spec = cloudai_types::JobSpec {
+            image: "busybox".into(),
+            count: 1,
+            resources,
+            results: true,
+            inputs: [("raw".to_owned(), JobId(1).to_string())].into(),
+            namespace: "somebody-elses".into(),
+            ..Default::default()
+        };
+        let submit = SubmitJob { namespace: "default".into(), request_id: String::new(), request_hash: vec![], spec };
+        world.one(1_000, Kind::SubmitJob(submit));
+        let job: JobSpecRow = world.row(Family::JobSpec, &job_key(NamespaceId(1), JobId(1))).expect("it is there");
+        let wanted = if kept { (true, 1, "default") } else { (false, 0, "") };
+        assert_eq!((job.spec.results, job.spec.inputs.len(), job.spec.namespace.as_str()), wanted, "format {version}");
+        let groups = vec![PlaceGroup { job: 1, worker: 1, indexes: vec![0] }];
+        world.one(1_000, Kind::PlaceTasks(PlaceTasks { groups }));
+        let used = |world: &World| world.hot.workers[&WorkerId(1)].used;
+        assert_eq!(used(&world), resources);
+        let session = world.hot.workers[&WorkerId(1)].session;
+        let report = |world: &mut World, state: AttemptState, reason: Option<EndReason>| {
+            let report = AttemptReport {
+                job: 1,
+                index: 0,
+                number: 1,
+                state: state as i32,
+                reason,
+                started_ms: 1,
+                ended_ms: 2,
+            };
+            world.one(1_000, Kind::ReportAttempts(ReportAttempts { worker: 1, session, reports: vec![report] }));
+            world.check();
+        };
+        report(&mut world, AttemptState::Running, None);
+        assert_eq!(used(&world), resources);
+        for _ in 0..2 {
+            report(&mut world, AttemptState::Storing, None);
+            assert_eq!(used(&world), if kept { Resources::default() } else { resources }, "format {version}");
+        }
+        let results = Results { manifest: "k".into(), files_total: 1, ..Results::default() };
+        report(&mut world, AttemptState::Exited, Some(EndReason::exit(0).with_results(Some(results.clone()))));
+        assert_eq!(used(&world), Resources::default(), "and it is given back once");
+        let task = world.task_row(NamespaceId(1), TaskId { job: JobId(1), index: 0 }).expect("it has ended");
+        assert_eq!(task.attempts[0].reason.results, kept.then_some(results), "format {version}");
+    }
+}

@@ -145,6 +145,8 @@ fn spec(u: &mut Unstructured<'_>) -> Result<JobSpec> {
         count: *u.choose(&[1, 2, 3, 0, 1_000_000, u32::MAX])?,
         max_attempts: *u.choose(&[1, 2, 5, 0, u32::MAX])?,
         on_disconnect: i32::from(u8::arbitrary(u)? % 3),
+        results: u.ratio(1, 4)?,
+        inputs: if u.ratio(1, 8)? { [(name(u)?, name(u)?)].into() } else { Default::default() },
         ..Default::default()
     })
 }
