@@ -177,6 +177,8 @@ pub const RESULT_PARTS_IN_MEMORY: usize = 8;
 pub const RESULT_FILES_AT_ONCE: usize = 4;
 /// From the end of the program to the stored manifest.
 pub const RESULT_STORE_MAX: Millis = Millis::from_secs(3_600);
+/// A store that refuses for this long is given up for that attempt.
+pub const RESULT_STORE_RETRY: Millis = Millis::from_secs(300);
 /// Inputs of one spec, and tasks of a whole job that is one.
 pub const INPUTS_MAX: usize = 64;
 pub const INPUT_TASKS_MAX: usize = 10_000;

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use cloudai_objects::{Location, LocationError, StoreConfig};
 use cloudai_types::{Resources, limits};
 use serde::{Deserialize, Serialize};
 
@@ -56,6 +57,9 @@ pub struct WorkerConfig {
     pub log_bytes_max: u64,
     /// All logs of ended attempts together; the oldest go first.
     pub logs_total_bytes_max: u64,
+    /// Where results go and inputs come from: the same on every master and worker.
+    #[serde(skip_serializing_if = "StoreConfig::is_unset")]
+    pub results: StoreConfig,
 }
 
 fn is_empty(path: &Path) -> bool {
@@ -95,6 +99,8 @@ pub enum ConfigError {
     Reserve(crate::capacity::CapacityError),
     #[error("allowed_mounts: {} is no absolute path", .0.display())]
     Mount(PathBuf),
+    #[error("results: {0}")]
+    Results(#[from] LocationError),
     #[error("noop_record: only the executor noop keeps one; leave it out")]
     Record,
     #[error("join_token: {0}")]
@@ -150,6 +156,9 @@ impl WorkerConfig {
         if self.executor != ExecutorKind::Noop && !is_empty(&self.noop_record) {
             return Err(ConfigError::Record);
         }
+        if !self.results.is_unset() {
+            Location::parse(&self.results)?;
+        }
         match self.allowed_mounts.iter().find(|p| !p.is_absolute()) {
             Some(p) => Err(ConfigError::Mount(p.clone())),
             None => Ok(()),
@@ -170,6 +179,7 @@ mod tests {
             join_token: Some("secret".into()),
             executor: ExecutorKind::Noop,
             labels: BTreeMap::from([("zone".to_owned(), "a".to_owned())]),
+            results: StoreConfig::directory(Path::new("/var/lib/results")),
             ..Default::default()
         };
         let text = toml::to_string(&config).unwrap();
@@ -191,6 +201,8 @@ mod tests {
         assert_eq!(field(WorkerConfig { capacity: "cpu=x".into(), ..ok.clone() }), "capacity");
         assert_eq!(field(WorkerConfig { reserve: "memory=x".into(), ..ok.clone() }), "reserve");
         assert_eq!(field(WorkerConfig { join_token: Some("x".into()), ..ok.clone() }), "join_token");
+        let results = StoreConfig { location: "ftp://x".into(), ..Default::default() };
+        assert_eq!(field(WorkerConfig { results, ..ok.clone() }), "results");
         assert_eq!(field(WorkerConfig { allowed_mounts: vec!["etc".into()], ..ok }), "allowed_mounts");
     }
 }

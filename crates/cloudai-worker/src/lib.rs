@@ -15,6 +15,7 @@ mod journal;
 mod lease_file;
 mod link;
 mod logs;
+mod outputs;
 mod renew;
 mod run;
 mod shell;

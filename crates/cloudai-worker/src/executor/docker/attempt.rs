@@ -14,7 +14,7 @@ use super::cgroups::{self, Counters};
 use super::endings::Died;
 use super::faults::Fault;
 use super::log_stream::{self, Control, Followed};
-use super::{Shared, UNPOISONED, kernel_log, labels, pulls, sandbox};
+use super::{Shared, UNPOISONED, kernel_log, labels, outputs, pulls, sandbox};
 use crate::clock;
 use crate::executor::{ExecutorEvent, Start};
 use crate::logs::{Frame, LogWriter};
@@ -70,6 +70,7 @@ pub fn start(shared: Arc<Shared>, start: Start) {
                 }
                 if !never.container {
                     cgroups::remove(&shared, attempt).await;
+                    shared.options.outputs.remove(attempt).await;
                 }
                 end(&shared, attempt, never.reason, Timestamp(0), ended, never.container);
             }
@@ -136,7 +137,11 @@ async fn bring_up(shared: &Arc<Shared>, start: &Start, mut signals: Signals) -> 
     let not_made = |reason| NeverRan { reason, container: false };
     let attempt = start.attempt;
     let rejected = |why| not_made(EndReason::new(ReasonKind::Rejected, why));
-    let mounts = shared.mounts.check(&start.spec.mounts).map_err(rejected)?;
+    let mut mounts = shared.mounts.check(&start.spec.mounts).map_err(rejected)?;
+    tokio::select! {
+        folders = outputs::mounts(shared, start) => mounts.extend(folders.map_err(not_made)?),
+        () = asked_to_stop(&mut signals) => return Err(NeverRan::cancelled()),
+    }
     let gpus = shared.gpus.allocate(attempt, start.spec.resources.gpus).ok_or_else(|| {
         not_made(EndReason::new(ReasonKind::EngineError, "the GPUs that were promised to it are still in use"))
     })?;

@@ -13,7 +13,7 @@ pub const JOB: &str = "cloudai.job";
 pub const TASK: &str = "cloudai.task";
 pub const ATTEMPT: &str = "cloudai.attempt";
 pub const FENCE: &str = "cloudai.fence";
-/// What the agent needs of the spec: `assigned=… cpu_milli=… memory=… storage=… gpus=… timeout_ms=… stop=…`.
+/// What the agent needs of the spec: `assigned=… cpu_milli=… memory=… storage=… gpus=… timeout_ms=… stop=… results=…`.
 pub const NEEDS: &str = "cloudai.needs";
 /// On a container that only keeps a network namespace, instead of what belongs to an attempt.
 pub const SANDBOX: &str = "cloudai.sandbox";
@@ -36,7 +36,7 @@ pub fn write(cluster: &str, worker: &str, start: &Start, gpus: &[u32]) -> HashMa
     let needs = Needs::of(&start.spec);
     let r = needs.resources;
     let text = format!(
-        "assigned={} cpu_milli={} memory={} storage={} gpus={} timeout_ms={} stop={}",
+        "assigned={} cpu_milli={} memory={} storage={} gpus={} timeout_ms={} stop={} results={}",
         start.assigned_index,
         r.cpu_milli,
         r.memory_bytes,
@@ -44,6 +44,7 @@ pub fn write(cluster: &str, worker: &str, start: &Start, gpus: &[u32]) -> HashMa
         r.gpus,
         needs.timeout.map_or(0, |t| t.0),
         u8::from(needs.stop_on_disconnect),
+        u8::from(needs.results),
     );
     let mut labels = HashMap::from([
         (CLUSTER.to_owned(), cluster.to_owned()),
@@ -85,6 +86,7 @@ pub fn read(labels: &HashMap<String, String>) -> Option<Ours> {
             "gpus" => r.gpus = u32::try_from(n).ok()?,
             "timeout_ms" => ours.needs.timeout = (n > 0).then_some(Millis(n)),
             "stop" => ours.needs.stop_on_disconnect = n != 0,
+            "results" => ours.needs.results = n != 0,
             // Of a newer version.
             _ => {}
         }
@@ -106,7 +108,7 @@ mod tests {
     fn a_restarted_worker_reads_what_was_written() {
         let resources = Resources { cpu_milli: 500, memory_bytes: 1 << 25, storage_bytes: 7, gpus: 2 };
         let spec =
-            JobSpec { resources, timeout_ms: 2_000, on_disconnect: OnDisconnect::Stop as i32, ..Default::default() };
+            JobSpec { resources, timeout_ms: 2_000, on_disconnect: OnDisconnect::Stop as i32, results: true, ..Default::default() };
         let attempt = AttemptId::new(JobId(3), 7, 2);
         let start = Start { attempt, fence: "1.40".into(), assigned_index: 40, spec: Arc::new(spec.clone()) };
         let labels = write("0123456789abcdef", "w1", &start, &[1, 3]);

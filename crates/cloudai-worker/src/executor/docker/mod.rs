@@ -14,6 +14,7 @@ mod kernel_log;
 mod labels;
 mod log_stream;
 mod mounts;
+mod outputs;
 mod pulls;
 mod sandbox;
 
@@ -30,8 +31,9 @@ use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use tokio::sync::{Semaphore, watch};
 
-use super::{Events, Executor, Start};
+use super::{Events, Executor, ExecutorEvent, Start};
 use crate::logs::LogStore;
+use crate::outputs::Outputs;
 use crate::tasks::Tasks;
 use attempt::Running;
 use cgroups::Parents;
@@ -59,6 +61,8 @@ pub struct DockerOptions {
     pub allowed_mounts: Vec<PathBuf>,
     /// How many GPUs this worker hands out.
     pub gpus: u32,
+    /// Folders for results and inputs, and the store behind them.
+    pub outputs: Outputs,
     /// Whether short tasks may get a network namespace that another task has left untouched.
     pub reuse_networks: bool,
 }
@@ -129,6 +133,7 @@ impl DockerExecutor {
         endings::listen(&shared);
         let found = adopt(&shared).await.map_err(|e| ConnectError::Engine(e.to_string()))?;
         shared.parents.tidy_up(&found.iter().map(|f| f.attempt).collect());
+        shared.options.outputs.tidy_up(&found.iter().map(|f| f.attempt).collect());
         // They cost some memory, and no task: not a reason for a worker not to start.
         if let Err(error) = sandbox::tidy_up(&shared).await {
             tracing::warn!(%error, "network sandboxes of an earlier run are left; the next start removes them");
@@ -202,6 +207,15 @@ impl Executor for DockerExecutor {
         }
     }
 
+    fn store(&mut self, attempt: AttemptId) {
+        let shared = self.0.clone();
+        self.0.tasks.spawn(async move {
+            let stored = shared.options.outputs.store(attempt).await;
+            // The shell is gone only when the worker stops; its successor stores again.
+            let _ = shared.events.send(ExecutorEvent::Stored { attempt, stored });
+        });
+    }
+
     fn remove(&mut self, attempt: AttemptId) {
         let shared = self.0.clone();
         self.0.tasks.spawn(async move {
@@ -215,6 +229,7 @@ impl Executor for DockerExecutor {
                 match done {
                     Ok(()) => {
                         cgroups::remove(&shared, attempt).await;
+                        shared.options.outputs.remove(attempt).await;
                         // One that was found and never started has not said so itself.
                         sandbox::leave(&shared, attempt, None);
                         return;
