@@ -4,7 +4,7 @@
 use cloudai_core::command::{ExpireJobs, ExpiringJob, Kind};
 use cloudai_core::rows::{ExpiringRow, Family, JobRow};
 use cloudai_core::{Command, Reply};
-use cloudai_types::limits;
+use cloudai_types::{JobId, NamespaceId, limits};
 use prost::Message;
 
 use crate::node::Node;

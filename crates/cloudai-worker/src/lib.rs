@@ -22,6 +22,8 @@ mod shell;
 mod tasks;
 mod upload;
 
+pub use cloudai_objects::StoreConfig;
+
 pub use capacity::{CapacityError, CapacityOverride, parse_capacity};
 pub use config::{ConfigError, ExecutorKind, WorkerConfig};
 pub use error::WorkerError;

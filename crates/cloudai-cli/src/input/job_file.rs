@@ -42,6 +42,8 @@ struct Fields {
     timeout: Option<Timeout>,
     on_disconnect: Option<Disconnect>,
     mounts: Vec<MountText>,
+    results: bool,
+    inputs: BTreeMap<String, Scalar>,
 }
 
 /// Reads a file of at most [`limits::SPEC_FILE_BYTES_MAX`] bytes; a larger one is refused by its size, before it is read. `-` is stdin.
@@ -101,6 +103,9 @@ pub fn parse(text: &str) -> Result<JobFile, String> {
         on_disconnect: fields.on_disconnect.map_or(OnDisconnect::Continue, |d| d.0) as i32,
         mounts: fields.mounts.into_iter().map(|m| m.0).collect(),
         processes_max: fields.processes_max,
+        results: fields.results,
+        inputs: texts(fields.inputs),
+        ..JobSpec::default()
     };
     Ok(JobFile { spec, namespace: fields.namespace })
 }
@@ -252,6 +257,8 @@ timeout: 2s
 on_disconnect: stop
 mounts:
   - /data/in:/input
+results: true
+inputs: {raw: 3gk7q2zx/0}
 ";
 
     #[test]
@@ -267,6 +274,7 @@ mounts:
         assert_eq!(s.on_disconnect, OnDisconnect::Stop as i32);
         assert_eq!(s.mounts, [Mount { source: "/data/in".into(), target: "/input".into() }]);
         assert_eq!((s.require["disk"].as_str(), s.processes_max), ("ssd", 100));
+        assert_eq!((s.results, s.inputs["raw"].as_str()), (true, "3gk7q2zx/0"));
     }
 
     #[test]

@@ -194,6 +194,9 @@ pub struct SpecView {
     pub mounts: Vec<MountView>,
     /// Null: the usual number.
     pub processes_max: Option<u32>,
+    pub results: bool,
+    /// Name → `JOB`, `JOB/INDEX` or `JOB/INDEX/PATH`.
+    pub inputs: BTreeMap<String, String>,
 }
 
 impl From<JobSpec> for SpecView {
@@ -215,6 +218,8 @@ impl From<JobSpec> for SpecView {
             timeout: (s.timeout_ms > 0).then(|| seconds(s.timeout_ms)),
             mounts: s.mounts.into_iter().map(|m| MountView { source: m.source, target: m.target }).collect(),
             processes_max: (s.processes_max > 0).then_some(s.processes_max),
+            results: s.results,
+            inputs: s.inputs,
         }
     }
 }
@@ -266,6 +271,8 @@ impl JobDetail {
             ("requires", labels(&s.require)),
             ("env", s.env.iter().map(|(k, v)| format!("{k}={v}")).collect::<Vec<_>>().join("\n")),
             ("mounts", s.mounts.iter().map(|m| format!("{}:{}", m.source, m.target)).collect::<Vec<_>>().join("\n")),
+            ("inputs", s.inputs.iter().map(|(name, from)| format!("{name}={from}")).collect::<Vec<_>>().join("\n")),
+            ("results", if s.results { "stored".to_owned() } else { String::new() }),
             ("processes", s.processes_max.map_or(String::new(), |n| format!("up to {n}"))),
             ("attempts", if s.max_attempts > 1 { format!("up to {}", s.max_attempts) } else { String::new() }),
             ("timeout", s.timeout.map_or(String::new(), |t| duration((t * 1000.0) as u64))),
@@ -385,7 +392,7 @@ IDIDIDI5  sweep  Running    4/10 (2 failed)  10.0s ago  8.5s
                 "resources": {"cpu": 0.5, "memory_bytes": 33554432, "storage_bytes": 0, "gpu": 0},
                 "require": {"zone": "eu"}, "priority": 3, "count": 10, "max_attempts": 2, "timeout": 2.0,
                 "on_disconnect": "continue", "mounts": [{"source": "/data", "target": "/input"}],
-                "processes_max": 100,
+                "processes_max": 100, "results": true, "inputs": {"raw": "3gk7q2zx/0"},
             })
         );
         assert_eq!(
@@ -395,11 +402,11 @@ IDIDIDI5  sweep  Running    4/10 (2 failed)  10.0s ago  8.5s
                 "ended_at": "2026-09-21T14:13:30Z",
                 "attempts": [
                     {"number": 1, "worker": "w1", "state": "Lost", "reason": {"kind": "worker_lost", "exit_code": null, "detail": "no heartbeat"},
-                     "assigned_at": "2026-09-21T14:13:21Z", "started_at": null, "ended_at": "2026-09-21T14:13:25Z", "wall_seconds": null, "usage": null},
+                     "assigned_at": "2026-09-21T14:13:21Z", "started_at": null, "ended_at": "2026-09-21T14:13:25Z", "wall_seconds": null, "usage": null, "results": null},
                     {"number": 2, "worker": "w2", "state": "Exited", "reason": {"kind": "exit_code", "exit_code": 3, "detail": null},
                      "assigned_at": "2026-09-21T14:13:26Z", "started_at": "2026-09-21T14:13:27Z", "ended_at": "2026-09-21T14:13:30Z",
                      "wall_seconds": 3.0, "usage": {"cpu_seconds": 1.5, "memory_peak_bytes": 50331648, "read_bytes": 0,
-                     "written_bytes": null, "processes_max": 3}},
+                     "written_bytes": null, "processes_max": 3}, "results": null},
                 ],
             })
         );
@@ -427,6 +434,8 @@ each task:     cpu 0.5, memory 32.0 MiB
 requires:      zone=eu
 env:           A=1
 mounts:        /data:/input
+inputs:        raw=3gk7q2zx/0
+results:       stored
 processes:     up to 100
 attempts:      up to 2
 timeout:       2.0s

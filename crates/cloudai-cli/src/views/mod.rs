@@ -10,6 +10,7 @@ pub mod queue;
 pub mod read;
 pub mod replay;
 pub mod resources;
+pub mod results;
 pub mod task;
 pub mod worker;
 
