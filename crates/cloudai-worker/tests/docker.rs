@@ -3,6 +3,8 @@
 // Helpers of tests fail by panicking.
 #![allow(clippy::unwrap_used)]
 
+#[path = "docker/results.rs"]
+mod results;
 mod support;
 #[path = "docker/usage.rs"]
 mod usage;
