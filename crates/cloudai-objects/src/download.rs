@@ -82,7 +82,7 @@ impl Store {
     async fn below(&self, prefix: &str) -> Result<Vec<u32>, ReadError> {
         let at = self.path(prefix).map_err(ReadError::Store)?;
         let listed = self.objects.list_with_delimiter(Some(&at)).await.map_err(ReadError::Store)?;
-        let number = |p: &object_store::path::Path| p.filename().and_then(|name| name.parse().ok());
+        let number = |p: &object_store::path::Path| p.filename().and_then(|name| name.parse::<u32>().ok());
         Ok(listed.common_prefixes.iter().filter_map(number).collect())
     }
 

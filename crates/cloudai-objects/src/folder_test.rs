@@ -32,7 +32,7 @@ fn regular_files_are_found_and_everything_else_is_named() {
     let _socket = std::os::unix::net::UnixListener::bind(out.join("socket")).unwrap();
     rustix::fs::mknodat(CWD, out.join("fifo"), FileType::Fifo, Mode::RWXU, 0).unwrap();
     std::fs::write(out.join(std::ffi::OsStr::from_bytes(b"\xff\xfe")), "3").unwrap();
-    let deep = vec!["d"; limits::RESULT_DEPTH_MAX + 1].join("/");
+    let deep = ["d"; limits::RESULT_DEPTH_MAX + 1].join("/");
     std::fs::create_dir_all(out.join(&deep)).unwrap();
     for folder in both_ways(&out) {
         let found = folder.walk().unwrap();

@@ -22,13 +22,13 @@ const REGION_DEFAULT: &str = "us-east-1";
 pub struct Store {
     pub(crate) objects: Arc<dyn ObjectStore>,
     /// Before every key; empty: nothing.
-    prefix: String,
+    pub(crate) prefix: String,
     /// The directory, where it is one.
     pub(crate) directory: Option<PathBuf>,
     /// Parts in memory, of all uploads together.
     pub(crate) parts: Arc<Semaphore>,
     pub(crate) part_bytes: usize,
-    shown: String,
+    pub(crate) shown: String,
 }
 
 impl std::fmt::Debug for Store {

@@ -14,7 +14,7 @@ use bytes::Bytes;
 use cloudai_types::limits;
 use futures::TryStreamExt as _;
 use futures::stream::FuturesOrdered;
-use object_store::{ObjectStore as _, ObjectStoreExt as _, PutPayload};
+use object_store::{ObjectStoreExt as _, PutPayload};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::task::JoinSet;
 

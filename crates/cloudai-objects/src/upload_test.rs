@@ -1,6 +1,7 @@
 //! A folder goes into a store and comes out again: into a directory, and into memory, which answers as a bucket does.
 
 use cloudai_types::{AttemptId, JobId, TaskId};
+use object_store::ObjectStore as _;
 use object_store::local::LocalFileSystem;
 use object_store::memory::InMemory;
 

@@ -141,7 +141,7 @@ impl FromStr for InputSource {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let Some((job, rest)) = text.split_once('/') else {
-            return text.parse().map(InputSource::Job).map_err(|e| e.to_string());
+            return text.parse::<JobId>().map(InputSource::Job).map_err(|e| e.to_string());
         };
         let (index, path) = match rest.split_once('/') {
             Some((index, path)) => (index, Some(path)),
@@ -180,7 +180,7 @@ mod tests {
         for good in ["a", "a/b.txt", "..a", "a..", "a b", "ä/ö", "-rf", "a\nb"] {
             check_path(good).unwrap();
         }
-        let deep = vec!["d"; limits::RESULT_DEPTH_MAX + 1].join("/");
+        let deep = ["d"; limits::RESULT_DEPTH_MAX + 1].join("/");
         let long = "x".repeat(limits::RESULT_NAME_BYTES_MAX + 1);
         for bad in ["", "/", "/etc/passwd", "..", "../a", "a/../b", "a/..", ".", "./a", "a/./b", "a//b", "a/", "a\0b"] {
             assert!(check_path(bad).is_err(), "{bad:?}");
