@@ -4,18 +4,19 @@
 //! One folder per attempt, named after it, so that a worker that was killed finds it again: `out` is the container's to write, `in` is
 //! complete before it starts. Which attempt is to be stored, and what follows from it, is the agent's to decide.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io;
 use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
 use cloudai_net::Backoff;
 use cloudai_objects::{FetchError, Manifest, ResultKey, Store, StoredFile};
 use cloudai_types::{AttemptId, EndReason, InputSource, JobSpec, Millis, ReasonKind, Results, TaskId, limits};
 use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
 
 /// Attempts that are stored at a time; the rest waits, and holds nothing.
 const STORED_AT_A_TIME: usize = 8;
@@ -26,12 +27,16 @@ const READY: &str = "ready";
 /// Holds the name of the attempt's namespace.
 const NAMESPACE: &str = "namespace";
 
+const UNPOISONED: &str = "nothing panics under this lock";
+
 #[derive(Clone)]
 pub struct Outputs {
     dir: PathBuf,
     /// `None`: the operator named none.
     store: Option<Store>,
     turns: Arc<Semaphore>,
+    /// What is being stored now, and how it is given up.
+    storing: Arc<Mutex<BTreeMap<AttemptId, CancellationToken>>>,
 }
 
 /// What a container is given.
@@ -45,7 +50,8 @@ impl Outputs {
     pub fn open(dir: &Path, store: Option<Store>) -> io::Result<Outputs> {
         // Only its owner comes in: what tasks may write to lies below.
         fs::DirBuilder::new().recursive(true).mode(0o700).create(dir)?;
-        Ok(Outputs { dir: dir.canonicalize()?, store, turns: Arc::new(Semaphore::new(STORED_AT_A_TIME)) })
+        let turns = Arc::new(Semaphore::new(STORED_AT_A_TIME));
+        Ok(Outputs { dir: dir.canonicalize()?, store, turns, storing: Arc::default() })
     }
 
     /// Removes the folders of attempts that have no container. What cannot be removed is tried again at the next start.
@@ -91,6 +97,14 @@ impl Outputs {
     /// Stores what lies in the attempt's folder: at once where it is stored already, again and again while the store refuses, and not
     /// where another try would fail the same way.
     pub async fn store(&self, attempt: AttemptId) -> Result<Results, String> {
+        let given_up = CancellationToken::new();
+        self.storing.lock().expect(UNPOISONED).insert(attempt, given_up.clone());
+        let stored = given_up.run_until_cancelled(self.store_now(attempt)).await;
+        self.storing.lock().expect(UNPOISONED).remove(&attempt);
+        stored.unwrap_or_else(|| Err("it was given up".into()))
+    }
+
+    async fn store_now(&self, attempt: AttemptId) -> Result<Results, String> {
         let Some(store) = &self.store else {
             return Err("this worker has no store for results any more; its operator names one as results.location".into());
         };
@@ -115,8 +129,11 @@ impl Outputs {
         }
     }
 
-    /// The attempt is over, and known to be.
+    /// The attempt is over, and known to be. What is still on its way to the store is of no use to anybody.
     pub async fn remove(&self, attempt: AttemptId) {
+        if let Some(given_up) = self.storing.lock().expect(UNPOISONED).get(&attempt) {
+            given_up.cancel();
+        }
         let folder = self.folder(attempt);
         let removed = tokio::task::spawn_blocking(move || match fs::remove_dir_all(&folder) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err((folder, error)),

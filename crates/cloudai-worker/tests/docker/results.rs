@@ -11,7 +11,7 @@ use super::*;
 struct Stored {
     rig: Rig,
     config: StoreConfig,
-    _dir: tempfile::TempDir,
+    dir: tempfile::TempDir,
 }
 
 impl Stored {
@@ -20,14 +20,14 @@ impl Stored {
         let config = StoreConfig::directory(&dir.path().join("store"));
         let results = config.clone();
         let rig = Rig::start(move |c| c.results = results).await;
-        Stored { rig, config, _dir: dir }
+        Stored { rig, config, dir }
     }
 
     async fn text(&self, attempt: AttemptId, path: &str) -> String {
         let store = Store::open(&self.config).unwrap();
         let key = ResultKey::new("default", attempt).unwrap();
         let manifest = store.manifest(&key).await.unwrap().expect("it is stored");
-        let to = self._dir.path().join("fetched");
+        let to = self.dir.path().join("fetched");
         store.fetch(&key, manifest.file(path).expect("it is in the manifest"), &to).await.unwrap();
         let text = std::fs::read_to_string(&to).unwrap();
         std::fs::remove_file(&to).unwrap();
