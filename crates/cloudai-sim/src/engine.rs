@@ -3,7 +3,7 @@
 //!
 //! A task's command is its script: `run MS CODE` ends after MS with CODE; `stubborn MS CODE` also ignores SIGTERM.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use cloudai_agent::{Found, FoundState, Input, Needs, Signal};
@@ -60,6 +60,8 @@ impl Container {
 pub struct Seen {
     pub code: i32,
     pub ran: bool,
+    /// It is a success only when its results are stored.
+    pub leaves_results: bool,
 }
 
 struct Inner {
@@ -70,6 +72,8 @@ struct Inner {
     listener: Option<mpsc::UnboundedSender<Input>>,
     /// Results on their way to the store, and when they are there. The agent's work: it ends with its process.
     storing: BTreeMap<AttemptId, u64>,
+    /// What the store has, for ever.
+    stored: BTreeSet<AttemptId>,
     dice: Dice,
     now_ms: u64,
     name: String,
@@ -97,6 +101,7 @@ impl Engine {
             endings: BTreeMap::new(),
             listener: None,
             storing: BTreeMap::new(),
+            stored: BTreeSet::new(),
             dice,
             now_ms: 0,
             name,
@@ -222,6 +227,7 @@ impl Engine {
             inner.storing.iter().filter(|(_, until_ms)| **until_ms <= now_ms).map(|(a, _)| *a).collect();
         for attempt in stored {
             inner.storing.remove(&attempt);
+            inner.stored.insert(attempt);
             inner.say(format_args!("has stored {attempt}"));
             let results = Results { manifest: attempt.to_string(), ..Results::default() };
             if let Some(listener) = &inner.listener {
@@ -232,6 +238,10 @@ impl Engine {
 
     pub fn containers(&self) -> Vec<(AttemptId, Container)> {
         self.lock().containers.iter().map(|(a, c)| (*a, c.clone())).collect()
+    }
+
+    pub fn has_stored(&self, attempt: AttemptId) -> bool {
+        self.lock().stored.contains(&attempt)
     }
 
     pub fn started_twice(&self) -> Option<AttemptId> {
@@ -265,11 +275,12 @@ impl Inner {
     fn move_on(&mut self, attempt: AttemptId) {
         let now = self.now_ms;
         let Some(c) = self.containers.get_mut(&attempt) else { return };
+        let leaves_results = c.needs.results;
         let killed = c.dying.filter(|(at, _)| *at <= now).map(|(_, code)| code);
         let input = match (c.state, killed) {
             (State::Preparing { .. }, Some(code)) => {
                 c.state = State::Exited { since_ms: now, at_ms: now, code, ran: false };
-                self.end(attempt, Seen { code, ran: false }, now)
+                self.end(attempt, Seen { code, ran: false, leaves_results }, now)
             }
             (State::Preparing { .. }, None) => {
                 c.state = State::Running { since_ms: now, until_ms: now + c.runs_ms };
@@ -278,7 +289,7 @@ impl Inner {
             (State::Running { since_ms, .. }, killed) => {
                 let code = killed.unwrap_or(c.code);
                 c.state = State::Exited { since_ms, at_ms: now, code, ran: true };
-                self.end(attempt, Seen { code, ran: true }, since_ms)
+                self.end(attempt, Seen { code, ran: true, leaves_results }, since_ms)
             }
             (State::Exited { .. }, _) => return,
         };
