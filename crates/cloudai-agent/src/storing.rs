@@ -23,7 +23,7 @@ impl Agent {
         match stored {
             Ok(results) => {
                 if let Some((mut ending, container)) = self.storing(id) {
-                    ending.reason.results = Some(results);
+                    ending.reason.results = Some(Box::new(results));
                     self.settle(ending, container, deps);
                 }
             }

@@ -347,7 +347,7 @@ async fn stored_results_are_read_through_any_master() {
     {
         let results = cluster.store(attempt).await;
         let mut ending = ending.lock().expect("no panic");
-        ending.results = Some(results);
+        ending.results = Some(Box::new(results));
     }
     let job = submit_storing(&cluster, 1, "stores").await;
     assert_eq!(job, attempt.task.job);

@@ -98,7 +98,7 @@ proptest! {
         through::<EndReason, twin::EndReason>(&r);
         r.usage = Some(usage);
         through::<EndReason, twin::EndReason>(&r);
-        r.results = Some(results);
+        r.results = Some(Box::new(results));
         through::<EndReason, twin::EndReason>(&r);
     }
 }

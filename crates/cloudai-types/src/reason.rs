@@ -111,8 +111,8 @@ pub struct EndReason {
     #[prost(message, optional, tag = "4")]
     pub usage: Option<Usage>,
     /// What the attempt stored; absent where its spec wants no results, or it did not succeed. Since format 4 of the log.
-    #[prost(message, optional, tag = "5")]
-    pub results: Option<Results>,
+    #[prost(message, optional, boxed, tag = "5")]
+    pub results: Option<Box<Results>>,
 }
 
 impl EndReason {
@@ -148,7 +148,7 @@ impl EndReason {
     /// The same ending, with what the attempt stored.
     #[must_use]
     pub fn with_results(mut self, results: Option<Results>) -> Self {
-        self.results = results;
+        self.results = results.map(Box::new);
         self
     }
 

@@ -115,7 +115,7 @@ impl From<AttemptInfo> for AttemptView {
             state: a.phase().name(),
             worker: if a.worker.is_empty() { format!("w{}", a.worker_id) } else { a.worker },
             usage: a.reason.as_ref().and_then(|r| r.usage).map(Into::into),
-            results: a.reason.as_ref().and_then(|r| r.results.as_ref()).map(Into::into),
+            results: a.reason.as_ref().and_then(|r| r.results.as_deref()).map(Into::into),
             reason: a.reason.map(Into::into),
             assigned_at: rfc3339(a.assigned_ms),
             started_at: rfc3339(a.started_ms),

@@ -218,7 +218,7 @@ fn garbage() -> impl Strategy<Value = Kind> {
                 kind: code % 20,
                 exit_code: Some(code),
                 usage: (code % 2 == 0).then_some(USED),
-                results: (code % 3 == 0).then(|| cloudai_types::Results::new(detail.repeat(99), vec![], 0)),
+                results: (code % 3 == 0).then(|| Box::new(cloudai_types::Results::new(detail.repeat(99), vec![], 0))),
                 detail: detail.repeat(30),
             }),
             started_ms: at,

@@ -468,6 +468,6 @@ fn results_are_kept_since_format_4_and_storing_them_holds_nothing() {
         report(&mut world, AttemptState::Exited, Some(EndReason::exit(0).with_results(Some(results.clone()))));
         assert_eq!(used(&world), Resources::default(), "and it is given back once");
         let task = world.task_row(NamespaceId(1), TaskId { job: JobId(1), index: 0 }).expect("it has ended");
-        assert_eq!(task.attempts[0].reason.results, kept.then_some(results), "format {version}");
+        assert_eq!(task.attempts[0].reason.results.as_deref(), kept.then_some(&results), "format {version}");
     }
 }

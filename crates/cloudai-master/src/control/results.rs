@@ -39,7 +39,7 @@ async fn find<S: StateStore>(
     let attempts = node.task(&state, ns, task)?.attempts;
     let stored = attempts.into_iter().rev().find_map(|a| {
         let results = a.reason.and_then(|r| r.results)?;
-        (number == 0 || number == a.number).then_some((a.number, results))
+        (number == 0 || number == a.number).then_some((a.number, *results))
     });
     let Some((number, results)) = stored else {
         return Err(errors::not_found(

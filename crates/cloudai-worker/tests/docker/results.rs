@@ -38,7 +38,7 @@ impl Stored {
     async fn results(&self, attempt: AttemptId) -> Results {
         let reason = self.rig.cluster.ending(attempt).await;
         assert!(reason.is_success(), "{reason}");
-        reason.results.expect("it stored something")
+        *reason.results.expect("it stored something")
     }
 
     async fn until_no_folders(&self) {
