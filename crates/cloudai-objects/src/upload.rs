@@ -215,7 +215,7 @@ impl Store {
         let most = self.part_bytes;
         let read = blocking(move || {
             let mut part = vec![];
-            (&mut reading.file).take(most as u64).read_to_end(&mut part)?;
+            reading.file.by_ref().take(most as u64).read_to_end(&mut part)?;
             reading.sum.add(&part);
             reading.size += part.len() as u64;
             Ok::<_, io::Error>((reading, Bytes::from(part)))
