@@ -66,7 +66,11 @@ impl Deps for World {
     }
     fn persist_ending(&mut self, e: &EndingRecord) {
         if e.reason.is_success() && self.leaves.contains(&e.attempt) {
-            assert!(self.stored.contains(&e.attempt), "{} is called a success, and its results are not stored", e.attempt);
+            assert!(
+                self.stored.contains(&e.attempt),
+                "{} is called a success, and its results are not stored",
+                e.attempt
+            );
             assert!(e.reason.results.is_some());
         }
         self.to_persist.push(e.attempt);

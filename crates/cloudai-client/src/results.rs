@@ -110,9 +110,7 @@ impl FileStream {
         match tokio::time::timeout(ANSWER_WITHIN, control.read_result(self.request.clone())).await {
             Ok(Ok(stream)) => Ok(stream.into_inner()),
             Ok(Err(status)) => Err(judge(&status)),
-            Err(_) => {
-                Err(Verdict::Unknown(format!("{address} did not answer within {} s", ANSWER_WITHIN.as_secs())))
-            }
+            Err(_) => Err(Verdict::Unknown(format!("{address} did not answer within {} s", ANSWER_WITHIN.as_secs()))),
         }
     }
 }

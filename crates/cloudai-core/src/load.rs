@@ -243,8 +243,17 @@ fn add_attempt(hot: &mut Hot, key: &[u8], row: AttemptRow) -> Result<(), String>
         host.used = host.used.plus(&shape.resources);
     }
     host.active.insert(task);
-    let attempt =
-        ActiveAttempt { number, worker, state, assigned_index, assigned_ms, started_ms, attempts_used, losses, released };
+    let attempt = ActiveAttempt {
+        number,
+        worker,
+        state,
+        assigned_index,
+        assigned_ms,
+        started_ms,
+        attempts_used,
+        losses,
+        released,
+    };
     job.active.insert(task.index, attempt);
     Ok(())
 }

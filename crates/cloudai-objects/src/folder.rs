@@ -185,10 +185,8 @@ fn beneath(root: BorrowedFd<'_>, path: &CStr, more: OFlags, resolve: Resolve) ->
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC | more;
     match resolve {
         Resolve::Kernel => {
-            let how = ResolveFlags::BENEATH
-                | ResolveFlags::NO_SYMLINKS
-                | ResolveFlags::NO_MAGICLINKS
-                | ResolveFlags::NO_XDEV;
+            let how =
+                ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS | ResolveFlags::NO_XDEV;
             let mut tries = 1;
             loop {
                 match openat2(root, path, flags, Mode::empty(), how) {

@@ -52,7 +52,9 @@ fn regular_files_are_found_and_everything_else_is_named() {
         );
         assert_eq!(found.left_out_total, 7);
         assert_eq!(read(&folder, "a/b/deep").unwrap(), "2");
-        for not_there in ["link", "inner", "a/root/etc/passwd", "../secret", "/etc/passwd", "a/../top", "fifo", "a", "x", "socket"] {
+        for not_there in
+            ["link", "inner", "a/root/etc/passwd", "../secret", "/etc/passwd", "a/../top", "fifo", "a", "x", "socket"]
+        {
             if not_there == "a/../top" && folder.resolve == Resolve::Kernel {
                 // It stays inside, and the kernel sees that; no walk ever names it.
                 continue;

@@ -100,7 +100,20 @@ mod tests {
         for good in ["files/a", "files/a/b.txt", "odd/0", "odd/99"] {
             assert!(is_object_name(good), "{good}");
         }
-        for bad in ["", "a", "files/", "files/../x", "files//a", "odd/", "odd/x", "odd/+1", "odd/1/2", "manifest.json", "/files/a", "files/a b"] {
+        for bad in [
+            "",
+            "a",
+            "files/",
+            "files/../x",
+            "files//a",
+            "odd/",
+            "odd/x",
+            "odd/+1",
+            "odd/1/2",
+            "manifest.json",
+            "/files/a",
+            "files/a b",
+        ] {
             assert!(!is_object_name(bad), "{bad}");
         }
     }

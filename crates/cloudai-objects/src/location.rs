@@ -110,7 +110,17 @@ mod tests {
         let s3 = |bucket: &str, prefix: &str| Ok(Location::S3 { bucket: bucket.into(), prefix: prefix.into() });
         assert_eq!(parse("s3://b"), s3("b", ""));
         assert_eq!(parse("s3://b-1/team/results/"), s3("b-1", "team/results"));
-        for bad in ["", "results", "file://results", "file:///a/../b", "s3://", "s3:///x", "s3://b/../c", "gs://b", "s3://b/a b"] {
+        for bad in [
+            "",
+            "results",
+            "file://results",
+            "file:///a/../b",
+            "s3://",
+            "s3:///x",
+            "s3://b/../c",
+            "gs://b",
+            "s3://b/a b",
+        ] {
             assert!(parse(bad).is_err(), "{bad}");
         }
     }

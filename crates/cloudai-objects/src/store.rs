@@ -55,8 +55,7 @@ impl Store {
     pub fn open(config: &StoreConfig) -> Result<Store, OpenError> {
         match Location::parse(config)? {
             Location::Directory(path) => {
-                std::fs::create_dir_all(&path)
-                    .map_err(|source| OpenError::Directory { path: path.clone(), source })?;
+                std::fs::create_dir_all(&path).map_err(|source| OpenError::Directory { path: path.clone(), source })?;
                 // Whoever is told of a success finds it after a power cut.
                 let objects = LocalFileSystem::new_with_prefix(&path)?.with_fsync(true);
                 Ok(Store { directory: Some(path), ..Store::over(Arc::new(objects), "", &config.location) })
@@ -71,9 +70,8 @@ impl Store {
                     builder = builder.with_region(REGION_DEFAULT);
                 }
                 if !config.endpoint.is_empty() {
-                    builder = builder
-                        .with_endpoint(&config.endpoint)
-                        .with_allow_http(config.endpoint.starts_with("http://"));
+                    builder =
+                        builder.with_endpoint(&config.endpoint).with_allow_http(config.endpoint.starts_with("http://"));
                 }
                 if !config.access_key_id.is_empty() {
                     builder = builder

@@ -172,7 +172,8 @@ async fn an_upload_that_is_dropped_at_any_moment_leaves_nothing_to_see() {
 async fn hostile_names_come_back_as_they_were() {
     let rig = Rig::new();
     let long = "x".repeat(255);
-    let names = ["a#1", "ä ö", "-rf", "a%2e%2e%2fb", "x\ny", "..a", "a\\b", "con", "~", "*", "manifest.json", "files", &long];
+    let names =
+        ["a#1", "ä ö", "-rf", "a%2e%2e%2fb", "x\ny", "..a", "a\\b", "con", "~", "*", "manifest.json", "files", &long];
     for name in names {
         rig.write(&format!("d/{name}"), name.as_bytes());
     }

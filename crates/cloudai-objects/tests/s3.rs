@@ -52,15 +52,27 @@ fn answer(status: u16, body: impl Into<Body>) -> Response<Body> {
     response.header(header::ETAG, "\"e\"").header(header::LAST_MODIFIED, MODIFIED).body(body.into()).unwrap()
 }
 
-async fn serve(State(bucket): State<Shared>, method: Method, uri: Uri, headers: HeaderMap, body: Bytes) -> Response<Body> {
+async fn serve(
+    State(bucket): State<Shared>,
+    method: Method,
+    uri: Uri,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response<Body> {
     let signed = headers.get(header::AUTHORIZATION).and_then(|v| v.to_str().ok()).unwrap_or_default();
     if !signed.starts_with("AWS4-HMAC-SHA256 Credential=id/") {
         return answer(403, "<Error><Code>AccessDenied</Code></Error>");
     }
-    let query: BTreeMap<String, String> = uri.query().unwrap_or_default().split('&').filter(|p| !p.is_empty()).map(|p| {
-        let (k, v) = p.split_once('=').unwrap_or((p, ""));
-        (unescape(k), unescape(v))
-    }).collect();
+    let query: BTreeMap<String, String> = uri
+        .query()
+        .unwrap_or_default()
+        .split('&')
+        .filter(|p| !p.is_empty())
+        .map(|p| {
+            let (k, v) = p.split_once('=').unwrap_or((p, ""));
+            (unescape(k), unescape(v))
+        })
+        .collect();
     let path = unescape(uri.path());
     let key = path.strip_prefix("/bucket").unwrap().trim_start_matches('/').to_owned();
     let mut b = bucket.lock().unwrap();

@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use prost::Message;
 
 use cloudai_types::{
-    ClusterConfig, EndReason, JobSpec, OnDisconnect, ReasonKind, ResultFile, Resources, Results, ScorePolicy, Usage,
+    ClusterConfig, EndReason, JobSpec, OnDisconnect, ReasonKind, Resources, ResultFile, Results, ScorePolicy, Usage,
     spec::Mount,
 };
 

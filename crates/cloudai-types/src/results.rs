@@ -97,7 +97,9 @@ pub fn check_path(path: &str) -> Result<(), String> {
     }
     for part in path.split('/') {
         if part.is_empty() || part == "." || part == ".." {
-            return Err("is no plain relative path: it begins or ends with '/', or has an empty part, '.' or '..'".into());
+            return Err(
+                "is no plain relative path: it begins or ends with '/', or has an empty part, '.' or '..'".into()
+            );
         }
         if part.len() > limits::RESULT_NAME_BYTES_MAX {
             return Err(format!("has a part of {} bytes; {} are allowed", part.len(), limits::RESULT_NAME_BYTES_MAX));
@@ -200,7 +202,14 @@ mod tests {
             assert_eq!(source.to_string(), text);
             assert_eq!(source.job(), job);
         }
-        for bad in ["".to_owned(), "x".into(), format!("{job}/x"), format!("{job}/"), format!("{job}/0/../b"), format!("{job}/0//")] {
+        for bad in [
+            "".to_owned(),
+            "x".into(),
+            format!("{job}/x"),
+            format!("{job}/"),
+            format!("{job}/0/../b"),
+            format!("{job}/0//"),
+        ] {
             assert!(bad.parse::<InputSource>().is_err(), "{bad}");
         }
     }

@@ -259,7 +259,10 @@ fn check_results(spec: &JobSpec, fault: &mut impl FnMut(&'static str, String)) {
         parts.first() == Some(&"cloudai")
     };
     if let Some(m) = spec.mounts.iter().find(|m| is_ours(&m.target)) {
-        fault("mounts", format!("'{}' lies where results and inputs are ({}, {})", m.target, results::OUT_DIR, results::IN_DIR));
+        fault(
+            "mounts",
+            format!("'{}' lies where results and inputs are ({}, {})", m.target, results::OUT_DIR, results::IN_DIR),
+        );
     }
 }
 

@@ -106,7 +106,9 @@ impl Outputs {
 
     async fn store_now(&self, attempt: AttemptId) -> Result<Results, String> {
         let Some(store) = &self.store else {
-            return Err("this worker has no store for results any more; its operator names one as results.location".into());
+            return Err(
+                "this worker has no store for results any more; its operator names one as results.location".into()
+            );
         };
         let folder = self.folder(attempt);
         let namespace = fs::read_to_string(folder.join(NAMESPACE)).map_err(|e| format!("its folder is gone: {e}"))?;
@@ -340,7 +342,10 @@ mod tests {
         let folders = rig.outputs.prepare(id(7, 1), &spec(&inputs)).await.unwrap();
         let at = folders.inputs.unwrap();
         let read = |path: &str| fs::read_to_string(at.join(path)).unwrap();
-        assert_eq!((read("all/0/a.csv"), read("all/0/deep/b"), read("all/1/a.csv")), ("a".into(), "bb".into(), "c".into()));
+        assert_eq!(
+            (read("all/0/a.csv"), read("all/0/deep/b"), read("all/1/a.csv")),
+            ("a".into(), "bb".into(), "c".into())
+        );
         assert_eq!((read("one/deep/b"), read("file")), ("bb".into(), "c".into()));
         rig.outputs.remove(id(7, 1)).await;
         assert_eq!(fs::read_dir(&rig.outputs.dir).unwrap().count(), 0, "nothing is left");

@@ -125,8 +125,12 @@ async fn fetch(
             return Ok(false);
         }
         if !force {
-            return Err(Failure::new(Code::Conflict, "exists", format!("{} is there with other contents", to.path.display()))
-                .next("give another --dir, or --force to replace it"));
+            return Err(Failure::new(
+                Code::Conflict,
+                "exists",
+                format!("{} is there with other contents", to.path.display()),
+            )
+            .next("give another --dir, or --force to replace it"));
         }
     }
     let (mut part, mut have, mut sum) = open_part(to, file.size)?;
@@ -206,7 +210,8 @@ struct Bar(Option<indicatif::ProgressBar>);
 
 impl Bar {
     fn new(bytes: u64) -> Self {
-        let style = indicatif::ProgressStyle::with_template("{bar:30} {bytes}/{total_bytes} {bytes_per_sec} {eta} {wide_msg}");
+        let style =
+            indicatif::ProgressStyle::with_template("{bar:30} {bytes}/{total_bytes} {bytes_per_sec} {eta} {wide_msg}");
         let bar = io::stderr().is_terminal().then(|| indicatif::ProgressBar::new(bytes));
         Bar(bar.zip(style.ok()).map(|(bar, style)| bar.with_style(style)))
     }

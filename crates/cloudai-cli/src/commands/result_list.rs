@@ -78,8 +78,7 @@ fn has_stored(task: &TaskInfo) -> bool {
 
 async fn one(client: &Client, job: &JobSummary, index: u32, attempt: u32) -> Result<Listed, Failure> {
     let id = JobId(job.id);
-    let request =
-        ListResultsRequest { namespace: job.namespace.clone(), job: id.to_string(), index, attempt };
+    let request = ListResultsRequest { namespace: job.namespace.clone(), job: id.to_string(), index, attempt };
     let pieces = client.list_results(request).await?;
     let mut listed = Listed {
         task: TaskId { job: id, index },
@@ -98,10 +97,14 @@ async fn one(client: &Client, job: &JobSummary, index: u32, attempt: u32) -> Res
 /// To a person: what is not among the files.
 pub fn say_what_was_left_out(found: &Found) {
     for one in found.listed.iter().filter(|l| l.left_out_total > 0) {
-        say(format!("of task {}, {} not stored:", one.task, match one.left_out_total {
+        say(format!(
+            "of task {}, {} not stored:",
+            one.task,
+            match one.left_out_total {
                 1 => "1 entry was".to_owned(),
                 n => format!("{n} entries were"),
-            }));
+            }
+        ));
         for l in &one.left_out {
             say(format!("  {}: {}", crate::output::one_line(&l.path), l.why));
         }

@@ -2,8 +2,8 @@
 
 use std::io::{self, Write};
 
-use cloudai_types::results::hex;
 use cloudai_types::resources::Bytes;
+use cloudai_types::results::hex;
 use serde::Serialize;
 
 use crate::commands::result_list::Found;
@@ -91,7 +91,8 @@ mod tests {
 
     #[test]
     fn results_in_json_are_the_contract() {
-        let file = ResultFile { path: "a/b.csv".into(), size: 2048, sha256: vec![0xab; 32], media_type: "text/csv".into() };
+        let file =
+            ResultFile { path: "a/b.csv".into(), size: 2048, sha256: vec![0xab; 32], media_type: "text/csv".into() };
         let listed = Listed {
             task: TaskId { job: JobId(5), index: 3 },
             attempt: 2,

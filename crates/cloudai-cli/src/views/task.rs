@@ -79,12 +79,7 @@ pub struct StoredView {
 
 impl From<&Results> for StoredView {
     fn from(r: &Results) -> Self {
-        StoredView {
-            files: r.files_total,
-            bytes: r.bytes_total,
-            left_out: r.left_out,
-            manifest: r.manifest.clone(),
-        }
+        StoredView { files: r.files_total, bytes: r.bytes_total, left_out: r.left_out, manifest: r.manifest.clone() }
     }
 }
 

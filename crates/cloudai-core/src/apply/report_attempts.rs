@@ -3,8 +3,8 @@
 
 use cloudai_types::{AttemptId, EndReason, JobId, ReasonKind, TaskId, WorkerId, limits};
 
-use super::ending::{Ending, end_attempt};
 use super::cut;
+use super::ending::{Ending, end_attempt};
 use super::out::Out;
 use crate::command::{AttemptReport, AttemptState, RESULTS_SINCE, ReportAttempts, USAGE_SINCE};
 use crate::hot::Hot;

@@ -9,8 +9,7 @@ use cloudai_core::command::*;
 use cloudai_core::rows::*;
 use cloudai_types::spec::Mount;
 use cloudai_types::{
-    ClusterConfig, EndReason, JobSpec, OnDisconnect, ReasonKind, ResultFile, Resources, Results, ScorePolicy,
-    Usage,
+    ClusterConfig, EndReason, JobSpec, OnDisconnect, ReasonKind, Resources, ResultFile, Results, ScorePolicy, Usage,
 };
 use prost::Message;
 
@@ -56,12 +55,8 @@ fn usage() -> Usage {
 }
 
 fn results() -> Results {
-    let file = |path: &str, size| ResultFile {
-        path: path.into(),
-        size,
-        sha256: vec![9; 32],
-        media_type: "text/csv".into(),
-    };
+    let file =
+        |path: &str, size| ResultFile { path: path.into(), size, sha256: vec![9; 32], media_type: "text/csv".into() };
     Results {
         manifest: "default/0123abcd/5/2/manifest.json".into(),
         files_total: 2,

@@ -446,15 +446,8 @@ fn results_are_kept_since_format_4_and_storing_them_holds_nothing() {
         assert_eq!(used(&world), resources);
         let session = world.hot.workers[&WorkerId(1)].session;
         let report = |world: &mut World, state: AttemptState, reason: Option<EndReason>| {
-            let report = AttemptReport {
-                job: 1,
-                index: 0,
-                number: 1,
-                state: state as i32,
-                reason,
-                started_ms: 1,
-                ended_ms: 2,
-            };
+            let report =
+                AttemptReport { job: 1, index: 0, number: 1, state: state as i32, reason, started_ms: 1, ended_ms: 2 };
             world.one(1_000, Kind::ReportAttempts(ReportAttempts { worker: 1, session, reports: vec![report] }));
             world.check();
         };

@@ -98,16 +98,19 @@ fn pieces_of(key: &ResultKey, manifest: &Manifest) -> Vec<pb::ListResultsReply> 
         left_out_total: manifest.left_out_total,
         ..Default::default()
     };
-    let left_out = |l: &cloudai_objects::LeftOut| pb::LeftOutFile { path: l.path.clone(), why: l.why.text().to_owned() };
+    let left_out =
+        |l: &cloudai_objects::LeftOut| pb::LeftOutFile { path: l.path.clone(), why: l.why.text().to_owned() };
     let mut pieces = vec![head.clone()];
     pieces.extend(manifest.files.chunks(limits::RESULT_LIST_FILES).map(|files| pb::ListResultsReply {
         files: files.iter().map(cloudai_objects::StoredFile::record).collect(),
         ..head.clone()
     }));
-    pieces.extend(manifest.left_out.chunks(limits::RESULT_LIST_FILES).map(|some| pb::ListResultsReply {
-        left_out: some.iter().map(left_out).collect(),
-        ..head.clone()
-    }));
+    pieces.extend(
+        manifest
+            .left_out
+            .chunks(limits::RESULT_LIST_FILES)
+            .map(|some| pb::ListResultsReply { left_out: some.iter().map(left_out).collect(), ..head.clone() }),
+    );
     pieces
 }
 

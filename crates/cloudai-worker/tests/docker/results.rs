@@ -105,7 +105,8 @@ async fn results_of_a_container_that_ended_without_a_worker_are_stored_once() {
     s.rig.worker.stop().await.unwrap();
     let exited = format!("label=cloudai.attempt={late}");
     let waiting = async {
-        while docker(&["ps", "-aq", "--filter", "status=exited", "--filter", &exited]).is_none_or(|ids| ids.is_empty()) {
+        while docker(&["ps", "-aq", "--filter", "status=exited", "--filter", &exited]).is_none_or(|ids| ids.is_empty())
+        {
             tokio::time::sleep(std::time::Duration::from_millis(50)).await;
         }
     };

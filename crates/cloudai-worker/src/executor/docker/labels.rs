@@ -107,8 +107,13 @@ mod tests {
     #[test]
     fn a_restarted_worker_reads_what_was_written() {
         let resources = Resources { cpu_milli: 500, memory_bytes: 1 << 25, storage_bytes: 7, gpus: 2 };
-        let spec =
-            JobSpec { resources, timeout_ms: 2_000, on_disconnect: OnDisconnect::Stop as i32, results: true, ..Default::default() };
+        let spec = JobSpec {
+            resources,
+            timeout_ms: 2_000,
+            on_disconnect: OnDisconnect::Stop as i32,
+            results: true,
+            ..Default::default()
+        };
         let attempt = AttemptId::new(JobId(3), 7, 2);
         let start = Start { attempt, fence: "1.40".into(), assigned_index: 40, spec: Arc::new(spec.clone()) };
         let labels = write("0123456789abcdef", "w1", &start, &[1, 3]);
