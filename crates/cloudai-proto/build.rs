@@ -4,7 +4,7 @@
 use std::path::PathBuf;
 
 /// What `types.proto` declares and `cloudai-types` owns.
-const OWNED: [(&str, &str); 13] = [
+const OWNED: [(&str, &str); 15] = [
     (".cloudai.v1.Resources", "::cloudai_types::resources::Resources"),
     (".cloudai.v1.OnDisconnect", "::cloudai_types::spec::OnDisconnect"),
     (".cloudai.v1.PullPolicy", "::cloudai_types::spec::PullPolicy"),
@@ -16,6 +16,8 @@ const OWNED: [(&str, &str); 13] = [
     (".cloudai.v1.ReasonKind", "::cloudai_types::reason::ReasonKind"),
     (".cloudai.v1.EndReason", "::cloudai_types::reason::EndReason"),
     (".cloudai.v1.Usage", "::cloudai_types::usage::Usage"),
+    (".cloudai.v1.Results", "::cloudai_types::results::Results"),
+    (".cloudai.v1.ResultFile", "::cloudai_types::results::ResultFile"),
     (".cloudai.v1.ScorePolicy", "::cloudai_types::config::ScorePolicy"),
     (".cloudai.v1.ClusterConfig", "::cloudai_types::config::ClusterConfig"),
 ];

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use cloudai_types::limits::STOP_GRACE;
+use cloudai_types::limits::{REPORTS_BYTES_MAX, STOP_GRACE};
 use cloudai_types::{AttemptId, EndReason, Millis, Resources, Timestamp};
 
 use crate::attempt::{Attempt, Durability, Phase, State, StopWhy, reason_of_stopped};
@@ -49,6 +49,14 @@ pub struct Agent {
     pub(crate) unstarted: BTreeSet<AttemptId>,
 }
 
+/// What the executor saw of an ending.
+struct Over {
+    reason: EndReason,
+    started: Timestamp,
+    ended: Timestamp,
+    container: bool,
+}
+
 impl Agent {
     pub fn new(settings: Settings) -> Self {
         Agent {
@@ -89,9 +97,10 @@ impl Agent {
             Input::ReportsAcked { sequence } => self.on_reports_acked(sequence, deps),
             Input::Started { attempt, started } => self.on_started(now, attempt, started, deps),
             Input::Ended { attempt, reason, started, ended, container } => {
-                self.on_ended(attempt, reason, started, ended, container, deps);
+                self.on_ended(now, attempt, Over { reason, started, ended, container }, deps);
                 self.start_what_fits(now, deps);
             }
+            Input::Stored { attempt, stored } => self.on_stored(attempt, stored, deps),
             Input::Persisted(attempts) => self.on_persisted(&attempts),
             Input::Tick => {}
             Input::Flush => self.flush(deps),
@@ -108,7 +117,10 @@ impl Agent {
             .filter_map(|id| match self.attempts[id].state {
                 State::Preparing | State::Running { .. } => Some(self.lease.term_at()),
                 State::Stopping { stage: Signal::Term, .. } => Some(self.lease.kill_at()),
-                State::Stopping { stage: Signal::Kill, .. } | State::Waiting { .. } | State::Ended { .. } => None,
+                State::Stopping { stage: Signal::Kill, .. }
+                | State::Waiting { .. }
+                | State::Storing { .. }
+                | State::Ended { .. } => None,
             })
             .min();
         own.into_iter().chain(lease).min()
@@ -169,7 +181,7 @@ impl Agent {
             }
             FoundState::Exited { reason, started, ended } => {
                 self.insert(id, found.assigned_index, found.needs, State::Running { started });
-                self.on_ended(id, reason, started, ended, true, deps);
+                self.on_ended(now, id, Over { reason, started, ended, container: true }, deps);
             }
         }
     }
@@ -223,19 +235,29 @@ impl Agent {
             }
             let mut reports = Vec::with_capacity(batch.len());
             let mut phases = Vec::with_capacity(batch.len());
+            let mut bytes = 0;
             for id in batch {
                 let Some(a) = self.attempts.get(&id) else { continue };
                 let (reason, ended) = match &a.state {
                     State::Ended { durability: Durability::Pending, .. } => continue,
                     State::Ended { ending, .. } => (Some(ending.reason.clone()), ending.ended),
-                    State::Waiting { .. } | State::Preparing | State::Running { .. } | State::Stopping { .. } => {
-                        (None, Timestamp(0))
-                    }
+                    State::Waiting { .. }
+                    | State::Preparing
+                    | State::Running { .. }
+                    | State::Stopping { .. }
+                    | State::Storing { .. } => (None, Timestamp(0)),
                 };
                 let phase = a.phase();
                 if phase <= a.acked {
                     continue;
                 }
+                let size = reason.as_ref().map_or(0, EndReason::encoded_bytes);
+                if bytes + size > REPORTS_BYTES_MAX && !reports.is_empty() {
+                    // The next message takes it.
+                    self.outbox.mark(id);
+                    continue;
+                }
+                bytes += size;
                 reports.push(Report { attempt: id, phase, reason, started: a.started(), ended });
                 phases.push((id, phase));
             }
@@ -288,27 +310,29 @@ impl Agent {
                 self.change(id, State::Stopping { why, stage, asked, started }, deadline);
                 deps.stop(id, stage);
             }
-            State::Waiting { .. } | State::Running { .. } | State::Ended { .. } => {}
+            State::Waiting { .. } | State::Running { .. } | State::Storing { .. } | State::Ended { .. } => {}
         }
     }
 
-    fn on_ended(
-        &mut self,
-        id: AttemptId,
-        reason: EndReason,
-        started: Timestamp,
-        ended: Timestamp,
-        container: bool,
-        deps: &mut impl Deps,
-    ) {
+    fn on_ended(&mut self, now: Now, id: AttemptId, over: Over, deps: &mut impl Deps) {
+        let Over { reason, started, ended, container } = over;
         let Some(a) = self.attempts.get(&id) else { return };
         let reason = match a.state {
             State::Preparing | State::Running { .. } => reason,
             State::Stopping { why, asked, .. } => reason_of_stopped(why, asked, reason, ended),
-            State::Waiting { .. } | State::Ended { .. } => return,
+            State::Waiting { .. } | State::Storing { .. } | State::Ended { .. } => return,
         };
-        let assigned_index = a.assigned_index;
-        let ending = EndingRecord { attempt: id, assigned_index, reason, started, ended };
+        let ending = EndingRecord { attempt: id, assigned_index: a.assigned_index, reason, started, ended };
+        if ending.reason.is_success() && a.needs.results {
+            self.begin_storing(now, ending, container, deps);
+        } else {
+            self.settle(ending, container, deps);
+        }
+    }
+
+    /// Nothing changes this ending any more.
+    pub(crate) fn settle(&mut self, ending: EndingRecord, container: bool, deps: &mut impl Deps) {
+        let id = ending.attempt;
         let durability = if self.settings.volatile { Durability::NotNeeded } else { Durability::Pending };
         if durability == Durability::Pending {
             deps.persist_ending(&ending);
@@ -365,6 +389,7 @@ impl Agent {
                 State::Running { .. } => self.begin_stop(now, id, StopWhy::Timeout, deps),
                 // Also when it was killed before: an engine that did not answer may answer now.
                 State::Stopping { .. } => self.kill(now, id, deps),
+                State::Storing { .. } => self.store_takes_too_long(id, deps),
                 State::Waiting { .. } | State::Preparing | State::Ended { .. } => {
                     self.deadlines.pop_first();
                 }

@@ -113,6 +113,10 @@ impl Agent {
             }
             State::Preparing | State::Running { .. } => self.begin_stop(now, id, StopWhy::OtherFence, deps),
             State::Stopping { why, .. } => *why = StopWhy::OtherFence,
+            State::Storing { .. } => {
+                let text = "results of another assignment were in the way";
+                self.give_up_storing(id, ReasonKind::EngineError, text, deps);
+            }
             State::Ended { ending, .. } => {
                 ending.reason =
                     EndReason::new(ReasonKind::EngineError, "an ending of another assignment was in the way");
@@ -140,6 +144,13 @@ impl Agent {
                     WithdrawWhy::Lost => StopWhy::Outside,
                 };
                 self.begin_stop(now, id, why, deps);
+            }
+            Some(State::Storing { .. }) => {
+                let text = match w.why {
+                    WithdrawWhy::Cancelled => "it had succeeded, and its results were not stored yet",
+                    WithdrawWhy::Lost => "no longer assigned to this worker",
+                };
+                self.give_up_storing(id, ReasonKind::Cancelled, text, deps);
             }
             Some(State::Stopping { .. } | State::Ended { .. }) => {}
         }

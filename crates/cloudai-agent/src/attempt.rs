@@ -37,16 +37,20 @@ impl Phase {
 }
 
 /// Who moves an attempt from where to where: the whole life of an attempt on a worker. Nothing ever moves back (I2), and
-/// `Storing` and `Lost` are not the agent's to enter.
+/// `Lost` is not the agent's to enter.
 pub const TRANSITIONS: &[(Phase, &str, Phase)] = &[
     (Phase::Assigned, "room: start", Phase::Preparing),
     (Phase::Assigned, "withdrawn, or it can never fit", Phase::Exited),
     (Phase::Preparing, "the program runs", Phase::Running),
     (Phase::Preparing, "withdrawn, or no lease", Phase::Stopping),
+    (Phase::Preparing, "succeeded at once, and leaves results", Phase::Storing),
     (Phase::Preparing, "could not start, or ended at once", Phase::Exited),
     (Phase::Running, "withdrawn, timed out, or no lease", Phase::Stopping),
+    (Phase::Running, "succeeded, and leaves results", Phase::Storing),
     (Phase::Running, "ended", Phase::Exited),
+    (Phase::Stopping, "had succeeded before, and leaves results", Phase::Storing),
     (Phase::Stopping, "ended", Phase::Exited),
+    (Phase::Storing, "stored, not stored, withdrawn, or too slow", Phase::Exited),
 ];
 
 /// Why a running attempt is being stopped: decides the reason of its ending.
@@ -88,6 +92,11 @@ pub(crate) enum State {
         asked: Now,
         started: Timestamp,
     },
+    /// The program has succeeded; what it left is on its way to the store. Holds nothing.
+    Storing {
+        ending: EndingRecord,
+        container: bool,
+    },
     /// `container`: something is left to be removed.
     Ended {
         ending: EndingRecord,
@@ -115,6 +124,7 @@ impl Attempt {
             State::Preparing => Phase::Preparing,
             State::Running { .. } => Phase::Running,
             State::Stopping { .. } => Phase::Stopping,
+            State::Storing { .. } => Phase::Storing,
             State::Ended { .. } => Phase::Exited,
         }
     }
@@ -123,7 +133,7 @@ impl Attempt {
     pub fn holds(&self) -> bool {
         match self.state {
             State::Preparing | State::Running { .. } | State::Stopping { .. } => true,
-            State::Waiting { .. } | State::Ended { .. } => false,
+            State::Waiting { .. } | State::Storing { .. } | State::Ended { .. } => false,
         }
     }
 
@@ -131,7 +141,7 @@ impl Attempt {
         match &self.state {
             State::Waiting { .. } | State::Preparing => Timestamp(0),
             State::Running { started } | State::Stopping { started, .. } => *started,
-            State::Ended { ending, .. } => ending.started,
+            State::Storing { ending, .. } | State::Ended { ending, .. } => ending.started,
         }
     }
 
@@ -159,6 +169,13 @@ pub(crate) fn reason_of_stopped(why: StopWhy, asked: Now, seen: EndReason, ended
         StopWhy::Disconnected => (ReasonKind::WorkerLost, "stopped: the worker had lost contact with the masters"),
         StopWhy::OtherFence => (ReasonKind::EngineError, "a container of another assignment was in the way"),
     };
+    let mut reason = EndReason::new(kind, detail).with_usage(seen.usage);
+    reason.exit_code = seen.exit_code;
+    reason
+}
+
+/// The reason to report for a success whose results are not stored: the program's own exit code stays to be seen.
+pub(crate) fn reason_of_unstored(kind: ReasonKind, detail: impl Into<String>, seen: &EndReason) -> EndReason {
     let mut reason = EndReason::new(kind, detail).with_usage(seen.usage);
     reason.exit_code = seen.exit_code;
     reason

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use cloudai_types::{AttemptId, EndReason, JobSpec, Millis, OnDisconnect, Resources, Timestamp, limits};
+use cloudai_types::{AttemptId, EndReason, JobSpec, Millis, OnDisconnect, Resources, Results, Timestamp, limits};
 
 use crate::attempt::Phase;
 use crate::deps::EndingRecord;
@@ -27,6 +27,8 @@ pub struct Needs {
     pub stop_on_disconnect: bool,
     /// Between the stop signal and SIGKILL; `None`: the usual time.
     pub grace: Option<Millis>,
+    /// What it writes is stored before it counts as a success.
+    pub results: bool,
 }
 
 impl Needs {
@@ -36,6 +38,7 @@ impl Needs {
             timeout: (spec.timeout_ms > 0).then_some(Millis(spec.timeout_ms)),
             stop_on_disconnect: spec.on_disconnect() == OnDisconnect::Stop,
             grace: (spec.grace_ms > 0).then_some(Millis(spec.grace_ms)),
+            results: spec.results,
         }
     }
 
@@ -142,6 +145,11 @@ pub enum Input {
         started: Timestamp,
         ended: Timestamp,
         container: bool,
+    },
+    /// Answers `store`: what is in the store now, or why it is not.
+    Stored {
+        attempt: AttemptId,
+        stored: Result<Results, String>,
     },
     /// Answers `persist_ending`: these are on disk.
     Persisted(Vec<AttemptId>),

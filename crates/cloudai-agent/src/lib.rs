@@ -9,6 +9,7 @@
 //! - W2: a container outside the assignment set is stopped; its ending is reported all the same.
 //! - W3: an `on_disconnect: stop` container without a lease is stopped.
 //! - An ending is durable before it is reported, and a container is removed only after its ending is acknowledged.
+//! - A success that leaves results is one only when they are stored; storing holds no resources, and has a time limit.
 //! - Repeated and outdated messages change nothing.
 
 mod agent;
@@ -20,6 +21,7 @@ mod input;
 mod lease;
 mod outbox;
 mod recent;
+mod storing;
 
 pub use agent::{Agent, Settings};
 pub use attempt::{Phase, TRANSITIONS};

@@ -11,7 +11,7 @@ use cloudai_agent::{
     Withdrawal,
 };
 use cloudai_types::limits::{REPORTS_WINDOW, STOP_KILL_AFTER, STOP_TERM_AFTER};
-use cloudai_types::{AttemptId, EndReason, JobSpec, Resources, Timestamp};
+use cloudai_types::{AttemptId, EndReason, JobSpec, Resources, Results, Timestamp};
 use proptest::prelude::*;
 use support::{WALL_OFFSET, bound, id, spec};
 
@@ -26,6 +26,12 @@ struct World {
     bound: BTreeSet<AttemptId>,
     to_persist: Vec<AttemptId>,
     persisted: BTreeSet<AttemptId>,
+    /// Asked to be stored, and not answered.
+    storing: BTreeSet<AttemptId>,
+    /// What the store has, whatever became of the attempt.
+    stored: BTreeSet<AttemptId>,
+    /// Attempts that leave results.
+    leaves: BTreeSet<AttemptId>,
     /// Messages on their way: which endings they hold.
     on_the_way: BTreeMap<u64, Vec<AttemptId>>,
     acked_endings: BTreeSet<AttemptId>,
@@ -37,6 +43,9 @@ impl Deps for World {
     fn start(&mut self, a: AttemptId, _: u64, spec: &Arc<JobSpec>) {
         assert!(self.started.insert(a), "W1: {a} was started twice");
         self.alive.insert(a);
+        if spec.results {
+            self.leaves.insert(a);
+        }
         if spec.on_disconnect == 1 {
             self.bound.insert(a);
         }
@@ -47,11 +56,23 @@ impl Deps for World {
         let before = self.stopped.entry(a).or_insert(signal);
         *before = signal.max(*before);
     }
+    fn store(&mut self, a: AttemptId) {
+        assert!(self.leaves.contains(&a) && !self.alive.contains(&a), "{a} has nothing to store yet");
+        assert!(self.storing.insert(a), "{a} is being stored already");
+    }
     fn remove(&mut self, a: AttemptId) {
         assert!(self.acked_endings.contains(&a), "{a} was removed before its ending was acknowledged");
         assert!(!self.alive.contains(&a));
     }
     fn persist_ending(&mut self, e: &EndingRecord) {
+        if e.reason.is_success() && self.leaves.contains(&e.attempt) {
+            assert!(
+                self.stored.contains(&e.attempt),
+                "{} is called a success, and its results are not stored",
+                e.attempt
+            );
+            assert!(e.reason.results.is_some());
+        }
         self.to_persist.push(e.attempt);
     }
     fn forget_ending(&mut self, a: AttemptId) {
@@ -88,6 +109,7 @@ enum Step {
     Delta { back: u64, add: Vec<u32>, stop: Vec<(u32, bool)> },
     Started(u32),
     Ended(u32),
+    Stored(u32, bool),
     Persist,
     Ack,
     AckAgain,
@@ -106,6 +128,7 @@ fn step() -> impl Strategy<Value = Step> {
             .prop_map(|(back, add, stop)| Step::Delta { back, add, stop }),
         4 => (0u32..6).prop_map(Step::Started),
         4 => (0u32..6).prop_map(Step::Ended),
+        4 => (0u32..6, any::<bool>()).prop_map(|(index, good)| Step::Stored(index, good)),
         4 => Just(Step::Persist),
         4 => Just(Step::Ack),
         1 => Just(Step::AckAgain),
@@ -114,10 +137,11 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// Odd indexes are bound to the lease, some of them with a grace beyond it.
+/// Odd indexes are bound to the lease, some of them with a grace beyond it; every third leaves results.
 fn assignment(index: u32) -> Assignment {
     let spec = if index % 2 == 1 { bound(CPU) } else { spec(CPU) };
-    let spec = JobSpec { grace_ms: [0, 60_000, 500][index as usize % 3], ..spec };
+    let grace_ms = [0, 60_000, 500][index as usize % 3];
+    let spec = JobSpec { grace_ms, results: index % 3 == 0, ..spec };
     // One assignment index per attempt, whatever set it comes in.
     Assignment { attempt: id(index, 1), assigned_index: 1_000, phase: Phase::Assigned, spec: Arc::new(spec) }
 }
@@ -212,6 +236,17 @@ fn play(steps: Vec<Step>) {
                 let reason = EndReason::exit(0);
                 go(&mut agent, &mut world, Input::Ended { attempt, reason, started: at, ended: at, container: true });
             }
+            Step::Stored(index, good) if world.storing.contains(&id(index, 1)) => {
+                let attempt = id(index, 1);
+                world.storing.remove(&attempt);
+                let stored = if good {
+                    world.stored.insert(attempt);
+                    Ok(Results { manifest: "k".into(), ..Results::default() })
+                } else {
+                    Err("the store is full".to_owned())
+                };
+                go(&mut agent, &mut world, Input::Stored { attempt, stored });
+            }
             Step::Persist => {
                 let attempts = std::mem::take(&mut world.to_persist);
                 world.persisted.extend(&attempts);
@@ -240,6 +275,7 @@ fn play(steps: Vec<Step>) {
             | Step::Delta { .. }
             | Step::Started(_)
             | Step::Ended(_)
+            | Step::Stored(..)
             | Step::Ack
             | Step::AckAgain => {}
         }
@@ -251,7 +287,7 @@ fn play(steps: Vec<Step>) {
         if let Some(at) = agent.next_deadline() {
             assert!(at.0 > ms, "a deadline of the past was left: {at:?} at {ms}");
         }
-        let held = agent.held().filter(|(_, p)| (Phase::Preparing..Phase::Exited).contains(p)).count() as u64;
+        let held = agent.held().filter(|(_, p)| (Phase::Preparing..Phase::Storing).contains(p)).count() as u64;
         assert_eq!(agent.in_use().cpu_milli, held * CPU);
         assert_eq!(held as usize, world.alive.len());
     }

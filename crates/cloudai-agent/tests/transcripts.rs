@@ -2,8 +2,9 @@
 
 mod support;
 
-use cloudai_agent::{Found, FoundState, Input, Needs, Phase, WithdrawWhy, Withdrawal};
-use cloudai_types::{EndReason, JobSpec, Millis, ReasonKind, Resources, Timestamp};
+use cloudai_agent::{Assignment, Found, FoundState, Input, Needs, Phase, WithdrawWhy, Withdrawal};
+use cloudai_types::limits::RESULT_STORE_MAX;
+use cloudai_types::{EndReason, JobSpec, Millis, ReasonKind, Resources, Results, Timestamp};
 use support::*;
 
 const NOTHING: [&str; 0] = [];
@@ -346,4 +347,79 @@ fn a_volatile_worker_persists_nothing_and_starts_what_it_does_not_know() {
     assert_eq!(s.go(0, full(10, [running], [])), ["fence 1.10", "ack 1.10", "start 0.1 @5"]);
     assert_eq!(s.go(1, ended(0, EndReason::exit(0), 1)), NOTHING);
     assert_eq!(s.flush(), ["report 1: 0.1 Exited(exit_code 0)"]);
+}
+
+#[test]
+fn a_success_that_leaves_results_is_one_when_they_are_stored() {
+    let mut s = Script::connected(1000);
+    s.go(1, delta(11, [assigned(0, 11, storing(800)), assigned(1, 11, spec(800))], []));
+    s.go(2, started(0, 2));
+    assert_eq!(s.go(3, ended(0, EndReason::exit(0), 3)), ["store 0.1", "start 1.1 @11"], "storing holds nothing");
+    assert_eq!(s.flush(), ["report 1: 0.1 Storing, 1.1 Preparing"]);
+    assert_eq!(s.go(4, ended(0, EndReason::exit(7), 4)), NOTHING, "the first ending stands");
+    let results = Results { manifest: "k".into(), files_total: 2, ..Results::default() };
+    let stored = |index, stored| Input::Stored { attempt: id(index, 1), stored };
+    assert_eq!(s.go(5, stored(0, Ok(results.clone()))), ["persist 0.1 exit_code 0"]);
+    assert_eq!(s.go(5, stored(0, Err("late".into()))), NOTHING);
+    assert_eq!(s.go(5, stored(9, Ok(results))), NOTHING, "an attempt that nobody knows");
+    s.go(6, Input::Persisted(vec![id(0, 1)]));
+    assert_eq!(s.flush(), ["report 2: 0.1 Exited(exit_code 0)"]);
+}
+
+#[test]
+fn what_is_not_stored_is_no_success_and_only_a_success_is_stored() {
+    let mut s = Script::connected(4000);
+    let add = [0, 1, 2, 3].map(|index| assigned(index, 11, storing(500)));
+    s.go(1, delta(11, add, []));
+    (0..4).for_each(|index| drop(s.go(2, started(index, 2))));
+    assert_eq!(s.go(3, ended(0, EndReason::exit(1), 3)), ["persist 0.1 exit_code 1"]);
+    for index in 1..4 {
+        assert_eq!(s.go(3, ended(index, EndReason::exit(0), 3)), [format!("store {index}.1")]);
+    }
+    let full = Input::Stored { attempt: id(1, 1), stored: Err("the store is full".into()) };
+    assert_eq!(s.go(4, full), ["persist 1.1 result_store 0: the store is full"]);
+    let cancelled = "persist 2.1 cancelled 0: it had succeeded, and its results were not stored yet";
+    assert_eq!(s.go(5, delta(12, [], [cancel(2)])), ["fence 1.12", cancelled, "ack 1.12"]);
+    let late = s.agent.next_deadline().expect("storing has a time limit").0;
+    assert_eq!(late, 3 + RESULT_STORE_MAX.0);
+    assert_eq!(s.go(late, Input::Tick), ["persist 3.1 result_store 0: its results were not stored within 60 minutes"]);
+    assert_eq!(s.agent.next_deadline(), None);
+}
+
+#[test]
+fn a_restarted_agent_stores_again_what_its_container_left() {
+    let mut s = Script::new(1000, false);
+    let needs = Needs { results: true, ..Needs::default() };
+    let at = Timestamp(WALL_OFFSET);
+    let exited = FoundState::Exited { reason: EndReason::exit(0), started: at, ended: at };
+    let found = Found { attempt: id(0, 1), assigned_index: 11, needs, state: exited };
+    assert_eq!(s.go(1, Input::Found(found)), ["store 0.1"]);
+    s.go(2, up());
+    let member = Assignment { phase: Phase::Storing, ..assigned(0, 11, storing(500)) };
+    assert_eq!(s.go(2, full(12, [member], [])), ["fence 1.12", "ack 1.12"], "it is known, and goes on");
+    let stored = Ok(Results { manifest: "k".into(), ..Results::default() });
+    assert_eq!(s.go(3, Input::Stored { attempt: id(0, 1), stored }), ["persist 0.1 exit_code 0"]);
+}
+
+#[test]
+fn endings_with_long_lists_travel_in_several_messages() {
+    let mut s = Script::connected(1_000_000);
+    let count = 300;
+    let ids: Vec<u32> = (0..count).collect();
+    let add = ids.iter().map(|index| assigned(*index, 11, storing(1))).collect();
+    s.go(1, Input::Delta { fence: fence(11), add, stop: vec![] });
+    for index in &ids {
+        s.go(2, started(*index, 2));
+        s.go(3, ended(*index, EndReason::exit(0), 3));
+        let results = Results { manifest: "k".repeat(4_000), ..Results::default() };
+        s.go(4, Input::Stored { attempt: id(*index, 1), stored: Ok(results) });
+    }
+    s.go(5, Input::Persisted(ids.iter().map(|index| id(*index, 1)).collect()));
+    let first = s.flush();
+    assert_eq!(first.len(), 2, "as many as the window takes");
+    let told = |calls: &[String]| calls.iter().map(|c| c.matches("Exited").count()).sum::<usize>();
+    assert!(first.iter().all(|c| told(std::slice::from_ref(c)) < 270), "each of about a mebibyte");
+    s.go(6, Input::ReportsAcked { sequence: 1 });
+    let second = s.flush();
+    assert_eq!(told(&first) + told(&second), count as usize, "and nothing is left out");
 }

@@ -87,6 +87,10 @@ pub enum JobVerb {
     Cancel(commands::job_cancel::CancelArgs),
     /// The logs of its tasks
     Logs(commands::job_logs::LogsArgs),
+    /// What its tasks have stored
+    Results(commands::job_results::ResultsArgs),
+    /// Fetch what its tasks have stored
+    Download(commands::job_download::DownloadArgs),
     /// Check a job without submitting it
     Validate(commands::job_validate::ValidateArgs),
 }
@@ -232,6 +236,11 @@ mod tests {
             "cloudai job wait abc --timeout 40s",
             "cloudai job cancel abc",
             "cloudai job logs -f abc",
+            "cloudai job submit --results --input raw=3gk7q2zx/0 --input all=3gk7q2zx busybox -- true",
+            "cloudai job results abc -o json",
+            "cloudai job results abc/1",
+            "cloudai job download abc --dir d",
+            "cloudai job download abc/1 -o json",
             "cloudai job validate -f job.yaml",
             "cloudai task list abc",
             "cloudai task show abc/1",

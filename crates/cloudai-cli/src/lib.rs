@@ -74,6 +74,8 @@ async fn client(cli: &Cli) -> Result<(), Failure> {
             JobVerb::Wait(a) => commands::job_wait::run(&settings()?, a).await,
             JobVerb::Cancel(a) => commands::job_cancel::run(&settings()?, a).await,
             JobVerb::Logs(a) => commands::job_logs::run(&settings()?, a).await,
+            JobVerb::Results(a) => commands::job_results::run(&settings()?, a).await,
+            JobVerb::Download(a) => commands::job_download::run(&settings()?, a).await,
             JobVerb::Validate(a) => commands::job_validate::run(&settings()?, a),
         },
         Command::Task { verb } => match verb {

@@ -10,11 +10,13 @@ mod client;
 mod error;
 mod judge;
 mod logs;
+mod results;
 mod submit;
 mod wait;
 
 pub use client::{Client, ClientOptions};
 pub use error::{CallError, OpenError, SubmitError};
 pub use logs::LogStream;
+pub use results::FileStream;
 pub use submit::{SubmitStream, request_id};
 pub use wait::WaitStream;

@@ -13,7 +13,7 @@ use cloudai_net::{
 };
 use cloudai_proto::v1::control_server::{Control, ControlServer};
 use cloudai_proto::v1::*;
-use cloudai_types::{JobSpec, Timestamp, limits};
+use cloudai_types::{JobSpec, ResultFile, Timestamp, limits};
 use futures::{Stream, StreamExt};
 use tonic::{Request, Response, Status, Streaming};
 
@@ -143,6 +143,33 @@ impl Control for Fake {
         } else {
             vec![Ok(reply("one ", false)), Err(Status::unavailable("gone"))]
         };
+        Ok(Response::new(Box::pin(futures::stream::iter(items))))
+    }
+
+    type ListResultsStream = Out<ListResultsReply>;
+    async fn list_results(&self, _: Request<ListResultsRequest>) -> Result<Response<Self::ListResultsStream>, Status> {
+        let piece = |path: &str| ListResultsReply {
+            files: vec![ResultFile { path: path.into(), ..Default::default() }],
+            files_total: 2,
+            ..Default::default()
+        };
+        let items = if self.log_broke.swap(true, Ordering::SeqCst) {
+            vec![Ok(piece("a")), Ok(piece("b"))]
+        } else {
+            vec![Ok(piece("a")), Err(Status::unavailable("gone"))]
+        };
+        Ok(Response::new(Box::pin(futures::stream::iter(items))))
+    }
+
+    type ReadResultStream = Out<ReadResultReply>;
+    async fn read_result(&self, r: Request<ReadResultRequest>) -> Result<Response<Self::ReadResultStream>, Status> {
+        let rest = &b"0123456789"[r.get_ref().offset as usize..];
+        let piece = |bytes: &'static [u8]| ReadResultReply { data: bytes.into() };
+        // Each call brings three bytes, and breaks, or just ends.
+        let mut items = vec![Ok(piece(&rest[..rest.len().min(3)]))];
+        if !self.log_broke.swap(true, Ordering::SeqCst) {
+            items.push(Err(Status::unavailable("gone")));
+        }
         Ok(Response::new(Box::pin(futures::stream::iter(items))))
     }
 
@@ -409,4 +436,28 @@ async fn a_log_is_read_once_across_a_break() {
         }
     }
     assert_eq!(text, "one two three");
+}
+
+#[tokio::test]
+async fn a_list_of_results_that_breaks_off_is_read_again_from_its_beginning() {
+    let mut c = Cluster::new();
+    c.master(Mood::Good).await;
+    let pieces = c.client(LONG).list_results(ListResultsRequest::default()).await.unwrap();
+    let paths: Vec<&str> = pieces.iter().flat_map(|p| &p.files).map(|f| f.path.as_str()).collect();
+    assert_eq!(paths, ["a", "b"], "each once");
+}
+
+#[tokio::test]
+async fn a_file_goes_on_where_its_stream_broke_whoever_sends_the_rest() {
+    let mut c = Cluster::new();
+    c.master(Mood::Good).await;
+    c.master(Mood::Good).await;
+    for (offset, wanted) in [(0, "0123456789"), (4, "456789"), (10, "")] {
+        let mut stream = c.client(LONG).read_result(ReadResultRequest { offset, ..Default::default() }, 10);
+        let mut bytes = vec![];
+        while let Some(piece) = stream.next().await.unwrap() {
+            bytes.extend_from_slice(&piece);
+        }
+        assert_eq!(String::from_utf8(bytes).unwrap(), wanted, "from {offset}");
+    }
 }

@@ -31,6 +31,10 @@ pub const RETRY_SINCE: u32 = 4;
 /// The first format that lists dead tasks ([`crate::rows::Family::Dead`]), and has the commands that replay and drop them.
 pub const DEAD_SINCE: u32 = 4;
 
+/// The first format whose specs keep [`JobSpec::results`] and [`JobSpec::inputs`], whose endings keep [`EndReason::results`], and in which
+/// an attempt that stores its results holds nothing any more.
+pub const RESULTS_SINCE: u32 = 4;
+
 /// One log entry's payload: every command that waited when the entry was made.
 #[derive(Clone, PartialEq, prost::Message)]
 pub struct Proposal {

@@ -118,6 +118,8 @@ pub struct ActiveAttempt {
     pub losses: u32,
     /// Memory that it was given, where that is more than the spec says; 0: what the spec says.
     pub memory_mib: u32,
+    /// It is no part of [`Worker::used`] any more: it stores its results.
+    pub released: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -129,7 +131,7 @@ pub struct Worker {
     pub capacity: Resources,
     /// What its operator keeps for the machine itself, beside the capacity: for people, no decision looks at it.
     pub reserved: Option<Resources>,
-    /// Sum over `active`: what placements reserved (I4).
+    /// Sum over `active`, without those that only store their results: what placements reserved (I4).
     pub used: Resources,
     /// Its own labels under `assigned_labels`: what filters look at.
     pub labels: BTreeMap<String, String>,
@@ -370,6 +372,7 @@ impl ActiveAttempt {
             attempts_used: self.attempts_used,
             losses: self.losses,
             memory_mib: self.memory_mib,
+            released: self.released,
         }
     }
 }

@@ -115,6 +115,11 @@ fn reservations_add_up(hot: &Hot, worker: &Worker, faults: &mut Faults) {
     for task in &worker.active {
         let attempt = hot.jobs.get(&task.job).and_then(|job| Some((job, job.active.get(&task.index)?)));
         match attempt {
+            Some((_, attempt)) if attempt.released => {
+                if attempt.state < AttemptState::Storing {
+                    fault(faults, "I4", format!("{task}: is {:?} and holds nothing", attempt.state));
+                }
+            }
             Some((job, attempt)) => sum = sum.plus(&hot.needs(job, attempt.memory_mib)),
             None => fault(faults, "I3", format!("{task}: is on {} and not active", worker.name)),
         }

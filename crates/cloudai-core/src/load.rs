@@ -247,11 +247,14 @@ fn add_attempt(hot: &mut Hot, key: &[u8], row: AttemptRow) -> Result<(), String>
         attempts_used,
         losses,
         memory_mib,
+        released,
     } = row;
     let state = AttemptState::try_from(state).map_err(|e| e.to_string())?;
     let worker = WorkerId(worker);
     let host = hot.workers.get_mut(&worker).ok_or("its worker is not known")?;
-    if let Some(shape) = hot.shapes.get(job.shape) {
+    if let Some(shape) = hot.shapes.get(job.shape)
+        && !released
+    {
         host.used = host.used.plus(&raised(&shape.resources, memory_mib));
     }
     host.active.insert(task);
@@ -265,6 +268,7 @@ fn add_attempt(hot: &mut Hot, key: &[u8], row: AttemptRow) -> Result<(), String>
         attempts_used,
         losses,
         memory_mib,
+        released,
     };
     job.active.insert(task.index, attempt);
     Ok(())

@@ -328,6 +328,9 @@ pub struct AttemptRow {
     pub attempts_used: u32,
     #[prost(uint32, tag = "8")]
     pub losses: u32,
+    /// It stores its results, and what it held is free again. Since format 4.
+    #[prost(bool, tag = "9")]
+    pub released: bool,
     /// Memory that it was given, where that is more than the spec says; 0: what the spec says. Since format 4.
     #[prost(uint32, tag = "20")]
     pub memory_mib: u32,

@@ -3,6 +3,7 @@
 
 use std::path::PathBuf;
 
+use cloudai_objects::StoreConfig;
 use cloudai_types::{NodeId, limits};
 use serde::{Deserialize, Serialize};
 
@@ -41,6 +42,9 @@ pub struct MasterConfig {
     pub join: Option<Join>,
     #[serde(default)]
     pub raft: RaftTimes,
+    /// The store that workers write results to, for users who read them through a master.
+    #[serde(default, skip_serializing_if = "StoreConfig::is_unset")]
+    pub results: StoreConfig,
 }
 
 /// One of the first masters. Ids count from 1 and are never reused.
@@ -110,6 +114,7 @@ impl MasterConfig {
             founders: vec![],
             join: None,
             raft: RaftTimes::default(),
+            results: StoreConfig::default(),
         }
     }
 

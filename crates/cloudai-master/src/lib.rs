@@ -26,6 +26,7 @@ pub mod raft_link;
 mod raft_service;
 pub mod registration;
 mod renewal;
+mod results;
 mod retention;
 #[cfg(feature = "rocksdb")]
 mod rocks;
@@ -38,6 +39,7 @@ pub use config::{Founder, Join, MasterConfig, RaftTimes};
 pub use masters::AskMaster;
 pub use node_file::{NodeFile, NodeFileError};
 #[cfg(feature = "rocksdb")]
+pub use results::StoredResults;
 pub use rocks::run_on_rocksdb;
 pub use run::{HUNG_DISK_EXIT, OpenError, OpenStores, RunError, found_cluster, run};
 pub use state_store::{RowWrites, StateStore};

@@ -26,6 +26,7 @@ use crate::node_file::NodeFile;
 use crate::peers::{Me, PeerRefusal};
 use crate::proposer::Proposer;
 use crate::raft_link::Directory;
+use crate::results::StoredResults;
 use crate::state_store::StateStore;
 use crate::surroundings::Surroundings;
 
@@ -45,6 +46,7 @@ pub struct Parts<S: StateStore> {
     pub revoked: Revoked,
     /// Where the CA's key and certificate lie.
     pub identity_dir: PathBuf,
+    pub results: StoredResults,
     pub surroundings: Surroundings,
 }
 
@@ -68,6 +70,7 @@ pub struct Node<S: StateStore> {
     pub revoked: Revoked,
     /// Where the CA's key and certificate lie.
     pub identity_dir: PathBuf,
+    pub results: StoredResults,
     /// Written by [`crate::leadership`] only: alive exactly while this master leads.
     pub leading: RwLock<Option<CancellationToken>>,
     /// Tells [`crate::run`] that this node must not go on, and why.
@@ -87,7 +90,7 @@ impl<S: StateStore> Node<S> {
     /// Starts the proposer, and nothing else. Inside a tokio runtime.
     pub fn new(parts: Parts<S>) -> Self {
         let Parts { config, own, me, node_file, shared, hub, raft, metrics, .. } = parts;
-        let Parts { masters, directory, revoked, identity_dir, surroundings, .. } = parts;
+        let Parts { masters, directory, revoked, identity_dir, results, surroundings, .. } = parts;
         let log_clock = Arc::new(LogClock::new(surroundings.now_ms.clone()));
         let clock = log_clock.clone();
         let started_ms = (surroundings.now_ms)();
@@ -108,6 +111,7 @@ impl<S: StateStore> Node<S> {
             directory,
             revoked,
             identity_dir,
+            results,
             leading: RwLock::new(None),
             stop: watch::Sender::new(None),
             members_lock: tokio::sync::Mutex::new(()),

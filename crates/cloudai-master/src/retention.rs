@@ -4,7 +4,7 @@
 use cloudai_core::command::{ExpireJobs, ExpiringJob, Kind};
 use cloudai_core::rows::{ExpiringRow, Family, JobRow};
 use cloudai_core::{Command, Reply};
-use cloudai_types::limits;
+use cloudai_types::{JobId, NamespaceId, limits};
 use prost::Message;
 
 use crate::node::Node;
@@ -71,11 +71,32 @@ impl Retention {
             return;
         }
         self.has_more = found.is_full();
+        self.remove_results(node, &found.jobs).await;
         let expire = Kind::ExpireJobs(ExpireJobs { jobs: found.jobs, ended_until_ms });
         match node.proposer.propose(Command::new("leader", expire)).await {
             Ok((_, Reply::JobsExpired { jobs, rows })) => tracing::debug!(jobs, rows, "old jobs are removed"),
             Ok((_, other)) => tracing::warn!(?other, "an unexpected reply to the removal of old jobs"),
             Err(error) => tracing::debug!(%error, "the removal of old jobs has no outcome; the next round tries again"),
+        }
+    }
+
+    /// Results go with their job, before its rows: what breaks off here is found again by the next round. A store that refuses holds nobody up:
+    /// the job goes all the same, and what is left of it in the store is named in the log.
+    async fn remove_results<S: StateStore>(&self, node: &Node<S>, jobs: &[ExpiringJob]) {
+        let Some(store) = node.results.store() else { return };
+        for job in jobs {
+            let (ns, id) = (NamespaceId(job.namespace), JobId(job.job));
+            let namespace = {
+                let state = node.shared.read();
+                match node.job_rows(&state, ns, id) {
+                    Ok((row, _)) if row.spec.results => row.spec.namespace,
+                    // It stored none, or its rows went with an earlier round.
+                    Ok(_) | Err(_) => continue,
+                }
+            };
+            if let Err(error) = store.remove_job(&namespace, id).await {
+                tracing::error!(%error, job = %id, namespace, "results of a job that is removed stay in the store");
+            }
         }
     }
 

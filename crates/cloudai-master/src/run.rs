@@ -33,6 +33,7 @@ use crate::peers::{KnownMaster, Me};
 use crate::raft_link::{Directory, RaftTransport};
 use crate::raft_service::RaftService;
 use crate::registration::Joined;
+use crate::results::{StoredResults, said};
 use crate::state_store::StateStore;
 use crate::surroundings::Surroundings;
 use crate::{leadership, registration, renewal};
@@ -72,6 +73,8 @@ pub enum RunError {
     Damaged { dir: PathBuf, reason: String },
     #[error(transparent)]
     Raft(#[from] cloudai_raft::StartError),
+    #[error("{}", said(.0))]
+    Results(#[from] cloudai_objects::OpenError),
     #[error("this master stopped: {0}")]
     Stopped(String),
     /// Wiped, copied or removed: its node id is never used again.
@@ -123,6 +126,7 @@ pub async fn run<O: OpenStores>(
     shutdown: impl Future<Output = ()>,
 ) -> Result<(), RunError> {
     let identity_dir = config.identity_dir();
+    let results = StoredResults::open(&config.results)?;
     join_if_needed(&config, &identity_dir).await?;
     let revoked = Revoked::default();
     let tls = ReloadingTls::load(IdentityFiles::new(&identity_dir), revoked.clone())
@@ -196,6 +200,7 @@ pub async fn run<O: OpenStores>(
         directory,
         revoked: revoked.clone(),
         identity_dir,
+        results,
         surroundings: Surroundings::default(),
     }));
     let mut stopped = node.stop.subscribe();

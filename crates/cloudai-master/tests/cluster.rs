@@ -10,10 +10,13 @@ use cloudai_net::{
     CertificateAuthority, ChannelFactory, ChannelOptions, ClusterId, IdentityFiles, JoinToken, ReloadingTls, Revoked,
     Role,
 };
+use cloudai_objects::{ResultKey, Store, StoreConfig};
 use cloudai_proto::v1 as pb;
 use cloudai_proto::v1::control_client::ControlClient;
 use cloudai_proto::v1::dispatch_client::DispatchClient;
-use cloudai_types::{EndReason, JobSpec, ReasonKind, Resources, RetryRules, Timestamp, limits};
+use cloudai_types::{
+    AttemptId, EndReason, JobId, JobSpec, ReasonKind, Resources, Results, RetryRules, Timestamp, limits,
+};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tonic::transport::Channel;
@@ -71,6 +74,23 @@ impl Cluster {
         }
     }
 
+    fn results(&self) -> StoreConfig {
+        StoreConfig::directory(&self.dir.path().join("results"))
+    }
+
+    /// As a worker stores what an attempt left: one file that says which task it is of, and an empty one.
+    async fn store(&self, attempt: AttemptId) -> Results {
+        let store = Store::open(&self.results()).expect("a directory");
+        let out = self.dir.path().join("out");
+        let _ = std::fs::remove_dir_all(&out);
+        std::fs::create_dir_all(out.join("deep")).expect("a folder");
+        std::fs::write(out.join("deep/table.csv"), format!("task {attempt}\n").repeat(50_000)).expect("a file");
+        std::fs::write(out.join("empty"), "").expect("a file");
+        std::os::unix::fs::symlink("/etc/passwd", out.join("link")).expect("a link");
+        let key = ResultKey::new("default", attempt).expect("a name");
+        store.upload(&key, &out).await.expect("stored").results(&key)
+    }
+
     fn data_dir(&self, n: usize) -> PathBuf {
         self.dir.path().join(&self.founders[n].name)
     }
@@ -83,6 +103,7 @@ impl Cluster {
             raft_listen: f.raft_addr.clone(),
             founders: self.founders.clone(),
             job_retention_secs: self.job_retention_secs,
+            results: self.results(),
             ..MasterConfig::new(f.name.clone(), self.data_dir(n))
         };
         let (stop, stopped) = oneshot::channel::<()>();
@@ -130,7 +151,7 @@ async fn eventually<T>(mut ask: impl AsyncFnMut() -> Option<T>) -> T {
 }
 
 /// A worker that ends every task at once, and follows the leader.
-async fn hollow_worker(cluster: &Cluster, name: &str) -> JoinHandle<()> {
+async fn hollow_worker(cluster: &Cluster, name: &str, ending: Ending) -> JoinHandle<()> {
     let request = pb::AuthorizeWorkerRequest { name: name.into(), ..Default::default() };
     let token =
         eventually(async || cluster.client(1).authorize_worker(request.clone()).await.ok()).await.into_inner().token;
@@ -154,13 +175,16 @@ async fn hollow_worker(cluster: &Cluster, name: &str) -> JoinHandle<()> {
     let addresses: Vec<String> = cluster.founders.iter().map(|f| f.grpc_addr.clone()).collect();
     tokio::spawn(async move {
         for address in addresses.iter().cycle() {
-            let _ = session(&factory, address).await;
+            let _ = session(&factory, address, &ending).await;
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     })
 }
 
-async fn session(factory: &ChannelFactory, address: &str) -> Option<()> {
+/// What a worker has to say of an attempt of a job that leaves results.
+type Ending = std::sync::Arc<std::sync::Mutex<EndReason>>;
+
+async fn session(factory: &ChannelFactory, address: &str, ending: &Ending) -> Option<()> {
     use pb::leader_message::Kind as FromLeader;
     use pb::worker_message::Kind as FromWorker;
     let channel = factory.channel(address, &ChannelOptions::calls()).ok()?;
@@ -186,7 +210,7 @@ async fn session(factory: &ChannelFactory, address: &str) -> Option<()> {
                 index,
                 number,
                 phase: pb::AttemptPhase::Exited as i32,
-                reason: Some(ending(index, number, memory_mib)),
+                reason: Some(unlucky(index, number, memory_mib).unwrap_or_else(|| ending.lock().expect("no panic").clone())),
                 ..Default::default()
             })
             .collect();
@@ -199,13 +223,27 @@ async fn session(factory: &ChannelFactory, address: &str) -> Option<()> {
 /// The task with this index runs out of memory twice, the second time with half as much more than its spec says.
 const UNLUCKY: u32 = 20;
 
-fn ending(index: u32, number: u32, memory_mib: u32) -> EndReason {
+fn unlucky(index: u32, number: u32, memory_mib: u32) -> Option<EndReason> {
     match (index, number) {
-        (UNLUCKY, 1) => EndReason::new(ReasonKind::OutOfMemory, "too little"),
-        (UNLUCKY, 2) if memory_mib == 96 => EndReason::new(ReasonKind::OutOfMemory, "still too little"),
-        (UNLUCKY, 2) => EndReason::exit(9),
-        _ => EndReason::exit(0),
+        (UNLUCKY, 1) => Some(EndReason::new(ReasonKind::OutOfMemory, "too little")),
+        (UNLUCKY, 2) if memory_mib == 96 => Some(EndReason::new(ReasonKind::OutOfMemory, "still too little")),
+        (UNLUCKY, 2) => Some(EndReason::exit(9)),
+        _ => None,
     }
+}
+
+fn success() -> Ending {
+    Ending::new(std::sync::Mutex::new(EndReason::exit(0)))
+}
+
+/// Once the format of the log has it.
+async fn submit_storing(cluster: &Cluster, n: usize, request_id: &str) -> JobId {
+    eventually(async || (cluster.status(n).await.version >= cloudai_core::command::RESULTS_SINCE).then_some(())).await;
+    let mut request = submit(request_id, 1);
+    if let Some(spec) = &mut request.spec {
+        spec.results = true;
+    }
+    JobId(cluster.client(n).submit(request).await.expect("accepted").into_inner().job_id)
 }
 
 fn submit(request_id: &str, count: u32) -> pb::SubmitRequest {
@@ -223,7 +261,7 @@ async fn a_job_survives_its_leader() {
     let status = cluster.status(0).await;
     let leader = (status.leader_id - 1) as usize;
     let follower = (leader + 1) % 3;
-    let worker = hollow_worker(&cluster, "hollow").await;
+    let worker = hollow_worker(&cluster, "hollow", success()).await;
 
     // In at a follower, and the same request again at another master: one job.
     let mut client = cluster.client(follower);
@@ -281,6 +319,12 @@ async fn an_ended_job_leaves_after_its_retention_and_its_request_id_stays() {
     let leader = (cluster.status(0).await.leader_id - 1) as usize;
     let mut client = cluster.client(leader);
     let ended = client.submit(submit("ends", 3)).await.expect("accepted").into_inner().job_id;
+    let stored = submit_storing(&cluster, leader, "stores").await;
+    cluster.store(AttemptId::new(stored, 0, 1)).await;
+    let kept = AttemptId::new(JobId(1_000), 0, 1);
+    cluster.store(kept).await;
+    let cancel = pb::CancelJobRequest { job: stored.to_string(), ..Default::default() };
+    client.cancel_job(cancel).await.expect("cancelled");
     let waits = client.submit(submit("waits", 3)).await.expect("accepted").into_inner().job_id;
     let named = |id: u64| cloudai_types::JobId(id).to_string();
     client.cancel_job(pb::CancelJobRequest { job: named(ended), ..Default::default() }).await.expect("cancelled");
@@ -294,6 +338,10 @@ async fn an_ended_job_leaves_after_its_retention_and_its_request_id_stays() {
     .await;
     assert_eq!(cluster.status(0).await.version, cloudai_core::command::VERSION);
     client.get_job(pb::GetJobRequest { job: named(waits), ..Default::default() }).await.expect("what lives stays");
+    // Results go with their job, and nobody else's.
+    let store = Store::open(&cluster.results()).expect("a directory");
+    eventually(async || store.indexes("default", stored).await.ok()?.is_empty().then_some(())).await;
+    assert_eq!(store.indexes("default", kept.task.job).await.expect("listed"), [0]);
     let again = client.submit(submit("ends", 3)).await.expect("known").into_inner();
     assert_eq!((again.job_id, again.duplicate), (ended, true));
     for n in 0..3 {
@@ -307,7 +355,7 @@ async fn a_dead_task_is_listed_and_replayed_as_it_is_and_as_a_new_job() {
     let mut cluster = Cluster::new();
     (0..3).for_each(|n| cluster.start(n));
     let leader = (cluster.status(0).await.leader_id - 1) as usize;
-    let worker = hollow_worker(&cluster, "hollow").await;
+    let worker = hollow_worker(&cluster, "hollow", success()).await;
     let newest = cloudai_core::command::VERSION;
     eventually(async || (cluster.status(leader).await.version == newest).then_some(())).await;
     // All of it through a follower.
@@ -371,6 +419,70 @@ async fn a_dead_task_is_listed_and_replayed_as_it_is_and_as_a_new_job() {
     let tasks: Vec<u32> = reply.tasks.iter().map(|task| task.index).collect();
     assert_eq!((tasks, reply.job.expect("a job").count), (vec![UNLUCKY], 1), "one task, of the same index");
 
+    worker.abort();
+    for n in 0..3 {
+        cluster.stop(n).await.expect("a planned stop");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn stored_results_are_read_through_any_master() {
+    cloudai_net::install_crypto_provider();
+    let mut cluster = Cluster::new();
+    (0..3).for_each(|n| cluster.start(n));
+    cluster.status(0).await;
+    // Its number is known before it is there: a new cluster's first job.
+    let attempt = AttemptId::new(JobId(1), 0, 1);
+    let ending = success();
+    {
+        let results = cluster.store(attempt).await;
+        let mut ending = ending.lock().expect("no panic");
+        ending.results = Some(Box::new(results));
+    }
+    let job = submit_storing(&cluster, 1, "stores").await;
+    assert_eq!(job, attempt.task.job);
+    let worker = hollow_worker(&cluster, "hollow", ending).await;
+    let wait = pb::WaitJobRequest { namespace: String::new(), job: job.to_string() };
+    let mut changes = cluster.client(0).wait_job(wait).await.expect("found").into_inner();
+    while changes.message().await.expect("no error").is_some() {}
+    let whole = format!("task {attempt}\n").repeat(50_000);
+    for n in 0..3 {
+        let mut client = cluster.client(n);
+        let list = pb::ListResultsRequest { job: job.to_string(), ..Default::default() };
+        let mut pieces = client.list_results(list.clone()).await.expect("found").into_inner();
+        let (mut files, mut left_out) = (vec![], vec![]);
+        while let Some(piece) = pieces.message().await.expect("no error") {
+            assert_eq!((piece.attempt, piece.files_total, piece.bytes_total), (1, 2, whole.len() as u64));
+            files.extend(piece.files);
+            left_out.extend(piece.left_out);
+        }
+        let names: Vec<&str> = files.iter().map(|f| f.path.as_str()).collect();
+        assert_eq!((names, left_out.len()), (vec!["deep/table.csv", "empty"], 1));
+        let read = pb::ReadResultRequest { job: job.to_string(), path: "deep/table.csv".into(), ..Default::default() };
+        for (path, offset, length, wanted) in [
+            ("deep/table.csv", 0, 0, &whole[..]),
+            ("deep/table.csv", 100_001, 0, &whole[100_001..]),
+            ("deep/table.csv", 7, 20, &whole[7..27]),
+            ("deep/table.csv", whole.len() as u64, 0, ""),
+            ("empty", 0, 0, ""),
+        ] {
+            let read = pb::ReadResultRequest { path: path.into(), offset, length, ..read.clone() };
+            let mut stream = client.read_result(read).await.expect("found").into_inner();
+            let mut bytes = vec![];
+            while let Some(piece) = stream.message().await.expect("no error") {
+                assert!(!piece.data.is_empty() && piece.data.len() <= limits::RESULT_CHUNK_BYTES);
+                bytes.extend_from_slice(&piece.data);
+            }
+            assert!(bytes == wanted.as_bytes(), "{path} from {offset}");
+        }
+        let kind = |status: tonic::Status| pb::ErrorInfo::from_status(&status).kind();
+        let gone = pb::ReadResultRequest { path: "../table.csv".into(), ..read.clone() };
+        assert_eq!(kind(client.read_result(gone).await.expect_err("no such file")), pb::ErrorKind::NotFound);
+        let beyond = pb::ReadResultRequest { offset: u64::MAX, ..read };
+        assert_eq!(kind(client.read_result(beyond).await.expect_err("beyond")), pb::ErrorKind::Invalid);
+        let other = pb::ListResultsRequest { attempt: 7, ..list };
+        assert_eq!(kind(client.list_results(other).await.expect_err("no such attempt")), pb::ErrorKind::NotFound);
+    }
     worker.abort();
     for n in 0..3 {
         cluster.stop(n).await.expect("a planned stop");

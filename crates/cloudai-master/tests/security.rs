@@ -74,6 +74,8 @@ fn may_call(method: &str) -> Option<&'static [Role]> {
         | "Control/GetTask"
         | "Control/ExplainTask"
         | "Control/Logs"
+        | "Control/ListResults"
+        | "Control/ReadResult"
         | "Control/ListDead"
         | "Control/ReplayDead"
         | "Control/SubmitReplay"

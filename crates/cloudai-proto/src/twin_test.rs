@@ -7,8 +7,8 @@ use proptest::prelude::*;
 use prost::Message;
 
 use cloudai_types::{
-    ClusterConfig, EndReason, JobSpec, OnDisconnect, PullPolicy, ReasonKind, Resources, RetryAction, RetryRule,
-    RetryRules, ScorePolicy, Usage, spec::Mount,
+    ClusterConfig, EndReason, JobSpec, OnDisconnect, PullPolicy, ReasonKind, Resources, ResultFile, Results, RetryAction,
+    RetryRule, RetryRules, ScorePolicy, Usage, spec::Mount,
 };
 
 #[allow(clippy::all, dead_code)]
@@ -69,15 +69,26 @@ prop_compose! {
         max_attempts in 1u32.., timeout_ms in 1u64..,
         (processes_max, open_files, shm_bytes, stop_signal, grace_ms, user, network) in
             (1u32.., 1u32.., 1u64.., 1u32.., 1u64.., "[0-9]{1,9}", "[a-z]{1,9}"),
-        retry in retry()
+        (retry, inputs, namespace) in (retry(), words(), "[a-z]{1,9}")
     ) -> JobSpec {
         JobSpec {
             name, image, command, env, resources, require, priority: -priority, count, max_attempts, timeout_ms,
             on_disconnect: OnDisconnect::Stop as i32,
             mounts: vec![Mount { source: "/a".into(), target: "/b".into() }],
             processes_max, open_files, shm_bytes, stop_signal, grace_ms, user, network,
-            retry: Some(retry), pull: PullPolicy::Never as i32, writable_root: true,
+            retry: Some(retry), results: true, inputs, namespace,
+            pull: PullPolicy::Never as i32, writable_root: true,
         }
+    }
+}
+
+prop_compose! {
+    fn results()(
+        manifest in "[a-z]{1,9}", files_total in 1u32.., bytes_total in 1u64.., left_out in 1u32..,
+        files in prop::collection::vec(("[a-z]{1,9}", 1u64.., prop::collection::vec(any::<u8>(), 1..33), "[a-z]{1,9}"), 1..4)
+    ) -> Results {
+        let file = |(path, size, sha256, media_type)| ResultFile { path, size, sha256, media_type };
+        Results { manifest, files_total, bytes_total, files: files.into_iter().map(file).collect(), left_out }
     }
 }
 
@@ -92,12 +103,16 @@ proptest! {
     }
 
     #[test]
-    fn reasons_are_the_same_bytes_in_both(code in any::<i32>(), detail in ".{1,30}", usage in usage()) {
+    fn reasons_are_the_same_bytes_in_both(
+        code in any::<i32>(), detail in ".{1,30}", usage in usage(), results in results()
+    ) {
         let mut r = EndReason::new(ReasonKind::ResultStore, detail);
         through::<EndReason, twin::EndReason>(&r);
         r.exit_code = Some(code);
         through::<EndReason, twin::EndReason>(&r);
         r.usage = Some(usage);
+        through::<EndReason, twin::EndReason>(&r);
+        r.results = Some(Box::new(results));
         through::<EndReason, twin::EndReason>(&r);
     }
 }
@@ -126,6 +141,9 @@ fn the_twin_has_exactly_these_fields() {
         user: _,
         network: _,
         retry: _,
+        results: _,
+        inputs: _,
+        namespace: _,
         pull: _,
         writable_root: _,
     } = twin::JobSpec::default();
@@ -141,7 +159,9 @@ fn the_twin_has_exactly_these_fields() {
     } = twin::RetryRules::default();
     let twin::Mount { source: _, target: _ } = twin::Mount::default();
     let twin::Resources { cpu_milli: _, memory_bytes: _, storage_bytes: _, gpus: _ } = twin::Resources::default();
-    let twin::EndReason { kind: _, exit_code: _, detail: _, usage: _ } = twin::EndReason::default();
+    let twin::EndReason { kind: _, exit_code: _, detail: _, usage: _, results: _ } = twin::EndReason::default();
+    let twin::Results { manifest: _, files_total: _, bytes_total: _, files: _, left_out: _ } = twin::Results::default();
+    let twin::ResultFile { path: _, size: _, sha256: _, media_type: _ } = twin::ResultFile::default();
     let twin::Usage { cpu_micros: _, memory_peak_bytes: _, read_bytes: _, written_bytes: _, processes_max: _ } =
         twin::Usage::default();
     let twin::ClusterConfig { score_policy: _ } = twin::ClusterConfig::default();

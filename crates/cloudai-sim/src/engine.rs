@@ -3,11 +3,11 @@
 //!
 //! A task's command is its script: `run MS CODE` ends after MS with CODE; `stubborn MS CODE` also ignores SIGTERM.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use cloudai_agent::{Found, FoundState, Input, Needs, Signal};
-use cloudai_types::{AttemptId, EndReason, JobSpec, Timestamp};
+use cloudai_types::{AttemptId, EndReason, JobSpec, Results, Timestamp};
 use tokio::sync::mpsc;
 
 use crate::clock::EPOCH_MS;
@@ -60,6 +60,8 @@ impl Container {
 pub struct Seen {
     pub code: i32,
     pub ran: bool,
+    /// It is a success only when its results are stored.
+    pub leaves_results: bool,
 }
 
 struct Inner {
@@ -68,6 +70,10 @@ struct Inner {
     starts: BTreeMap<(AttemptId, u64), u32>,
     endings: BTreeMap<(AttemptId, u64), Vec<Seen>>,
     listener: Option<mpsc::UnboundedSender<Input>>,
+    /// Results on their way to the store, and when they are there. The agent's work: it ends with its process.
+    storing: BTreeMap<AttemptId, u64>,
+    /// What the store has, for ever.
+    stored: BTreeSet<AttemptId>,
     dice: Dice,
     now_ms: u64,
     name: String,
@@ -80,6 +86,7 @@ pub struct Engine(Arc<Mutex<Inner>>);
 
 const PREPARE_MS: (u64, u64) = (5, 300);
 const TERM_TAKES_MS: (u64, u64) = (1, 400);
+const STORE_MS_MAX: u64 = 2_000;
 const KILL_TAKES_MS: (u64, u64) = (1, 20);
 
 fn wall(at_ms: u64) -> Timestamp {
@@ -93,6 +100,8 @@ impl Engine {
             starts: BTreeMap::new(),
             endings: BTreeMap::new(),
             listener: None,
+            storing: BTreeMap::new(),
+            stored: BTreeSet::new(),
             dice,
             now_ms: 0,
             name,
@@ -109,6 +118,7 @@ impl Engine {
     pub fn adopt(&self, listener: mpsc::UnboundedSender<Input>) -> Vec<Found> {
         let mut inner = self.lock();
         inner.listener = Some(listener);
+        inner.storing.clear();
         let found = |(attempt, c): (&AttemptId, &Container)| Found {
             attempt: *attempt,
             assigned_index: c.assigned_index,
@@ -132,13 +142,16 @@ impl Engine {
 
     /// The agent's process is gone.
     pub fn orphan(&self) {
-        self.lock().listener = None;
+        let mut inner = self.lock();
+        inner.listener = None;
+        inner.storing.clear();
     }
 
     /// The whole machine is gone, and every container with it.
     pub fn power_cut(&self) {
         let mut inner = self.lock();
         inner.listener = None;
+        inner.storing.clear();
         inner.containers.clear();
         // What ran before is gone: the same attempt may run once more.
         inner.starts.clear();
@@ -188,6 +201,15 @@ impl Engine {
         }
     }
 
+    /// What the attempt left goes to the store: how long that takes depends on who it is, and on no dice.
+    pub fn store(&self, attempt: AttemptId) {
+        let mut inner = self.lock();
+        let takes = u64::from(attempt.task.index) * 7 % STORE_MS_MAX;
+        let until_ms = inner.now_ms + 1 + (attempt.task.job.0 * 131 + takes) % STORE_MS_MAX;
+        inner.storing.insert(attempt, until_ms);
+        inner.say(format_args!("stores {attempt}"));
+    }
+
     /// Time passes.
     pub fn advance(&self, now_ms: u64) {
         let mut inner = self.lock();
@@ -201,10 +223,25 @@ impl Engine {
         for attempt in due {
             inner.move_on(attempt);
         }
+        let stored: Vec<AttemptId> =
+            inner.storing.iter().filter(|(_, until_ms)| **until_ms <= now_ms).map(|(a, _)| *a).collect();
+        for attempt in stored {
+            inner.storing.remove(&attempt);
+            inner.stored.insert(attempt);
+            inner.say(format_args!("has stored {attempt}"));
+            let results = Results { manifest: attempt.to_string(), ..Results::default() };
+            if let Some(listener) = &inner.listener {
+                let _ = listener.send(Input::Stored { attempt, stored: Ok(results) });
+            }
+        }
     }
 
     pub fn containers(&self) -> Vec<(AttemptId, Container)> {
         self.lock().containers.iter().map(|(a, c)| (*a, c.clone())).collect()
+    }
+
+    pub fn has_stored(&self, attempt: AttemptId) -> bool {
+        self.lock().stored.contains(&attempt)
     }
 
     pub fn started_twice(&self) -> Option<AttemptId> {
@@ -238,11 +275,12 @@ impl Inner {
     fn move_on(&mut self, attempt: AttemptId) {
         let now = self.now_ms;
         let Some(c) = self.containers.get_mut(&attempt) else { return };
+        let leaves_results = c.needs.results;
         let killed = c.dying.filter(|(at, _)| *at <= now).map(|(_, code)| code);
         let input = match (c.state, killed) {
             (State::Preparing { .. }, Some(code)) => {
                 c.state = State::Exited { since_ms: now, at_ms: now, code, ran: false };
-                self.end(attempt, Seen { code, ran: false }, now)
+                self.end(attempt, Seen { code, ran: false, leaves_results }, now)
             }
             (State::Preparing { .. }, None) => {
                 c.state = State::Running { since_ms: now, until_ms: now + c.runs_ms };
@@ -251,7 +289,7 @@ impl Inner {
             (State::Running { since_ms, .. }, killed) => {
                 let code = killed.unwrap_or(c.code);
                 c.state = State::Exited { since_ms, at_ms: now, code, ran: true };
-                self.end(attempt, Seen { code, ran: true }, since_ms)
+                self.end(attempt, Seen { code, ran: true, leaves_results }, since_ms)
             }
             (State::Exited { .. }, _) => return,
         };

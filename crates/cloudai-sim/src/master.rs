@@ -132,6 +132,7 @@ async fn start(m: &Machinery, place: Place, clock: &Clock, mut dice: Dice) -> Re
         directory,
         revoked: Revoked::default(),
         identity_dir: m.snapshots.clone(),
+        results: cloudai_master::StoredResults::new(None),
         surroundings: Surroundings {
             now_ms: Arc::new(move || wall.wall_ms()),
             random: Arc::new(move || random.lock().expect("dice do not panic").next() as u32),

@@ -83,6 +83,9 @@ impl Deps for Hands {
     fn stop(&mut self, attempt: AttemptId, signal: Signal) {
         self.engine.stop(attempt, signal);
     }
+    fn store(&mut self, attempt: AttemptId) {
+        self.engine.store(attempt);
+    }
     fn remove(&mut self, attempt: AttemptId) {
         self.engine.remove(attempt);
     }

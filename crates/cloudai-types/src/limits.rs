@@ -72,6 +72,9 @@ pub const DEVIATING_BYTES_MAX: usize = 64;
 pub const DEAD_BATCH_MAX: usize = 1_000;
 /// A task with so many attempts is not replayed: they are kept in one row.
 pub const REPLAYED_ATTEMPTS_MAX: u32 = 1_000;
+/// An ended job is not replayed for so long before its retention is over, or for a tenth of the retention where that is shorter: its results
+/// are removed from the store before its rows are, and a replay that is on its way must not meet that.
+pub const REPLAY_BEFORE_REMOVAL: Millis = Millis::from_secs(60);
 /// How long a request id is remembered (I6).
 pub const REQUEST_RETENTION: Millis = Millis::from_secs(24 * 3600);
 /// Request ids that one logged command expires.
@@ -197,6 +200,46 @@ pub const NETWORKS_MAX: usize = 64;
 pub const CGROUP_FILE_BYTES_MAX: u64 = 64 << 10;
 /// One piece of a log on its stream.
 pub const LOG_CHUNK_BYTES_MAX: usize = 64 << 10;
+/// The endings in one message of reports together; a message of [`GRPC_MESSAGE_BYTES_MAX`] holds it with room to spare.
+pub const REPORTS_BYTES_MAX: usize = 1 << 20;
+
+// ---- Results and inputs -----------------------------------------------------------------------------------------------
+
+/// What one attempt may leave: files, bytes of one and of all, how deep its folders go, a path and a part of it.
+pub const RESULT_FILES_MAX: usize = 10_000;
+pub const RESULT_FILE_BYTES_MAX: u64 = 64 << 30;
+pub const RESULT_TOTAL_BYTES_MAX: u64 = 256 << 30;
+/// What an attempt that asked for no storage may write to its output folder, which is on the worker's disk all the same.
+pub const RESULT_TOTAL_BYTES_DEFAULT: u64 = 1 << 30;
+pub const RESULT_DEPTH_MAX: usize = 32;
+pub const RESULT_PATH_BYTES_MAX: usize = 1_024;
+pub const RESULT_NAME_BYTES_MAX: usize = 255;
+/// Entries of an output folder that are looked at, those that are left out included.
+pub const RESULT_ENTRIES_MAX: usize = 100_000;
+/// What was left out is named in the manifest up to so many; the rest is counted.
+pub const RESULT_LEFT_OUT_MAX: usize = 1_000;
+/// The list of files in a task's record: beyond that only the manifest has it.
+pub const RESULT_RECORD_BYTES_MAX: usize = 4 << 10;
+/// A manifest that is read at all: every file with a path of full length.
+pub const RESULT_MANIFEST_BYTES_MAX: u64 = 32 << 20;
+/// One part of a large file on its way to the store. Stores want 5 MiB at least, and take 10,000 of them.
+pub const RESULT_PART_BYTES: usize = 8 << 20;
+/// Parts in memory at a time, of all attempts of a worker together.
+pub const RESULT_PARTS_IN_MEMORY: usize = 8;
+/// Files of one attempt that are on their way at a time.
+pub const RESULT_FILES_AT_ONCE: usize = 4;
+/// From the end of the program to the stored manifest.
+pub const RESULT_STORE_MAX: Millis = Millis::from_secs(3_600);
+/// A store that refuses for this long is given up for that attempt.
+pub const RESULT_STORE_RETRY: Millis = Millis::from_secs(300);
+/// Inputs of one spec, and tasks of a whole job that is one.
+pub const INPUTS_MAX: usize = 64;
+pub const INPUT_TASKS_MAX: usize = 10_000;
+/// All inputs of one attempt together.
+pub const INPUT_BYTES_MAX: u64 = 256 << 30;
+/// One piece of a file on its stream to a user, and the files that one piece of a list names.
+pub const RESULT_CHUNK_BYTES: usize = 256 << 10;
+pub const RESULT_LIST_FILES: usize = 500;
 
 // ---- Clients ----------------------------------------------------------------------------------------------------------
 

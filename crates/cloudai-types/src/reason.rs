@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use crate::results::Results;
 use crate::usage::Usage;
 
 /// Why an attempt ended. The numbers are persisted: append only.
@@ -109,6 +110,9 @@ pub struct EndReason {
     /// What the attempt used; absent where nothing is known, as of one that never ran. Since format 4 of the log.
     #[prost(message, optional, tag = "4")]
     pub usage: Option<Usage>,
+    /// What the attempt stored; absent where its spec wants no results, or it did not succeed. Since format 4 of the log.
+    #[prost(message, optional, boxed, tag = "5")]
+    pub results: Option<Box<Results>>,
 }
 
 impl EndReason {
@@ -121,7 +125,7 @@ impl EndReason {
             }
             detail.truncate(end);
         }
-        EndReason { kind: kind as i32, exit_code: None, detail, usage: None }
+        EndReason { kind: kind as i32, exit_code: None, detail, usage: None, results: None }
     }
 
     pub fn exit(code: i32) -> Self {
@@ -139,6 +143,18 @@ impl EndReason {
     pub fn with_usage(mut self, usage: Option<Usage>) -> Self {
         self.usage = usage;
         self
+    }
+
+    /// The same ending, with what the attempt stored.
+    #[must_use]
+    pub fn with_results(mut self, results: Option<Results>) -> Self {
+        self.results = results.map(Box::new);
+        self
+    }
+
+    /// Its part of a message.
+    pub fn encoded_bytes(&self) -> usize {
+        prost::Message::encoded_len(self)
     }
 
     /// The only success: the program ran and said 0.

@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 
 use crate::resources::{Bytes, Resources};
+use crate::results::{self, InputSource};
 use crate::retry::RetryRules;
 use crate::{limits, signal};
 
@@ -114,11 +115,27 @@ pub struct JobSpec {
     /// What follows a failed attempt, where that is not the usual.
     #[prost(message, optional, tag = "20")]
     pub retry: Option<RetryRules>,
+    /// What each task writes to [`results::OUT_DIR`] is stored when it succeeds.
+    #[prost(bool, tag = "30")]
+    pub results: bool,
+    /// Name below [`results::IN_DIR`] → whose results are placed there, an [`InputSource`] as text.
+    #[prost(btree_map = "string, string", tag = "31")]
+    pub inputs: BTreeMap<String, String>,
+    /// The name of the job's namespace, where results are written or read: `apply` fills it in, whatever a user says.
+    #[prost(string, tag = "32")]
+    pub namespace: String,
     #[prost(enumeration = "PullPolicy", tag = "40")]
     pub pull: i32,
     /// The image's own files may be written over, on storage that the task asked for. Otherwise only its scratch is writable.
     #[prost(bool, tag = "41")]
     pub writable_root: bool,
+}
+
+impl JobSpec {
+    /// It reads or writes results: its worker needs the store.
+    pub fn needs_store(&self) -> bool {
+        self.results || !self.inputs.is_empty()
+    }
 }
 
 /// What is wrong with one field. `field` is its path in a spec file.
@@ -330,9 +347,37 @@ fn check(spec: &JobSpec, fault: &mut impl FnMut(&'static str, String)) {
     if let Some(rules) = &spec.retry {
         rules.check(spec.resources.memory_bytes, fault);
     }
+    if spec.needs_store() {
+        check_results(spec, fault);
+    }
     let bytes = prost::Message::encoded_len(spec);
     if bytes > limits::SPEC_BYTES_MAX {
         fault("spec", format!("is {bytes} bytes; {} are allowed", limits::SPEC_BYTES_MAX));
+    }
+}
+
+/// Only for a spec that reads or writes results: what an older format let in must still be let in.
+fn check_results(spec: &JobSpec, fault: &mut impl FnMut(&'static str, String)) {
+    if spec.inputs.len() > limits::INPUTS_MAX {
+        fault("inputs", format!("has {} entries; {} are allowed", spec.inputs.len(), limits::INPUTS_MAX));
+    }
+    for (name, source) in &spec.inputs {
+        if let Err(problem) = check_name(name) {
+            fault("inputs", format!("the name '{name}' {problem}"));
+        }
+        if let Err(problem) = source.parse::<InputSource>() {
+            fault("inputs", format!("{name}: {problem}; write JOB, JOB/INDEX or JOB/INDEX/PATH"));
+        }
+    }
+    let is_ours = |target: &str| {
+        let parts: Vec<&str> = target.split('/').filter(|p| !p.is_empty() && *p != ".").collect();
+        parts.first() == Some(&"cloudai")
+    };
+    if let Some(m) = spec.mounts.iter().find(|m| is_ours(&m.target)) {
+        fault(
+            "mounts",
+            format!("'{}' lies where results and inputs are ({}, {})", m.target, results::OUT_DIR, results::IN_DIR),
+        );
     }
 }
 
@@ -378,7 +423,15 @@ mod tests {
         let mounts = vec![Mount { source: "/a/../etc".into(), target: "/in".into() }];
         assert_eq!(faults(JobSpec { mounts, ..ok.clone() }), ["mounts"]);
         let require = BTreeMap::from([("zone".to_owned(), "a b".to_owned())]);
-        assert_eq!(faults(JobSpec { require, ..ok }), ["require"]);
+        assert_eq!(faults(JobSpec { require, ..ok.clone() }), ["require"]);
+        let input = |name: &str, from: String| BTreeMap::from([(name.to_owned(), from)]);
+        let job = crate::ids::JobId(1);
+        assert_eq!(faults(JobSpec { inputs: input("a", format!("{job}/0")), ..ok.clone() }), [""; 0]);
+        assert_eq!(faults(JobSpec { inputs: input("a", format!("{job}/../b")), ..ok.clone() }), ["inputs"]);
+        assert_eq!(faults(JobSpec { inputs: input("../a", format!("{job}")), ..ok.clone() }), ["inputs"]);
+        let mounts = vec![Mount { source: "/a".into(), target: "//cloudai/out".into() }];
+        assert_eq!(faults(JobSpec { mounts: mounts.clone(), ..ok.clone() }), [""; 0], "as before there were results");
+        assert_eq!(faults(JobSpec { mounts, results: true, ..ok }), ["mounts"]);
     }
 
     #[test]

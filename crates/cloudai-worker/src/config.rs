@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use cloudai_objects::{Location, LocationError, StoreConfig};
 use cloudai_types::{Resources, limits};
 use serde::{Deserialize, Serialize};
 
@@ -61,6 +62,9 @@ pub struct WorkerConfig {
     pub log_bytes_max: u64,
     /// All logs of ended attempts together; the oldest go first.
     pub logs_total_bytes_max: u64,
+    /// Where results go and inputs come from: the same on every master and worker.
+    #[serde(skip_serializing_if = "StoreConfig::is_unset")]
+    pub results: StoreConfig,
 }
 
 fn is_empty(path: &Path) -> bool {
@@ -104,6 +108,8 @@ pub enum ConfigError {
     Network { name: String, problem: String },
     #[error("networks: has {0} entries; {max} are allowed", max = limits::NETWORKS_MAX)]
     Networks(usize),
+    #[error("results: {0}")]
+    Results(#[from] LocationError),
     #[error("noop_record: only the executor noop keeps one; leave it out")]
     Record,
     #[error("join_token: {0}")]
@@ -166,6 +172,9 @@ impl WorkerConfig {
             let checked = cloudai_types::spec::check_network(name);
             checked.map_err(|problem| ConfigError::Network { name: name.clone(), problem })?;
         }
+        if !self.results.is_unset() {
+            Location::parse(&self.results)?;
+        }
         match self.allowed_mounts.iter().find(|p| !p.is_absolute()) {
             Some(p) => Err(ConfigError::Mount(p.clone())),
             None => Ok(()),
@@ -186,6 +195,7 @@ mod tests {
             join_token: Some("secret".into()),
             executor: ExecutorKind::Noop,
             labels: BTreeMap::from([("zone".to_owned(), "a".to_owned())]),
+            results: StoreConfig::directory(Path::new("/var/lib/results")),
             ..Default::default()
         };
         let text = toml::to_string(&config).unwrap();
@@ -209,6 +219,8 @@ mod tests {
         assert_eq!(field(WorkerConfig { join_token: Some("x".into()), ..ok.clone() }), "join_token");
         assert_eq!(field(WorkerConfig { networks: vec!["none".into(), "host".into()], ..ok.clone() }), "networks");
         assert_eq!(field(WorkerConfig { networks: vec!["lab".into(); 65], ..ok.clone() }), "networks");
+        let results = StoreConfig { location: "ftp://x".into(), ..Default::default() };
+        assert_eq!(field(WorkerConfig { results, ..ok.clone() }), "results");
         assert_eq!(field(WorkerConfig { allowed_mounts: vec!["etc".into()], ..ok }), "allowed_mounts");
     }
 }

@@ -27,6 +27,16 @@ pub enum WorkerError {
     Journal { path: PathBuf, source: std::io::Error },
     #[error("allowed_mounts: {} cannot be resolved: {source}", path.display())]
     AllowedMount { path: PathBuf, source: std::io::Error },
+    #[error("{}", said(.0))]
+    Results(#[from] cloudai_objects::OpenError),
     #[error("metrics cannot be served on {addr}: {source}")]
     Metrics { addr: String, source: std::io::Error },
+}
+
+/// With what is behind it: a store has much to say about why it cannot be used.
+fn said(error: &cloudai_objects::OpenError) -> String {
+    match std::error::Error::source(error) {
+        Some(source) => format!("{error}: {source}"),
+        None => error.to_string(),
+    }
 }

@@ -51,6 +51,10 @@ impl Deps for Hands {
         self.executor.stop(attempt, signal);
     }
 
+    fn store(&mut self, attempt: AttemptId) {
+        self.executor.store(attempt);
+    }
+
     fn remove(&mut self, attempt: AttemptId) {
         self.executor.remove(attempt);
     }

@@ -15,11 +15,14 @@ mod journal;
 mod lease_file;
 mod link;
 mod logs;
+mod outputs;
 mod renew;
 mod run;
 mod shell;
 mod tasks;
 mod upload;
+
+pub use cloudai_objects::StoreConfig;
 
 pub use capacity::{CapacityError, CapacityOverride, parse_capacity};
 pub use config::{ConfigError, ExecutorKind, WorkerConfig};

@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use cloudai_agent::{Agent, Found, Input, Settings};
 use cloudai_api::{Health, NotReady};
 use cloudai_net::{AcceptOptions, Acceptor, ChannelFactory, Connections, IdentityFiles, ReloadingTls, Revoked};
+use cloudai_objects::Store;
 use cloudai_telemetry::WorkerMetrics;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
@@ -25,6 +26,7 @@ use crate::journal::{Journal, Restored};
 use crate::lease_file::{LeaseFile, boot_id};
 use crate::link::Link;
 use crate::logs::LogStore;
+use crate::outputs::Outputs;
 use crate::shell::Shell;
 use crate::tasks::{StopOnDrop, Tasks};
 use crate::{capacity, clock, join, renew};
@@ -89,7 +91,9 @@ pub async fn run(config: WorkerConfig, stop: CancellationToken) -> Result<(), Wo
             (Box::new(NoopExecutor::new(events, &tasks, record)), vec![])
         }
         ExecutorKind::Docker => {
+            let store = if config.results.is_unset() { None } else { Some(Store::open(&config.results)?) };
             let options = DockerOptions {
+                outputs: Outputs::open(&dir.join("outputs"), store).map_err(at_dir)?,
                 socket: config.docker_socket().to_owned(),
                 cluster: identity.cluster.to_string(),
                 worker: identity.name.clone(),

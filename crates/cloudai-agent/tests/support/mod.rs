@@ -23,6 +23,9 @@ impl Deps for Recorder {
     fn stop(&mut self, a: AttemptId, signal: Signal) {
         self.0.push(format!("stop {} {signal:?}", short(a)));
     }
+    fn store(&mut self, a: AttemptId) {
+        self.0.push(format!("store {}", short(a)));
+    }
     fn remove(&mut self, a: AttemptId) {
         self.0.push(format!("remove {}", short(a)));
     }
@@ -103,6 +106,10 @@ pub fn spec(cpu_milli: u64) -> JobSpec {
 
 pub fn timed(cpu_milli: u64, timeout: Millis) -> JobSpec {
     JobSpec { timeout_ms: timeout.0, ..spec(cpu_milli) }
+}
+
+pub fn storing(cpu_milli: u64) -> JobSpec {
+    JobSpec { results: true, ..spec(cpu_milli) }
 }
 
 pub fn bound(cpu_milli: u64) -> JobSpec {

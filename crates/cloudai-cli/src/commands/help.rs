@@ -43,6 +43,8 @@ A job file (YAML or JSON) says what the flags of `job submit` say; unknown field
   priority: 0                 # -1000 to 1000, higher first
   array: 0-999                # a thousand tasks; each finds its index in CLOUDAI_TASK_INDEX
   max_attempts: 3
+  results: true               # /cloudai/out is stored when a task succeeds
+  inputs: {raw: 3gk7q2zx/0}   # results of other tasks, in /cloudai/in/raw
   processes_max: 4096         # processes and threads of one attempt at a time
   open_files: 16384           # of each of its processes
   shm: 16m                    # /dev/shm, counted within the memory

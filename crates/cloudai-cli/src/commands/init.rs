@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use cloudai_master::{Founder, MasterConfig};
 use cloudai_net::{CertificateAuthority, ClusterId, IdentityFiles, Role};
 use cloudai_types::{Timestamp, limits};
+use cloudai_worker::StoreConfig;
 use serde::Serialize;
 
 use crate::exit::{Code, Failure};
@@ -85,7 +86,13 @@ impl NewCluster {
     }
 
     /// Identity, CA key and configuration of one master under `root`/NAME; the configuration's path. `listen_host` none: all addresses.
-    pub fn master(&self, all: &[FirstMaster], which: usize, listen_host: Option<&str>) -> Result<PathBuf, Failure> {
+    pub fn master(
+        &self,
+        all: &[FirstMaster],
+        which: usize,
+        listen_host: Option<&str>,
+        results: StoreConfig,
+    ) -> Result<PathBuf, Failure> {
         let m = &all[which];
         let dir = self.root.join(&m.name);
         let identity = dir.join("identity");
@@ -109,6 +116,7 @@ impl NewCluster {
             raft_listen: listen(m.ports[2]),
             advertise_host: Some(m.host.clone()),
             founders: founders.collect(),
+            results,
             ..MasterConfig::new(m.name.clone(), dir.clone())
         };
         let path = dir.join("master.toml");
@@ -198,7 +206,8 @@ pub fn run(args: &InitArgs, format: Format) -> Result<(), Failure> {
         std::path::absolute(&args.data_dir).map_err(|e| Failure::invalid("the data directory is not usable").why(e))?;
     let cluster = NewCluster::create(&root)?;
     let admin = cluster.admin(&args.admin)?;
-    let configs = (0..masters.len()).map(|i| cluster.master(&masters, i, None)).collect::<Result<Vec<_>, _>>()?;
+    let config = |i| cluster.master(&masters, i, None, StoreConfig::default());
+    let configs = (0..masters.len()).map(config).collect::<Result<Vec<_>, _>>()?;
     let view = InitView {
         cluster: cluster.id.clone(),
         data_dir: root,

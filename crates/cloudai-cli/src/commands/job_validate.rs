@@ -9,7 +9,7 @@ use crate::exit::Failure;
 use crate::input::job_flags::{self, JobFlags, ManyFlags};
 use crate::output::{View, count, show};
 use crate::settings::Settings;
-use crate::views::job::SpecView;
+use crate::views::spec::SpecView;
 
 #[derive(Debug, Clone, clap::Args)]
 pub struct ValidateArgs {

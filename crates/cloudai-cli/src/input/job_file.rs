@@ -53,6 +53,8 @@ struct Fields {
     on_disconnect: Option<Disconnect>,
     mounts: Vec<MountText>,
     retry: Option<Retry>,
+    results: bool,
+    inputs: BTreeMap<String, Scalar>,
 }
 
 /// What follows a failed attempt.
@@ -150,6 +152,10 @@ pub fn parse(text: &str) -> Result<JobFile, String> {
         pull: fields.pull.map_or(PullPolicy::Missing, |p| p.0) as i32,
         writable_root: fields.writable_root,
         retry: fields.retry.map(RetryRules::from),
+        results: fields.results,
+        inputs: texts(fields.inputs),
+        // The masters fill it in.
+        namespace: String::new(),
     };
     Ok(JobFile { spec, namespace: fields.namespace })
 }
@@ -187,7 +193,7 @@ pub fn parse_mount(text: &str) -> Result<Mount, String> {
     }
 }
 
-fn timeout_ms(text: &str) -> Result<u64, String> {
+pub fn parse_timeout(text: &str) -> Result<u64, String> {
     match milliseconds(text)? {
         0 => Err(format!("'{text}': a timeout is at least 1 ms; leave it out for no limit")),
         ms => Ok(ms),
@@ -268,7 +274,7 @@ scalar!(Scalar, "a text", |s| Ok(s.to_owned()));
 scalar!(Cpu, "a number of CPUs such as 0.5 or 500m", |s| parse_cpu(s).map_err(|e| e.to_string()));
 scalar!(Size, "a size such as 32m or 1GiB", |s| parse_size(s).map_err(|e| e.to_string()));
 scalar!(Array, "an array such as 0-999", parse_array);
-scalar!(Timeout, "a duration such as 2s or 1h30m", timeout_ms);
+scalar!(Timeout, "a duration such as 2s or 1h30m", parse_timeout);
 scalar!(Grace, "a duration such as 30s", parse_grace);
 scalar!(StopSignal, "a signal such as SIGTERM or 15", signal::parse);
 scalar!(Pull, "always, missing or never", parse_pull);
@@ -289,10 +295,9 @@ pub fn parse_disconnect(text: &str) -> Result<OnDisconnect, String> {
 
 /// A pause between two attempts.
 pub fn parse_delay(text: &str) -> Result<u64, String> {
-    match u64::try_from(crate::times::parse_duration(text)?.as_millis()) {
-        Ok(0) => Err(format!("'{text}': a delay is at least 1 ms; leave it out for the usual one")),
-        Ok(ms) => Ok(ms),
-        Err(_) => Err(format!("'{text}' is too long")),
+    match milliseconds(text)? {
+        0 => Err(format!("'{text}': a delay is at least 1 ms; leave it out for the usual one")),
+        ms => Ok(ms),
     }
 }
 
@@ -316,10 +321,6 @@ pub fn parse_reason(text: &str) -> Result<ReasonKind, String> {
 pub fn parse_action(text: &str) -> Result<RetryAction, String> {
     let found = RetryAction::ALL.into_iter().find(|action| action.name() == text);
     found.ok_or_else(|| format!("'{text}' is none of retry, fail, elsewhere"))
-}
-
-pub fn parse_timeout(text: &str) -> Result<u64, String> {
-    timeout_ms(text)
 }
 
 impl std::fmt::Debug for Cpu {
@@ -392,6 +393,8 @@ retry:
   jitter: 0.2
   memory_factor: 1.5
   memory_max: 1g
+results: true
+inputs: {raw: 3gk7q2zx/0}
 ";
 
     #[test]
@@ -424,6 +427,7 @@ retry:
             memory_max_bytes: 1 << 30,
         };
         assert_eq!(s.retry, Some(retry));
+        assert_eq!((s.results, s.inputs["raw"].as_str()), (true, "3gk7q2zx/0"));
     }
 
     #[test]

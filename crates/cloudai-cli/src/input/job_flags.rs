@@ -88,6 +88,12 @@ pub struct JobFlags {
     pub mount: Vec<Mount>,
     #[command(flatten)]
     pub retry: RetryFlags,
+    /// Store what each task writes to /cloudai/out when it succeeds
+    #[arg(long)]
+    pub results: bool,
+    /// Results to be placed in /cloudai/in/NAME: of JOB, JOB/INDEX or JOB/INDEX/PATH (repeatable)
+    #[arg(long, value_name = "NAME=FROM", value_parser = pairs::parse)]
+    pub input: Vec<(String, String)>,
     /// The same key is the same job, however often it is sent within 24 h
     #[arg(long, value_name = "KEY")]
     pub idempotency_key: Option<String>,
@@ -167,6 +173,8 @@ pub fn overlay(flags: &JobFlags, many: &ManyFlags, spec: &mut cloudai_types::Job
     }
     spec.require.extend(pairs::map(&flags.require));
     spec.mounts.extend(flags.mount.iter().cloned());
+    spec.results |= flags.results;
+    spec.inputs.extend(pairs::map(&flags.input));
     let r = &mut spec.resources;
     r.cpu_milli = flags.cpu.unwrap_or(r.cpu_milli);
     r.memory_bytes = flags.memory.unwrap_or(r.memory_bytes);

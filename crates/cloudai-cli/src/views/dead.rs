@@ -136,7 +136,7 @@ impl View for ReplayedView {
         if self.refused > 0 {
             writeln!(
                 out,
-                "{} refused: the job was cancelled, or the task had too many attempts; --set or -f makes a new job of it",
+                "{} refused: the job was cancelled or leaves now, or the task had too many attempts; --set or -f makes a new job of it",
                 count(self.refused, "task")
             )?;
         }

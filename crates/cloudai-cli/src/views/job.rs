@@ -1,17 +1,14 @@
 //! Jobs: one in a list, one with everything.
 
-use std::collections::BTreeMap;
 use std::io::{self, Write};
 
 use cloudai_proto::v1::{GetJobReply, JobSummary, TaskCounts, TaskInfo};
-use cloudai_types::resources::Bytes;
-use cloudai_types::{JobId, JobSpec, OnDisconnect, PullPolicy, TaskId, signal};
+use cloudai_types::{JobId, TaskId};
 use serde::Serialize;
 
 use crate::output::{Columns, View, facts};
-use crate::times::{ago, duration, now_ms, rfc3339, seconds, span};
-use crate::views::resources::{ResourcesView, labels};
-use crate::views::retry::RetryView;
+use crate::times::{ago, now_ms, rfc3339, span};
+use crate::views::spec::SpecView;
 use crate::views::task::TaskView;
 
 /// Rows of tasks that a table of one job shows.
@@ -172,80 +169,6 @@ impl JobList {
     }
 }
 
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct MountView {
-    pub source: String,
-    pub target: String,
-}
-
-/// A spec, in the words of a job file; amounts as numbers.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct SpecView {
-    pub name: String,
-    pub image: String,
-    pub command: Vec<String>,
-    pub env: BTreeMap<String, String>,
-    pub resources: ResourcesView,
-    pub require: BTreeMap<String, String>,
-    pub priority: i32,
-    pub count: u32,
-    pub max_attempts: u32,
-    /// Seconds; null: no limit.
-    pub timeout: Option<f64>,
-    pub on_disconnect: &'static str,
-    pub mounts: Vec<MountView>,
-    /// Null: the usual number.
-    pub processes_max: Option<u32>,
-    /// Null: the usual number.
-    pub open_files: Option<u32>,
-    /// Null: the usual size.
-    pub shm_bytes: Option<u64>,
-    /// Null: SIGTERM.
-    pub stop_signal: Option<String>,
-    /// Seconds; null: the usual time.
-    pub grace: Option<f64>,
-    /// Null: the image's, if that is not root.
-    pub user: Option<String>,
-    /// Null: the worker's first.
-    pub network: Option<String>,
-    pub pull: &'static str,
-    pub writable_root: bool,
-    /// Null: the usual rules.
-    pub retry: Option<RetryView>,
-}
-
-impl From<JobSpec> for SpecView {
-    fn from(s: JobSpec) -> Self {
-        SpecView {
-            on_disconnect: match s.on_disconnect() {
-                OnDisconnect::Continue => "continue",
-                OnDisconnect::Stop => "stop",
-            },
-            pull: s.pull().name(),
-            name: s.name,
-            image: s.image,
-            command: s.command,
-            env: s.env,
-            resources: s.resources.into(),
-            require: s.require,
-            priority: s.priority,
-            count: s.count,
-            max_attempts: s.max_attempts,
-            timeout: (s.timeout_ms > 0).then(|| seconds(s.timeout_ms)),
-            mounts: s.mounts.into_iter().map(|m| MountView { source: m.source, target: m.target }).collect(),
-            processes_max: (s.processes_max > 0).then_some(s.processes_max),
-            open_files: (s.open_files > 0).then_some(s.open_files),
-            shm_bytes: (s.shm_bytes > 0).then_some(s.shm_bytes),
-            stop_signal: (s.stop_signal > 0).then(|| signal::name(s.stop_signal)),
-            grace: (s.grace_ms > 0).then(|| seconds(s.grace_ms)),
-            user: (!s.user.is_empty()).then_some(s.user),
-            network: (!s.network.is_empty()).then_some(s.network),
-            writable_root: s.writable_root,
-            retry: s.retry.map(Into::into),
-        }
-    }
-}
-
 /// `job show`.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct JobDetail {
@@ -289,24 +212,8 @@ impl View for JobDetail {
 impl JobDetail {
     fn table_at(&self, out: &mut dyn Write, now: u64) -> io::Result<()> {
         let mut all = self.job.facts(now);
-        let s = &self.spec;
+        all.extend(self.spec.facts(&self.asks));
         all.extend([
-            ("command", s.command.join(" ")),
-            ("each task", self.asks.clone()),
-            ("requires", labels(&s.require)),
-            ("env", s.env.iter().map(|(k, v)| format!("{k}={v}")).collect::<Vec<_>>().join("\n")),
-            ("mounts", s.mounts.iter().map(|m| format!("{}:{}", m.source, m.target)).collect::<Vec<_>>().join("\n")),
-            ("processes", s.processes_max.map_or(String::new(), |n| format!("up to {n}"))),
-            ("open files", s.open_files.map_or(String::new(), |n| format!("up to {n}"))),
-            ("shared memory", s.shm_bytes.map_or(String::new(), |n| Bytes(n).to_string())),
-            ("user", s.user.clone().unwrap_or_default()),
-            ("network", s.network.clone().unwrap_or_default()),
-            ("pull", if s.pull == PullPolicy::Missing.name() { String::new() } else { s.pull.to_owned() }),
-            ("image's files", if s.writable_root { "writable".to_owned() } else { String::new() }),
-            ("stops with", stops_with(s)),
-            ("attempts", if s.max_attempts > 1 { format!("up to {}", s.max_attempts) } else { String::new() }),
-            ("retries", s.retry.as_ref().map_or(String::new(), RetryView::text)),
-            ("timeout", s.timeout.map_or(String::new(), |t| duration((t * 1000.0) as u64))),
             ("submitted by", self.submitted_by.clone()),
             ("key", self.idempotency_key.clone().unwrap_or_default()),
             ("replay of", self.replay_of.clone().unwrap_or_default()),
@@ -322,12 +229,6 @@ impl JobDetail {
         }
         Ok(())
     }
-}
-
-/// `SIGINT, SIGKILL after 30.0s`: what differs from the usual.
-fn stops_with(s: &SpecView) -> String {
-    let kill = s.grace.map(|g| format!("SIGKILL after {}", duration((g * 1000.0) as u64)));
-    s.stop_signal.iter().cloned().chain(kill).collect::<Vec<_>>().join(", ")
 }
 
 /// `job submit`, `job cancel`.
@@ -432,6 +333,7 @@ IDIDIDI5  sweep  Running    4/10 (2 failed)  10.0s ago  8.5s
                 "on_disconnect": "continue", "mounts": [{"source": "/data", "target": "/input"}],
                 "processes_max": 100, "open_files": 1024, "shm_bytes": null, "stop_signal": "SIGINT", "grace": 30.0,
                 "user": "1000:1000", "network": "none", "pull": "always", "writable_root": false, "retry": null,
+                "results": true, "inputs": {"raw": "3gk7q2zx/0"},
             })
         );
         assert_eq!(
@@ -441,11 +343,11 @@ IDIDIDI5  sweep  Running    4/10 (2 failed)  10.0s ago  8.5s
                 "ended_at": "2026-09-21T14:13:30Z",
                 "attempts": [
                     {"number": 1, "worker": "w1", "state": "Lost", "reason": {"kind": "worker_lost", "exit_code": null, "detail": "no heartbeat"},
-                     "assigned_at": "2026-09-21T14:13:21Z", "started_at": null, "ended_at": "2026-09-21T14:13:25Z", "wall_seconds": null, "usage": null},
+                     "assigned_at": "2026-09-21T14:13:21Z", "started_at": null, "ended_at": "2026-09-21T14:13:25Z", "wall_seconds": null, "usage": null, "results": null},
                     {"number": 2, "worker": "w2", "state": "Exited", "reason": {"kind": "exit_code", "exit_code": 3, "detail": null},
                      "assigned_at": "2026-09-21T14:13:26Z", "started_at": "2026-09-21T14:13:27Z", "ended_at": "2026-09-21T14:13:30Z",
                      "wall_seconds": 3.0, "usage": {"cpu_seconds": 1.5, "memory_peak_bytes": 50331648, "read_bytes": 0,
-                     "written_bytes": null, "processes_max": 3}},
+                     "written_bytes": null, "processes_max": 3}, "results": null},
                 ],
             })
         );
@@ -473,6 +375,8 @@ each task:     cpu 0.5, memory 32.0 MiB
 requires:      zone=eu
 env:           A=1
 mounts:        /data:/input
+inputs:        raw=3gk7q2zx/0
+results:       stored
 processes:     up to 100
 open files:    up to 1024
 user:          1000:1000

@@ -11,7 +11,9 @@ pub mod queue;
 pub mod read;
 pub mod replay;
 pub mod resources;
+pub mod results;
 pub mod retry;
+pub mod spec;
 pub mod task;
 pub mod worker;
 

@@ -4,7 +4,7 @@ use std::io::{self, Write};
 
 use cloudai_proto::v1::{AttemptInfo, TaskInfo};
 use cloudai_types::resources::Bytes;
-use cloudai_types::{EndReason, Usage};
+use cloudai_types::{EndReason, Results, Usage};
 use serde::Serialize;
 
 use crate::output::{Columns, View, facts};
@@ -67,6 +67,22 @@ impl UsageView {
     }
 }
 
+/// What an attempt stored; its files: `job results`.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct StoredView {
+    pub files: u32,
+    pub bytes: u64,
+    pub left_out: u32,
+    /// Its key in the store.
+    pub manifest: String,
+}
+
+impl From<&Results> for StoredView {
+    fn from(r: &Results) -> Self {
+        StoredView { files: r.files_total, bytes: r.bytes_total, left_out: r.left_out, manifest: r.manifest.clone() }
+    }
+}
+
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct AttemptView {
     pub number: u32,
@@ -81,6 +97,8 @@ pub struct AttemptView {
     pub wall_seconds: Option<f64>,
     /// Null where nothing is known: see docs/endings.md.
     pub usage: Option<UsageView>,
+    /// Null where it stored none.
+    pub results: Option<StoredView>,
     #[serde(skip)]
     ran_ms: (u64, u64),
 }
@@ -92,6 +110,7 @@ impl From<AttemptInfo> for AttemptView {
             state: a.phase().name(),
             worker: if a.worker.is_empty() { format!("w{}", a.worker_id) } else { a.worker },
             usage: a.reason.as_ref().and_then(|r| r.usage).map(Into::into),
+            results: a.reason.as_ref().and_then(|r| r.results.as_deref()).map(Into::into),
             reason: a.reason.map(Into::into),
             assigned_at: rfc3339(a.assigned_ms),
             started_at: rfc3339(a.started_ms),

@@ -27,7 +27,9 @@ pub(super) fn end_attempt(hot: &mut Hot, out: &mut Out, task: TaskId, ending: En
     let had = raised(&asked, attempt.memory_mib);
     if let Some(worker) = hot.workers.get_mut(&attempt.worker) {
         worker.active.remove(&task);
-        worker.used = worker.used.minus(&had);
+        if !attempt.released {
+            worker.used = worker.used.minus(&had);
+        }
         if worker.is_schedulable() {
             out.capacity_changed();
         }

@@ -121,6 +121,7 @@ mod tests {
             attempts_used,
             losses,
             memory_mib: 0,
+            released: false,
         }
     }
 

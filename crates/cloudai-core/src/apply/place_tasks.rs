@@ -52,6 +52,7 @@ fn place_group(hot: &mut Hot, out: &mut Out, group: &PlaceGroup) -> u32 {
             attempts_used: past.attempts_used.into(),
             losses: past.losses.into(),
             memory_mib: past.memory_mib,
+            released: false,
         };
         let task = TaskId { job: id, index };
         let key = task_key(job.namespace, task);

@@ -3,10 +3,11 @@
 
 use cloudai_types::{AttemptId, EndReason, JobId, ReasonKind, TaskId, WorkerId, limits};
 
+use super::cut;
 use super::ending::{Ending, end_attempt};
 use super::out::Out;
-use crate::command::{AttemptReport, AttemptState, ReportAttempts, USAGE_SINCE};
-use crate::hot::Hot;
+use crate::command::{AttemptReport, AttemptState, RESULTS_SINCE, ReportAttempts, USAGE_SINCE};
+use crate::hot::{Hot, raised};
 use crate::reply::{Refusal, Reply};
 use crate::rows::{Family, WorkerState, task_key};
 
@@ -41,8 +42,21 @@ fn report_attempt(hot: &mut Hot, out: &mut Out, worker: WorkerId, report: Attemp
             if started_ms > 0 {
                 attempt.started_ms = started_ms;
             }
+            let frees = state == AttemptState::Storing && hot.version >= RESULTS_SINCE;
+            attempt.released = frees;
+            let memory_mib = attempt.memory_mib;
             let row = attempt.row();
             out.put(Family::Attempt, &task_key(job.namespace, id.task), &row);
+            // The program has ended: somebody else's may use what it had.
+            if frees
+                && let Some(host) = hot.workers.get_mut(&worker)
+                && let Some(shape) = hot.shapes.get(job.shape)
+            {
+                host.used = host.used.minus(&raised(&shape.resources, memory_mib));
+                if host.is_schedulable() {
+                    out.capacity_changed();
+                }
+            }
             out.job_changed(id.task.job);
             true
         }
@@ -64,6 +78,15 @@ fn closed(mut reason: EndReason, version: u32) -> EndReason {
     reason.kind = reason.kind() as i32;
     if version < USAGE_SINCE {
         reason.usage = None;
+    }
+    // A list that is too long is left to the manifest, as its worker should have done.
+    if version < RESULTS_SINCE {
+        reason.results = None;
+    } else if let Some(results) = &mut reason.results
+        && !results.fits()
+    {
+        results.files.clear();
+        results.manifest = cut(std::mem::take(&mut results.manifest));
     }
     if reason.detail.len() > limits::REASON_DETAIL_BYTES_MAX {
         reason.detail = EndReason::new(ReasonKind::Unknown, reason.detail).detail;

@@ -5,7 +5,7 @@ use cloudai_types::{JobId, JobSpec, NamespaceId, PullPolicy, RequestId, TaskId, 
 use super::out::Out;
 use super::{check_name, cut};
 use crate::command::{
-    DEAD_SINCE, ISOLATION_SINCE, PROCESSES_MAX_SINCE, RETRY_SINCE, SubmitJob, TaskKey, UNTOUCHED_SINCE,
+    DEAD_SINCE, ISOLATION_SINCE, PROCESSES_MAX_SINCE, RESULTS_SINCE, RETRY_SINCE, SubmitJob, TaskKey, UNTOUCHED_SINCE,
 };
 use crate::hot::{Hot, Job, Shape};
 use crate::reply::{Refusal, Reply};
@@ -29,6 +29,12 @@ pub fn submit_job(hot: &mut Hot, out: &mut Out, actor: String, command: SubmitJo
     if hot.version < DEAD_SINCE {
         replay_of = None;
     }
+    if hot.version < RESULTS_SINCE {
+        spec.results = false;
+        spec.inputs.clear();
+    }
+    // Whatever a user says: a job reads and writes the results of its own namespace.
+    spec.namespace = if spec.needs_store() { namespace.clone() } else { String::new() };
     let known = hot.namespaces.get(&namespace).copied();
     if known.is_none() {
         check_name(&namespace).map_err(|refusal| Refusal::InvalidNamespace(refusal.to_string()))?;

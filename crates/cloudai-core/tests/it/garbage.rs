@@ -1,7 +1,7 @@
 //! Commands that make no sense, for histories: `apply` must refuse them and go on.
 
 use cloudai_core::command::*;
-use cloudai_types::{ClusterConfig, EndReason, JobSpec, Resources, RetryRule, RetryRules};
+use cloudai_types::{ClusterConfig, EndReason, JobSpec, Resources, Results, RetryRule, RetryRules};
 use proptest::prelude::*;
 
 use crate::histories::USED;
@@ -39,6 +39,7 @@ pub fn garbage() -> impl Strategy<Value = Kind> {
             count: count % 2_000_000,
             max_attempts,
             processes_max: priority.unsigned_abs() % 100,
+            results: priority % 3 == 0,
             retry: (count % 3 == 0).then(|| RetryRules {
                 rules: vec![RetryRule { reason: priority % 20, action: priority % 4 }],
                 jitter_percent: max_attempts,
@@ -58,8 +59,9 @@ pub fn garbage() -> impl Strategy<Value = Kind> {
             reason: code.map(|code| EndReason {
                 kind: code % 20,
                 exit_code: Some(code),
-                detail: detail.repeat(30),
                 usage: (code % 2 == 0).then_some(USED),
+                results: (code % 3 == 0).then(|| Box::new(Results::new(detail.repeat(99), vec![], 0))),
+                detail: detail.repeat(30),
             }),
             started_ms: at,
             ended_ms: at,

@@ -9,8 +9,8 @@ use cloudai_core::command::*;
 use cloudai_core::rows::*;
 use cloudai_types::spec::Mount;
 use cloudai_types::{
-    ClusterConfig, EndReason, JobSpec, OnDisconnect, PullPolicy, ReasonKind, Resources, RetryAction, RetryRule,
-    RetryRules, ScorePolicy, Usage,
+    ClusterConfig, EndReason, JobSpec, OnDisconnect, PullPolicy, ReasonKind, Resources, ResultFile, Results, RetryAction,
+    RetryRule, RetryRules, ScorePolicy, Usage,
 };
 use prost::Message;
 
@@ -44,6 +44,9 @@ fn spec() -> JobSpec {
         user: String::new(),
         network: String::new(),
         retry: None,
+        results: false,
+        inputs: BTreeMap::new(),
+        namespace: String::new(),
         pull: PullPolicy::Missing as i32,
         writable_root: false,
     }
@@ -93,15 +96,31 @@ fn usage() -> Usage {
     }
 }
 
+fn results() -> Results {
+    let file =
+        |path: &str, size| ResultFile { path: path.into(), size, sha256: vec![9; 32], media_type: "text/csv".into() };
+    Results {
+        manifest: "default/0123abcd/5/2/manifest.json".into(),
+        files_total: 2,
+        bytes_total: 1_000,
+        files: vec![file("a.csv", 1_000), file("b/c.csv", 0)],
+        left_out: 1,
+    }
+}
+
+fn submit(spec: JobSpec, replay_of: Option<TaskKey>) -> Kind {
+    Kind::SubmitJob(SubmitJob {
+        namespace: "default".into(),
+        request_id: "req-1".into(),
+        request_hash: vec![7; 16],
+        spec,
+        replay_of,
+    })
+}
+
 fn kinds() -> Vec<Kind> {
     vec![
-        Kind::SubmitJob(SubmitJob {
-            namespace: "default".into(),
-            request_id: "req-1".into(),
-            request_hash: vec![7; 16],
-            spec: spec(),
-            replay_of: None,
-        }),
+        submit(spec(), None),
         Kind::CancelJob(CancelJob { job: 9 }),
         Kind::PlaceTasks(PlaceTasks { groups: vec![PlaceGroup { job: 9, worker: 2, indexes: vec![0, 1, 999_999] }] }),
         Kind::ReportAttempts(ReportAttempts {
@@ -172,7 +191,7 @@ fn dead_groups() -> Vec<DeadGroup> {
 }
 
 /// Commands that got fields since they were first written, with these fields.
-fn grown() -> [(&'static str, Kind); 5] {
+fn grown() -> [(&'static str, Kind); 7] {
     let report = AttemptReport {
         job: 9,
         index: 5,
@@ -185,32 +204,34 @@ fn grown() -> [(&'static str, Kind); 5] {
     [
         (
             "command_submit_job_processes_max",
-            Kind::SubmitJob(SubmitJob {
-                namespace: "default".into(),
-                request_id: "req-1".into(),
-                request_hash: vec![7; 16],
-                spec: JobSpec { processes_max: 100, ..spec() },
-                replay_of: None,
-            }),
+            submit(JobSpec { processes_max: 100, ..spec() }, None),
         ),
         (
             "command_submit_job_retry",
-            Kind::SubmitJob(SubmitJob {
-                namespace: "default".into(),
-                request_id: "req-1".into(),
-                request_hash: vec![7; 16],
-                spec: JobSpec { retry: Some(retry()), ..spec() },
-                replay_of: Some(TaskKey { job: 8, index: 5 }),
-            }),
+            submit(JobSpec { retry: Some(retry()), ..spec() }, Some(TaskKey { job: 8, index: 5 })),
         ),
         (
             "command_submit_job_isolated",
-            Kind::SubmitJob(SubmitJob {
-                namespace: "default".into(),
-                request_id: "req-1".into(),
-                request_hash: vec![7; 16],
-                spec: isolated(),
-                replay_of: None,
+            submit(isolated(), None),
+        ),
+        (
+            "command_submit_job_results",
+            submit(JobSpec {
+                    results: true,
+                    inputs: labels(&[("raw", "0123abcd/5")]),
+                    namespace: "default".into(),
+                    ..spec()
+                }, None),
+        ),
+        (
+            "command_report_attempts_results",
+            Kind::ReportAttempts(ReportAttempts {
+                worker: 2,
+                session: 11,
+                reports: vec![AttemptReport {
+                    reason: Some(EndReason::exit(0).with_results(Some(results()))),
+                    ..report.clone()
+                }],
             }),
         ),
         (
@@ -364,6 +385,7 @@ fn every_row_decodes_for_ever() {
                 golden("row_task", &task(reason()));
                 golden("row_task_replayed", &TaskRow { budget_from: 2, ..task(reason()) });
                 golden("row_task_usage", &task(reason().with_usage(Some(usage()))));
+                golden("row_task_results", &task(EndReason::exit(0).with_results(Some(results()))));
             }
             Family::Waiting => {
                 let alike = WaitingRow {
@@ -389,9 +411,14 @@ fn every_row_decodes_for_ever() {
                     attempts_used: 6,
                     losses: 7,
                     memory_mib: 0,
+                    released: false,
                 };
                 golden("row_attempt", &attempt);
                 golden("row_attempt_raised", &AttemptRow { memory_mib: 48, ..attempt });
+                golden(
+                    "row_attempt_released",
+                    &AttemptRow { state: AttemptState::Storing as i32, released: true, ..attempt },
+                );
             }
             Family::Worker => {
                 let worker = WorkerRow {

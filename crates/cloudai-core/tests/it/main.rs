@@ -2,6 +2,7 @@
 
 mod batching;
 mod canonical;
+mod formats;
 mod garbage;
 mod golden_bytes;
 mod histories;

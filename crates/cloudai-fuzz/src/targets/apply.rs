@@ -147,6 +147,8 @@ fn spec(u: &mut Unstructured<'_>) -> Result<JobSpec> {
         max_attempts: *u.choose(&[1, 2, 5, 0, u32::MAX])?,
         on_disconnect: i32::from(u8::arbitrary(u)? % 3),
         retry: if u.ratio(1, 2)? { Some(rules(u)?) } else { None },
+        results: u.ratio(1, 4)?,
+        inputs: if u.ratio(1, 8)? { [(name(u)?, name(u)?)].into() } else { Default::default() },
         ..Default::default()
     })
 }

@@ -75,6 +75,10 @@ pub fn run(data: &[u8]) {
             pb::ErrorInfo,
             ClusterConfig,
             EndReason,
+            pb::ListResultsRequest,
+            pb::ListResultsReply,
+            pb::ReadResultRequest,
+            pb::ReadResultReply,
         ]
     );
     conversions(rest);

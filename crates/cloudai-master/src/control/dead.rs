@@ -66,9 +66,10 @@ pub async fn replay<S: StateStore>(
     selection: pb::DeadSelection,
 ) -> Result<pb::ReplayDeadReply, Status> {
     let (groups, more) = selected(node, &selection).await?;
+    let (groups, leaving) = without_leaving(node, groups);
     match node.proposer.propose(Command::new(actor, Kind::ReplayDead(ReplayDead { groups }))).await {
         Ok((index, Reply::DeadReplayed { replayed, refused })) => {
-            Ok(pb::ReplayDeadReply { index, replayed, refused, more })
+            Ok(pb::ReplayDeadReply { index, replayed, refused: refused.saturating_add(leaving), more })
         }
         Ok((_, Reply::Refused(refusal))) => Err(errors::refused(&refusal)),
         Ok((_, other)) => Err(errors::unexpected(&other)),
@@ -121,6 +122,25 @@ async fn selected<S: StateStore>(
         return Err(errors::not_found(what, "list what is there with `cloudai dead list`"));
     }
     Ok((grouped(found.tasks), !found.next.is_empty()))
+}
+
+/// Those whose jobs stay, and how many tasks of others were left out: this leader may be removing their results at this moment.
+fn without_leaving<S: StateStore>(node: &Node<S>, groups: Vec<DeadGroup>) -> (Vec<DeadGroup>, u32) {
+    let keep_ms = node.config.job_retention_secs.saturating_mul(1_000);
+    let now_ms = node.now_ms();
+    let state = node.shared.read();
+    let stays = |group: &DeadGroup| {
+        let rows = node.job_rows(&state, NamespaceId(group.namespace), JobId(group.job));
+        !rows.is_ok_and(|(_, job)| is_leaving(job.ended_ms, now_ms, keep_ms))
+    };
+    let (staying, leaving): (Vec<_>, Vec<_>) = groups.into_iter().partition(stays);
+    (staying, leaving.iter().map(|group| group.indexes.len() as u32).sum())
+}
+
+/// `keep_ms`: 0 keeps jobs for ever.
+fn is_leaving(ended_ms: u64, now_ms: u64, keep_ms: u64) -> bool {
+    let before = limits::REPLAY_BEFORE_REMOVAL.0.min(keep_ms / 10);
+    keep_ms > 0 && ended_ms > 0 && ended_ms.saturating_add(keep_ms - before) <= now_ms
 }
 
 /// Tasks of one job stand together already.
@@ -209,6 +229,16 @@ mod tests {
         let words: Vec<_> = groups.into_iter().map(|g| (g.namespace, g.job, g.indexes)).collect();
         assert_eq!(words, [(1, 4, vec![0, 7]), (1, 5, vec![0]), (2, 5, vec![1])]);
         assert!(grouped(vec![]).is_empty());
+    }
+
+    #[test]
+    fn a_job_that_is_about_to_leave_is_not_replayed() {
+        let day = 24 * 3_600_000;
+        let leaves = |ended_ms, now_ms| is_leaving(ended_ms, now_ms, day);
+        assert!(!leaves(1, day - 60_000) && leaves(1, day - 59_999) && leaves(1, 9 * day));
+        assert!(!leaves(0, 9 * day), "it lives");
+        assert!(!is_leaving(1, u64::MAX, 0), "jobs are kept for ever");
+        assert!(!is_leaving(1, 900, 1_000) && is_leaving(1, 901, 1_000), "a retention shorter than the rest");
     }
 
     #[test]

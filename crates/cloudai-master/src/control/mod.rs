@@ -6,6 +6,7 @@ pub mod dead;
 pub mod errors;
 pub mod jobs;
 pub mod reads;
+pub mod results;
 pub mod tasks;
 pub mod workers;
 
@@ -95,6 +96,20 @@ impl<S: StateStore> control_server::Control for ControlService<S> {
     async fn logs(&self, request: Request<pb::LogsRequest>) -> Answer<Self::LogsStream> {
         let (_, r) = self.admit(request)?;
         tasks::logs(self.node.clone(), r).await.map(|stream| Response::new(stream.into()))
+    }
+
+    type ListResultsStream = ReceiverStream<Result<pb::ListResultsReply, Status>>;
+
+    async fn list_results(&self, request: Request<pb::ListResultsRequest>) -> Answer<Self::ListResultsStream> {
+        let (_, r) = self.admit(request)?;
+        results::list(&self.node, r).await.map(|stream| Response::new(stream.into()))
+    }
+
+    type ReadResultStream = ReceiverStream<Result<pb::ReadResultReply, Status>>;
+
+    async fn read_result(&self, request: Request<pb::ReadResultRequest>) -> Answer<Self::ReadResultStream> {
+        let (_, r) = self.admit(request)?;
+        results::read(self.node.clone(), r).await.map(|stream| Response::new(stream.into()))
     }
 
     async fn list_dead(&self, request: Request<pb::ListDeadRequest>) -> Answer<pb::ListDeadReply> {

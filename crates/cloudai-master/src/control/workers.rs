@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use cloudai_core::command::{AttemptState, Authorize, Kind, MemberRole, Revoke, SetDrain};
 use cloudai_core::rows::WorkerState;
-use cloudai_core::{Command, Hot, Reply, Worker};
+use cloudai_core::{ActiveAttempt, Command, Hot, Reply, Worker};
 use cloudai_net::{CertificateAuthority, JoinSecret, JoinToken};
 use cloudai_proto::v1 as pb;
 use cloudai_types::{WorkerId, limits};
@@ -64,8 +64,8 @@ fn unknown(name: &str) -> Status {
 }
 
 fn info<S: StateStore>(node: &Node<S>, hot: &Hot, id: WorkerId, w: &Worker) -> pb::WorkerInfo {
-    let running =
-        w.active.iter().filter(|t| hot.attempt(**t).is_some_and(|a| a.state > AttemptState::Assigned)).count();
+    let holds = |a: &ActiveAttempt| a.state > AttemptState::Assigned && !a.released;
+    let running = w.active.iter().filter(|t| hot.attempt(**t).is_some_and(holds)).count();
     let silence = if node.leading().is_some() { node.liveness.silence(id) } else { None };
     pb::WorkerInfo {
         id: id.0,

@@ -1,5 +1,5 @@
 //! I5: a stale report changes nothing. What was recorded of an ended attempt stays; an exit code that a master recorded is one that
-//! the engine of that attempt's own worker saw.
+//! the engine of that attempt's own worker saw, and a success that leaves results is one whose results are stored.
 
 use std::collections::BTreeMap;
 
@@ -89,8 +89,13 @@ impl Stale {
             return Ok(());
         }
         let name = self.names.get(&ended.worker).cloned().unwrap_or_default();
-        let seen = view.workers.iter().find(|w| w.name == name).map(|w| w.engine.endings(attempt)).unwrap_or_default();
-        if seen.iter().any(|s| Some(s.code) == ended.reason.exit_code) {
+        let worker = view.workers.iter().find(|w| w.name == name);
+        let seen = worker.map(|w| w.engine.endings(attempt)).unwrap_or_default();
+        if let Some(seen) = seen.iter().find(|s| Some(s.code) == ended.reason.exit_code) {
+            let is_stored = ended.reason.results.is_some() && worker.is_some_and(|w| w.engine.has_stored(attempt));
+            if ended.reason.is_success() && seen.leaves_results && !is_stored {
+                return Err(format!("{attempt} is recorded as a success, and its results are not stored: {ended:?}"));
+            }
             return Ok(());
         }
         Err(format!("{attempt} is recorded as '{}' on {name}, whose engine saw {seen:?}", ended.reason))

@@ -7,7 +7,7 @@ pub mod noop_record;
 use std::sync::Arc;
 
 use cloudai_agent::{Input, Signal};
-use cloudai_types::{AttemptId, EndReason, JobSpec, Timestamp};
+use cloudai_types::{AttemptId, EndReason, JobSpec, Results, Timestamp};
 use futures::future::BoxFuture;
 use tokio::sync::mpsc;
 
@@ -27,6 +27,11 @@ pub enum ExecutorEvent {
         attempt: AttemptId,
         started: Timestamp,
     },
+    /// Answers `store`.
+    Stored {
+        attempt: AttemptId,
+        stored: Result<Results, String>,
+    },
     /// `container`: something is left, which `remove` takes away. The log is complete.
     Ended {
         attempt: AttemptId,
@@ -41,6 +46,7 @@ impl From<ExecutorEvent> for Input {
     fn from(event: ExecutorEvent) -> Self {
         match event {
             ExecutorEvent::Started { attempt, started } => Input::Started { attempt, started },
+            ExecutorEvent::Stored { attempt, stored } => Input::Stored { attempt, stored },
             ExecutorEvent::Ended { attempt, reason, started, ended, container } => {
                 Input::Ended { attempt, reason, started, ended, container }
             }
@@ -48,7 +54,7 @@ impl From<ExecutorEvent> for Input {
     }
 }
 
-/// Bounded by the attempts that a worker may hold: each has at most two events.
+/// Bounded by the attempts that a worker may hold: each has at most three events.
 pub type Events = mpsc::UnboundedSender<ExecutorEvent>;
 
 pub trait Executor: Send {
@@ -56,6 +62,8 @@ pub trait Executor: Send {
     fn start(&mut self, start: Start);
     /// May come before `Started`, and may be repeated.
     fn stop(&mut self, attempt: AttemptId, signal: Signal);
+    /// Results of an attempt that has succeeded, also one of an earlier run. Answered by `Stored`.
+    fn store(&mut self, attempt: AttemptId);
     /// Tried again until it is gone.
     fn remove(&mut self, attempt: AttemptId);
     /// Whether attempts write logs.

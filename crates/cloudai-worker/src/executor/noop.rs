@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cloudai_agent::Signal;
-use cloudai_types::{AttemptId, EndReason, Timestamp};
+use cloudai_types::{AttemptId, EndReason, Results, Timestamp};
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use tokio::sync::mpsc;
@@ -84,6 +84,11 @@ impl Executor for NoopExecutor {
 
     fn stop(&mut self, attempt: AttemptId, signal: Signal) {
         let _ = self.sleeper.send(Order::Stop { attempt, signal });
+    }
+
+    /// Nothing ran, so nothing was written.
+    fn store(&mut self, attempt: AttemptId) {
+        let _ = self.events.send(ExecutorEvent::Stored { attempt, stored: Ok(Results::default()) });
     }
 
     fn remove(&mut self, _: AttemptId) {}

@@ -7,7 +7,7 @@ use cloudai_client::CallError;
 use cloudai_proto::v1::{
     AuthorizeWorkerRequest, ClusterStatusRequest, Consistency, ListWorkersReply, ListWorkersRequest, WorkerState,
 };
-use cloudai_worker::{ExecutorKind, WorkerConfig};
+use cloudai_worker::{ExecutorKind, StoreConfig, WorkerConfig};
 
 use crate::commands::dev::child::{Child, Kind};
 use crate::commands::dev::{UpArgs, leader, ports, ps, stop, summary};
@@ -19,6 +19,8 @@ use crate::output::{Format, say, show};
 const READY_WITHIN: Duration = Duration::from_secs(90);
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 const LOCAL: &str = "127.0.0.1";
+/// Where results go, below the cluster's directory: all of its processes see the same.
+const RESULTS: &str = "results";
 
 /// Processes that this command itself started, so that it can wait for them.
 type Own = Vec<(String, std::process::Child)>;
@@ -74,7 +76,7 @@ async fn bring_up(root: &Path, args: &UpArgs, own: &mut Own) -> Result<Vec<Child
     cluster.admin("dev")?;
     let mut children = vec![];
     for (i, m) in first.iter().enumerate() {
-        let config = cluster.master(&first, i, Some(LOCAL))?;
+        let config = cluster.master(&first, i, Some(LOCAL), StoreConfig::directory(&root.join(RESULTS)))?;
         let child = Child {
             name: m.name.clone(),
             role: Kind::Master,
@@ -106,6 +108,7 @@ async fn bring_up(root: &Path, args: &UpArgs, own: &mut Own) -> Result<Vec<Child
             allow_root: args.allow_root,
             docker_socket: args.docker_socket.clone().unwrap_or_default(),
             metrics_addr: metrics.clone(),
+            results: StoreConfig::directory(&root.join(RESULTS)),
             ..Default::default()
         };
         let path = dir.join("worker.toml");

@@ -11,13 +11,12 @@ use tokio::task::JoinHandle;
 
 use super::body::{self, Machine};
 use super::bounds::Bounds;
-use super::cgroups::{self, Counters};
 use super::endings::Died;
 use super::faults::Fault;
 use super::log_stream::{self, Control, Followed};
 use super::policy::{self, Image, Network};
 use super::storage::{self, Watch};
-use super::{Shared, UNPOISONED, kernel_log, labels, pulls, sandbox, users};
+use super::{Shared, UNPOISONED, cgroups, kernel_log, labels, outputs, pulls, reason, sandbox, users};
 use crate::clock;
 use crate::executor::{ExecutorEvent, Start};
 use crate::logs::{Frame, LogWriter};
@@ -72,6 +71,7 @@ pub fn start(shared: Arc<Shared>, start: Start) {
                 }
                 if !never.container {
                     cgroups::remove(&shared, attempt).await;
+                    shared.options.outputs.remove(attempt).await;
                 }
                 end(&shared, attempt, never.reason, Timestamp(0), ended, never.container);
             }
@@ -143,7 +143,11 @@ async fn bring_up(shared: &Arc<Shared>, start: &Start, mut signals: Signals) -> 
     };
     // As far as that can be known without the image, which need not be pulled for a refusal.
     settle(&Image::default())?;
-    let mounts = shared.mounts.check(&spec.mounts).map_err(rejected)?;
+    let mut mounts = shared.mounts.check(&spec.mounts).map_err(rejected)?;
+    tokio::select! {
+        folders = outputs::mounts(shared, start) => mounts.extend(folders.map_err(not_made)?),
+        () = asked_to_stop(&mut signals) => return Err(NeverRan::cancelled()),
+    }
     let gpus = shared.gpus.allocate(attempt, start.spec.resources.gpus).ok_or_else(|| {
         not_made(EndReason::new(ReasonKind::EngineError, "the GPUs that were promised to it are still in use"))
     })?;
@@ -235,7 +239,7 @@ async fn bring_up(shared: &Arc<Shared>, start: &Start, mut signals: Signals) -> 
             policy::named(&settings.user, known)
                 .map_err(|refusal| left(EndReason::new(ReasonKind::Rejected, refusal.to_string())))?;
         }
-        let watch = storage::prepare(shared, &id, spec.resources.storage_bytes).await;
+        let watch = storage::prepare(shared, &id, spec).await;
         let watch = watch.map_err(|e| left(Fault::of(&e).into_reason(&name)))?;
         if signals.borrow().is_some() {
             return Err(NeverRan { container: true, ..NeverRan::cancelled() });
@@ -385,7 +389,7 @@ async fn see_through(
         None => {}
     }
     let init_failure = finish_log(log, &control, died.at).await;
-    let reason = storage::reason_of(over, reason_of(&died, init_failure, counted, processes));
+    let reason = storage::reason_of(over, reason::of(&died, init_failure, counted, processes));
     end(shared, attempt, reason, started, died.at, true);
 }
 
@@ -423,77 +427,4 @@ async fn finish_log(log: Option<Log>, control: &Control, ended: Timestamp) -> Op
     }
     followed.writer.finish(ended.0);
     followed.init_failure
-}
-
-/// `counted`: by its parent cgroup, where it has one. `processes`: how many it was allowed.
-pub fn reason_of(died: &Died, init_failure: Option<String>, counted: Option<Counters>, processes: u64) -> EndReason {
-    let reached = counted.is_some_and(|c| {
-        c.refused_process.unwrap_or(false) || c.usage.processes_max.is_some_and(|most| most >= processes)
-    });
-    let reason = kind_of(died, init_failure).with_usage(counted.map(|c| c.usage));
-    let is_its_own = matches!(reason.kind(), ReasonKind::ExitCode | ReasonKind::Signal) && !reason.is_success();
-    if !(reached && is_its_own) {
-        return reason;
-    }
-    // Few programs say clearly that they did not get a process.
-    let said = if reason.detail.is_empty() { String::new() } else { format!("{}; ", reason.detail) };
-    EndReason { detail: format!("{said}it had reached the limit of {processes} processes"), ..reason }
-}
-
-fn kind_of(died: &Died, init_failure: Option<String>) -> EndReason {
-    let Some(code) = died.exit_code else {
-        return EndReason::new(ReasonKind::EngineError, "the container has vanished: somebody removed it");
-    };
-    // A program that survives the loss of a child and says 0 has succeeded.
-    if died.out_of_memory && code != 0 {
-        let text = "a process was killed because the container reached its memory limit";
-        return EndReason::new(ReasonKind::OutOfMemory, text).with_exit_code(code);
-    }
-    match (code, init_failure) {
-        (126 | 127, Some(said)) => EndReason::new(ReasonKind::StartFailed, said).with_exit_code(code),
-        (129..=159, _) => EndReason::new(ReasonKind::Signal, format!("signal {}", code - 128)).with_exit_code(code),
-        (_, _) => EndReason::exit(code),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use cloudai_types::Usage;
-
-    #[test]
-    fn endings_have_reasons() {
-        let died = |code| Died { exit_code: code, out_of_memory: false, at: Timestamp(1) };
-        let kind = |d: &Died, init: Option<&str>| {
-            let r = reason_of(d, init.map(str::to_owned), None, 4096);
-            (r.kind(), r.exit_code)
-        };
-        assert_eq!(kind(&died(Some(0)), None), (ReasonKind::ExitCode, Some(0)));
-        assert_eq!(kind(&died(Some(3)), None), (ReasonKind::ExitCode, Some(3)));
-        assert_eq!(kind(&died(Some(127)), None), (ReasonKind::ExitCode, Some(127)), "the program itself said so");
-        assert_eq!(kind(&died(Some(127)), Some("[FATAL tini]")), (ReasonKind::StartFailed, Some(127)));
-        assert_eq!(kind(&died(Some(137)), None), (ReasonKind::Signal, Some(137)));
-        let oom = Died { out_of_memory: true, ..died(Some(137)) };
-        assert_eq!(kind(&oom, None), (ReasonKind::OutOfMemory, Some(137)));
-        assert_eq!(kind(&Died { exit_code: Some(0), ..oom }, None), (ReasonKind::ExitCode, Some(0)));
-        assert_eq!(kind(&died(None), None), (ReasonKind::EngineError, None));
-    }
-
-    #[test]
-    fn an_ending_says_what_was_used_and_which_limit_was_reached() {
-        let died = |code| Died { exit_code: Some(code), out_of_memory: false, at: Timestamp(1) };
-        let usage = Usage { cpu_micros: Some(5), processes_max: Some(64), ..Usage::default() };
-        let counted = Some(Counters { usage, ..Counters::default() });
-        let r = reason_of(&died(2), None, counted, 64);
-        assert_eq!(r.to_string(), "exit_code 2: it had reached the limit of 64 processes");
-        assert_eq!(r.usage, Some(usage));
-        let r = reason_of(&died(134), None, counted, 64);
-        assert_eq!(r.to_string(), "signal 134: signal 6; it had reached the limit of 64 processes");
-        let plain = |code, counted, limit| reason_of(&died(code), None, counted, limit).detail;
-        assert_eq!(plain(0, counted, 64), "", "it succeeded all the same");
-        assert_eq!(plain(2, counted, 65), "", "there was room for one more");
-        assert_eq!(plain(2, None, 64), "", "nobody knows");
-        let refused = Some(Counters { refused_process: Some(true), ..Counters::default() });
-        assert_eq!(plain(2, refused, 64), "it had reached the limit of 64 processes");
-    }
 }

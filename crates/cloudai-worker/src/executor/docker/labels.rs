@@ -13,7 +13,7 @@ pub const JOB: &str = "cloudai.job";
 pub const TASK: &str = "cloudai.task";
 pub const ATTEMPT: &str = "cloudai.attempt";
 pub const FENCE: &str = "cloudai.fence";
-/// What this worker needs of the spec: `assigned=… cpu_milli=… memory=… storage=… gpus=… timeout_ms=… stop=… grace_ms=… signal=…`.
+/// What this worker needs of the spec: `assigned=… cpu_milli=… memory=… storage=… gpus=… timeout_ms=… stop=… grace_ms=… signal=… results=…`.
 pub const NEEDS: &str = "cloudai.needs";
 /// On a container that only keeps a network namespace, instead of what belongs to an attempt.
 pub const SANDBOX: &str = "cloudai.sandbox";
@@ -41,7 +41,7 @@ pub fn write(cluster: &str, worker: &str, start: &Start, gpus: &[u32]) -> HashMa
     let needs = Needs::of(&start.spec);
     let r = needs.resources;
     let text = format!(
-        "assigned={} cpu_milli={} memory={} storage={} gpus={} timeout_ms={} stop={} grace_ms={} signal={}",
+        "assigned={} cpu_milli={} memory={} storage={} gpus={} timeout_ms={} stop={} grace_ms={} signal={} results={}",
         start.assigned_index,
         r.cpu_milli,
         r.memory_bytes,
@@ -51,6 +51,7 @@ pub fn write(cluster: &str, worker: &str, start: &Start, gpus: &[u32]) -> HashMa
         u8::from(needs.stop_on_disconnect),
         needs.grace.map_or(0, |g| g.0),
         stop_signal(&start.spec),
+        u8::from(needs.results),
     );
     let mut labels = HashMap::from([
         (CLUSTER.to_owned(), cluster.to_owned()),
@@ -96,6 +97,7 @@ pub fn read(labels: &HashMap<String, String>) -> Option<Ours> {
             "stop" => ours.needs.stop_on_disconnect = n != 0,
             "grace_ms" => ours.needs.grace = (n > 0).then_some(Millis(n)),
             "signal" => ours.stop_signal = u32::try_from(n).ok().filter(|n| signal::is_signal(*n))?,
+            "results" => ours.needs.results = n != 0,
             // Of a newer version.
             _ => {}
         }
@@ -122,6 +124,7 @@ mod tests {
             on_disconnect: OnDisconnect::Stop as i32,
             grace_ms: 700,
             stop_signal: 2,
+            results: true,
             ..Default::default()
         };
         let attempt = AttemptId::new(JobId(3), 7, 2);

@@ -15,8 +15,10 @@ mod kernel_log;
 mod labels;
 mod log_stream;
 mod mounts;
+mod outputs;
 mod policy;
 mod pulls;
+mod reason;
 mod sandbox;
 mod storage;
 mod users;
@@ -34,8 +36,9 @@ use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use tokio::sync::{Semaphore, watch};
 
-use super::{Events, Executor, Start};
+use super::{Events, Executor, ExecutorEvent, Start};
 use crate::logs::LogStore;
+use crate::outputs::Outputs;
 use crate::tasks::Tasks;
 use attempt::Running;
 use bounds::Bounds;
@@ -69,6 +72,8 @@ pub struct DockerOptions {
     pub policy: Policy,
     /// How many GPUs this worker hands out.
     pub gpus: u32,
+    /// Folders for results and inputs, and the store behind them.
+    pub outputs: Outputs,
     /// Whether short tasks may get a network namespace that another task has left untouched.
     pub reuse_networks: bool,
 }
@@ -146,6 +151,7 @@ impl DockerExecutor {
         endings::listen(&shared);
         let found = adopt(&shared).await.map_err(|e| ConnectError::Engine(e.to_string()))?;
         shared.parents.tidy_up(&found.iter().map(|f| f.attempt).collect());
+        shared.options.outputs.tidy_up(&found.iter().map(|f| f.attempt).collect());
         // They cost some memory, and no task: not a reason for a worker not to start.
         if let Err(error) = sandbox::tidy_up(&shared).await {
             tracing::warn!(%error, "network sandboxes of an earlier run are left; the next start removes them");
@@ -196,7 +202,7 @@ async fn adopt(shared: &Arc<Shared>) -> Result<Vec<Found>, bollard::errors::Erro
                 died.out_of_memory |= counted.is_some_and(|c| c.killed_for_memory == Some(true));
                 attempt::finish_adopted_log(shared.clone(), ours.attempt, id).await;
                 FoundState::Exited {
-                    reason: attempt::reason_of(&died, None, counted, processes),
+                    reason: reason::of(&died, None, counted, processes),
                     started: engine::timestamp(s.started_at.as_deref()),
                     ended: died.at,
                 }
@@ -221,6 +227,15 @@ impl Executor for DockerExecutor {
         }
     }
 
+    fn store(&mut self, attempt: AttemptId) {
+        let shared = self.0.clone();
+        self.0.tasks.spawn(async move {
+            let stored = shared.options.outputs.store(attempt).await;
+            // The shell is gone only when the worker stops; its successor stores again.
+            let _ = shared.events.send(ExecutorEvent::Stored { attempt, stored });
+        });
+    }
+
     fn remove(&mut self, attempt: AttemptId) {
         let shared = self.0.clone();
         self.0.tasks.spawn(async move {
@@ -234,6 +249,7 @@ impl Executor for DockerExecutor {
                 match done {
                     Ok(()) => {
                         cgroups::remove(&shared, attempt).await;
+                        shared.options.outputs.remove(attempt).await;
                         // One that was found and never started has not said so itself.
                         sandbox::leave(&shared, attempt, None);
                         return;

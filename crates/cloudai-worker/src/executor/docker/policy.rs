@@ -7,7 +7,7 @@
 
 use std::path::Path;
 
-use cloudai_types::{JobSpec, limits, spec};
+use cloudai_types::{JobSpec, limits, results, spec};
 
 use super::users::{Known, PASSWD};
 
@@ -96,7 +96,12 @@ pub enum Refusal {
 pub fn settings(spec: &JobSpec, image: &Image, policy: &Policy) -> Result<Settings, Refusal> {
     let network = network(spec, policy)?;
     let user = user(spec, image, policy)?;
-    let is_taken = |path: &String| spec.mounts.iter().any(|m| plain(&m.target) == *path);
+    // By the job's mounts, or by the folders that the worker itself makes for it.
+    let is_taken = |path: &String| {
+        spec.mounts.iter().any(|m| plain(&m.target) == *path)
+            || (spec.results && path == results::OUT_DIR)
+            || (!spec.inputs.is_empty() && path == results::IN_DIR)
+    };
     let mut own = vec![SCRATCH.to_owned()];
     if spec.resources.storage_bytes == 0 {
         // The engine would make a volume for each, on a disk of which the job has asked for nothing.
@@ -292,6 +297,10 @@ mod tests {
         let over = vec![Mount { source: "/x".into(), target: "/tmp".into() }];
         let own = settings(&JobSpec { resources, mounts: over, ..spec() }, &image, &strict()).unwrap();
         assert_eq!((own.on_disk.len(), own.in_memory.len()), (0, 0), "the job has mounted something there");
+        let outputs = Image { volumes: vec!["/cloudai/out".to_owned()], ..Image::default() };
+        let stores = JobSpec { results: true, ..spec() };
+        assert_eq!(settings(&stores, &outputs, &strict()).unwrap().in_memory, ["/tmp"], "its folder is the worker's");
+        assert_eq!(settings(&spec(), &outputs, &strict()).unwrap().in_memory, ["/tmp", "/cloudai/out"]);
         let asks = JobSpec { writable_root: true, resources, ..spec() };
         assert!(settings(&asks, &image, &strict()).unwrap().writable_root);
         let many = Image { volumes: (0..100).map(|n| format!("/v{n}")).collect(), ..image };

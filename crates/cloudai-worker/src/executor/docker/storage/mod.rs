@@ -3,7 +3,7 @@
 //!
 //! A task has its scratch, and perhaps its image's own files and volumes, on the disk. Where the engine can hold a container's own files to a
 //! size it does (`quota`); volumes it holds nowhere. So all of it is looked at now and then: `extent` counts, `verdict` decides, here are the
-//! hands. Of a task that asked for no storage nothing is looked at: it has its scratch in memory.
+//! hands. A task that asked for no storage has its scratch in memory: only the folder for its results is looked at, if it has one.
 
 mod extent;
 pub mod quota;
@@ -16,7 +16,7 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use bollard::errors::Error;
 use bollard::models::{ContainerInspectResponse, MountPoint};
-use cloudai_types::{EndReason, ReasonKind, limits};
+use cloudai_types::{EndReason, JobSpec, ReasonKind, limits};
 use tokio::sync::Semaphore;
 
 use self::extent::Extent;
@@ -73,6 +73,8 @@ impl Storage {
 pub struct Watch {
     /// Bytes.
     allowed: u64,
+    /// It asked for so much. Otherwise it is what results may take without storage.
+    is_asked: bool,
     layer: Layer,
     /// Volumes and folders of its own.
     folders: Vec<PathBuf>,
@@ -89,10 +91,21 @@ enum Layer {
 }
 
 impl Watch {
-    /// `None`: nothing was asked for, and nothing is looked at.
-    pub fn of(seen: &ContainerInspectResponse, allowed: u64) -> Option<Watch> {
-        if allowed == 0 {
-            return None;
+    /// `asked`: bytes of storage. `None`: nothing of it is on a disk, and nothing is looked at.
+    pub fn of(seen: &ContainerInspectResponse, asked: u64) -> Option<Watch> {
+        let mounts = seen.mounts.as_deref().unwrap_or_default();
+        // A path of the machine that a task may write to is a folder that this worker has made for it: others are read-only.
+        let is_own = |m: &&MountPoint| match (m.typ.as_deref(), m.driver.as_deref()) {
+            (Some("volume"), Some("local")) | (Some("bind"), _) => m.rw == Some(true),
+            _ => false,
+        };
+        let source = |m: &MountPoint| m.source.clone().map(PathBuf::from);
+        if asked == 0 {
+            let is_made = |m: &&MountPoint| m.typ.as_deref() == Some("bind");
+            let folders: Vec<PathBuf> = mounts.iter().filter(is_own).filter(is_made).filter_map(source).collect();
+            let allowed = limits::RESULT_TOTAL_BYTES_DEFAULT;
+            let watch = Watch { allowed, is_asked: false, layer: Layer::ReadOnly, folders, scratch: None };
+            return (!watch.folders.is_empty()).then_some(watch);
         }
         let upper = seen.graph_driver.as_ref().and_then(|d| d.data.get("UpperDir"));
         let is_read_only = seen.host_config.as_ref().is_some_and(|h| h.readonly_rootfs == Some(true));
@@ -101,17 +114,10 @@ impl Watch {
             (false, Some(upper)) => Layer::Here(PathBuf::from(upper)),
             (false, None) => Layer::Asked(seen.id.clone().unwrap_or_default()),
         };
-        let mounts = seen.mounts.as_deref().unwrap_or_default();
-        // A path of the machine that a task may write to is a folder that this worker has made for it: others are read-only.
-        let is_own = |m: &&MountPoint| match (m.typ.as_deref(), m.driver.as_deref()) {
-            (Some("volume"), Some("local")) | (Some("bind"), _) => m.rw == Some(true),
-            _ => false,
-        };
-        let source = |m: &MountPoint| m.source.clone().map(PathBuf::from);
         let folders: Vec<PathBuf> = mounts.iter().filter(is_own).filter_map(source).collect();
         let is_scratch = |m: &&MountPoint| is_own(m) && m.destination.as_deref() == Some(SCRATCH);
         let scratch = mounts.iter().find(is_scratch).and_then(source);
-        Some(Watch { allowed, layer, folders, scratch })
+        Some(Watch { allowed: asked, is_asked: true, layer, folders, scratch })
     }
 
     async fn look(&self, shared: &Shared) -> Extent {
@@ -148,11 +154,12 @@ impl Watch {
 }
 
 /// A container is made and not started: where it will write. Opens its scratch to whoever the task is.
-pub async fn prepare(shared: &Shared, id: &str, allowed: u64) -> Result<Option<Watch>, Error> {
-    if allowed == 0 {
+pub async fn prepare(shared: &Shared, id: &str, spec: &JobSpec) -> Result<Option<Watch>, Error> {
+    let asked = spec.resources.storage_bytes;
+    if asked == 0 && !spec.results {
         return Ok(None);
     }
-    let watch = Watch::of(&shared.engine.inspect(id).await?, allowed);
+    let watch = Watch::of(&shared.engine.inspect(id).await?, asked);
     if let Some(scratch) = watch.as_ref().and_then(|w| w.scratch.clone()) {
         let open = move || std::fs::set_permissions(&scratch, std::fs::Permissions::from_mode(SCRATCH_MODE));
         if let Ok(Err(error)) = tokio::task::spawn_blocking(open).await {
@@ -165,7 +172,7 @@ pub async fn prepare(shared: &Shared, id: &str, allowed: u64) -> Result<Option<W
 /// Looks until it is over; what its ending says. Never ends otherwise.
 pub async fn until_over(shared: &Shared, watch: Option<Watch>) -> String {
     let Some(watch) = watch else { return std::future::pending().await };
-    let mut looks = Looks::new(watch.allowed);
+    let mut looks = Looks::new(watch.allowed, watch.is_asked);
     let mut pause = limits::STORAGE_LOOK_MIN;
     loop {
         tokio::time::sleep(pause.as_duration()).await;
@@ -237,7 +244,11 @@ mod tests {
         assert_eq!(watch.scratch, Some("/v/1/_data".into()));
         assert_eq!(Watch::of(&container(false, &upper), 7).unwrap().layer, Layer::Here("/o/1/diff".into()));
         assert_eq!(Watch::of(&container(false, &[]), 7).unwrap().layer, Layer::Asked("abc".into()), "zfs, btrfs");
-        assert_eq!(Watch::of(&container(false, &upper), 0), None, "it asked for nothing");
+        let results = Watch::of(&container(false, &upper), 0).unwrap();
+        assert_eq!((results.allowed, results.is_asked, &results.layer), (1 << 30, false, &Layer::ReadOnly));
+        assert_eq!((results.folders, results.scratch), (vec!["/w/out".into()], None), "the rest of it is in memory");
+        let plain = ContainerInspectResponse { mounts: None, ..container(false, &upper) };
+        assert_eq!(Watch::of(&plain, 0), None, "it asked for nothing");
     }
 
     #[test]

@@ -17,13 +17,14 @@ pub enum Verdict {
 #[derive(Clone, Debug)]
 pub struct Looks {
     allowed: u64,
+    is_asked: bool,
     last: Option<(Timestamp, u64)>,
 }
 
 impl Looks {
-    /// `allowed`: bytes.
-    pub fn new(allowed: u64) -> Looks {
-        Looks { allowed, last: None }
+    /// `allowed`: bytes. `is_asked`: so much storage was asked for; otherwise it is what results may take without any.
+    pub fn new(allowed: u64, is_asked: bool) -> Looks {
+        Looks { allowed, is_asked, last: None }
     }
 
     pub fn judge(&mut self, found: Extent, now: Timestamp, took: Millis) -> Verdict {
@@ -43,8 +44,12 @@ impl Looks {
             }
         };
         if wrote > self.allowed {
-            let (wrote, asked) = (Bytes(wrote), Bytes(self.allowed));
-            return Verdict::Over(format!("it wrote {wrote} and asked for {asked} of storage"));
+            let (wrote, most) = (Bytes(wrote), Bytes(self.allowed));
+            return Verdict::Over(if self.is_asked {
+                format!("it wrote {wrote} and asked for {most} of storage")
+            } else {
+                format!("it wrote {wrote} of results and may have {most}, because it asked for no storage")
+            });
         }
         let pause = self.pause(wrote, now);
         self.last = Some((now, wrote));
@@ -84,7 +89,7 @@ mod tests {
 
     #[test]
     fn what_grows_fast_is_looked_at_soon() {
-        let mut looks = Looks::new(100 * MIB);
+        let mut looks = Looks::new(100 * MIB, true);
         let mut look = |ms, mib| looks.judge(Extent::Bytes(mib * MIB), Timestamp(ms), Millis(0));
         assert_eq!(look(0, 0), again(1_000), "nothing is known of it yet");
         assert_eq!(look(1_000, 0), again(5_000), "it writes nothing");
@@ -97,7 +102,7 @@ mod tests {
 
     #[test]
     fn a_slow_look_is_repeated_seldom() {
-        let mut looks = Looks::new(MIB);
+        let mut looks = Looks::new(MIB, true);
         let mut look = |took| looks.judge(Extent::Bytes(0), Timestamp(0), Millis(took));
         assert_eq!((look(10), look(100), look(400)), (again(1_000), again(5_000), again(8_000)));
         assert_eq!((look(60_000), look(u64::MAX)), (again(60_000), again(60_000)));
@@ -105,12 +110,16 @@ mod tests {
 
     #[test]
     fn over_is_over_and_says_by_how_much() {
-        let mut looks = Looks::new(8 * MIB);
+        let mut looks = Looks::new(8 * MIB, true);
         assert_eq!(over(&mut looks, Extent::Bytes(12 * MIB)), "it wrote 12.0 MiB and asked for 8.0 MiB of storage");
+        assert_eq!(
+            over(&mut Looks::new(8 * MIB, false), Extent::Bytes(12 * MIB)),
+            "it wrote 12.0 MiB of results and may have 8.0 MiB, because it asked for no storage"
+        );
         assert!(over(&mut looks, Extent::TooManyFiles).contains("more than 1000000 files"));
         assert!(over(&mut looks, Extent::TooDeep).contains("more than 100 deep"));
         assert!(matches!(
-            Looks::new(u64::MAX).judge(Extent::Bytes(u64::MAX), Timestamp(0), Millis(0)),
+            Looks::new(u64::MAX, true).judge(Extent::Bytes(u64::MAX), Timestamp(0), Millis(0)),
             Verdict::LookAgainIn(_)
         ));
     }

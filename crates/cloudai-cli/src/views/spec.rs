@@ -1,0 +1,121 @@
+//! A spec, in the words of a job file; amounts as numbers.
+
+use std::collections::BTreeMap;
+
+use cloudai_types::resources::Bytes;
+use cloudai_types::{JobSpec, OnDisconnect, PullPolicy, signal};
+use serde::Serialize;
+
+use crate::times::{duration, seconds};
+use crate::views::resources::{ResourcesView, labels};
+use crate::views::retry::RetryView;
+
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct MountView {
+    pub source: String,
+    pub target: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct SpecView {
+    pub name: String,
+    pub image: String,
+    pub command: Vec<String>,
+    pub env: BTreeMap<String, String>,
+    pub resources: ResourcesView,
+    pub require: BTreeMap<String, String>,
+    pub priority: i32,
+    pub count: u32,
+    pub max_attempts: u32,
+    /// Seconds; null: no limit.
+    pub timeout: Option<f64>,
+    pub on_disconnect: &'static str,
+    pub mounts: Vec<MountView>,
+    /// Null: the usual number.
+    pub processes_max: Option<u32>,
+    /// Null: the usual number.
+    pub open_files: Option<u32>,
+    /// Null: the usual size.
+    pub shm_bytes: Option<u64>,
+    /// Null: SIGTERM.
+    pub stop_signal: Option<String>,
+    /// Seconds; null: the usual time.
+    pub grace: Option<f64>,
+    /// Null: the image's, if that is not root.
+    pub user: Option<String>,
+    /// Null: the worker's first.
+    pub network: Option<String>,
+    pub pull: &'static str,
+    pub writable_root: bool,
+    /// Null: the usual rules.
+    pub retry: Option<RetryView>,
+    pub results: bool,
+    /// Name → `JOB`, `JOB/INDEX` or `JOB/INDEX/PATH`.
+    pub inputs: BTreeMap<String, String>,
+}
+
+impl From<JobSpec> for SpecView {
+    fn from(s: JobSpec) -> Self {
+        SpecView {
+            on_disconnect: match s.on_disconnect() {
+                OnDisconnect::Continue => "continue",
+                OnDisconnect::Stop => "stop",
+            },
+            pull: s.pull().name(),
+            name: s.name,
+            image: s.image,
+            command: s.command,
+            env: s.env,
+            resources: s.resources.into(),
+            require: s.require,
+            priority: s.priority,
+            count: s.count,
+            max_attempts: s.max_attempts,
+            timeout: (s.timeout_ms > 0).then(|| seconds(s.timeout_ms)),
+            mounts: s.mounts.into_iter().map(|m| MountView { source: m.source, target: m.target }).collect(),
+            processes_max: (s.processes_max > 0).then_some(s.processes_max),
+            open_files: (s.open_files > 0).then_some(s.open_files),
+            shm_bytes: (s.shm_bytes > 0).then_some(s.shm_bytes),
+            stop_signal: (s.stop_signal > 0).then(|| signal::name(s.stop_signal)),
+            grace: (s.grace_ms > 0).then(|| seconds(s.grace_ms)),
+            user: (!s.user.is_empty()).then_some(s.user),
+            network: (!s.network.is_empty()).then_some(s.network),
+            writable_root: s.writable_root,
+            retry: s.retry.map(Into::into),
+            results: s.results,
+            inputs: s.inputs,
+        }
+    }
+}
+
+impl SpecView {
+    /// `asks`: the resources, as people read them.
+    pub fn facts(&self, asks: &str) -> Vec<(&'static str, String)> {
+        vec![
+            ("command", self.command.join(" ")),
+            ("each task", asks.to_owned()),
+            ("requires", labels(&self.require)),
+            ("env", self.env.iter().map(|(k, v)| format!("{k}={v}")).collect::<Vec<_>>().join("\n")),
+            ("mounts", self.mounts.iter().map(|m| format!("{}:{}", m.source, m.target)).collect::<Vec<_>>().join("\n")),
+            ("inputs", self.inputs.iter().map(|(name, from)| format!("{name}={from}")).collect::<Vec<_>>().join("\n")),
+            ("results", if self.results { "stored".to_owned() } else { String::new() }),
+            ("processes", self.processes_max.map_or(String::new(), |n| format!("up to {n}"))),
+            ("open files", self.open_files.map_or(String::new(), |n| format!("up to {n}"))),
+            ("shared memory", self.shm_bytes.map_or(String::new(), |n| Bytes(n).to_string())),
+            ("user", self.user.clone().unwrap_or_default()),
+            ("network", self.network.clone().unwrap_or_default()),
+            ("pull", if self.pull == PullPolicy::Missing.name() { String::new() } else { self.pull.to_owned() }),
+            ("image's files", if self.writable_root { "writable".to_owned() } else { String::new() }),
+            ("stops with", self.stops_with()),
+            ("attempts", if self.max_attempts > 1 { format!("up to {}", self.max_attempts) } else { String::new() }),
+            ("retries", self.retry.as_ref().map_or(String::new(), RetryView::text)),
+            ("timeout", self.timeout.map_or(String::new(), |t| duration((t * 1000.0) as u64))),
+        ]
+    }
+
+    /// `SIGINT, SIGKILL after 30.0s`: what differs from the usual.
+    fn stops_with(&self) -> String {
+        let kill = self.grace.map(|g| format!("SIGKILL after {}", duration((g * 1000.0) as u64)));
+        self.stop_signal.iter().cloned().chain(kill).collect::<Vec<_>>().join(", ")
+    }
+}

@@ -1,0 +1,258 @@
+//! What masters of an older build would not keep, nobody keeps before a [`RaiseVersion`](cloudai_core::command::RaiseVersion) to the format that
+//! has it. `check` loads the rows after each entry.
+
+use cloudai_core::command::{AttemptReport, AttemptState, Kind, PlaceGroup, PlaceTasks, ReportAttempts};
+use cloudai_core::rows::Family;
+use cloudai_types::{EndReason, JobId};
+
+use crate::histories::prelude;
+use crate::world::World;
+
+/// Format 3: a submit marks its job as untouched, and the first placement takes the mark away. `check` loads the rows after each.
+#[test]
+fn the_first_placement_takes_the_mark_of_an_untouched_job() {
+    use cloudai_core::command::{RaiseVersion, SubmitJob, UNTOUCHED_SINCE};
+    use cloudai_core::rows::{AliveRow, alive_key};
+    for (version, marked) in [(UNTOUCHED_SINCE - 1, false), (UNTOUCHED_SINCE, true)] {
+        let mut world = World::default();
+        world.entry(1_000, prelude());
+        world.one(1_000, Kind::RaiseVersion(RaiseVersion { version }));
+        let spec = cloudai_types::JobSpec { image: "busybox".into(), count: 2, ..Default::default() };
+        let submit = SubmitJob {
+            namespace: "default".into(),
+            request_id: String::new(),
+            request_hash: vec![],
+            spec,
+            replay_of: None,
+        };
+        world.one(1_000, Kind::SubmitJob(submit));
+        world.check();
+        let row = |world: &World| world.row::<AliveRow>(Family::Alive, &alive_key(JobId(1))).expect("it is alive");
+        let submitted = row(&world);
+        assert_eq!(submitted.untouched, marked, "format {version}");
+        let groups = vec![PlaceGroup { job: 1, worker: 1, indexes: vec![0] }];
+        world.one(1_000, Kind::PlaceTasks(PlaceTasks { groups }));
+        world.check();
+        assert_eq!(row(&world), AliveRow { untouched: false, ..submitted }, "and nothing else of it changes");
+        assert_eq!(world.hot.jobs[&JobId(1)].counts.active, 1);
+    }
+}
+
+/// Format 4: what masters of an older build would not keep, nobody keeps before it. `check` loads the rows after each entry.
+#[test]
+fn usage_reserves_limits_of_processes_and_retry_rules_are_kept_since_format_4() {
+    use cloudai_core::command::{
+        DEAD_SINCE, PROCESSES_MAX_SINCE, RESERVED_SINCE, RETRY_SINCE, RaiseVersion, RegisterWorker, SubmitJob,
+        USAGE_SINCE,
+    };
+    use cloudai_core::rows::{JobSpecRow, WorkerRow, job_key, worker_key};
+    use cloudai_types::{NamespaceId, Resources, TaskId, Usage, WorkerId};
+    assert_eq!([USAGE_SINCE, RESERVED_SINCE, PROCESSES_MAX_SINCE], [4; 3], "one raise for all of them");
+    assert_eq!([RETRY_SINCE, DEAD_SINCE], [4; 2]);
+    let usage = Usage { cpu_micros: Some(7), ..Usage::default() };
+    let reserved = Resources { cpu_milli: 1_000, ..Resources::default() };
+    // A wrong limit is refused only by who can see it.
+    for (version, kept, processes_max) in [(3, false, 1), (4, true, 100)] {
+        let mut world = World::default();
+        world.entry(1_000, prelude());
+        world.one(1_000, Kind::RaiseVersion(RaiseVersion { version }));
+        let capacity = Resources { cpu_milli: 8_000, ..Resources::default() };
+        world.one(
+            1_000,
+            Kind::RegisterWorker(RegisterWorker {
+                worker: 1,
+                capacity,
+                reserved: Some(reserved),
+                ..Default::default()
+            }),
+        );
+        let retry = cloudai_types::RetryRules { jitter_percent: if kept { 20 } else { 200 }, ..Default::default() };
+        let spec = cloudai_types::JobSpec {
+            image: "busybox".into(),
+            count: 1,
+            processes_max,
+            retry: Some(retry.clone()),
+            ..Default::default()
+        };
+        let submit = SubmitJob {
+            namespace: "default".into(),
+            request_id: String::new(),
+            request_hash: vec![],
+            spec,
+            replay_of: None,
+        };
+        world.one(1_000, Kind::SubmitJob(submit));
+        let groups = vec![PlaceGroup { job: 1, worker: 1, indexes: vec![0] }];
+        world.one(1_000, Kind::PlaceTasks(PlaceTasks { groups }));
+        let report = AttemptReport {
+            job: 1,
+            index: 0,
+            number: 1,
+            state: AttemptState::Exited as i32,
+            reason: Some(EndReason::exit(3).with_usage(Some(usage))),
+            started_ms: 1,
+            ended_ms: 2,
+        };
+        let session = world.hot.workers[&WorkerId(1)].session;
+        world.one(1_000, Kind::ReportAttempts(ReportAttempts { worker: 1, session, reports: vec![report] }));
+        world.check();
+        let task = world.task_row(NamespaceId(1), TaskId { job: JobId(1), index: 0 }).expect("it has ended");
+        assert_eq!(task.attempts[0].reason, EndReason::exit(3).with_usage(kept.then_some(usage)), "format {version}");
+        let worker: WorkerRow = world.row(Family::Worker, &worker_key(WorkerId(1))).expect("it is there");
+        assert_eq!(worker.reserved, kept.then_some(reserved), "format {version}");
+        let job: JobSpecRow = world.row(Family::JobSpec, &job_key(NamespaceId(1), JobId(1))).expect("it is there");
+        assert_eq!(job.spec.processes_max, if kept { 100 } else { 0 }, "format {version}");
+        assert_eq!(job.spec.retry, kept.then_some(retry), "format {version}");
+    }
+}
+
+/// Format 4: how a task is held to its place. What is wrong there is refused only by who can see it.
+#[test]
+fn how_a_task_is_isolated_is_kept_since_format_4() {
+    use cloudai_core::command::{ISOLATION_SINCE, RaiseVersion, SubmitJob};
+    use cloudai_core::rows::{JobSpecRow, job_key};
+    use cloudai_types::{JobSpec, NamespaceId, PullPolicy, Resources};
+    assert_eq!(ISOLATION_SINCE, 4);
+    let plain = || JobSpec {
+        name: "j".into(),
+        image: "busybox".into(),
+        count: 1,
+        max_attempts: 1,
+        resources: Resources { storage_bytes: 1 << 30, ..Resources::default() },
+        ..Default::default()
+    };
+    let right = || JobSpec {
+        open_files: 100,
+        shm_bytes: 1 << 20,
+        stop_signal: 2,
+        grace_ms: 5_000,
+        user: "1000".into(),
+        network: "none".into(),
+        pull: PullPolicy::Never as i32,
+        writable_root: true,
+        ..plain()
+    };
+    let wrong = || JobSpec { user: "nobody-knows".into(), open_files: 1, pull: 9, ..right() };
+    for (version, given, kept) in
+        [(3, right(), Some(plain())), (3, wrong(), Some(plain())), (4, right(), Some(right())), (4, wrong(), None)]
+    {
+        let mut world = World::default();
+        world.entry(1_000, prelude());
+        world.one(1_000, Kind::RaiseVersion(RaiseVersion { version }));
+        let submit = SubmitJob {
+            namespace: "default".into(),
+            request_id: String::new(),
+            request_hash: vec![],
+            spec: given,
+            replay_of: None,
+        };
+        world.one(1_000, Kind::SubmitJob(submit));
+        world.check();
+        let row: Option<JobSpecRow> = world.row(Family::JobSpec, &job_key(NamespaceId(1), JobId(1)));
+        assert_eq!(row.map(|r| r.spec), kept, "format {version}");
+    }
+}
+
+/// Format 4: a spec's results and inputs are kept, its namespace is filled in, an attempt that stores holds nothing, and its ending keeps
+/// what it stored. `check` loads the rows after each entry and compares what is reserved.
+#[test]
+fn results_are_kept_since_format_4_and_storing_them_holds_nothing() {
+    use cloudai_core::command::{RESULTS_SINCE, RaiseVersion, RegisterWorker, SubmitJob};
+    use cloudai_core::rows::{JobSpecRow, job_key};
+    use cloudai_types::{NamespaceId, Resources, Results, TaskId, WorkerId};
+    assert_eq!(RESULTS_SINCE, 4);
+    for (version, kept) in [(3, false), (4, true)] {
+        let mut world = World::default();
+        world.entry(1_000, prelude());
+        world.one(1_000, Kind::RaiseVersion(RaiseVersion { version }));
+        let capacity = Resources { cpu_milli: 8_000, ..Resources::default() };
+        world.one(1_000, Kind::RegisterWorker(RegisterWorker { worker: 1, capacity, ..Default::default() }));
+        let resources = Resources { cpu_milli: 1_000, ..Resources::default() };
+        let spec = cloudai_types::JobSpec {
+            image: "busybox".into(),
+            count: 1,
+            resources,
+            results: true,
+            inputs: [("raw".to_owned(), JobId(1).to_string())].into(),
+            namespace: "somebody-elses".into(),
+            ..Default::default()
+        };
+        let submit = SubmitJob {
+            namespace: "default".into(),
+            request_id: String::new(),
+            request_hash: vec![],
+            spec,
+            replay_of: None,
+        };
+        world.one(1_000, Kind::SubmitJob(submit));
+        let job: JobSpecRow = world.row(Family::JobSpec, &job_key(NamespaceId(1), JobId(1))).expect("it is there");
+        let wanted = if kept { (true, 1, "default") } else { (false, 0, "") };
+        assert_eq!((job.spec.results, job.spec.inputs.len(), job.spec.namespace.as_str()), wanted, "format {version}");
+        let groups = vec![PlaceGroup { job: 1, worker: 1, indexes: vec![0] }];
+        world.one(1_000, Kind::PlaceTasks(PlaceTasks { groups }));
+        let used = |world: &World| world.hot.workers[&WorkerId(1)].used;
+        assert_eq!(used(&world), resources);
+        let session = world.hot.workers[&WorkerId(1)].session;
+        let report = |world: &mut World, state: AttemptState, reason: Option<EndReason>| {
+            let report =
+                AttemptReport { job: 1, index: 0, number: 1, state: state as i32, reason, started_ms: 1, ended_ms: 2 };
+            world.one(1_000, Kind::ReportAttempts(ReportAttempts { worker: 1, session, reports: vec![report] }));
+            world.check();
+        };
+        report(&mut world, AttemptState::Running, None);
+        assert_eq!(used(&world), resources);
+        for _ in 0..2 {
+            report(&mut world, AttemptState::Storing, None);
+            assert_eq!(used(&world), if kept { Resources::default() } else { resources }, "format {version}");
+        }
+        let results = Results { manifest: "k".into(), files_total: 1, ..Results::default() };
+        report(&mut world, AttemptState::Exited, Some(EndReason::exit(0).with_results(Some(results.clone()))));
+        assert_eq!(used(&world), Resources::default(), "and it is given back once");
+        let task = world.task_row(NamespaceId(1), TaskId { job: JobId(1), index: 0 }).expect("it has ended");
+        assert_eq!(task.attempts[0].reason.results.as_deref(), kept.then_some(&results), "format {version}");
+    }
+}
+
+/// A retry may have been given more memory than its spec says: while it stores its results, all of that is free.
+#[test]
+fn an_attempt_with_more_memory_gives_all_of_it_back_while_it_stores() {
+    use cloudai_core::command::{RESULTS_SINCE, RaiseVersion, RegisterWorker, SubmitJob};
+    use cloudai_types::{JobSpec, ReasonKind, Resources, RetryRules, WorkerId};
+    let mut world = World::default();
+    world.entry(1_000, prelude());
+    world.one(1_000, Kind::RaiseVersion(RaiseVersion { version: RESULTS_SINCE }));
+    let capacity = Resources { memory_bytes: 100 << 20, ..Resources::default() };
+    world.one(1_000, Kind::RegisterWorker(RegisterWorker { worker: 1, capacity, ..Default::default() }));
+    let retry = RetryRules { memory_factor_percent: 150, memory_max_bytes: 1 << 30, ..Default::default() };
+    let spec = JobSpec {
+        image: "busybox".into(),
+        count: 1,
+        max_attempts: 2,
+        resources: Resources { memory_bytes: 32 << 20, ..Resources::default() },
+        retry: Some(retry),
+        results: true,
+        ..Default::default()
+    };
+    world.one(1_000, Kind::SubmitJob(SubmitJob { namespace: "default".into(), spec, ..Default::default() }));
+    let place = |world: &mut World, at_ms| {
+        let groups = vec![PlaceGroup { job: 1, worker: 1, indexes: vec![0] }];
+        world.one(at_ms, Kind::PlaceTasks(PlaceTasks { groups }));
+        world.check();
+    };
+    let report = |world: &mut World, number, state: AttemptState, reason: Option<EndReason>| {
+        let session = world.hot.workers[&WorkerId(1)].session;
+        let report = AttemptReport { job: 1, number, state: state as i32, reason, ..Default::default() };
+        world.one(1_000, Kind::ReportAttempts(ReportAttempts { worker: 1, session, reports: vec![report] }));
+        world.check();
+    };
+    let used_mib = |world: &World| world.hot.workers[&WorkerId(1)].used.memory_bytes >> 20;
+    place(&mut world, 1_000);
+    assert_eq!(used_mib(&world), 32);
+    report(&mut world, 1, AttemptState::Exited, Some(EndReason::new(ReasonKind::OutOfMemory, "")));
+    place(&mut world, 10_000);
+    assert_eq!(used_mib(&world), 48);
+    report(&mut world, 2, AttemptState::Storing, None);
+    assert_eq!(used_mib(&world), 0);
+    report(&mut world, 2, AttemptState::Exited, Some(EndReason::exit(0)));
+    assert_eq!((used_mib(&world), world.hot.jobs.len()), (0, 0), "it is given back once");
+}
