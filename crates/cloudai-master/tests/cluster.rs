@@ -210,7 +210,9 @@ async fn session(factory: &ChannelFactory, address: &str, ending: &Ending) -> Op
                 index,
                 number,
                 phase: pb::AttemptPhase::Exited as i32,
-                reason: Some(unlucky(index, number, memory_mib).unwrap_or_else(|| ending.lock().expect("no panic").clone())),
+                reason: Some(
+                    unlucky(index, number, memory_mib).unwrap_or_else(|| ending.lock().expect("no panic").clone()),
+                ),
                 ..Default::default()
             })
             .collect();

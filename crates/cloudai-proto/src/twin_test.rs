@@ -7,8 +7,8 @@ use proptest::prelude::*;
 use prost::Message;
 
 use cloudai_types::{
-    ClusterConfig, EndReason, JobSpec, OnDisconnect, PullPolicy, ReasonKind, Resources, ResultFile, Results, RetryAction,
-    RetryRule, RetryRules, ScorePolicy, Usage, spec::Mount,
+    ClusterConfig, EndReason, JobSpec, OnDisconnect, PullPolicy, ReasonKind, Resources, ResultFile, Results,
+    RetryAction, RetryRule, RetryRules, ScorePolicy, Usage, spec::Mount,
 };
 
 #[allow(clippy::all, dead_code)]

@@ -181,7 +181,8 @@ mod tests {
             ..JobSpec::default()
         };
         let task = DeadTask { job_id: 5, index: 7, ..DeadTask::default() };
-        let flags = set(&["memory=4g", "env.MODE=slow", "max_attempts=2", "grace=30s", "stop_signal=INT", "shm=1g"]).unwrap();
+        let flags =
+            set(&["memory=4g", "env.MODE=slow", "max_attempts=2", "grace=30s", "stop_signal=INT", "shm=1g"]).unwrap();
         let new = changed(old.clone(), None, &flags, &task).unwrap();
         assert_eq!((new.count, new.max_attempts, new.env["MODE"].as_str()), (1_000, 2, "slow"));
         assert_eq!((new.grace_ms, new.stop_signal, new.shm_bytes), (30_000, 2, 1 << 30));
@@ -196,7 +197,17 @@ mod tests {
 
     #[test]
     fn what_cannot_be_set_is_told() {
-        for word in ["colour=red", "env.=x", "memory=lots", "cpu=many", "gpu=-1", "priority=high", "timeout=0", "pull=often", "grace=0s"] {
+        for word in [
+            "colour=red",
+            "env.=x",
+            "memory=lots",
+            "cpu=many",
+            "gpu=-1",
+            "priority=high",
+            "timeout=0",
+            "pull=often",
+            "grace=0s",
+        ] {
             let told = set(&[word]).unwrap_err();
             assert!(told.code.number() == 2 && told.what.contains(word), "{word}: {told:?}");
         }

@@ -335,20 +335,7 @@ macro_rules! debug_by_number {
         }
     })* };
 }
-debug_by_number!(
-    Size,
-    Array,
-    Timeout,
-    Grace,
-    StopSignal,
-    Pull,
-    MountText,
-    Disconnect,
-    Delay,
-    Factor,
-    Reason,
-    Action
-);
+debug_by_number!(Size, Array, Timeout, Grace, StopSignal, Pull, MountText, Disconnect, Delay, Factor, Reason, Action);
 
 #[cfg(test)]
 mod tests {

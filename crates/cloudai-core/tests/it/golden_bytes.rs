@@ -9,8 +9,8 @@ use cloudai_core::command::*;
 use cloudai_core::rows::*;
 use cloudai_types::spec::Mount;
 use cloudai_types::{
-    ClusterConfig, EndReason, JobSpec, OnDisconnect, PullPolicy, ReasonKind, Resources, ResultFile, Results, RetryAction,
-    RetryRule, RetryRules, ScorePolicy, Usage,
+    ClusterConfig, EndReason, JobSpec, OnDisconnect, PullPolicy, ReasonKind, Resources, ResultFile, Results,
+    RetryAction, RetryRule, RetryRules, ScorePolicy, Usage,
 };
 use prost::Message;
 
@@ -202,26 +202,23 @@ fn grown() -> [(&'static str, Kind); 7] {
         ended_ms: 1_700_000_001_000,
     };
     [
-        (
-            "command_submit_job_processes_max",
-            submit(JobSpec { processes_max: 100, ..spec() }, None),
-        ),
+        ("command_submit_job_processes_max", submit(JobSpec { processes_max: 100, ..spec() }, None)),
         (
             "command_submit_job_retry",
             submit(JobSpec { retry: Some(retry()), ..spec() }, Some(TaskKey { job: 8, index: 5 })),
         ),
-        (
-            "command_submit_job_isolated",
-            submit(isolated(), None),
-        ),
+        ("command_submit_job_isolated", submit(isolated(), None)),
         (
             "command_submit_job_results",
-            submit(JobSpec {
+            submit(
+                JobSpec {
                     results: true,
                     inputs: labels(&[("raw", "0123abcd/5")]),
                     namespace: "default".into(),
                     ..spec()
-                }, None),
+                },
+                None,
+            ),
         ),
         (
             "command_report_attempts_results",

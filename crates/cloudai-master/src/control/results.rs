@@ -59,7 +59,10 @@ pub async fn list<S: StateStore>(
     let (key, results) = find(node, &r.namespace, &r.job, r.index, r.attempt).await?;
     // The record may know it all; what was left out is only in the manifest.
     let pieces = match node.results.store() {
-        Some(_) if !results.manifest.is_empty() => pieces_of(&key, &node.results.manifest(&key).await?),
+        Some(_) if !results.manifest.is_empty() => {
+            let manifest = node.results.manifest(&key).await?;
+            pieces_of(&key, &manifest)
+        }
         Some(_) | None if results.lists_all() => vec![piece(&key, &results)],
         Some(_) | None => {
             node.results.require_store()?;

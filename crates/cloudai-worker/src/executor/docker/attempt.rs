@@ -138,11 +138,10 @@ async fn bring_up(shared: &Arc<Shared>, start: &Start, mut signals: Signals) -> 
     let not_made = |reason| NeverRan { reason, container: false };
     let (attempt, spec) = (start.attempt, &start.spec);
     let rejected = |why: String| not_made(EndReason::new(ReasonKind::Rejected, why));
-    let settle = |image: &Image| {
-        policy::settings(spec, image, &shared.options.policy).map_err(|refusal| rejected(refusal.to_string()))
-    };
+    let settle =
+        |image: &Image| policy::settings(spec, image, &shared.options.policy).map_err(|refusal| refusal.to_string());
     // As far as that can be known without the image, which need not be pulled for a refusal.
-    settle(&Image::default())?;
+    settle(&Image::default()).map_err(rejected)?;
     let mut mounts = shared.mounts.check(&spec.mounts).map_err(rejected)?;
     tokio::select! {
         folders = outputs::mounts(shared, start) => mounts.extend(folders.map_err(not_made)?),
@@ -184,7 +183,7 @@ async fn bring_up(shared: &Arc<Shared>, start: &Start, mut signals: Signals) -> 
             Ok(None) => return Err(not_made(Fault::NoSuchImage.into_reason(&spec.image))),
             Err(error) => return Err(not_made(Fault::of(&error).into_reason(&spec.image))),
         };
-        let settings = settle(&image)?;
+        let settings = settle(&image).map_err(rejected)?;
         if !std::mem::replace(&mut has_arrived, true) {
             // Not before it is its turn: one may have become free.
             if settings.network == Network::Own {
