@@ -141,7 +141,7 @@ fn step() -> impl Strategy<Value = Step> {
 fn assignment(index: u32) -> Assignment {
     let spec = if index % 2 == 1 { bound(CPU) } else { spec(CPU) };
     let grace_ms = [0, 60_000, 500][index as usize % 3];
-    let spec = JobSpec { grace_ms, results: index % 3 == 0, ..spec };
+    let spec = JobSpec { grace_ms, results: index.is_multiple_of(3), ..spec };
     // One assignment index per attempt, whatever set it comes in.
     Assignment { attempt: id(index, 1), assigned_index: 1_000, phase: Phase::Assigned, spec: Arc::new(spec) }
 }

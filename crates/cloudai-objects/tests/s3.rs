@@ -78,7 +78,7 @@ async fn serve(
     let mut b = bucket.lock().unwrap();
     b.requests += 1;
     b.largest_body = b.largest_body.max(body.len());
-    if b.requests % 7 == 0 && matches!(method, Method::PUT | Method::GET) {
+    if b.requests.is_multiple_of(7) && matches!(method, Method::PUT | Method::GET) {
         b.turned_away += 1;
         return answer(503, "<Error><Code>SlowDown</Code></Error>");
     }

@@ -24,7 +24,7 @@ enum Step {
         capacity: Resources,
         labels: usize,
     },
-    Submit(JobSpec),
+    Submit(Box<JobSpec>),
     End {
         nth: usize,
         kind: ReasonKind,
@@ -88,7 +88,7 @@ fn step() -> impl Strategy<Value = Step> {
         3 => (capacity(), 0..LABELS.len()).prop_map(|(capacity, labels)| Step::Join { capacity, labels }),
         1 => (any::<usize>(), capacity(), 0..LABELS.len())
             .prop_map(|(worker, capacity, labels)| Step::Rejoin { worker, capacity, labels }),
-        4 => spec().prop_map(Step::Submit),
+        4 => spec().prop_map(|spec| Step::Submit(Box::new(spec))),
         5 => (any::<usize>(), prop::sample::select(vec![ReasonKind::ExitCode, ReasonKind::OutOfMemory]), 0i32..2)
             .prop_map(|(nth, kind, exit_code)| Step::End { nth, kind, exit_code }),
         1 => any::<usize>().prop_map(Step::Lose),
@@ -197,7 +197,7 @@ fn run(score: ScorePolicy, steps: Vec<Step>) -> Result<(), TestCaseError> {
                 }
             }
             Step::Submit(spec) => {
-                c.submit(spec);
+                c.submit(*spec);
             }
             Step::End { nth: n, kind, exit_code } => {
                 let active = c

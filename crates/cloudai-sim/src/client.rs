@@ -65,7 +65,7 @@ impl User {
             spec: Some(order.spec.clone()),
         };
         self.say(format_args!("{} submits {count} of {:?}", self.request, order.spec.command));
-        let outcome = self.ask(Call::Submit(request)).await;
+        let outcome = self.ask(Call::Submit(Box::new(request))).await;
         let job = match outcome {
             Ok(Answer::Submitted(reply)) => {
                 let job = JobId(reply.job_id);

@@ -284,7 +284,7 @@ async fn control(node: &SimNode, net: &Net, place: Place, call: Call, forwarded:
 
 async fn here(node: &SimNode, call: Call) -> Result<Answer, Status> {
     match call {
-        Call::Submit(request) => jobs::submit(node, ACTOR, request).await.map(Answer::Submitted),
+        Call::Submit(request) => jobs::submit(node, ACTOR, *request).await.map(Answer::Submitted),
         Call::Cancel(request) => jobs::cancel(node, ACTOR, request).await.map(Answer::Cancelled),
         Call::Get(request) => jobs::get(node, request).await.map(|reply| Answer::Job(Box::new(reply))),
     }

@@ -23,7 +23,7 @@ pub enum Question {
 /// A user's call.
 #[derive(Clone, Debug)]
 pub enum Call {
-    Submit(pb::SubmitRequest),
+    Submit(Box<pb::SubmitRequest>),
     Cancel(pb::CancelJobRequest),
     Get(pb::GetJobRequest),
 }

@@ -478,7 +478,7 @@ inputs: {raw: 3gk7q2zx/0}
 
         #[test]
         fn no_array_mount_or_duration_panics(text in ".{0,30}") {
-            let _ = (parse_array(&text), parse_mount(&text), timeout_ms(&text));
+            let _ = (parse_array(&text), parse_mount(&text), parse_timeout(&text));
         }
     }
 }

@@ -40,7 +40,7 @@ pub fn garbage() -> impl Strategy<Value = Kind> {
             max_attempts,
             processes_max: priority.unsigned_abs() % 100,
             results: priority % 3 == 0,
-            retry: (count % 3 == 0).then(|| RetryRules {
+            retry: count.is_multiple_of(3).then(|| RetryRules {
                 rules: vec![RetryRule { reason: priority % 20, action: priority % 4 }],
                 jitter_percent: max_attempts,
                 memory_factor_percent: count % 300,
@@ -70,7 +70,7 @@ pub fn garbage() -> impl Strategy<Value = Kind> {
     prop_oneof![
         (text(), text(), bytes(), spec).prop_map(|(namespace, request_id, request_hash, spec)| {
             let replay_of =
-                (spec.count % 4 == 0).then_some(TaskKey { job: spec.count.into(), index: spec.max_attempts });
+                spec.count.is_multiple_of(4).then_some(TaskKey { job: spec.count.into(), index: spec.max_attempts });
             Kind::SubmitJob(SubmitJob { namespace, request_id, request_hash, spec, replay_of })
         }),
         id().prop_map(|job| Kind::CancelJob(CancelJob { job })),
