@@ -117,7 +117,7 @@ fn a_swap_of_links_never_shows_a_file_outside() {
         let (mut own, mut refused) = (0, 0);
         for folder in both_ways(&out) {
             for round in 0..ROUNDS {
-                if round % 100 == 0 {
+                if round.is_multiple_of(100) {
                     let found = folder.walk().unwrap();
                     assert!(found.files.len() <= 4, "nothing outside is listed: {found:?}");
                 }
