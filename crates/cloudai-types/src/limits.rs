@@ -103,8 +103,9 @@ pub const SESSION_SPECS_MAX: usize = 256;
 
 /// A worker that is not heard of for this long is lost.
 pub const LEASE: Millis = Millis(12_000);
-/// Heartbeat period that the leader tells: at most this.
+/// Heartbeat period that a leader may tell: at most this, and at least.
 pub const HEARTBEAT_PERIOD_MAX: Millis = Millis(3_000);
+pub const HEARTBEAT_PERIOD_MIN: Millis = Millis(10);
 /// How long a TCP connection of ours waits at least before it sends again what nobody confirmed, beside the round trip. Above a receiver's
 /// shortest delay of a confirmation (40 ms).
 pub const TCP_RETRANSMIT_MIN: Millis = Millis(50);

@@ -93,6 +93,8 @@ struct Registered {
     sent: SentSpecs,
     /// Events up to this index are in the full set already.
     full_set_index: u64,
+    /// Keeps its heartbeats out of step with the others'.
+    jitter: u32,
 }
 
 impl<S, I> Session<S, I>
@@ -123,10 +125,12 @@ where
             }
         };
         tracing::info!(worker = self.worker_name, session = registered.session, "worker session began");
+        // One registration with the token for the whole session, not one per message.
+        let mut deposed = std::pin::pin!(leading.cancelled());
         let end = loop {
             tokio::select! {
                 biased;
-                () = leading.cancelled() => break SessionEnd::NoLongerLeading,
+                () = &mut deposed => break SessionEnd::NoLongerLeading,
                 event = events.recv() => {
                     let Some(event) = event else { break SessionEnd::Superseded };
                     if let Err(end) = self.deliver(&mut registered, event, &mut events).await {
@@ -188,16 +192,17 @@ where
         // First the place for events, then the set: what happens in between is in both, and is skipped by its index.
         let events = self.node.hub.open_session(worker, session);
         self.node.liveness.renew(worker, session);
+        let jitter = (self.node.surroundings.random)();
         let welcome = pb::leader_message::Welcome {
             worker_id: worker.0,
             session,
-            heartbeat_period_ms: self.node.liveness.heartbeat_period((self.node.surroundings.random)()).0 as u32,
+            heartbeat_period_ms: self.node.liveness.heartbeat_period(jitter).0 as u32,
             lease_ms: limits::LEASE.0 as u32,
             incarnation,
             worker_name: self.worker_name.clone(),
         };
         send(&self.out, pb::leader_message::Kind::Welcome(welcome)).await?;
-        let mut registered = Registered { worker, session, sent: SentSpecs::default(), full_set_index: 0 };
+        let mut registered = Registered { worker, session, sent: SentSpecs::default(), full_set_index: 0, jitter };
         self.send_full_set(&mut registered).await?;
         Ok((registered, events))
     }
@@ -312,7 +317,11 @@ where
                 self.node.metrics.leader.heartbeats.inc();
                 // Only while a majority has just confirmed this leader: a deposed one must not renew a lease.
                 if self.node.quorum_ack_is_fresh() && self.node.liveness.renew(registered.worker, registered.session) {
-                    let ack = pb::leader_message::HeartbeatAck { sequence: heartbeat.sequence };
+                    let period = self.node.liveness.heartbeat_period(registered.jitter);
+                    let ack = pb::leader_message::HeartbeatAck {
+                        sequence: heartbeat.sequence,
+                        heartbeat_period_ms: period.0 as u32,
+                    };
                     send(&self.out, pb::leader_message::Kind::HeartbeatAck(ack)).await?;
                 }
                 Ok(())

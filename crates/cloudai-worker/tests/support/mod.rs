@@ -371,7 +371,8 @@ impl Dispatch for Service {
             while let Ok(Some(message)) = inbound.message().await {
                 let reply = match message.kind {
                     Some(pb::worker_message::Kind::Heartbeat(h)) if heartbeats.load(SeqCst) => {
-                        Some(Kind::HeartbeatAck(pb::leader_message::HeartbeatAck { sequence: h.sequence }))
+                        let ack = pb::leader_message::HeartbeatAck { sequence: h.sequence, heartbeat_period_ms: 0 };
+                        Some(Kind::HeartbeatAck(ack))
                     }
                     Some(pb::worker_message::Kind::Reports(reports)) => {
                         let sequence = reports.sequence;
