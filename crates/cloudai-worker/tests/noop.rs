@@ -5,7 +5,7 @@ mod support;
 use std::sync::atomic::Ordering::SeqCst;
 
 use cloudai_proto::v1::AttemptPhase;
-use cloudai_types::{EndReason, JobSpec, ReasonKind};
+use cloudai_types::{EndReason, JobSpec, ReasonKind, limits};
 use cloudai_worker::{ExecutorKind, WorkerConfig, WorkerError};
 use support::*;
 
@@ -135,6 +135,18 @@ async fn a_leader_that_falls_silent_is_left() {
     leader.acks_heartbeats.store(true, SeqCst);
     let attempt = leader.assign(1, command("true"))[0];
     assert_eq!(cluster.ending(attempt).await, EndReason::exit(0));
+    worker.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_heartbeat_period_in_an_acknowledgement_replaces_the_first_one() {
+    let cluster = Cluster::new();
+    let leader = Master::start(&cluster, "m1").await;
+    leader.tells_period_ms.store(limits::HEARTBEAT_PERIOD_MIN.0 as u32, SeqCst);
+    let mut worker = Worker::start(noop(&cluster, &[&leader]));
+    // With the period of the welcome they would take twice the time that a test waits.
+    let more_than_it_could = 2 * PATIENCE.as_millis() / FIRST_PERIOD.as_millis();
+    cluster.until("it beats as it was told last", |t| t.heartbeats as u128 >= more_than_it_could).await;
     worker.stop().await.unwrap();
 }
 
