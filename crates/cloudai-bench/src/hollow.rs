@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use anyhow::{Context as _, bail, ensure};
+use anyhow::{Context as _, bail};
 use cloudai_net::{
     CertRequest, CertificateAuthority, ChannelFactory, ChannelOptions, IdentityFiles, ReloadingTls, Revoked, Role,
 };
@@ -18,6 +18,7 @@ use cloudai_proto::v1 as pb;
 use cloudai_proto::v1::dispatch_client::DispatchClient;
 use cloudai_proto::v1::leader_message::Kind as FromLeader;
 use cloudai_proto::v1::worker_message::{Heartbeat, Hello, Kind as FromWorker};
+use cloudai_session::heartbeat_period;
 use cloudai_types::{Timestamp, limits};
 use futures::{StreamExt as _, TryStreamExt as _};
 use tokio::sync::mpsc;
@@ -169,26 +170,28 @@ impl Session {
         };
         let (first, inbound) = tokio::time::timeout(WELCOME_WITHIN, opened).await.context("no welcome in time")??;
         let Some(FromLeader::Welcome(welcome)) = first else { bail!("instead of a welcome came {first:?}") };
-        ensure!(welcome.heartbeat_period_ms > 0, "the leader told no period");
-        Ok(Session { out, inbound, period: Duration::from_millis(welcome.heartbeat_period_ms.into()) })
+        let period = heartbeat_period(welcome.heartbeat_period_ms).context("the leader told no period")?;
+        Ok(Session { out, inbound, period })
     }
 
-    /// Until the leader or the connection ends it. As a worker does, it begins a new beat one period after the last.
+    /// Until the leader or the connection ends it. As a worker does, it begins a new beat one period after the last, and takes the period
+    /// from the last answer.
     async fn beat(mut self, counts: &Counts) {
         let mut sequence = 0;
-        let mut ticks = tokio::time::interval(self.period);
-        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut next_beat = std::pin::pin!(tokio::time::sleep(Duration::ZERO));
         loop {
             tokio::select! {
-                _ = ticks.tick() => {
+                () = &mut next_beat => {
                     sequence += 1;
+                    next_beat.as_mut().reset(tokio::time::Instant::now() + self.period);
                     if self.out.send(message(FromWorker::Heartbeat(Heartbeat { sequence }))).await.is_err() {
                         return;
                     }
                     counts.sent.fetch_add(1, Relaxed);
                 }
                 said = self.inbound.message() => match said {
-                    Ok(Some(pb::LeaderMessage { kind: Some(FromLeader::HeartbeatAck(_)) })) => {
+                    Ok(Some(pb::LeaderMessage { kind: Some(FromLeader::HeartbeatAck(ack)) })) => {
+                        self.period = heartbeat_period(ack.heartbeat_period_ms).unwrap_or(self.period);
                         counts.acknowledged.fetch_add(1, Relaxed);
                     }
                     Ok(Some(_)) => {}

@@ -46,17 +46,15 @@ impl Liveness {
         self.table.lock().expect("the lease table does not panic")
     }
 
-    /// False when a newer session has taken this one's place, or its loss is proposed: it must not be acknowledged.
-    pub fn renew(&self, worker: WorkerId, session: u64) -> bool {
-        match self.lock().renew(worker, session, self.now()) {
-            Renewal::Renewed => true,
-            Renewal::StaleSession | Renewal::Losing => false,
+    /// When the worker shall send its next heartbeat; `jitter` is any number, so that workers do not beat in step. `None` when a newer session
+    /// has taken this one's place, or its loss is proposed: it must not be acknowledged.
+    pub fn renew(&self, worker: WorkerId, session: u64, jitter: u32) -> Option<Millis> {
+        let now = self.now();
+        let mut table = self.lock();
+        match table.renew(worker, session, now) {
+            Renewal::Renewed => Some(heartbeat_period(table.len(), jitter)),
+            Renewal::StaleSession | Renewal::Losing => None,
         }
-    }
-
-    /// What a worker is told; `jitter` is any number, so that workers do not beat in step.
-    pub fn heartbeat_period(&self, jitter: u32) -> Millis {
-        heartbeat_period(self.lock().len(), jitter)
     }
 
     /// How long ago a worker was heard of; leader only.

@@ -427,11 +427,7 @@ fn serve<S: StateStore>(
     tasks: &mut tokio::task::JoinSet<()>,
 ) {
     let accept = |listener, options| Acceptor::spawn(listener, tls.clone(), options, connections.clone());
-    let server = || {
-        tonic::transport::Server::builder()
-            .http2_keepalive_interval(Some(Duration::from_secs(10)))
-            .http2_keepalive_timeout(Some(Duration::from_secs(5)))
-    };
+    let server = tonic::transport::Server::builder;
 
     let incoming = accept(listeners.raft, AcceptOptions::raft());
     let service = raft_server::RaftServer::new(RaftService { node: node.clone() })

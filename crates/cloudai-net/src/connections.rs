@@ -91,11 +91,15 @@ impl Connection {
         self.io.get_ref().1.alpn_protocol() == Some(b"h2")
     }
 
-    /// Also wakes the caller when the cut comes while it waits.
-    fn check_cut(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
+    /// Reads ask whether the cut has come, and are woken by it: a server always waits in one. Writes only look at what they found.
+    fn notice_cut(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
         if !self.is_cut && Pin::new(&mut self.on_cut).poll(cx).is_ready() {
             self.is_cut = true;
         }
+        self.check_cut()
+    }
+
+    fn check_cut(&self) -> io::Result<()> {
         if self.is_cut {
             return Err(io::Error::new(
                 io::ErrorKind::ConnectionAborted,
@@ -121,24 +125,24 @@ impl tonic::transport::server::Connected for Connection {
 
 impl AsyncRead for Connection {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        self.check_cut(cx)?;
+        self.notice_cut(cx)?;
         Pin::new(&mut *self.io).poll_read(cx, buf)
     }
 }
 
 impl AsyncWrite for Connection {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        self.check_cut(cx)?;
+        self.check_cut()?;
         Pin::new(&mut *self.io).poll_write(cx, buf)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.check_cut(cx)?;
+        self.check_cut()?;
         Pin::new(&mut *self.io).poll_flush(cx)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.check_cut(cx)?;
+        self.check_cut()?;
         Pin::new(&mut *self.io).poll_shutdown(cx)
     }
 
@@ -147,7 +151,7 @@ impl AsyncWrite for Connection {
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        self.check_cut(cx)?;
+        self.check_cut()?;
         Pin::new(&mut *self.io).poll_write_vectored(cx, bufs)
     }
 

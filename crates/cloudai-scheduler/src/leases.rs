@@ -4,19 +4,20 @@
 //! All of it is the leader's memory and dies with the leadership: a new leader counts one lease for everybody from its own
 //! blank entry, and no more.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 
 use cloudai_types::{Millis, Timestamp, WorkerId, limits};
 
 /// When at least so many workers are known and more than half of them vanish together, the leader suspects itself.
 pub const MASS_LOSS_WORKERS_MIN: usize = 5;
 
-/// Leases of the workers that have a session. Written by the leader's liveness loop only.
+/// Leases of the workers that have a session. A heartbeat touches one entry, whatever the cluster's size: they come by the thousands.
 #[derive(Clone, Debug, Default)]
 pub struct LeaseTable {
     leases: BTreeMap<WorkerId, Lease>,
-    /// The ends of the leases that can still be renewed, or whose loss is to be proposed once more.
-    by_end: BTreeSet<(Timestamp, WorkerId)>,
+    /// Nothing falls due before: most looks at the clock need not look at the leases.
+    nothing_due_before: Timestamp,
     /// Set while a mass loss is held back: nobody is lost before.
     held_until: Option<Timestamp>,
 }
@@ -25,8 +26,29 @@ pub struct LeaseTable {
 struct Lease {
     session: u64,
     ends: Timestamp,
-    /// Its loss has been proposed and may be in the log by now: this session is never renewed again.
-    losing: bool,
+    loss: Loss,
+}
+
+/// Once its loss has been proposed it may be in the log, and this session is never renewed again.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Loss {
+    /// It is lost when its lease ends.
+    None,
+    /// Somebody waits for the outcome; the lease's end means nothing.
+    Proposed,
+    /// Without an outcome: to be proposed once more when the lease ends.
+    ProposeAgain,
+}
+
+impl Lease {
+    fn new(session: u64, now: Timestamp) -> Self {
+        Lease { session, ends: now + limits::LEASE, loss: Loss::None }
+    }
+
+    /// When something is to be done about it.
+    fn due(&self) -> Option<Timestamp> {
+        (self.loss != Loss::Proposed).then_some(self.ends)
+    }
 }
 
 /// What became of a heartbeat.
@@ -52,99 +74,87 @@ pub struct Expiry {
 impl LeaseTable {
     /// A new leader's table: everybody has one lease from the leader's own blank entry on.
     pub fn start(now: Timestamp, workers: impl IntoIterator<Item = (WorkerId, u64)>) -> Self {
-        let mut table = LeaseTable::default();
-        for (worker, session) in workers {
-            table.set(worker, Lease { session, ends: now + limits::LEASE, losing: false });
-        }
-        table
+        let leases = workers.into_iter().map(|(worker, session)| (worker, Lease::new(session, now))).collect();
+        LeaseTable { leases, ..LeaseTable::default() }
     }
 
     /// The leader could acknowledge nothing for a while: everybody has one lease from now, but for those whose loss is proposed.
     pub fn start_over(&mut self, now: Timestamp) {
-        let renewed: Vec<_> = self.leases.iter().filter(|(_, l)| !l.losing).map(|(w, l)| (*w, l.session)).collect();
-        for (worker, session) in renewed {
-            self.set(worker, Lease { session, ends: now + limits::LEASE, losing: false });
+        for lease in self.leases.values_mut().filter(|lease| lease.loss == Loss::None) {
+            *lease = Lease::new(lease.session, now);
         }
     }
 
     /// A heartbeat or a new session. The caller acknowledges only what was renewed, and only while its own quorum
     /// acknowledgement is fresh.
     pub fn renew(&mut self, worker: WorkerId, session: u64, now: Timestamp) -> Renewal {
-        if let Some(known) = self.leases.get(&worker) {
-            if known.session > session {
-                return Renewal::StaleSession;
-            }
-            if known.session == session && known.losing {
+        let renewed = Lease::new(session, now);
+        match self.leases.entry(worker) {
+            Entry::Occupied(known) if known.get().session > session => return Renewal::StaleSession,
+            Entry::Occupied(known) if known.get().session == session && known.get().loss != Loss::None => {
                 return Renewal::Losing;
             }
+            Entry::Occupied(mut known) => *known.get_mut() = renewed,
+            Entry::Vacant(place) => {
+                place.insert(renewed);
+            }
         }
-        self.set(worker, Lease { session, ends: now + limits::LEASE, losing: false });
+        self.nothing_due_before = self.nothing_due_before.min(renewed.ends);
         Renewal::Renewed
     }
 
     /// The worker is lost, revoked or gone: there is nothing to watch any more.
     pub fn remove(&mut self, worker: WorkerId) {
-        if let Some(lease) = self.leases.remove(&worker) {
-            self.by_end.remove(&(lease.ends, worker));
-        }
+        self.leases.remove(&worker);
     }
 
     /// The log has the loss, or has refused it.
     pub fn lost(&mut self, worker: WorkerId, session: u64) {
-        if self.leases.get(&worker).is_some_and(|known| known.session == session && known.losing) {
+        if self.losing(worker, session).is_some() {
             self.remove(worker);
         }
     }
 
     /// Nobody knows what became of the proposed loss: it is due again after a while. It cannot be taken back.
     pub fn propose_again(&mut self, worker: WorkerId, session: u64, at: Timestamp) {
-        if self.leases.get(&worker).is_some_and(|known| known.session == session && known.losing) {
-            self.set(worker, Lease { session, ends: at, losing: true });
+        if let Some(lease) = self.losing(worker, session) {
+            *lease = Lease { session, ends: at, loss: Loss::ProposeAgain };
+            self.nothing_due_before = self.nothing_due_before.min(at);
         }
+    }
+
+    fn losing(&mut self, worker: WorkerId, session: u64) -> Option<&mut Lease> {
+        self.leases.get_mut(&worker).filter(|known| known.session == session && known.loss != Loss::None)
     }
 
     /// The leases that have ended, each one once: the caller proposes the losses and says what became of each. When most of the
     /// workers vanish at once, none is given up for one more lease.
     pub fn expired(&mut self, now: Timestamp) -> Expiry {
         let mut expiry = Expiry::default();
-        let hold = match self.held_until {
-            Some(until) if now < until => Some(until),
-            // The hold is over: what is overdue now is lost. Held once, not again.
-            Some(_) => {
-                self.held_until = None;
-                None
-            }
-            None if self.is_mass_loss(now) => {
-                let until = now + limits::LEASE;
-                self.held_until = Some(until);
-                expiry.held = self.ending_until(now + limits::HEARTBEAT_PERIOD_MAX);
-                Some(until)
-            }
-            None => None,
-        };
-        while let Some((ends, worker)) = self.by_end.first().copied()
-            && ends <= now
-        {
-            let lease = self.leases.get_mut(&worker).expect("an end is a lease's");
-            match hold {
-                Some(until) if !lease.losing => {
-                    let session = lease.session;
-                    self.set(worker, Lease { session, ends: until, losing: false });
-                }
+        // What is overdue when a hold ends is lost: held once, not again.
+        let hold_ends = self.held_until.take_if(|until| *until <= now).is_some();
+        if now < self.nothing_due_before {
+            return expiry;
+        }
+        if self.held_until.is_none() && !hold_ends && self.is_mass_loss(now) {
+            self.held_until = Some(now + limits::LEASE);
+            expiry.held = self.due_until(now + limits::HEARTBEAT_PERIOD_MAX);
+        }
+        for (worker, lease) in self.leases.iter_mut().filter(|(_, lease)| lease.due().is_some_and(|due| due <= now)) {
+            match self.held_until {
+                Some(until) if lease.loss == Loss::None => lease.ends = until,
                 Some(_) | None => {
-                    lease.losing = true;
-                    expiry.lost.push((worker, lease.session));
-                    self.by_end.remove(&(ends, worker));
+                    lease.loss = Loss::Proposed;
+                    expiry.lost.push((*worker, lease.session));
                 }
             }
         }
-        expiry.lost.sort_unstable();
+        self.nothing_due_before = self.next_due().unwrap_or(Timestamp(u64::MAX));
         expiry
     }
 
-    /// When the next lease ends: how long the loop may sleep.
-    pub fn next_end(&self) -> Option<Timestamp> {
-        self.by_end.first().map(|(ends, _)| *ends)
+    fn next_due(&self) -> Option<Timestamp> {
+        self.leases.values().filter_map(Lease::due).min()
     }
 
     /// How long ago the worker was heard of. `None` for one without a lease.
@@ -164,29 +174,23 @@ impl LeaseTable {
     /// One lease has ended, and most workers have missed so many heartbeats that theirs end within the next period:
     /// workers that fell silent at the same moment end up to one period apart.
     fn is_mass_loss(&self, now: Timestamp) -> bool {
-        self.by_end.len() >= MASS_LOSS_WORKERS_MIN
-            && self.next_end().is_some_and(|ends| ends <= now)
-            && self.ending_until(now + limits::HEARTBEAT_PERIOD_MAX) * 2 > self.by_end.len()
+        let watched = self.due_until(Timestamp(u64::MAX));
+        watched >= MASS_LOSS_WORKERS_MIN
+            && self.due_until(now) > 0
+            && self.due_until(now + limits::HEARTBEAT_PERIOD_MAX) * 2 > watched
     }
 
-    fn ending_until(&self, end: Timestamp) -> usize {
-        self.by_end.range(..=(end, WorkerId(u32::MAX))).count()
-    }
-
-    fn set(&mut self, worker: WorkerId, lease: Lease) {
-        if let Some(old) = self.leases.insert(worker, lease) {
-            self.by_end.remove(&(old.ends, worker));
-        }
-        self.by_end.insert((lease.ends, worker));
+    fn due_until(&self, end: Timestamp) -> usize {
+        self.leases.values().filter_map(Lease::due).filter(|due| *due <= end).count()
     }
 }
 
 /// How often a worker is told to send a heartbeat. Small clusters notice sooner; large ones cost the leader less. Up to a
-/// tenth is taken off by `jitter` (any number, for example random bits), so that workers do not beat in step.
+/// twentieth is taken off by `jitter` (any number, for example random bits), so that workers do not beat in step.
 pub fn heartbeat_period(workers: usize, jitter: u32) -> Millis {
     let by_size = 1_000 + (workers as u64).min(2_000);
     let period = by_size.min(limits::HEARTBEAT_PERIOD_MAX.0);
-    Millis(period - period * u64::from(jitter % 1_000) / 10_000)
+    Millis(period - period * u64::from(jitter % 1_000) / 20_000)
 }
 
 #[cfg(test)]
@@ -210,10 +214,10 @@ mod tests {
         assert_eq!(t.renew(WorkerId(1), 7, Timestamp(5_000)), Renewal::Renewed);
         assert_eq!(t.renew(WorkerId(3), 7, Timestamp(5_000)), Renewal::Renewed);
         assert_eq!(t.expired(Timestamp(LEASE - 1)), Expiry::default());
-        assert_eq!(t.next_end(), Some(Timestamp(LEASE)));
+        assert_eq!(t.next_due(), Some(Timestamp(LEASE)));
         assert_eq!(t.expired(Timestamp(LEASE)), Expiry { lost: vec![(WorkerId(2), 7)], held: 0 });
         assert_eq!(t.expired(Timestamp(LEASE)), Expiry::default());
-        assert_eq!(t.next_end(), Some(Timestamp(5_000 + LEASE)));
+        assert_eq!(t.next_due(), Some(Timestamp(5_000 + LEASE)));
     }
 
     #[test]
@@ -278,19 +282,19 @@ mod tests {
         t.propose_again(WorkerId(1), 7, Timestamp(10 * LEASE));
         assert_eq!(t.renew(WorkerId(1), 7, Timestamp(9 * LEASE)), Renewal::Losing, "it may be in the log all the same");
         t.start_over(Timestamp(9 * LEASE));
-        assert_eq!(t.next_end(), Some(Timestamp(10 * LEASE)), "nor does it get a lease when all others do");
+        assert_eq!(t.next_due(), Some(Timestamp(10 * LEASE)), "nor does it get a lease when all others do");
         assert_eq!(lost(t.expired(Timestamp(10 * LEASE))), [1]);
         assert_eq!(t.renew(WorkerId(1), 8, Timestamp(10 * LEASE)), Renewal::Renewed);
         t.lost(WorkerId(1), 7);
         t.propose_again(WorkerId(1), 7, Timestamp(0));
-        assert_eq!(t.next_end(), Some(Timestamp(11 * LEASE)), "the newer session has a lease of its own");
+        assert_eq!(t.next_due(), Some(Timestamp(11 * LEASE)), "the newer session has a lease of its own");
     }
 
     proptest! {
         #[test]
         fn a_heartbeat_period_is_at_most_three_seconds_and_never_zero(workers in 0usize..200_000, jitter in any::<u32>()) {
             let period = heartbeat_period(workers, jitter);
-            prop_assert!(period <= limits::HEARTBEAT_PERIOD_MAX && period >= Millis(900));
+            prop_assert!(period <= limits::HEARTBEAT_PERIOD_MAX && period >= Millis(950));
         }
 
         /// Whatever the renewals: nobody is lost earlier than one lease after its last one, nor later than two of them plus

@@ -3,12 +3,13 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use cloudai_agent::{Agent, Assignment, Fence, Input, Phase, RecentSpecs, Report, WithdrawWhy, Withdrawal};
 use cloudai_proto::v1 as pb;
 use cloudai_proto::v1::stop_group::Why;
-use cloudai_types::limits::WORKER_ATTEMPTS_MAX;
-use cloudai_types::{AttemptId, JobId, JobSpec, Resources};
+use cloudai_types::limits::{HEARTBEAT_PERIOD_MAX, HEARTBEAT_PERIOD_MIN, WORKER_ATTEMPTS_MAX};
+use cloudai_types::{AttemptId, JobId, JobSpec, Millis, Resources};
 
 /// Why a leader's message was not believed. The session ends; the next one begins with a full set.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -25,6 +26,12 @@ pub enum WireError {
     TooMany(usize),
     #[error("{0} specs ahead of one set; {max} are allowed", max = WORKER_ATTEMPTS_MAX)]
     TooManySpecs(usize),
+}
+
+/// The heartbeat period that a Welcome or a HeartbeatAck tells, within what any leader may ask for. `None`: as before.
+pub fn heartbeat_period(told_ms: u32) -> Option<Duration> {
+    let told = Millis(u64::from(told_ms)).clamp(HEARTBEAT_PERIOD_MIN, HEARTBEAT_PERIOD_MAX);
+    (told_ms > 0).then_some(told.as_duration())
 }
 
 /// The specs that this session has brought.
@@ -210,6 +217,14 @@ mod tests {
         assert!(add.iter().all(|a| a.spec.name == format!("j{}", a.attempt.task.job.0)));
         assert_eq!(specs.delta(delta(vec![group(0, vec![2])])), Err(WireError::NoSpec(JobId(0))));
         specs.delta(delta(vec![group(many, vec![2])])).expect("the newest are remembered");
+    }
+
+    #[test]
+    fn a_leader_tells_a_period_within_bounds_or_leaves_it_as_it_is() {
+        assert_eq!(heartbeat_period(0), None);
+        assert_eq!(heartbeat_period(1), Some(HEARTBEAT_PERIOD_MIN.as_duration()));
+        assert_eq!(heartbeat_period(2_850), Some(Duration::from_millis(2_850)));
+        assert_eq!(heartbeat_period(u32::MAX), Some(HEARTBEAT_PERIOD_MAX.as_duration()));
     }
 
     #[test]

@@ -249,7 +249,7 @@ async fn worker_session(node: SimNode, worker: String, stream: Duplex) {
         Some((message, hears))
     });
     let mut outbound = session::start(node, worker, Box::pin(inbound));
-    while let Some(Ok(message)) = outbound.recv().await {
+    while let Some(Ok(message)) = outbound.next().await {
         if !out.send(Frame::FromLeader(message)) {
             return;
         }

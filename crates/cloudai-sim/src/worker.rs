@@ -9,7 +9,7 @@ use cloudai_agent::{Agent, Deps, EndingRecord, Fence, Input, Leave, Now, Report,
 use cloudai_proto::v1 as pb;
 use cloudai_proto::v1::leader_message::Kind;
 use cloudai_proto::v1::worker_message::Kind as FromWorker;
-use cloudai_session::{Specs, hello, reports_message, to_fence};
+use cloudai_session::{Specs, heartbeat_period, hello, reports_message, to_fence};
 use cloudai_types::{AttemptId, JobSpec, Resources, Timestamp, limits};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
@@ -263,7 +263,7 @@ impl Shell {
     fn session_up(&mut self, session: Session) {
         let w = &session.welcome;
         self.say(format_args!("session {} with m{}", w.session, session.leader));
-        let period = Duration::from_millis(u64::from(w.heartbeat_period_ms).clamp(10, limits::HEARTBEAT_PERIOD_MAX.0));
+        let period = heartbeat_period(w.heartbeat_period_ms).unwrap_or(limits::HEARTBEAT_PERIOD_MAX.as_duration());
         self.hands.out = Some(session.out);
         self.hands.leave = false;
         self.hands.unanswered.clear();
@@ -297,6 +297,7 @@ impl Shell {
         let Some(live) = &mut self.live else { return };
         let input = match kind {
             Kind::HeartbeatAck(ack) => {
+                live.period = heartbeat_period(ack.heartbeat_period_ms).unwrap_or(live.period);
                 live.answered = live.answered.max(ack.sequence);
                 if live.answered >= live.sequence {
                     live.silent_since = None;

@@ -28,6 +28,7 @@ impl Generation {
     pub fn open(root: &Path, number: u64) -> Result<Generation, rocksdb::Error> {
         let dir = dir(root, number);
         let db = DB::open(&options::state(), &dir)?;
+        options::uncache_replaced_files(&db)?;
         Ok(Generation { number, dir, db: Some(db), replaced: AtomicBool::new(false) })
     }
 

@@ -139,7 +139,9 @@ impl RocksLog {
             ColumnFamilyDescriptor::new("default", options::log_entries()),
             ColumnFamilyDescriptor::new(META, options::log_meta()),
         ];
-        let db = DB::open_cf_descriptors(&options::log(), dir, families).map_err(|e| match () {
+        let opened = DB::open_cf_descriptors(&options::log(), dir, families);
+        let opened = opened.and_then(|db| options::uncache_replaced_files(&db).map(|()| db));
+        let db = opened.map_err(|e| match () {
             () if is_damage(&e) => OpenLogError::Damaged { path: path(), source: io_error(e) },
             () if is_locked(&e) => OpenLogError::InUse { path: path(), source: io_error(e) },
             () => OpenLogError::Io { path: path(), source: io_error(e) },

@@ -139,11 +139,17 @@ pub const SESSION_SPECS_MAX: usize = 256;
 
 /// A worker that is not heard of for this long is lost.
 pub const LEASE: Millis = Millis(12_000);
-/// Heartbeat period that the leader tells: at most this.
+/// Heartbeat period that a leader may tell: at most this, and at least.
 pub const HEARTBEAT_PERIOD_MAX: Millis = Millis(3_000);
+pub const HEARTBEAT_PERIOD_MIN: Millis = Millis(10);
 /// How long a TCP connection of ours waits at least before it sends again what nobody confirmed, beside the round trip. Above a receiver's
 /// shortest delay of a confirmation (40 ms).
 pub const TCP_RETRANSMIT_MIN: Millis = Millis(50);
+/// A TCP peer that said nothing for this long is asked whether it is there, and then every so often; what it has not confirmed for the last of
+/// them, data or question, ends the connection.
+pub const TCP_SILENCE_MAX: Millis = Millis(10_000);
+pub const TCP_PROBE_EVERY: Millis = Millis(1_000);
+pub const TCP_UNCONFIRMED_MAX: Millis = Millis(15_000);
 /// A renewal counts only while the leader's own quorum acknowledgement is at most this old.
 pub const QUORUM_ACK_AGE_MAX: Millis = Millis(1_000);
 /// `on_disconnect: stop`: SIGTERM and SIGKILL, counted from the last acknowledged renewal.

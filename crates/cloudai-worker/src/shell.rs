@@ -8,8 +8,8 @@ use cloudai_agent::{Agent, Input, Now, Phase};
 use cloudai_net::ChannelFactory;
 use cloudai_proto::v1 as pb;
 use cloudai_proto::v1::leader_message::Kind;
-use cloudai_session::{Specs, hello};
-use cloudai_types::{AttemptId, Millis, Resources, limits};
+use cloudai_session::{Specs, heartbeat_period, hello};
+use cloudai_types::{AttemptId, Resources, limits};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -185,7 +185,7 @@ impl Shell {
             heartbeat_ms = w.heartbeat_period_ms,
             "the leader welcomed this worker"
         );
-        let period = Millis(u64::from(w.heartbeat_period_ms).clamp(10, limits::HEARTBEAT_PERIOD_MAX.0)).as_duration();
+        let period = heartbeat_period(w.heartbeat_period_ms).unwrap_or(limits::HEARTBEAT_PERIOD_MAX.as_duration());
         self.hands.out = Some(session.out.clone());
         self.hands.leave = None;
         self.hands.unanswered.clear();
@@ -215,6 +215,7 @@ impl Shell {
     fn on_message(&mut self, kind: Kind, live: &mut Live) {
         let input = match kind {
             Kind::HeartbeatAck(ack) => {
+                live.period = heartbeat_period(ack.heartbeat_period_ms).unwrap_or(live.period);
                 live.answered = live.answered.max(ack.sequence);
                 if live.answered >= live.sequence
                     && let Some(since) = live.silent_since.take()

@@ -5,7 +5,7 @@ mod support;
 use std::sync::atomic::Ordering::SeqCst;
 
 use cloudai_proto::v1::AttemptPhase;
-use cloudai_types::{EndReason, JobSpec, ReasonKind, Resources};
+use cloudai_types::{EndReason, JobSpec, ReasonKind, Resources, limits};
 use cloudai_worker::{ExecutorKind, WorkerConfig, WorkerError};
 use support::*;
 
@@ -152,6 +152,18 @@ async fn what_is_reserved_is_told_and_not_offered() {
         let hello = table.hellos.last().expect("it said hello");
         assert_eq!((hello.capacity, hello.reserved), (Some(amounts(3_500, 6)), Some(amounts(500, 2))));
     }
+    worker.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_heartbeat_period_in_an_acknowledgement_replaces_the_first_one() {
+    let cluster = Cluster::new();
+    let leader = Master::start(&cluster, "m1").await;
+    leader.tells_period_ms.store(limits::HEARTBEAT_PERIOD_MIN.0 as u32, SeqCst);
+    let mut worker = Worker::start(noop(&cluster, &[&leader]));
+    // With the period of the welcome they would take twice the time that a test waits.
+    let more_than_it_could = 2 * PATIENCE.as_millis() / FIRST_PERIOD.as_millis();
+    cluster.until("it beats as it was told last", |t| t.heartbeats as u128 >= more_than_it_could).await;
     worker.stop().await.unwrap();
 }
 

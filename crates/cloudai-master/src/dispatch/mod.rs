@@ -11,7 +11,6 @@ use std::sync::Arc;
 use cloudai_net::{Role, require};
 use cloudai_proto::v1 as pb;
 use cloudai_proto::v1::dispatch_server;
-use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
 
 use crate::node::Node;
@@ -24,14 +23,14 @@ pub struct DispatchService<S: StateStore> {
 
 #[tonic::async_trait]
 impl<S: StateStore> dispatch_server::Dispatch for DispatchService<S> {
-    type SessionStream = ReceiverStream<Result<pb::LeaderMessage, Status>>;
+    type SessionStream = session::Outbound;
 
     async fn session(
         &self,
         request: Request<Streaming<pb::WorkerMessage>>,
     ) -> Result<Response<Self::SessionStream>, Status> {
         let name = require(&request, &self.node.revoked, &[Role::Worker])?.name.clone();
-        Ok(Response::new(session::start(self.node.clone(), name, request.into_inner()).into()))
+        Ok(Response::new(session::start(self.node.clone(), name, request.into_inner())))
     }
 
     async fn upload_log(

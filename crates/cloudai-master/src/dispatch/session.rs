@@ -2,7 +2,9 @@
 //! leadership. Goes out: a full set, then deltas; lease renewals; reports to the proposer and their acknowledgements. Decides
 //! nothing about tasks: `apply` does.
 
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 
 use cloudai_core::command::{self, AttemptReport, Kind, RegisterWorker, ReportAttempts};
 use cloudai_core::rows::{Family, JobSpecRow, WorkerState, job_key};
@@ -11,7 +13,6 @@ use cloudai_proto::v1 as pb;
 use cloudai_types::{WorkerId, limits};
 use futures::{Stream, StreamExt};
 use tokio::sync::mpsc;
-use tokio_util::sync::CancellationToken;
 use tonic::Status;
 
 use super::sets::{Groups, SentSpecs};
@@ -41,14 +42,34 @@ pub enum SessionEnd {
     Storage(#[from] std::io::Error),
 }
 
-/// Starts the session's task and returns its outbound half.
+/// What a session says. It has no task of its own: it goes on whenever its messages are asked for, so that a heartbeat and its answer
+/// wake one task and not two. Dropped with the connection, and with it the session.
+pub struct Outbound {
+    session: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
+    messages: mpsc::Receiver<Result<pb::LeaderMessage, Status>>,
+}
+
+impl Stream for Outbound {
+    type Item = Result<pb::LeaderMessage, Status>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        if let Some(session) = &mut self.session
+            && session.as_mut().poll(cx).is_ready()
+        {
+            self.session = None;
+        }
+        self.messages.poll_recv(cx)
+    }
+}
+
+/// A session that begins when its first message is asked for.
 pub fn start<S: StateStore>(
     node: Arc<Node<S>>,
     worker_name: String,
     inbound: impl Stream<Item = Result<pb::WorkerMessage, Status>> + Send + Sync + Unpin + 'static,
-) -> mpsc::Receiver<Result<pb::LeaderMessage, Status>> {
-    let (out, outbound) = mpsc::channel(limits::SESSION_MESSAGES_MAX);
-    tokio::spawn(async move {
+) -> Outbound {
+    let (out, messages) = mpsc::channel(limits::SESSION_MESSAGES_MAX);
+    let session = async move {
         let end = match node.leading() {
             None => not_leader(&node, &out).await,
             Some(leading) => {
@@ -56,13 +77,26 @@ pub fn start<S: StateStore>(
                     Session { node: node.clone(), worker_name: worker_name.clone(), out: out.clone(), inbound };
                 tokio::select! {
                     () = leading.cancelled() => not_leader(&node, &out).await,
-                    end = session.run(&leading) => end,
+                    end = session.run() => end,
                 }
             }
         };
         tracing::info!(worker = worker_name, reason = %end, "worker session ended");
-    });
-    outbound
+    };
+    Outbound { session: Some(Box::pin(session)), messages }
+}
+
+/// While it lives, the hub has a place for the session's events.
+struct Listening<S: StateStore> {
+    node: Arc<Node<S>>,
+    worker: WorkerId,
+    session: u64,
+}
+
+impl<S: StateStore> Drop for Listening<S> {
+    fn drop(&mut self) {
+        self.node.hub.close_session(self.worker, self.session);
+    }
 }
 
 async fn not_leader<S: StateStore>(node: &Node<S>, out: &Out) -> SessionEnd {
@@ -87,12 +121,15 @@ struct Session<S: StateStore, I> {
 }
 
 /// What a registered session knows.
-struct Registered {
+struct Registered<S: StateStore> {
     worker: WorkerId,
     session: u64,
     sent: SentSpecs,
     /// Events up to this index are in the full set already.
     full_set_index: u64,
+    /// Keeps its heartbeats out of step with the others'.
+    jitter: u32,
+    _listening: Listening<S>,
 }
 
 impl<S, I> Session<S, I>
@@ -104,7 +141,8 @@ where
         self.inbound.next().await.transpose()
     }
 
-    async fn run(mut self, leading: &CancellationToken) -> SessionEnd {
+    /// Until it ends for a reason of its own; the end of the leadership is the caller's.
+    async fn run(mut self) -> SessionEnd {
         let hello = match self.message().await {
             Ok(Some(pb::WorkerMessage { kind: Some(pb::worker_message::Kind::Hello(hello)) })) => hello,
             Ok(Some(_)) => return SessionEnd::Protocol("the first message was no hello"),
@@ -123,36 +161,33 @@ where
             }
         };
         tracing::info!(worker = self.worker_name, session = registered.session, "worker session began");
-        let end = loop {
+        loop {
             tokio::select! {
                 biased;
-                () = leading.cancelled() => break SessionEnd::NoLongerLeading,
                 event = events.recv() => {
-                    let Some(event) = event else { break SessionEnd::Superseded };
+                    let Some(event) = event else { return SessionEnd::Superseded };
                     if let Err(end) = self.deliver(&mut registered, event, &mut events).await {
-                        break end;
+                        return end;
                     }
                 }
                 message = self.message() => {
                     let message = match message {
                         Ok(Some(m)) => m,
-                        Ok(None) => break SessionEnd::HungUp,
-                        Err(status) => break SessionEnd::Broken(status.to_string()),
+                        Ok(None) => return SessionEnd::HungUp,
+                        Err(status) => return SessionEnd::Broken(status.to_string()),
                     };
                     if let Err(end) = self.receive(&registered, message).await {
-                        break end;
+                        return end;
                     }
                 }
             }
-        };
-        self.node.hub.close_session(registered.worker, registered.session);
-        end
+        }
     }
 
     async fn register(
         &mut self,
         hello: pb::worker_message::Hello,
-    ) -> Result<(Registered, mpsc::UnboundedReceiver<SessionEvent>), SessionEnd> {
+    ) -> Result<(Registered<S>, mpsc::UnboundedReceiver<SessionEvent>), SessionEnd> {
         let (worker, incarnation) = {
             let state = self.node.shared.read();
             let Some(worker) = state.hot.worker_names.get(&self.worker_name).copied() else {
@@ -188,22 +223,31 @@ where
         };
         // First the place for events, then the set: what happens in between is in both, and is skipped by its index.
         let events = self.node.hub.open_session(worker, session);
-        self.node.liveness.renew(worker, session);
+        let listening = Listening { node: self.node.clone(), worker, session };
+        let jitter = (self.node.surroundings.random)();
+        let period = self.node.liveness.renew(worker, session, jitter).ok_or(SessionEnd::Superseded)?;
         let welcome = pb::leader_message::Welcome {
             worker_id: worker.0,
             session,
-            heartbeat_period_ms: self.node.liveness.heartbeat_period((self.node.surroundings.random)()).0 as u32,
+            heartbeat_period_ms: period.0 as u32,
             lease_ms: limits::LEASE.0 as u32,
             incarnation,
             worker_name: self.worker_name.clone(),
         };
         send(&self.out, pb::leader_message::Kind::Welcome(welcome)).await?;
-        let mut registered = Registered { worker, session, sent: SentSpecs::default(), full_set_index: 0 };
+        let mut registered = Registered {
+            worker,
+            session,
+            sent: SentSpecs::default(),
+            full_set_index: 0,
+            jitter,
+            _listening: listening,
+        };
         self.send_full_set(&mut registered).await?;
         Ok((registered, events))
     }
 
-    async fn send_full_set(&self, registered: &mut Registered) -> Result<(), SessionEnd> {
+    async fn send_full_set(&self, registered: &mut Registered<S>) -> Result<(), SessionEnd> {
         let (fence, mut groups) = {
             let state = self.node.shared.read();
             let fence = pb::Fence { incarnation: state.hot.incarnation, index: state.index };
@@ -257,7 +301,7 @@ where
     /// Everything that waits goes out as one delta.
     async fn deliver(
         &self,
-        registered: &mut Registered,
+        registered: &mut Registered<S>,
         first: SessionEvent,
         events: &mut mpsc::UnboundedReceiver<SessionEvent>,
     ) -> Result<(), SessionEnd> {
@@ -293,7 +337,7 @@ where
 
     async fn send_delta(
         &self,
-        registered: &mut Registered,
+        registered: &mut Registered<S>,
         mut groups: Groups,
         fence_index: u64,
     ) -> Result<(), SessionEnd> {
@@ -306,14 +350,20 @@ where
         send(&self.out, pb::leader_message::Kind::Delta(delta)).await
     }
 
-    async fn receive(&self, registered: &Registered, message: pb::WorkerMessage) -> Result<(), SessionEnd> {
+    async fn receive(&self, registered: &Registered<S>, message: pb::WorkerMessage) -> Result<(), SessionEnd> {
         use pb::worker_message::Kind as From;
         match message.kind {
             Some(From::Heartbeat(heartbeat)) => {
                 self.node.metrics.leader.heartbeats.inc();
                 // Only while a majority has just confirmed this leader: a deposed one must not renew a lease.
-                if self.node.quorum_ack_is_fresh() && self.node.liveness.renew(registered.worker, registered.session) {
-                    let ack = pb::leader_message::HeartbeatAck { sequence: heartbeat.sequence };
+                if self.node.quorum_ack_is_fresh()
+                    && let Some(period) =
+                        self.node.liveness.renew(registered.worker, registered.session, registered.jitter)
+                {
+                    let ack = pb::leader_message::HeartbeatAck {
+                        sequence: heartbeat.sequence,
+                        heartbeat_period_ms: period.0 as u32,
+                    };
                     send(&self.out, pb::leader_message::Kind::HeartbeatAck(ack)).await?;
                 }
                 Ok(())
@@ -339,7 +389,7 @@ where
 
     /// Acknowledged once applied, accepted or refused. Without an outcome there is no acknowledgement, and the worker sends them
     /// again on its next session.
-    async fn report(&self, registered: &Registered, reports: pb::worker_message::Reports) {
+    async fn report(&self, registered: &Registered<S>, reports: pb::worker_message::Reports) {
         let sequence = reports.sequence;
         let command = ReportAttempts {
             worker: registered.worker.0,

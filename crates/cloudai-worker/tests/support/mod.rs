@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
@@ -28,6 +28,8 @@ use tonic::{Request, Response, Status, Streaming};
 
 /// Nothing here takes that long; a test that waits longer has failed.
 pub const PATIENCE: Duration = Duration::from_secs(60);
+/// The heartbeat period that a welcome tells.
+pub const FIRST_PERIOD: Duration = Duration::from_millis(200);
 
 pub fn now() -> Timestamp {
     Timestamp(SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_millis() as u64)
@@ -57,6 +59,7 @@ pub struct Table {
     /// Every phase that was reported, in order.
     pub phases: BTreeMap<AttemptId, Vec<i32>>,
     pub hellos: Vec<pb::worker_message::Hello>,
+    pub heartbeats: usize,
     pub report_messages: usize,
     pub token: Option<[u8; 32]>,
     pub token_key: Option<[u8; 32]>,
@@ -80,6 +83,8 @@ pub struct Master {
     pub addr: SocketAddr,
     pub leads: Arc<AtomicBool>,
     pub acks_heartbeats: Arc<AtomicBool>,
+    /// The heartbeat period that acknowledgements tell; 0 tells none.
+    pub tells_period_ms: Arc<AtomicU32>,
     pub acks_reports: Arc<AtomicBool>,
     hint: Arc<Mutex<String>>,
     session: Outbound,
@@ -158,6 +163,7 @@ impl Master {
             cluster: cluster.clone(),
             leads: Arc::new(AtomicBool::new(true)),
             acks_heartbeats: Arc::new(AtomicBool::new(true)),
+            tells_period_ms: Arc::default(),
             acks_reports: Arc::new(AtomicBool::new(true)),
             hint: Arc::default(),
             session: Arc::default(),
@@ -167,6 +173,7 @@ impl Master {
             addr,
             leads: service.leads.clone(),
             acks_heartbeats: service.acks_heartbeats.clone(),
+            tells_period_ms: service.tells_period_ms.clone(),
             acks_reports: service.acks_reports.clone(),
             hint: service.hint.clone(),
             session: service.session.clone(),
@@ -279,6 +286,7 @@ struct Service {
     cluster: Arc<Cluster>,
     leads: Arc<AtomicBool>,
     acks_heartbeats: Arc<AtomicBool>,
+    tells_period_ms: Arc<AtomicU32>,
     acks_reports: Arc<AtomicBool>,
     hint: Arc<Mutex<String>>,
     session: Outbound,
@@ -362,7 +370,7 @@ impl Dispatch for Service {
         let _ = send(Kind::Welcome(pb::leader_message::Welcome {
             worker_id: 1,
             session,
-            heartbeat_period_ms: 200,
+            heartbeat_period_ms: FIRST_PERIOD.as_millis() as u32,
             lease_ms: 12_000,
             incarnation: 1,
             worker_name: who.name.clone(),
@@ -372,13 +380,18 @@ impl Dispatch for Service {
         self.cluster.changed();
         let (cluster, heartbeats, acks) =
             (self.cluster.clone(), self.acks_heartbeats.clone(), self.acks_reports.clone());
+        let period = self.tells_period_ms.clone();
         // Weak: when the test drops the session, the stream ends.
         let out = out.downgrade();
         tokio::spawn(async move {
             while let Ok(Some(message)) = inbound.message().await {
                 let reply = match message.kind {
                     Some(pb::worker_message::Kind::Heartbeat(h)) if heartbeats.load(SeqCst) => {
-                        Some(Kind::HeartbeatAck(pb::leader_message::HeartbeatAck { sequence: h.sequence }))
+                        cluster.table.lock().unwrap().heartbeats += 1;
+                        cluster.changed();
+                        let heartbeat_period_ms = period.load(SeqCst);
+                        let ack = pb::leader_message::HeartbeatAck { sequence: h.sequence, heartbeat_period_ms };
+                        Some(Kind::HeartbeatAck(ack))
                     }
                     Some(pb::worker_message::Kind::Reports(reports)) => {
                         let sequence = reports.sequence;
