@@ -114,8 +114,8 @@ pub struct ActiveAttempt {
     pub assigned_index: u64,
     pub assigned_ms: u64,
     pub started_ms: u64,
-    pub attempts_used: u32,
-    pub losses: u32,
+    pub attempts_used: u16,
+    pub losses: u8,
     /// Memory that it was given, where that is more than the spec says; 0: what the spec says.
     pub memory_mib: u32,
     /// It is no part of [`Worker::used`] any more: it stores its results.
@@ -369,8 +369,8 @@ impl ActiveAttempt {
             assigned_index: self.assigned_index,
             assigned_ms: self.assigned_ms,
             started_ms: self.started_ms,
-            attempts_used: self.attempts_used,
-            losses: self.losses,
+            attempts_used: self.attempts_used.into(),
+            losses: self.losses.into(),
             memory_mib: self.memory_mib,
             released: self.released,
         }

@@ -243,7 +243,8 @@ fn budgets_are_not_exceeded(hot: &Hot, faults: &mut Faults) {
         let own = hot.needs(job, 0).memory_bytes;
         let waiting = job.waiting.iter().flat_map(|w| w.iter());
         let waiting = waiting.map(|(i, w)| (*i, u32::from(w.attempts_used), u32::from(w.losses), w.memory_mib));
-        let active = job.active.iter().map(|(i, a)| (*i, a.attempts_used, a.losses, a.memory_mib));
+        let active =
+            job.active.iter().map(|(i, a)| (*i, u32::from(a.attempts_used), u32::from(a.losses), a.memory_mib));
         for (index, used, losses, memory_mib) in waiting.chain(active) {
             if used >= job.max_attempts || losses >= limits::LOSSES_MAX {
                 fault(faults, "budget", format!("{id}/{index}: {used} attempts and {losses} losses, and not dead"));

@@ -216,18 +216,25 @@ fn set_progress(hot: &mut Hot, id: JobId, row: JobRow) -> Result<(), String> {
     Ok(())
 }
 
+fn attempts(n: u32) -> Result<u16, String> {
+    u16::try_from(n).map_err(|_| format!("it has {n} attempts"))
+}
+
+fn losses(n: u32) -> Result<u8, String> {
+    u8::try_from(n).map_err(|_| format!("it has {n} losses"))
+}
+
 fn add_waiting(hot: &mut Hot, key: &[u8], row: WaitingRow) -> Result<(), String> {
     let (_, task) = task_of_key(key).ok_or("its key is no task's")?;
     let job = hot.jobs.get(&task.job).ok_or("its job is not alive")?;
     // It is counted with its job's queued tasks already; it may belong to another shape.
     hot.backlog.moved(job.priority, job.shape, -1, 0);
-    let too_many = |what: &str, n: u32| format!("it has {n} {what}");
     let waiting = Waiting {
         not_before_ms: row.not_before_ms,
         next_number: row.next_number,
         memory_mib: row.memory_mib,
-        attempts_used: u16::try_from(row.attempts_used).map_err(|_| too_many("attempts", row.attempts_used))?,
-        losses: u8::try_from(row.losses).map_err(|_| too_many("losses", row.losses))?,
+        attempts_used: attempts(row.attempts_used)?,
+        losses: losses(row.losses)?,
         ..Waiting::default()
     };
     hot.add_waiting(task, waiting.avoiding(&row.never_workers, row.avoid_worker));
@@ -265,8 +272,8 @@ fn add_attempt(hot: &mut Hot, key: &[u8], row: AttemptRow) -> Result<(), String>
         assigned_index,
         assigned_ms,
         started_ms,
-        attempts_used,
-        losses,
+        attempts_used: attempts(attempts_used)?,
+        losses: self::losses(losses)?,
         memory_mib,
         released,
     };

@@ -47,7 +47,7 @@ pub(super) fn next(terms: &Terms, attempt: &ActiveAttempt, ending: &Ending) -> N
     if action == Some(RetryAction::Fail) {
         return Next::Ends(TaskState::Failed);
     }
-    let (mut attempts_used, mut losses) = (attempt.attempts_used, attempt.losses);
+    let (mut attempts_used, mut losses) = (u32::from(attempt.attempts_used), u32::from(attempt.losses));
     let failures = if lost || kind.is_infrastructure() {
         losses = losses.saturating_add(1);
         if losses >= limits::LOSSES_MAX {
@@ -110,9 +110,9 @@ mod tests {
     use super::*;
     use cloudai_types::{EndReason, JobId, RetryRule, WorkerId};
 
-    fn attempt(attempts_used: u32, losses: u32) -> ActiveAttempt {
+    fn attempt(attempts_used: u16, losses: u8) -> ActiveAttempt {
         ActiveAttempt {
-            number: 1 + attempts_used + losses,
+            number: 1 + u32::from(attempts_used) + u32::from(losses),
             worker: WorkerId(7),
             state: AttemptState::Running,
             assigned_index: 1,
@@ -195,7 +195,8 @@ mod tests {
         assert_eq!(numbers(usual(1, &attempt(0, 0), &lost())), (50, 2, 0, 1));
         assert_eq!(numbers(usual(1, &attempt(0, 1), &lost())), (1_050, 3, 0, 2));
         assert_eq!(numbers(usual(1, &attempt(0, 0), &of(ReasonKind::EngineError))), (1_050, 2, 0, 1));
-        assert_eq!(usual(9, &attempt(0, limits::LOSSES_MAX - 1), &lost()), Next::Ends(TaskState::Dead));
+        let all_but_one = u8::try_from(limits::LOSSES_MAX - 1).unwrap();
+        assert_eq!(usual(9, &attempt(0, all_but_one), &lost()), Next::Ends(TaskState::Dead));
     }
 
     #[test]

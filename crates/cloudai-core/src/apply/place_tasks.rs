@@ -49,8 +49,8 @@ fn place_group(hot: &mut Hot, out: &mut Out, group: &PlaceGroup) -> u32 {
             assigned_index: out.index,
             assigned_ms: out.clock_ms,
             started_ms: 0,
-            attempts_used: past.attempts_used.into(),
-            losses: past.losses.into(),
+            attempts_used: past.attempts_used,
+            losses: past.losses,
             memory_mib: past.memory_mib,
             released: false,
         };
