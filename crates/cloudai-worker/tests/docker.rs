@@ -13,6 +13,7 @@ mod support;
 #[path = "docker/usage.rs"]
 mod usage;
 
+use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::sync::Once;
@@ -23,7 +24,8 @@ use cloudai_types::{EndReason, JobSpec, OnDisconnect, ReasonKind};
 use cloudai_worker::{ExecutorKind, WorkerConfig};
 use support::*;
 
-const IMAGE: &str = "cloudai-worker-test:1";
+/// Raised when its contents change: an engine keeps what an earlier run has built.
+const IMAGE: &str = "cloudai-worker-test:2";
 
 fn docker(args: &[&str]) -> Option<String> {
     let out = Command::new("docker").args(args).stdin(Stdio::null()).output().ok()?;
@@ -44,7 +46,10 @@ fn engine() -> bool {
         let dir = tempfile::tempdir().unwrap();
         let bin = dir.path().join("bin");
         std::fs::create_dir_all(&bin).unwrap();
-        std::fs::create_dir_all(dir.path().join("tmp")).unwrap();
+        let tmp = dir.path().join("tmp");
+        std::fs::create_dir_all(&tmp).unwrap();
+        // The engine gives the scratch the rights that the image has at its place.
+        std::fs::set_permissions(&tmp, PermissionsExt::from_mode(0o1777)).unwrap();
         let busybox = ["/bin/busybox", "/usr/bin/busybox"].map(PathBuf::from).into_iter().find(|p| p.exists());
         std::fs::copy(busybox.expect("a static busybox (package busybox-static)"), bin.join("busybox")).unwrap();
         for name in ["sh", "sleep", "cat", "echo", "true", "kill", "head", "tr", "tail", "dd", "seq"] {
