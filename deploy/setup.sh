@@ -26,6 +26,7 @@ need 'have iptables' iptables              # dockerd makes its bridge with it
 need 'have busybox' busybox-static          # the worker's tests make an image of it
 need 'have python3' python3                # the tests of the sample tasks
 need 'have nft' nftables                   # the drills' partitions and losses
+need 'have patch' patch                      # the simulation's mutants
 need 'have strace' strace                  # ... an fsync that is slow
 need 'have fiu-ctrl' fiu-utils libfiu0     # ... an fsync that fails
 need 'compgen -G "/usr/lib/*/faketime/libfaketimeMT.so.1"' libfaketime # ... a wall clock that is wrong

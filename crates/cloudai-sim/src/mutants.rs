@@ -63,10 +63,10 @@ impl Mutants {
         let file = std::fs::File::open(patch).map_err(|e| format!("{}: {e}", patch.display()))?;
         done(Command::new("patch").args(["-p1", "-s"]).current_dir(copy).stdin(file), &format!("apply {name}"))?;
         // A target folder of its own: cargo takes the same package in another tree for the same one, and an older file for unchanged, so
-        // that the mutant would be what the next build of the product links.
+        // that the mutant would be what the next build of the product links. This package alone: the workspace's features would bring RocksDB.
         let target = copy.with_file_name("target");
         let mut cargo = Command::new("cargo");
-        cargo.args(["build", "--quiet", "--workspace", "--bin", "cloudai-sim"]);
+        cargo.args(["build", "--quiet", "--package", "cloudai-sim"]);
         done(cargo.env("CARGO_TARGET_DIR", &target).current_dir(copy), &format!("build {name}"))?;
         let mutant = target.join("debug/cloudai-sim");
         let began = Instant::now();

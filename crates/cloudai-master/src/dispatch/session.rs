@@ -45,7 +45,9 @@ pub enum SessionEnd {
 /// What a session says. It has no task of its own: it goes on whenever its messages are asked for, so that a heartbeat and its answer
 /// wake one task and not two. Dropped with the connection, and with it the session.
 pub struct Outbound {
-    session: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
+    worker_name: String,
+    /// `None` once it has ended.
+    session: Option<Pin<Box<dyn Future<Output = SessionEnd> + Send>>>,
     messages: mpsc::Receiver<Result<pb::LeaderMessage, Status>>,
 }
 
@@ -54,11 +56,26 @@ impl Stream for Outbound {
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         if let Some(session) = &mut self.session
-            && session.as_mut().poll(cx).is_ready()
+            && let Poll::Ready(end) = session.as_mut().poll(cx)
         {
             self.session = None;
+            self.note(&end);
         }
         self.messages.poll_recv(cx)
+    }
+}
+
+impl Outbound {
+    fn note(&self, end: &SessionEnd) {
+        tracing::info!(worker = self.worker_name, reason = %end, "worker session ended");
+    }
+}
+
+impl Drop for Outbound {
+    fn drop(&mut self) {
+        if self.session.is_some() {
+            self.note(&SessionEnd::HungUp);
+        }
     }
 }
 
@@ -69,21 +86,20 @@ pub fn start<S: StateStore>(
     inbound: impl Stream<Item = Result<pb::WorkerMessage, Status>> + Send + Sync + Unpin + 'static,
 ) -> Outbound {
     let (out, messages) = mpsc::channel(limits::SESSION_MESSAGES_MAX);
+    let name = worker_name.clone();
     let session = async move {
-        let end = match node.leading() {
+        match node.leading() {
             None => not_leader(&node, &out).await,
             Some(leading) => {
-                let session =
-                    Session { node: node.clone(), worker_name: worker_name.clone(), out: out.clone(), inbound };
+                let session = Session { node: node.clone(), worker_name: name, out: out.clone(), inbound };
                 tokio::select! {
                     () = leading.cancelled() => not_leader(&node, &out).await,
                     end = session.run() => end,
                 }
             }
-        };
-        tracing::info!(worker = worker_name, reason = %end, "worker session ended");
+        }
     };
-    Outbound { session: Some(Box::pin(session)), messages }
+    Outbound { worker_name, session: Some(Box::pin(session)), messages }
 }
 
 /// While it lives, the hub has a place for the session's events.
