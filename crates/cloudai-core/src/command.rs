@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use cloudai_types::{ClusterConfig, EndReason, JobId, JobSpec, NamespaceId, Resources, TaskId, limits};
 
 /// The newest format that this build understands.
-pub const VERSION: u32 = 4;
+pub const VERSION: u32 = 5;
 
 /// The first format whose submits write [`crate::rows::AliveRow::untouched`].
 pub const UNTOUCHED_SINCE: u32 = 3;
