@@ -287,6 +287,7 @@ async fn a_log_streams_while_it_is_written_and_many_run_at_once() {
     assert!(!rig.cluster.table.lock().unwrap().ended.contains_key(&follow), "while the task runs");
     let many = rig.leader.assign(2, JobSpec { count: 20, ..sh("echo $CLOUDAI_TASK_INDEX") });
     let loud = rig.run(3, "seq 1 200000; echo the result");
+    let long = rig.run(4, "seq 1 3000; echo sorrow >&2");
     rig.cluster.until("the log is complete", |t| t.uploads[&1].complete).await;
     assert_eq!(rig.cluster.table.lock().unwrap().uploads[&1].stdout, b"early\nlate\n");
     for (n, a) in many.iter().enumerate() {
@@ -294,6 +295,11 @@ async fn a_log_streams_while_it_is_written_and_many_run_at_once() {
         let log = rig.leader.log(100 + n as u64, *a, true, 0).await;
         assert_eq!(text(&log.stdout), format!("{n}\n"));
     }
+    assert_eq!(rig.cluster.ending(long).await, EndReason::exit(0));
+    let log = rig.leader.log(3, long, true, 0).await;
+    let lines: Vec<String> = (1..=3000).map(|n| format!("{n}\n")).collect();
+    assert!(text(&log.stdout) == lines.concat(), "each line once, in order: {} bytes", log.stdout.len());
+    assert_eq!((text(&log.stderr), text(&log.markers)), ("sorrow\n".into(), String::new()));
     assert_eq!(rig.cluster.ending(loud).await, EndReason::exit(0));
     let log = rig.leader.log(2, loud, true, 0).await;
     assert!(log.stdout.starts_with(b"1\n2\n") && log.stdout.ends_with(b"the result\n"));

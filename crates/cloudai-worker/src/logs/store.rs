@@ -265,7 +265,7 @@ mod tests {
         fs::write(&path, bytes).unwrap();
         let store = LogStore::open(dir.path(), 1 << 20, 1 << 30).unwrap();
         let mut writer = store.writer(id(0)).unwrap();
-        assert_eq!(writer.last_time_ns(), Some(20));
+        assert_eq!(writer.last_time_ns(Source::Stdout), Some(20));
         writer.append(vec![line(30, "three\n")]);
         writer.finish(5);
         assert_eq!(text(&store, id(0), true, 0).await, "one\ntwo\nthree\n");

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use cloudai_types::AttemptId;
 use tokio::sync::watch;
 
-use super::file::{Frame, MAGIC, parse};
+use super::file::{Frame, MAGIC, Source, parse};
 use super::store::{Inner, Progress};
 
 /// How much of the end of a log that is too long is kept: a program's last line is often its result.
@@ -25,7 +25,8 @@ pub struct LogWriter {
     /// Made with the first frame.
     file: Option<File>,
     bytes: u64,
-    last_time_ns: Option<u64>,
+    /// Of standard output and standard error apart: the engine stamps each on its own, and they may overtake each other.
+    last_times_ns: [Option<u64>; 2],
     cut: Option<Cut>,
     /// A failed write was reported; the program goes on without a log.
     broken: bool,
@@ -52,7 +53,7 @@ impl LogWriter {
             progress,
             file: None,
             bytes: 0,
-            last_time_ns: None,
+            last_times_ns: [None; 2],
             cut: None,
             broken: false,
             finished: false,
@@ -77,18 +78,28 @@ impl LogWriter {
         let (frames, used) = parse(&Bytes::from(bytes).slice(MAGIC.len()..))?;
         self.bytes = (MAGIC.len() + used) as u64;
         file.set_len(self.bytes)?;
-        self.last_time_ns = frames.last().map(|f| f.time_ns);
+        self.see(&frames);
         self.file = Some(file);
         self.publish(false);
         Ok(())
     }
 
-    /// The time of the last frame that an earlier writer left.
-    pub fn last_time_ns(&self) -> Option<u64> {
-        self.last_time_ns
+    /// The time of the last frame of this stream, also of one that was cut or that an earlier writer left. A copy that broke off goes on
+    /// after it.
+    pub fn last_time_ns(&self, source: Source) -> Option<u64> {
+        place(source).and_then(|n| self.last_times_ns[n])
+    }
+
+    fn see(&mut self, frames: &[Frame]) {
+        for frame in frames {
+            if let Some(n) = place(frame.source) {
+                self.last_times_ns[n] = self.last_times_ns[n].max(Some(frame.time_ns));
+            }
+        }
     }
 
     pub fn append(&mut self, frames: Vec<Frame>) {
+        self.see(&frames);
         let mut out = vec![];
         let room = self.store.log_bytes_max.saturating_sub(TAIL_BYTES + MARKER_BYTES);
         for frame in frames {
@@ -177,6 +188,15 @@ impl LogWriter {
             tracing::warn!(attempt = %self.attempt, %error, "the log cannot be written; the program goes on without it");
         }
         self.broken = true;
+    }
+}
+
+/// Of a stream in `last_times_ns`; what we say ourselves is in none.
+fn place(source: Source) -> Option<usize> {
+    match source {
+        Source::Stdout => Some(0),
+        Source::Stderr => Some(1),
+        Source::Marker => None,
     }
 }
 

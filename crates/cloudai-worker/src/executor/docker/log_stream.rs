@@ -7,12 +7,17 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use bollard::container::LogOutput;
 use bollard::query_parameters::LogsOptions;
 use bytes::Bytes;
+use cloudai_types::Millis;
 use futures::StreamExt;
 use tokio_util::sync::CancellationToken;
 
+use super::faults::Fault;
 use super::{Shared, engine};
 use crate::logs::{Frame, LogWriter, Source};
 
+/// Between two tries to go on with a log that broke off.
+const RESUME_FIRST: Millis = Millis(200);
+const RESUME_MAX: Millis = Millis(5_000);
 /// Pieces that go to the disk in one write.
 const PIECES_AT_ONCE: usize = 256;
 /// What docker-init (tini) prints when it cannot run the command.
@@ -22,8 +27,18 @@ pub struct Followed {
     pub writer: LogWriter,
     /// The init program's complaint, when that was the only thing ever written.
     pub init_failure: Option<String>,
+    pub end: End,
+}
+
+/// How a copy ended.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum End {
     /// The engine ended the stream itself: nothing is missing.
-    pub complete: bool,
+    Complete,
+    /// The engine went away, or the copy was told that it is enough.
+    BrokeOff,
+    /// The container is not there any more, and its log neither.
+    Gone,
 }
 
 /// Says how a copy goes on, and can end it.
@@ -35,21 +50,38 @@ pub struct Control {
     pub enough: CancellationToken,
 }
 
+/// Copies until the container has ended, also when the engine restarts in between.
+pub async fn follow(shared: &Shared, id: &str, writer: LogWriter, control: &Control) -> Followed {
+    let mut backoff = cloudai_net::Backoff::new(RESUME_FIRST, RESUME_MAX);
+    let mut followed = copy(shared, id, writer, true, control).await;
+    while followed.end == End::BrokeOff && !control.enough.is_cancelled() {
+        let pause = backoff.next(rand::random()).as_duration();
+        // Nothing is lost by a cancellation: the next copy is told at once.
+        let _ = tokio::time::timeout(pause, control.enough.cancelled()).await;
+        let init_failure = followed.init_failure.take();
+        followed = copy(shared, id, followed.writer, true, control).await;
+        followed.init_failure = init_failure.or(followed.init_failure);
+    }
+    followed
+}
+
 /// Copies until the container has ended. With `follow: false`: what is there.
 pub async fn copy(shared: &Shared, id: &str, mut writer: LogWriter, follow: bool, control: &Control) -> Followed {
-    let begun = writer.last_time_ns();
+    let begun = [Source::Stdout, Source::Stderr].map(|source| (source, writer.last_time_ns(source)));
+    let has_it = |frame: &Frame| begun.iter().any(|(source, at)| *source == frame.source && Some(frame.time_ns) <= *at);
     // The engine counts in whole seconds here; what we have already is left out below.
-    let since = begun.map_or(0, |ns| i32::try_from(ns / 1_000_000_000).unwrap_or(0));
+    let first = begun.iter().map(|(_, at)| at.unwrap_or(0)).min().unwrap_or(0);
+    let since = i32::try_from(first / 1_000_000_000).unwrap_or(0);
     let options = LogsOptions { follow, stdout: true, stderr: true, timestamps: true, since, ..Default::default() };
     let mut pieces = shared.engine.docker.logs(id, Some(options)).ready_chunks(PIECES_AT_ONCE);
     let mut init_failure = None;
     let mut count = 0usize;
-    let mut complete = true;
+    let mut end = End::Complete;
     loop {
         let batch = tokio::select! {
             batch = pieces.next() => batch,
             () = control.enough.cancelled() => {
-                complete = false;
+                end = End::BrokeOff;
                 None
             }
         };
@@ -60,7 +92,7 @@ pub async fn copy(shared: &Shared, id: &str, mut writer: LogWriter, follow: bool
             match piece {
                 Ok(piece) => {
                     let frame = frame_of(piece);
-                    if begun.is_some_and(|b| frame.time_ns <= b) {
+                    if has_it(&frame) {
                         continue;
                     }
                     count += 1;
@@ -71,7 +103,7 @@ pub async fn copy(shared: &Shared, id: &str, mut writer: LogWriter, follow: bool
                 }
                 Err(error) => {
                     tracing::debug!(id, %error, "the engine's log stream broke");
-                    complete = false;
+                    end = if Fault::of(&error) == Fault::NoSuchContainer { End::Gone } else { End::BrokeOff };
                 }
             }
         }
@@ -82,11 +114,11 @@ pub async fn copy(shared: &Shared, id: &str, mut writer: LogWriter, follow: bool
     }
     // Debian's engine ends a followed stream with its container, also when it has not read all that was written: what is left is
     // asked for. A log that fits one piece was never behind.
-    if follow && complete && count > PIECES_AT_ONCE {
+    if follow && end == End::Complete && count > PIECES_AT_ONCE {
         let rest = Box::pin(copy(shared, id, writer, false, control)).await;
         return Followed { init_failure, ..rest };
     }
-    Followed { writer, init_failure, complete }
+    Followed { writer, init_failure, end }
 }
 
 /// The time stands before the text, with a space between.
