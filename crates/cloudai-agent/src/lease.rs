@@ -52,8 +52,13 @@ impl Lease {
 
     /// `stop` attempts get SIGKILL from here on, whatever their grace says.
     pub fn kill_at(&self) -> Timestamp {
-        self.renewed.map_or(Timestamp(0), |r| r + STOP_KILL_AFTER)
+        lease_kill_at(self.renewed)
     }
+}
+
+/// When `stop` attempts get SIGKILL after this renewal; time zero without any.
+pub fn lease_kill_at(renewed: Option<Timestamp>) -> Timestamp {
+    renewed.map_or(Timestamp(0), |r| r + STOP_KILL_AFTER)
 }
 
 #[cfg(test)]

@@ -28,4 +28,5 @@ pub use attempt::{Phase, TRANSITIONS};
 pub use deps::{Deps, EndingRecord, Leave, Report, Signal};
 pub use fence::Fence;
 pub use input::{Assignment, Found, FoundState, Input, Needs, Now, WithdrawWhy, Withdrawal};
+pub use lease::lease_kill_at;
 pub use recent::RecentSpecs;

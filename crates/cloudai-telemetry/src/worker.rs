@@ -1,7 +1,9 @@
 //! The metrics of a worker. Comes in: what its loops count. Goes out: the page for Prometheus. Nothing here is per task: that belongs to the API and
 //! to logs.
 
-use prometheus::{Gauge, Histogram, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Registry};
+use prometheus::{
+    Gauge, GaugeVec, Histogram, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Registry,
+};
 
 use crate::metric::{LONG_SECONDS, SECONDS, Sheet, text};
 use crate::names;
@@ -24,6 +26,12 @@ pub struct WorkerMetrics {
     pub cpu_allocated_cores: Gauge,
     pub memory_capacity_bytes: IntGauge,
     pub memory_allocated_bytes: IntGauge,
+    /// Label `gpu`: its place in the order of NVIDIA's library, from 0.
+    pub gpu_memory_bytes: IntGaugeVec,
+    /// Label `gpu`; absent while it does not say. The next two as well.
+    pub gpu_memory_used_bytes: IntGaugeVec,
+    pub gpu_busy: GaugeVec,
+    pub gpu_celsius: IntGaugeVec,
     /// Labels `op` (`create`, `start`, `stop`, `remove`, …) and `result` (`ok`, `error`).
     pub ops: IntCounterVec,
     /// Label `op`.
@@ -55,6 +63,18 @@ impl WorkerMetrics {
             cpu_allocated_cores: s.gauge(names::WORKER_CPU_ALLOCATED, "CPU that attempts hold"),
             memory_capacity_bytes: s.int_gauge(names::WORKER_MEMORY_CAPACITY, "Memory that this worker offers"),
             memory_allocated_bytes: s.int_gauge(names::WORKER_MEMORY_ALLOCATED, "Memory that attempts hold"),
+            gpu_memory_bytes: s.int_gauge_vec(names::WORKER_GPU_MEMORY, "Memory that a GPU has", &["gpu"]),
+            gpu_memory_used_bytes: s.int_gauge_vec(
+                names::WORKER_GPU_MEMORY_USED,
+                "Memory of a GPU that is in use, whoever uses it",
+                &["gpu"],
+            ),
+            gpu_busy: s.gauge_vec(
+                names::WORKER_GPU_BUSY,
+                "Share of the GPU's last sample period in which something ran on it",
+                &["gpu"],
+            ),
+            gpu_celsius: s.int_gauge_vec(names::WORKER_GPU_CELSIUS, "Temperature of a GPU's chip", &["gpu"]),
             ops: s.counter_vec(
                 names::WORKER_OPS,
                 "Calls to the container engine, by how they ended",

@@ -155,6 +155,12 @@ pub const QUORUM_ACK_AGE_MAX: Millis = Millis(1_000);
 /// `on_disconnect: stop`: SIGTERM and SIGKILL, counted from the last acknowledged renewal.
 pub const STOP_TERM_AFTER: Millis = Millis(6_000);
 pub const STOP_KILL_AFTER: Millis = Millis(8_000);
+/// The guard beside a worker waits this much longer than the worker itself would.
+pub const GUARD_SLACK: Millis = Millis(500);
+/// Between two looks of a guard whose worker is gone, or whose lease is over.
+pub const GUARD_LOOK: Millis = Millis(1_000);
+/// Between two looks of a worker whether its guard is there.
+pub const GUARD_RESPAWN: Millis = Millis(5_000);
 
 // ---- Workers ----------------------------------------------------------------------------------------------------------
 
@@ -182,6 +188,14 @@ pub const NETWORK_SANDBOX_MEMORY: i64 = 16 << 20;
 pub const NETWORK_SANDBOX_PIDS: i64 = 64;
 /// A worker that stops takes this long at most to remove them, and the cgroups of its attempts.
 pub const WORKER_TIDY_MAX: Millis = Millis(5_000);
+/// An engine that does not answer a ping for this long is away.
+pub const ENGINE_PING_MAX: Millis = Millis(5_000);
+/// An attempt that cannot start because the engine is away waits this long for it, and then ends.
+pub const ENGINE_AWAY_MAX: Millis = Millis(120_000);
+/// Between two looks whether it is back.
+pub const ENGINE_AWAY_LOOK: Millis = Millis(500);
+/// Between two readings of a worker's GPUs for its metrics.
+pub const GPU_READ_PERIOD: Millis = Millis(5_000);
 /// What a task wrote to its disk is looked at this often: soon where it grows fast, seldom where it does not.
 pub const STORAGE_LOOK_MIN: Millis = Millis(1_000);
 pub const STORAGE_LOOK_MAX: Millis = Millis(5_000);

@@ -1,5 +1,9 @@
 //! Signals as people and specs name them. Comes in: `SIGTERM`, `TERM` or `15`. Goes out: the number on Linux, and back.
 
+/// Asks to stop, from a keyboard.
+pub const INT: u32 = 2;
+/// Asks to stop, with a dump.
+pub const QUIT: u32 = 3;
 /// The signal of a polite stop, where nothing else is said.
 pub const TERM: u32 = 15;
 /// The one that no program can refuse.

@@ -87,12 +87,13 @@ pub fn parse_capacity(text: &str) -> Result<CapacityOverride, CapacityError> {
 }
 
 /// Looks at the machine. `data_dir` says which disk counts as storage.
-pub fn detect(data_dir: &Path, over: &CapacityOverride) -> Resources {
+/// `gpus`: how many the management library named.
+pub fn detect(data_dir: &Path, gpus: usize, over: &CapacityOverride) -> Resources {
     Resources {
         cpu_milli: over.cpu_milli.unwrap_or_else(cpus),
         memory_bytes: over.memory_bytes.unwrap_or_else(memory),
         storage_bytes: over.storage_bytes.unwrap_or_else(|| storage(data_dir)),
-        gpus: over.gpus.unwrap_or_else(gpus),
+        gpus: over.gpus.unwrap_or(u32::try_from(gpus).unwrap_or(u32::MAX)),
     }
 }
 
@@ -121,17 +122,6 @@ fn storage(data_dir: &Path) -> u64 {
     let Ok(disks) = sysinfo::Disks::new_with_refreshed_list() else { return 0 };
     let holding = disks.iter().filter(|d| path.starts_with(d.mount_point()));
     holding.max_by_key(|d| d.mount_point().components().count()).map_or(0, sysinfo::Disk::available_space)
-}
-
-fn gpus() -> u32 {
-    match nvml_wrapper::Nvml::init().and_then(|nvml| nvml.device_count()) {
-        Ok(n) => n,
-        // Nearly every machine: no library, no GPU, nothing to say about it.
-        Err(error) => {
-            tracing::debug!(%error, "no NVIDIA management library");
-            0
-        }
-    }
 }
 
 #[cfg(test)]
@@ -166,10 +156,10 @@ mod tests {
 
     #[test]
     fn a_machine_has_something_and_an_override_wins() {
-        let found = detect(Path::new("."), &CapacityOverride::default());
-        assert!(found.cpu_milli >= 1000 && found.memory_bytes > 0);
+        let found = detect(Path::new("."), 2, &CapacityOverride::default());
+        assert!(found.cpu_milli >= 1000 && found.memory_bytes > 0 && found.gpus == 2);
         let over = parse_capacity("memory=1g").unwrap();
-        let told = detect(Path::new("."), &over);
+        let told = detect(Path::new("."), 0, &over);
         assert_eq!((told.memory_bytes, told.cpu_milli), (1 << 30, found.cpu_milli));
     }
 }

@@ -52,6 +52,13 @@ pub struct WorkerConfig {
     pub fresh_networks: bool,
     /// The engine's socket.
     pub docker_socket: PathBuf,
+    /// NVIDIA's management library, where it is not where the driver's package puts it.
+    #[serde(skip_serializing_if = "is_empty")]
+    pub nvml_library: PathBuf,
+    /// The program that guards `on_disconnect: stop` tasks beside this one ([`crate::guard`]): the command line says its own. Empty: none is
+    /// started, and a worker that is paused stops nothing.
+    #[serde(skip)]
+    pub guard_program: PathBuf,
     /// Where `/metrics` answers; empty: nowhere.
     pub metrics_addr: String,
     /// Where the executor `noop` writes down each start and end as it happens, one JSON line each: evidence for tests of fencing.

@@ -21,12 +21,7 @@ impl LeaseFile {
     /// `boot`: [`boot_id`].
     pub fn open(path: &Path, boot: String) -> io::Result<(LeaseFile, Option<Timestamp>)> {
         let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)?;
-        let mut bytes = [0; BYTES];
-        let read = file.read_at(&mut bytes, 0)?;
-        let renewed = std::str::from_utf8(&bytes[..read]).ok().and_then(|text| {
-            let (of_boot, ms) = text.trim_end().split_once(' ')?;
-            (of_boot == boot).then(|| ms.parse().ok().map(Timestamp))?
-        });
+        let renewed = renewal(&file, &boot)?;
         Ok((LeaseFile { file, boot }, renewed))
     }
 
@@ -34,6 +29,20 @@ impl LeaseFile {
         let line = format!("{} {:020}\n", self.boot, renewed.0);
         self.file.write_all_at(line.as_bytes(), 0)
     }
+}
+
+/// What another process's file says now. `None`: nothing of this boot, or it cannot be read.
+pub fn read(path: &Path, boot: &str) -> Option<Timestamp> {
+    renewal(&File::open(path).ok()?, boot).ok()?
+}
+
+fn renewal(file: &File, boot: &str) -> io::Result<Option<Timestamp>> {
+    let mut bytes = [0; BYTES];
+    let read = file.read_at(&mut bytes, 0)?;
+    Ok(std::str::from_utf8(&bytes[..read]).ok().and_then(|text| {
+        let (of_boot, ms) = text.trim_end().split_once(' ')?;
+        (of_boot == boot).then(|| ms.parse().ok().map(Timestamp))?
+    }))
 }
 
 /// The kernel's random id of this boot; a fixed text where it cannot be read.
@@ -55,6 +64,8 @@ mod tests {
         file.write(Timestamp(7)).unwrap();
         file.write(Timestamp(123_456)).unwrap();
         assert_eq!(LeaseFile::open(&path, "boot-1".into()).unwrap().1, Some(Timestamp(123_456)));
+        assert_eq!(read(&path, "boot-1"), Some(Timestamp(123_456)), "another process sees it as well");
+        assert_eq!((read(&path, "boot-2"), read(&dir.path().join("none"), "boot-1")), (None, None));
         assert_eq!(LeaseFile::open(&path, "boot-2".into()).unwrap().1, None);
         std::fs::write(&path, b"\xff\xff garbage").unwrap();
         assert_eq!(LeaseFile::open(&path, "boot-1".into()).unwrap().1, None);

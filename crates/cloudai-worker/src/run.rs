@@ -21,15 +21,20 @@ use crate::executor::Executor;
 use crate::executor::docker::{ConnectError, DockerExecutor, DockerOptions, Policy};
 use crate::executor::noop::NoopExecutor;
 use crate::executor::noop_record::Record;
+use crate::guard::GuardConfig;
 use crate::hands::Hands;
 use crate::journal::{Journal, Restored};
 use crate::lease_file::{LeaseFile, boot_id};
 use crate::link::Link;
 use crate::logs::LogStore;
+use crate::nvidia::{Gpu, Nvidia};
 use crate::outputs::Outputs;
 use crate::shell::Shell;
 use crate::tasks::{StopOnDrop, Tasks};
-use crate::{capacity, clock, join, renew};
+use crate::{capacity, clock, gpu_watch, guard, join, nvidia, renew};
+
+/// The label of a worker whose GPUs are all of one model; one of its operator's own wins.
+const GPU_MODEL: &str = "gpu.model";
 
 /// Whether the worker has a leader, for `/readyz`.
 #[derive(Clone, Default)]
@@ -49,7 +54,8 @@ pub async fn run(config: WorkerConfig, stop: CancellationToken) -> Result<(), Wo
     fs::create_dir_all(dir).map_err(at_dir)?;
     let _lock = lock(dir)?;
     // Before it joins, which takes the token: what is wrong here can be put right and tried again.
-    let found = capacity::detect(dir, &config.capacity_override()?);
+    let (nvidia, gpus) = find_gpus(&config);
+    let found = capacity::detect(dir, gpus.len(), &config.capacity_override()?);
     let reserved = config.reserve()?;
     let capacity = capacity::allocatable(&found, &reserved)?;
     let files = IdentityFiles::new(config.identity_dir());
@@ -99,7 +105,7 @@ pub async fn run(config: WorkerConfig, stop: CancellationToken) -> Result<(), Wo
                 worker: identity.name.clone(),
                 allowed_mounts: config.allowed_mounts.clone(),
                 policy: Policy::new(config.allow_root, &config.networks),
-                gpus: capacity.gpus,
+                gpus: devices(&gpus, capacity.gpus),
                 reuse_networks: !config.fresh_networks,
             };
             let connected =
@@ -149,6 +155,15 @@ pub async fn run(config: WorkerConfig, stop: CancellationToken) -> Result<(), Wo
                 .await?;
         tasks.spawn(serving);
     }
+    if config.executor == ExecutorKind::Docker && !config.guard_program.as_os_str().is_empty() {
+        let whose = GuardConfig {
+            data_dir: config.data_dir.clone(),
+            socket: config.docker_socket().to_owned(),
+            cluster: identity.cluster.to_string(),
+            worker: identity.name.clone(),
+        };
+        tasks.spawn(guard::keep(config.guard_program.clone(), whose));
+    }
     tasks.spawn(tls.clone().watch());
     tasks.spawn(renew::keep_renewed(tls.clone(), config.masters.clone()));
     let factory = ChannelFactory::new(tls);
@@ -161,7 +176,13 @@ pub async fn run(config: WorkerConfig, stop: CancellationToken) -> Result<(), Wo
         executor = ?config.executor,
         "the worker runs"
     );
-    let labels = config.labels;
+    let mut labels = config.labels;
+    if let Some(model) = nvidia::model_label(&gpus) {
+        labels.entry(GPU_MODEL.to_owned()).or_insert(model);
+    }
+    if let Some(nvidia) = nvidia {
+        tasks.spawn(gpu_watch::watch(Arc::new(nvidia), gpus, metrics.clone()));
+    }
     Shell {
         agent,
         hands,
@@ -182,6 +203,40 @@ pub async fn run(config: WorkerConfig, stop: CancellationToken) -> Result<(), Wo
     tidy_up.await;
     tracing::info!("the worker stops; its containers go on and are adopted at the next start");
     Ok(())
+}
+
+/// The library where there is one, and what it names.
+fn find_gpus(config: &WorkerConfig) -> (Option<Nvidia>, Vec<Gpu>) {
+    let path = Some(config.nvml_library.as_path()).filter(|p| !p.as_os_str().is_empty());
+    let found = Nvidia::load(path).and_then(|nvidia| nvidia.gpus().map(|gpus| (nvidia, gpus)));
+    match found {
+        Ok((nvidia, gpus)) => {
+            for (n, gpu) in gpus.iter().enumerate() {
+                tracing::info!(n, gpu.uuid, gpu.model, gpu.memory_bytes, "found a GPU");
+            }
+            if !gpus.is_empty() && nvidia::model_label(&gpus).is_none() {
+                tracing::warn!(
+                    "the GPUs are of several models: this worker has no label {GPU_MODEL}, and a job cannot choose among them"
+                );
+            }
+            (Some(nvidia), gpus)
+        }
+        Err(error) => {
+            match path {
+                Some(path) => {
+                    tracing::warn!(path = %path.display(), %error, "NVIDIA's management library cannot be used; this worker has no GPUs")
+                }
+                // Nearly every machine: no library, no GPU, nothing to say about it.
+                None => tracing::debug!(%error, "no NVIDIA management library"),
+            }
+            (None, vec![])
+        }
+    }
+}
+
+/// The device ids of the first `offered`. More than were found, as the operator's `capacity` may say, are called by their place.
+fn devices(gpus: &[Gpu], offered: u32) -> Vec<String> {
+    (0..offered as usize).map(|n| gpus.get(n).map_or_else(|| n.to_string(), |g| g.uuid.clone())).collect()
 }
 
 /// Held for as long as the value lives; the kernel drops it with the process.

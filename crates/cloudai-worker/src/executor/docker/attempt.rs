@@ -13,7 +13,7 @@ use super::body::{self, Machine};
 use super::bounds::Bounds;
 use super::endings::Died;
 use super::faults::Fault;
-use super::log_stream::{self, Control, Followed};
+use super::log_stream::{self, Control, End, Followed};
 use super::policy::{self, Image, Network};
 use super::storage::{self, Watch};
 use super::{Shared, UNPOISONED, cgroups, kernel_log, labels, outputs, pulls, reason, sandbox, users};
@@ -56,7 +56,7 @@ pub fn start(shared: Arc<Shared>, start: Start) {
     shared.tasks.clone().spawn(async move {
         let attempt = start.attempt;
         let writer = open_log(&shared, attempt);
-        match bring_up(&shared, &start, signals.clone()).await {
+        match bring_up_when_there(&shared, &start, signals.clone()).await {
             Ok(running) => {
                 let started = running.started;
                 send(&shared, ExecutorEvent::Started { attempt, started });
@@ -131,6 +131,34 @@ fn end(
     let ran = (started.0 > 0).then(|| Millis(ended.0.saturating_sub(started.0)));
     sandbox::leave(shared, attempt, ran);
     send(shared, ExecutorEvent::Ended { attempt, reason, started, ended, container });
+}
+
+/// A start that fails because the engine is away is tried again when it is back: what a restart of the engine interrupts is no
+/// ending, and a machine whose engine is away for a while must not use up what the queue has.
+async fn bring_up_when_there(shared: &Arc<Shared>, start: &Start, signals: Signals) -> Result<Running, NeverRan> {
+    let begun = Instant::now();
+    loop {
+        let never = match bring_up(shared, start, signals.clone()).await {
+            Err(never) if never.reason.kind() == ReasonKind::EngineError => never,
+            other => return other,
+        };
+        if shared.engine.answers().await {
+            return Err(never);
+        }
+        tracing::warn!(attempt = %start.attempt, reason = %never.reason, "the engine is away; the attempt starts when it is back");
+        while !shared.engine.answers().await {
+            if begun.elapsed() > limits::ENGINE_AWAY_MAX.as_duration() {
+                return Err(never);
+            }
+            let mut signals = signals.clone();
+            tokio::select! {
+                () = tokio::time::sleep(limits::ENGINE_AWAY_LOOK.as_duration()) => {}
+                () = asked_to_stop(&mut signals) => return Err(NeverRan { container: never.container, ..NeverRan::cancelled() }),
+            }
+        }
+        shared.gpus.release(start.attempt);
+        sandbox::leave(shared, start.attempt, None);
+    }
 }
 
 /// From nothing to a running container.
@@ -339,7 +367,7 @@ async fn see_through(
     let control = Control::default();
     let log: Option<Log> = writer.map(|writer| {
         let (shared, id, control) = (shared.clone(), id.clone(), control.clone());
-        shared.tasks.clone().spawn(async move { log_stream::copy(&shared, &id, writer, true, &control).await })
+        shared.tasks.clone().spawn(async move { log_stream::follow(&shared, &id, writer, &control).await })
     });
     signals.mark_changed();
     let watched = storage::until_over(shared, watch);
@@ -349,7 +377,7 @@ async fn see_through(
     let mut died = loop {
         tokio::select! {
             died = &mut died => {
-                break died.unwrap_or(Died { exit_code: None, out_of_memory: false, at: clock::wall() });
+                break died.unwrap_or_else(|_| Died::vanished());
             }
             changed = signals.changed() => {
                 if changed.is_err() {
@@ -378,6 +406,10 @@ async fn see_through(
             }
         }
     };
+    if signals.borrow().is_some() || over.is_some() {
+        // It was this worker.
+        died.outside = None;
+    }
     let counted = cgroups::read(shared, attempt).await;
     match counted.and_then(|c| c.killed_for_memory) {
         Some(killed) => died.out_of_memory |= killed,
@@ -420,7 +452,7 @@ async fn finish_log(log: Option<Log>, control: &Control, ended: Timestamp) -> Op
     };
     // Without a value the task was ended from outside, and the writer with it.
     let mut followed = followed.ok().flatten()?;
-    if !followed.complete {
+    if followed.end != End::Complete {
         let text = "cloudai: the engine's log broke off here; something may be missing";
         followed.writer.append(vec![Frame::marker(ended.0 * 1_000_000, text)]);
     }

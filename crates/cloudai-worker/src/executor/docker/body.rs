@@ -46,7 +46,7 @@ pub fn processes_limit(spec: &JobSpec) -> u64 {
     u64::from(if spec.processes_max == 0 { limits::PROCESSES_DEFAULT } else { spec.processes_max })
 }
 
-pub fn create(machine: &Machine<'_>, start: &Start, mut mounts: Vec<Mount>, gpus: &[u32]) -> ContainerCreateBody {
+pub fn create(machine: &Machine<'_>, start: &Start, mut mounts: Vec<Mount>, gpus: &[String]) -> ContainerCreateBody {
     let (spec, settings) = (&start.spec, machine.settings);
     let task = start.attempt.task;
     let mut env: Vec<String> = settings.home.iter().map(|home| format!("HOME={home}")).collect();
@@ -68,7 +68,7 @@ pub fn create(machine: &Machine<'_>, start: &Start, mut mounts: Vec<Mount>, gpus
     let memory = (r.memory_bytes > 0).then(|| as_i64(r.memory_bytes.max(MEMORY_BYTES_MIN)));
     let device_requests = (!gpus.is_empty()).then(|| {
         vec![DeviceRequest {
-            device_ids: Some(gpus.iter().map(u32::to_string).collect()),
+            device_ids: Some(gpus.to_vec()),
             capabilities: Some(vec![vec!["gpu".to_owned()]]),
             ..Default::default()
         }]

@@ -13,7 +13,7 @@ use bollard::query_parameters::{
     RemoveContainerOptions, StartContainerOptions,
 };
 use cloudai_telemetry::WorkerMetrics;
-use cloudai_types::Timestamp;
+use cloudai_types::{Timestamp, limits};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
@@ -29,6 +29,8 @@ pub struct Engine {
     /// CPUs of its machine, in thousandths.
     pub cpu_milli: u64,
     pub facts: EngineFacts,
+    /// Whether containers outlived it when it was connected to.
+    pub live_restore: bool,
     pub storage: EngineStorage,
 }
 
@@ -46,6 +48,7 @@ impl Engine {
             host_name: info.name.unwrap_or_default(),
             rootless: info.security_options.is_some_and(|all| all.iter().any(|o| o.contains("rootless"))),
         };
+        let live_restore = info.live_restore_enabled == Some(true);
         let status = info.driver_status.unwrap_or_default();
         let backing = status.into_iter().find(|s| s.first().is_some_and(|name| name == "Backing Filesystem"));
         let storage = EngineStorage {
@@ -53,7 +56,18 @@ impl Engine {
             backing: backing.and_then(|s| s.into_iter().nth(1)).unwrap_or_default(),
             root: info.docker_root_dir.unwrap_or_default(),
         };
-        Ok(Engine { docker, metrics, cpu_milli: cpus * 1000, facts, storage })
+        Ok(Engine { docker, metrics, cpu_milli: cpus * 1000, facts, live_restore, storage })
+    }
+
+    /// Whether containers outlive it now.
+    pub async fn has_live_restore(&self) -> Result<bool, Error> {
+        Ok(self.timed("info", self.docker.info()).await?.live_restore_enabled == Some(true))
+    }
+
+    /// Whether it is there at all.
+    pub async fn answers(&self) -> bool {
+        let ping = tokio::time::timeout(limits::ENGINE_PING_MAX.as_duration(), self.docker.ping());
+        ping.await.is_ok_and(|pong| pong.is_ok())
     }
 
     pub async fn create(&self, name: &str, body: ContainerCreateBody) -> Result<String, Error> {

@@ -18,6 +18,8 @@ pub enum Fault {
     NoInit,
     /// The engine cannot hold a container's own files to a size.
     NoQuota,
+    /// The engine cannot give GPUs to containers.
+    NoGpuDriver,
     /// The engine cannot give a process so many open files: it has fewer itself.
     NoOpenFiles,
     /// The request itself is wrong, for this engine.
@@ -36,6 +38,7 @@ impl Fault {
             404 if said.contains("no such image") => Fault::NoSuchImage,
             _ if said.contains("docker-init") && said.contains("no such file") => Fault::NoInit,
             _ if said.contains("storage-opt") => Fault::NoQuota,
+            _ if said.contains("could not select device driver") => Fault::NoGpuDriver,
             _ if said.contains("setting rlimit") => Fault::NoOpenFiles,
             // Before 404: what is not found may be the program.
             _ if is_about_the_program(&said) => Fault::Program(message.clone()),
@@ -59,6 +62,11 @@ impl Fault {
             Fault::NameTaken => EndReason::new(ReasonKind::EngineError, "another container has this attempt's name"),
             Fault::NotRunning => EndReason::new(ReasonKind::EngineError, "the container is being removed"),
             Fault::NoQuota => EndReason::new(ReasonKind::EngineError, "the engine's disk keeps no quotas"),
+            Fault::NoGpuDriver => EndReason::new(
+                ReasonKind::EngineError,
+                "this worker offers GPUs, and its engine cannot give them to containers; its operator installs the NVIDIA container toolkit, \
+                 or says capacity = \"gpu=0\"",
+            ),
             Fault::NoOpenFiles => EndReason::new(
                 ReasonKind::Rejected,
                 "open_files: the engine of this worker has not so many to give; ask for fewer",

@@ -17,7 +17,7 @@ pub const FENCE: &str = "cloudai.fence";
 pub const NEEDS: &str = "cloudai.needs";
 /// On a container that only keeps a network namespace, instead of what belongs to an attempt.
 pub const SANDBOX: &str = "cloudai.sandbox";
-/// The GPUs that it holds: `0,1`.
+/// The device ids of the GPUs that it holds: `GPU-…,GPU-…`.
 pub const GPUS: &str = "cloudai.gpus";
 
 /// The name by which a repeated message finds its container. The cluster is part of it, because job ids of two clusters on one
@@ -37,7 +37,7 @@ pub fn stop_signal(spec: &JobSpec) -> u32 {
     if spec.stop_signal == 0 { signal::TERM } else { spec.stop_signal }
 }
 
-pub fn write(cluster: &str, worker: &str, start: &Start, gpus: &[u32]) -> HashMap<String, String> {
+pub fn write(cluster: &str, worker: &str, start: &Start, gpus: &[String]) -> HashMap<String, String> {
     let needs = Needs::of(&start.spec);
     let r = needs.resources;
     let text = format!(
@@ -63,8 +63,7 @@ pub fn write(cluster: &str, worker: &str, start: &Start, gpus: &[u32]) -> HashMa
         (NEEDS.to_owned(), text),
     ]);
     if !gpus.is_empty() {
-        let text: Vec<String> = gpus.iter().map(u32::to_string).collect();
-        labels.insert(GPUS.to_owned(), text.join(","));
+        labels.insert(GPUS.to_owned(), gpus.join(","));
     }
     labels
 }
@@ -74,7 +73,7 @@ pub struct Ours {
     pub attempt: AttemptId,
     pub assigned_index: u64,
     pub needs: Needs,
-    pub gpus: Vec<u32>,
+    pub gpus: Vec<String>,
     pub stop_signal: u32,
 }
 
@@ -104,7 +103,7 @@ pub fn read(labels: &HashMap<String, String>) -> Option<Ours> {
     }
     ours.needs.resources = r;
     if let Some(gpus) = labels.get(GPUS) {
-        ours.gpus = gpus.split(',').map(str::parse).collect::<Result<_, _>>().ok()?;
+        ours.gpus = gpus.split(',').map(str::to_owned).collect();
     }
     Some(ours)
 }
@@ -129,9 +128,9 @@ mod tests {
         };
         let attempt = AttemptId::new(JobId(3), 7, 2);
         let start = Start { attempt, fence: "1.40".into(), assigned_index: 40, spec: Arc::new(spec.clone()) };
-        let labels = write("0123456789abcdef", "w1", &start, &[1, 3]);
+        let labels = write("0123456789abcdef", "w1", &start, &["GPU-1".to_owned(), "GPU-3".to_owned()]);
         let ours = read(&labels).unwrap();
-        assert_eq!((ours.attempt, ours.assigned_index, ours.gpus), (attempt, 40, vec![1, 3]));
+        assert_eq!((ours.attempt, ours.assigned_index, ours.gpus.join(" ")), (attempt, 40, "GPU-1 GPU-3".to_owned()));
         assert_eq!((ours.needs, ours.stop_signal), (Needs::of(&spec), 2));
         assert_eq!(ours.needs.grace, Some(Millis(700)));
         assert_eq!(container_name("0123456789abcdef", attempt), format!("cloudai-{}-7.2-01234567", JobId(3)));

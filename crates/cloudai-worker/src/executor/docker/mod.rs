@@ -7,6 +7,7 @@ mod attempt;
 mod body;
 mod bounds;
 mod cgroups;
+mod containers;
 mod endings;
 mod engine;
 mod faults;
@@ -43,6 +44,7 @@ use crate::tasks::Tasks;
 use attempt::Running;
 use bounds::Bounds;
 use cgroups::Parents;
+pub use containers::Containers;
 use endings::Endings;
 use engine::Engine;
 use gpus::Gpus;
@@ -70,8 +72,8 @@ pub struct DockerOptions {
     pub allowed_mounts: Vec<PathBuf>,
     /// What a container is allowed to be.
     pub policy: Policy,
-    /// How many GPUs this worker hands out.
-    pub gpus: u32,
+    /// Device ids of the GPUs that this worker hands out.
+    pub gpus: Vec<String>,
     /// Folders for results and inputs, and the store behind them.
     pub outputs: Outputs,
     /// Whether short tasks may get a network namespace that another task has left untouched.
@@ -132,7 +134,7 @@ impl DockerExecutor {
             endings: Endings::default(),
             pulls: Pulls::default(),
             mounts,
-            gpus: Gpus::new(options.gpus),
+            gpus: Gpus::new(options.gpus.clone()),
             sandboxes: Sandboxes::new(options.reuse_networks),
             parents: Parents::find(&engine.facts, &options.cluster, &options.worker),
             storage: Storage::find(&engine.storage),

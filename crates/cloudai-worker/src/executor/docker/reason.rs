@@ -1,10 +1,10 @@
 //! Why a container ended. Comes in: what the engine said of its death, the last words of its init program, what its cgroup has counted. Goes
 //! out: the reason of its attempt. Pure; that a task was over its storage is added by `storage`.
 
-use cloudai_types::{EndReason, ReasonKind};
+use cloudai_types::{EndReason, ReasonKind, signal};
 
 use super::cgroups::Counters;
-use super::endings::Died;
+use super::endings::{Died, Outside};
 
 /// `counted`: by its parent cgroup, where it has one. `processes`: how many it was allowed.
 pub fn of(died: &Died, init_failure: Option<String>, counted: Option<Counters>, processes: u64) -> EndReason {
@@ -30,10 +30,26 @@ fn kind_of(died: &Died, init_failure: Option<String>) -> EndReason {
         let text = "a process was killed because the container reached its memory limit";
         return EndReason::new(ReasonKind::OutOfMemory, text).with_exit_code(code);
     }
+    if let Some(why) = ended_from_outside(died) {
+        return EndReason::new(ReasonKind::EngineError, why).with_exit_code(code);
+    }
     match (code, init_failure) {
         (126 | 127, Some(said)) => EndReason::new(ReasonKind::StartFailed, said).with_exit_code(code),
         (129..=159, _) => EndReason::new(ReasonKind::Signal, format!("signal {}", code - 128)).with_exit_code(code),
         (_, _) => EndReason::exit(code),
+    }
+}
+
+/// Whatever it said then, it did not end by itself: a program that says 0 when it is told to stop has not done its work.
+fn ended_from_outside(died: &Died) -> Option<&'static str> {
+    match died.outside? {
+        Outside::Signal(n) => {
+            let is_meant_to_end = [signal::INT, signal::QUIT, signal::KILL, signal::TERM].contains(&n);
+            let ended_it = died.exit_code.is_some_and(|code| i64::from(code) == 128 + i64::from(n));
+            (is_meant_to_end || ended_it)
+                .then_some("it was told to stop through the engine, and not by CloudAI: the engine was stopped, or somebody stopped the container")
+        }
+        Outside::EngineAway => Some("the container engine was stopped while it ran, and took it along"),
     }
 }
 
@@ -43,8 +59,26 @@ mod tests {
     use cloudai_types::{Timestamp, Usage};
 
     #[test]
+    fn what_was_ended_from_outside_is_no_ending_of_its_own_whatever_it_says() {
+        let of = |code, outside| {
+            let died = Died { exit_code: Some(code), out_of_memory: false, at: Timestamp(1), outside };
+            of(&died, None, None, 4096).kind()
+        };
+        for code in [0, 1, 137, 143] {
+            assert_eq!(of(code, Some(Outside::EngineAway)), ReasonKind::EngineError);
+            assert_eq!(of(code, Some(Outside::Signal(signal::TERM))), ReasonKind::EngineError);
+        }
+        assert_eq!(of(0, Some(Outside::Signal(10))), ReasonKind::ExitCode, "SIGUSR1 was not its end");
+        assert_eq!(of(138, Some(Outside::Signal(10))), ReasonKind::EngineError, "it was");
+        assert_eq!(of(137, None), ReasonKind::Signal);
+        let oom =
+            Died { exit_code: Some(137), out_of_memory: true, at: Timestamp(1), outside: Some(Outside::EngineAway) };
+        assert_eq!(super::of(&oom, None, None, 4096).kind(), ReasonKind::OutOfMemory, "the kernel knows");
+    }
+
+    #[test]
     fn endings_have_reasons() {
-        let died = |code| Died { exit_code: code, out_of_memory: false, at: Timestamp(1) };
+        let died = |code| Died { exit_code: code, out_of_memory: false, at: Timestamp(1), outside: None };
         let kind = |d: &Died, init: Option<&str>| {
             let r = of(d, init.map(str::to_owned), None, 4096);
             (r.kind(), r.exit_code)
@@ -62,7 +96,7 @@ mod tests {
 
     #[test]
     fn an_ending_says_what_was_used_and_which_limit_was_reached() {
-        let died = |code| Died { exit_code: Some(code), out_of_memory: false, at: Timestamp(1) };
+        let died = |code| Died { exit_code: Some(code), out_of_memory: false, at: Timestamp(1), outside: None };
         let usage = Usage { cpu_micros: Some(5), processes_max: Some(64), ..Usage::default() };
         let counted = Some(Counters { usage, ..Counters::default() });
         let r = of(&died(2), None, counted, 64);
