@@ -57,7 +57,7 @@ mod tests {
     use crate::views::TaskView;
 
     fn attempt(number: u64, state: &str) -> AttemptView {
-        AttemptView { number, worker: None, state: state.into(), reason: None }
+        AttemptView { number, worker: None, state: state.into(), reason: None, usage: None }
     }
     fn job(attempts: Vec<AttemptView>) -> JobView {
         JobView {

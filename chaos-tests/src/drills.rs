@@ -1,11 +1,17 @@
 //! One drill per promise of the project, in a file each. Comes in: its size. Goes out: a verdict, or an error that says
 //! which promise did not hold. A drill that cannot inject its fault says NOT RUN and why; it never passes silently.
 
+pub mod agent_kills;
 pub mod bad_input;
 pub mod certificates;
+pub mod engine_restarts;
 pub mod explained;
 pub mod leader_kills;
+pub mod limits_hold;
+pub mod lines;
 pub mod masters_killed;
+pub mod mixed_endings;
+pub mod paused_agent;
 pub mod run_codes;
 pub mod wiped_master;
 pub mod worker_killed;
@@ -29,8 +35,8 @@ pub enum Verdict {
 
 pub type Drill = fn(Size) -> anyhow::Result<Verdict>;
 
-/// Number (as in "must show N"), name, drill.
-pub const ALL: [(&str, &str, Drill); 8] = [
+/// What it is called by, what it shows, drill.
+pub const ALL: [(&str, &str, Drill); 13] = [
     ("2", "submits go on while leaders are killed", leader_kills::run),
     ("3", "all masters killed at once lose nothing", masters_killed::run),
     ("4", "a worker killed, with and without its containers", worker_killed::run),
@@ -38,6 +44,11 @@ pub const ALL: [(&str, &str, Drill); 8] = [
     ("6", "the Raft port accepts masters only", certificates::run),
     ("7", "run gives exit codes, streams and the sample's result", run_codes::run),
     ("8", "explain says why a task waits", explained::run),
+    ("limits", "a limit that is reached ends its task by name, and its neighbours go on", limits_hold::run),
+    ("endings", "hundreds of endings of every kind, and nothing left behind", mixed_endings::run),
+    ("agent-kills", "an agent killed at any moment runs nothing twice and loses nothing", agent_kills::run),
+    ("engine-restarts", "tasks go on over a restart of the engine, or run again", engine_restarts::run),
+    ("paused-agent", "a worker that is paused or gone keeps no task past its lease", paused_agent::run),
     ("bad-input", "bad input is refused clearly, and other work goes on", bad_input::run),
 ];
 

@@ -1,7 +1,7 @@
 //! The Docker engine, seen with its own command line: does it answer, which containers carry our labels, what was started.
 //! Comes in: the cluster's id, which all its containers are labelled with.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufRead as _, BufReader};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
@@ -36,6 +36,11 @@ fn docker(arguments: &[&str]) -> anyhow::Result<String> {
     Ok(run(Command::new("docker").args(arguments), LIMIT)?.ok(&format!("docker {}", arguments.join(" ")))?.stdout)
 }
 
+/// What a listing of the engine prints, line by line.
+pub fn names(listing: &[&str]) -> anyhow::Result<BTreeSet<String>> {
+    Ok(docker(listing)?.lines().map(str::to_owned).collect())
+}
+
 /// Names of the containers that carry all these labels (`name` or `name=value`), running or not.
 pub fn containers(labels: &[&str], running_only: bool) -> anyhow::Result<Vec<String>> {
     let filters: Vec<String> = labels.iter().map(|l| format!("label={l}")).collect();
@@ -47,6 +52,11 @@ pub fn containers(labels: &[&str], running_only: bool) -> anyhow::Result<Vec<Str
         arguments.extend(["--filter", filter]);
     }
     Ok(docker(&arguments)?.lines().map(str::to_owned).collect())
+}
+
+/// One field of a container, as the engine's template language names it.
+pub fn inspect(container: &str, template: &str) -> anyhow::Result<String> {
+    Ok(docker(&["inspect", "--format", template, container])?.trim().to_owned())
 }
 
 /// SIGKILL to these containers.

@@ -18,6 +18,7 @@ pub mod drills;
 pub mod engine;
 pub mod history;
 pub mod load;
+pub mod own_engine;
 pub mod rig;
 pub mod rig_drills;
 pub mod tls_probe;

@@ -58,6 +58,22 @@ pub struct AttemptView {
     pub state: String,
     #[serde(default)]
     pub reason: Option<ReasonView>,
+    #[serde(default)]
+    pub usage: Option<UsageView>,
+}
+
+impl AttemptView {
+    /// The kind of its ending; empty while it has none.
+    pub fn ending(&self) -> &str {
+        self.reason.as_ref().map_or("", |r| r.kind.as_str())
+    }
+}
+
+/// What an attempt used; null where it is not known.
+#[derive(Debug, Clone, Deserialize)]
+pub struct UsageView {
+    pub memory_peak_bytes: Option<u64>,
+    pub processes_max: Option<u64>,
 }
 
 #[derive(Debug, Clone, Deserialize)]

@@ -44,6 +44,31 @@ fn m8_explain_says_why_a_task_waits() {
 }
 
 #[test]
+fn limits_that_are_reached_end_their_task_alone() {
+    drill("limits");
+}
+
+#[test]
+fn endings_of_every_kind_leave_nothing_behind() {
+    drill("endings");
+}
+
+#[test]
+fn an_agent_killed_at_any_moment_loses_nothing() {
+    drill("agent-kills");
+}
+
+#[test]
+fn tasks_outlive_the_engine_or_run_again() {
+    drill("engine-restarts");
+}
+
+#[test]
+fn a_paused_worker_keeps_no_task_past_its_lease() {
+    drill("paused-agent");
+}
+
+#[test]
 fn bad_input_is_refused_clearly_and_other_work_goes_on() {
     drill("bad-input");
 }

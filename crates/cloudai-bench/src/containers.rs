@@ -36,7 +36,8 @@ pub struct Options {
     image: String,
 }
 
-const MEMORY: u64 = 32 << 20;
+/// Of each container, ours and the peers'.
+pub const MEMORY: u64 = 32 << 20;
 
 /// Three figures: beside the bare client, and twice beside Docker Swarm's replicated jobs: without the removal of Swarm's containers, which
 /// is the stricter one and has the goal, and with it in Swarm's time as it is in ours.
@@ -106,7 +107,7 @@ fn compared(mut figure: Figure, options: &Options, ours: &[f64], theirs: &[f64])
 }
 
 /// The engine, when it answers and has the image.
-async fn engine(image: &str) -> anyhow::Result<Docker> {
+pub async fn engine(image: &str) -> anyhow::Result<Docker> {
     let docker = Docker::connect_with_defaults().context("no container engine is configured")?;
     docker.ping().await.map_err(|e| anyhow::anyhow!("no container engine answers: {e}"))?;
     if let Err(error) = docker.inspect_image(image).await {
@@ -134,7 +135,9 @@ async fn bare(docker: &Docker, options: &Options, count: u32) -> anyhow::Result<
     Ok(began.elapsed().as_secs_f64())
 }
 
-async fn one(docker: &Docker, image: &str) -> anyhow::Result<()> {
+/// One container of the bare client's, from its creation to its removal. Seconds until it ran.
+pub async fn one(docker: &Docker, image: &str) -> anyhow::Result<f64> {
+    let began = Instant::now();
     let memory = i64::try_from(MEMORY).context("a small number")?;
     let body = ContainerCreateBody {
         image: Some(image.to_owned()),
@@ -151,11 +154,12 @@ async fn one(docker: &Docker, image: &str) -> anyhow::Result<()> {
     let id = docker.create_container(None::<CreateContainerOptions>, body).await?.id;
     let ran = async {
         docker.start_container(&id, None::<StartContainerOptions>).await?;
+        let until_it_ran = began.elapsed().as_secs_f64();
         let mut ended = docker.wait_container(&id, None::<WaitContainerOptions>);
         while let Some(state) = ended.next().await {
             state?;
         }
-        anyhow::Ok(())
+        anyhow::Ok(until_it_ran)
     };
     let ran = ran.await;
     let force = RemoveContainerOptions { force: ran.is_err(), ..RemoveContainerOptions::default() };

@@ -67,6 +67,8 @@ pub enum Goal {
     RatioAtLeast(f64),
     AtLeast(f64),
     AtMost(f64),
+    /// So much more than the peer, in the figure's unit.
+    AtMostAbovePeer(f64),
 }
 
 impl Figure {
@@ -107,6 +109,7 @@ impl Figure {
             Some(Goal::RatioAtLeast(least)) => self.ratio.map(|r| r >= least),
             Some(Goal::AtLeast(least)) => self.ours.map(|n| n >= least),
             Some(Goal::AtMost(most)) => self.ours.map(|n| n <= most),
+            Some(Goal::AtMostAbovePeer(most)) => self.ours.zip(self.peer).map(|(ours, peer)| ours - peer <= most),
         };
         self
     }
@@ -118,6 +121,7 @@ impl fmt::Display for Goal {
             Goal::RatioAtLeast(n) => write!(f, ">= {n} x peer"),
             Goal::AtLeast(n) => write!(f, ">= {n}"),
             Goal::AtMost(n) => write!(f, "<= {n}"),
+            Goal::AtMostAbovePeer(n) => write!(f, "<= peer + {n}"),
         }
     }
 }

@@ -10,6 +10,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 mod catch_up;
 mod closed_loop;
 mod cluster;
+mod container_start;
 mod containers;
 mod disk;
 mod echo;
@@ -80,6 +81,9 @@ enum Which {
     Lifecycles(lifecycles::Options),
     /// Real containers per second, beside a bare client of the same engine and beside Docker Swarm.
     Containers(containers::Options),
+    /// From a submit to a container that runs, one at a time, beside a bare client of the same engine.
+    #[command(name = "container-start")]
+    ContainerStart(container_start::Options),
     /// CPU of the leader for the heartbeats of very many hollow workers.
     Heartbeats(heartbeats::Options),
     /// Memory of the masters with a million queued tasks, and the time of a restart.
@@ -158,6 +162,7 @@ async fn measure(args: &Args) -> anyhow::Result<Vec<Figure>> {
         Which::Submit256 => submit::run(run, 256).await?,
         Which::Lifecycles(options) => vec![lifecycles::run(run, options).await?],
         Which::Containers(options) => containers::run(run, options).await?,
+        Which::ContainerStart(options) => vec![container_start::run(run, options).await?],
         Which::Heartbeats(options) => vec![heartbeats::run(run, options).await?],
         Which::Queued(options) => queued::run(run, options).await?,
         Which::CatchUp(options) => vec![catch_up::run(run, options).await?],
@@ -182,6 +187,7 @@ async fn all(args: &Args) -> Vec<Figure> {
     add("submit-256", submit::run(run, 256).await);
     add("lifecycles", one(lifecycles::run(run, &defaults()).await));
     add("containers", containers::run(run, &defaults()).await);
+    add("container-start", one(container_start::run(run, &defaults()).await));
     add("heartbeats", one(heartbeats::run(run, &defaults()).await));
     add("queued", queued::run(run, &defaults()).await);
     add("catch-up", one(catch_up::run(run, &defaults()).await));

@@ -141,6 +141,10 @@ pub enum WorkerVerb {
     Authorize(commands::worker_authorize::AuthorizeArgs),
     /// Refuse it from now on; its tasks run elsewhere
     Revoke(commands::worker_revoke::RevokeArgs),
+    /// Stop tasks of a worker that cannot; started by it
+    #[cfg(feature = "server")]
+    #[command(hide = true)]
+    Guard(commands::worker_guard::GuardArgs),
     /// Give it no new tasks; what runs goes on
     Drain(commands::worker_drain::DrainArgs),
     /// Give it tasks again
@@ -183,6 +187,7 @@ pub enum SimVerb {
 pub enum Server<'a> {
     Master(&'a commands::master::MasterArgs),
     Worker(&'a commands::worker::WorkerArgs),
+    Guard(&'a commands::worker_guard::GuardArgs),
     Dev(&'a commands::dev::DevArgs),
     Init(&'a commands::init::InitArgs),
 }
@@ -192,11 +197,14 @@ impl Command {
     pub fn server(&self) -> Option<Server<'_>> {
         match self {
             Command::Master(a) => Some(Server::Master(a)),
-            Command::Worker(noun) if noun.verb.is_none() => Some(Server::Worker(&noun.serve)),
+            Command::Worker(noun) => match &noun.verb {
+                None => Some(Server::Worker(&noun.serve)),
+                Some(WorkerVerb::Guard(a)) => Some(Server::Guard(a)),
+                Some(_) => None,
+            },
             Command::Dev(a) => Some(Server::Dev(a)),
             Command::Init(a) => Some(Server::Init(a)),
-            Command::Worker(_)
-            | Command::Run(_)
+            Command::Run(_)
             | Command::Job { .. }
             | Command::Task { .. }
             | Command::Dead { .. }

@@ -97,6 +97,8 @@ async fn client(cli: &Cli) -> Result<(), Failure> {
             Some(WorkerVerb::Revoke(a)) => commands::worker_revoke::run(&settings()?, a).await,
             Some(WorkerVerb::Drain(a)) => commands::worker_drain::drain(&settings()?, a).await,
             Some(WorkerVerb::Resume(a)) => commands::worker_drain::resume(&settings()?, a).await,
+            #[cfg(feature = "server")]
+            Some(WorkerVerb::Guard(_)) => Err(Failure::failed("a guard was taken for a client")),
             None => Err(Failure::invalid("this client-only build of cloudai cannot be a worker")
                 .next("build it with the feature `server`, which is the default")),
         },

@@ -51,3 +51,5 @@ pub mod master;
 pub mod server;
 #[cfg(feature = "server")]
 pub mod worker;
+#[cfg(feature = "server")]
+pub mod worker_guard;

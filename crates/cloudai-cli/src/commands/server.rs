@@ -5,7 +5,7 @@ use std::future::Future;
 use cloudai_telemetry::{LogFormat, LogOptions};
 
 use crate::args::{Cli, Server};
-use crate::commands::{dev, init, master, worker};
+use crate::commands::{dev, init, master, worker, worker_guard};
 use crate::exit::Failure;
 use crate::settings::Settings;
 
@@ -31,6 +31,7 @@ pub fn run(server: Server<'_>, cli: &Cli) -> Result<(), Failure> {
     match server {
         Server::Master(a) => serve(&a.log, master::run(a)),
         Server::Worker(a) => serve(&a.log, worker::run(a)),
+        Server::Guard(a) => serve(&a.log, worker_guard::run(a)),
         Server::Dev(a) => {
             let settings = Settings::resolve(&cli.global)?;
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(no_runtime)?;

@@ -95,7 +95,9 @@ fn config(args: &WorkerArgs) -> Result<WorkerConfig, Failure> {
         .set("fresh_networks", args.fresh_networks.then_some(true))
         .set("docker_socket", path(&args.docker_socket))
         .set("metrics_addr", args.metrics_addr.clone());
-    let config: WorkerConfig = layered::load(args.config.as_deref(), over.into_table())?;
+    let mut config: WorkerConfig = layered::load(args.config.as_deref(), over.into_table())?;
+    config.guard_program = std::env::current_exe()
+        .map_err(|e| Failure::failed("this program cannot find itself, to start a guard beside the worker").why(e))?;
     config.check().map_err(|e| Failure::invalid(format!("the worker's configuration is not valid: {e}")))?;
     Ok(config)
 }
