@@ -74,7 +74,9 @@ impl OwnEngine {
         ensure!(self.dockerd.is_none(), "the engine runs already");
         // A killed one leaves it behind, and would be taken for one that runs.
         let _ = fs::remove_file(self.dir.join("docker.pid"));
-        let child = Command::new("dockerd")
+        // In a network namespace of its own: an engine without a bridge removes the bridge of whoever has one.
+        let child = Command::new("unshare")
+            .args(["--net", "--", "dockerd"])
             .args(["--bridge", "none", "--iptables=false", &format!("--live-restore={live_restore}")])
             .arg("--containerd")
             .arg(self.dir.join("containerd.sock"))

@@ -37,10 +37,10 @@ const OFFENDERS: [Offender; 4] = [
     },
     Offender {
         name: "processes",
-        flags: &["--memory", "64m", "--processes-max", "8"],
-        script: "for i in 1 2 3 4 5 6 7 8 9 10 11 12; do sleep 30 & done; exit 9",
+        flags: &["--memory", "64m", "--processes-max", "64"],
+        script: "i=0; while [ $i -lt 100 ]; do sleep 30 & i=$((i+1)); done; exit 9",
         ending: ("exit_code", 2),
-        words: "limit of 8 processes",
+        words: "limit of 64 processes",
     },
     Offender {
         name: "storage",

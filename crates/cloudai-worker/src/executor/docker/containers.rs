@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use bollard::errors::Error;
+use bollard::models::ContainerSummaryStateEnum as State;
 use cloudai_telemetry::WorkerMetrics;
 
 use super::engine::Engine;
@@ -30,7 +31,7 @@ impl Containers {
         let all = self.engine.list(&self.cluster, &self.worker).await?;
         let bound = all.into_iter().filter(|c| {
             let ours = c.labels.as_ref().and_then(labels::read);
-            ours.is_some_and(|o| o.needs.stop_on_disconnect) && !has_ended(c.state)
+            ours.is_some_and(|o| o.needs.stop_on_disconnect) && matches!(c.state, Some(State::RUNNING | State::PAUSED))
         });
         Ok(bound.filter_map(|c| c.id).collect())
     }
