@@ -11,12 +11,14 @@ mod endings;
 mod engine;
 mod faults;
 mod gpus;
+mod images;
 mod kernel_log;
 mod labels;
 mod log_stream;
 mod mounts;
 mod outputs;
 mod policy;
+mod progress;
 mod pulls;
 mod reason;
 mod sandbox;
@@ -30,6 +32,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use cloudai_agent::{Found, FoundState, Signal};
+use cloudai_registry::Logins;
 use cloudai_telemetry::WorkerMetrics;
 use cloudai_types::{AttemptId, Millis, limits};
 use futures::FutureExt as _;
@@ -46,6 +49,7 @@ use cgroups::Parents;
 use endings::Endings;
 use engine::Engine;
 use gpus::Gpus;
+pub use images::Images;
 use mounts::AllowedMounts;
 pub use policy::Policy;
 use pulls::Pulls;
@@ -76,6 +80,12 @@ pub struct DockerOptions {
     pub outputs: Outputs,
     /// Whether short tasks may get a network namespace that another task has left untouched.
     pub reuse_networks: bool,
+    /// What was pulled, and how much of it is kept.
+    pub images: Images,
+    /// A pull without progress for this long has failed.
+    pub pull_silence: Millis,
+    /// Logins of this worker's operator.
+    pub logins: Logins,
 }
 
 /// What all attempts share.
@@ -157,6 +167,7 @@ impl DockerExecutor {
             tracing::warn!(%error, "network sandboxes of an earlier run are left; the next start removes them");
         }
         sandbox::watch(&shared);
+        images::watch(&shared);
         Ok((DockerExecutor(shared), found))
     }
 }
@@ -270,6 +281,7 @@ impl Executor for DockerExecutor {
     fn tidy_up(&self) -> BoxFuture<'static, ()> {
         let shared = self.0.clone();
         async move {
+            shared.options.images.write();
             let all = async {
                 sandbox::tidy_up(&shared).await?;
                 cgroups::close(&shared).await
