@@ -30,9 +30,7 @@ impl Place {
         };
         let (path, tag) = (image::without_tag(path), image::tag_of(path));
         let is_path = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b"._-".contains(&b);
-        let is_part = |part: &str| {
-            part.bytes().all(is_path) && part.starts_with(|c: char| c.is_ascii_alphanumeric())
-        };
+        let is_part = |part: &str| part.bytes().all(is_path) && part.starts_with(|c: char| c.is_ascii_alphanumeric());
         let is_tag = |b: u8| b.is_ascii_alphanumeric() || b"._-".contains(&b);
         let is_host = |b: u8| b.is_ascii_alphanumeric() || b".-:[]".contains(&b);
         let fits = path.split('/').all(is_part)
@@ -75,8 +73,20 @@ mod tests {
         assert_eq!(place("127.0.0.1:5000/x"), is("127.0.0.1:5000", "x", "latest"));
         assert_eq!(place("ghcr.io/a/b/c:v1.2_x"), is("ghcr.io", "a/b/c", "v1.2_x"));
         for wrong in [
-            "", "reg.io/", "reg.io/..", "reg.io/a/../b", "reg.io//a", "reg.io/A", "reg.io/a?x", "reg.io/a:", "reg.io/a:-",
-            "reg.io/a:b/c", "u@reg.io/a", "re$g.io/a", "reg.io/a b", "reg.io/a%2e",
+            "",
+            "reg.io/",
+            "reg.io/..",
+            "reg.io/a/../b",
+            "reg.io//a",
+            "reg.io/A",
+            "reg.io/a?x",
+            "reg.io/a:",
+            "reg.io/a:-",
+            "reg.io/a:b/c",
+            "u@reg.io/a",
+            "re$g.io/a",
+            "reg.io/a b",
+            "reg.io/a%2e",
         ] {
             assert_eq!(place(wrong), None, "{wrong}");
         }

@@ -180,7 +180,9 @@ impl Asking<'_> {
         }
         match (of("basic"), self.login) {
             (Some(_), Some(login)) => Ok(Shown::Login(login)),
-            (Some(_), None) => Err(self.denied("it asks for a name and a password, and none are known here".to_owned())),
+            (Some(_), None) => {
+                Err(self.denied("it asks for a name and a password, and none are known here".to_owned()))
+            }
             (None, _) => Err(self.strange("it asks for something else than a password or a token".to_owned())),
         }
     }

@@ -141,7 +141,6 @@ impl JobSpec {
         image::pinned(&self.image, &self.image_digest)
     }
 
-
     /// It reads or writes results: its worker needs the store.
     pub fn needs_store(&self) -> bool {
         self.results || !self.inputs.is_empty()

@@ -102,20 +102,23 @@ pub fn of_pull(error: &Error, image: &str, login: Option<&str>) -> EndReason {
     ];
     let network = ["no such host", "dial tcp", "i/o timeout", "connection refused", "tls"];
     // Without a login Docker Hub says "denied" of what is not there as well; a registry that knows only passwords speaks of nothing else.
-    let denied = ["unauthorized", "authentication required", "no basic auth credentials", "incorrect username or password"];
+    let denied =
+        ["unauthorized", "authentication required", "no basic auth credentials", "incorrect username or password"];
     let ambiguous = said.contains("pull access denied") && login.is_none();
     let is_denied = !ambiguous
         && (denied.iter().any(|w| said.contains(w)) || said.contains("denied:") || said.contains("access denied"));
-    let is_absent = !is_denied
-        && absent.iter().any(|w| said.contains(w))
-        && !network.iter().any(|w| said.contains(w));
+    let is_absent = !is_denied && absent.iter().any(|w| said.contains(w)) && !network.iter().any(|w| said.contains(w));
     let kind = if is_absent { ReasonKind::ImageNotFound } else { ReasonKind::ImagePullFailed };
     let next = match (is_denied || ambiguous, login) {
         (false, _) => String::new(),
         (true, Some(name)) => {
-            format!("; the registry does not accept the login of '{name}' for this image: correct it, or what it may pull")
+            format!(
+                "; the registry does not accept the login of '{name}' for this image: correct it, or what it may pull"
+            )
         }
-        (true, None) => "; no login for this registry is known to the worker: docs/images.md says where it is given".into(),
+        (true, None) => {
+            "; no login for this registry is known to the worker: docs/images.md says where it is given".into()
+        }
     };
     EndReason::new(kind, format!("{image}: {message}{next}"))
 }

@@ -26,7 +26,11 @@ struct Entry {
 /// As engines show a name: Docker Hub is not mentioned, and a tag always.
 fn familiar(name: &str) -> String {
     let short = name.strip_prefix("docker.io/").map_or(name, |rest| rest.strip_prefix("library/").unwrap_or(rest));
-    if image::has_digest(short) { short.to_owned() } else { format!("{}:{}", image::without_tag(short), image::tag_of(short)) }
+    if image::has_digest(short) {
+        short.to_owned()
+    } else {
+        format!("{}:{}", image::without_tag(short), image::tag_of(short))
+    }
 }
 
 impl Ledger {
@@ -112,7 +116,9 @@ mod tests {
         assert_eq!(Ledger::read(&path).unwrap(), Ledger::default());
         let mut ledger = Ledger::default();
         ledger.pulled(None, "id1", "reg:5000/x", Timestamp(5));
-        assert!(ledger.used("id1", Timestamp(9)) && !ledger.used("id1", Timestamp(8)) && !ledger.used("id2", Timestamp(9)));
+        assert!(
+            ledger.used("id1", Timestamp(9)) && !ledger.used("id1", Timestamp(8)) && !ledger.used("id2", Timestamp(9))
+        );
         ledger.write(&path).unwrap();
         assert_eq!(Ledger::read(&path).unwrap(), ledger);
         assert_eq!(ledger.last_use("id1", &strings(&["reg:5000/x:latest"]), &[]), Some(Timestamp(9)));

@@ -66,10 +66,7 @@ impl Images {
         let bound = |bytes: u64| (bytes > 0).then_some(bytes);
         Images {
             file: file.to_owned(),
-            bounds: Bounds {
-                cache_bytes: bound(config.cache_bytes),
-                min_free_bytes: bound(config.min_free_bytes),
-            },
+            bounds: Bounds { cache_bytes: bound(config.cache_bytes), min_free_bytes: bound(config.min_free_bytes) },
             ledger: Mutex::new(ledger),
             is_changed: AtomicBool::new(false),
             held: Mutex::default(),
