@@ -23,6 +23,7 @@ mod node_file;
 pub mod peers;
 mod pins;
 pub mod proposer;
+mod pulls;
 pub mod raft_link;
 mod raft_service;
 pub mod registration;

@@ -26,6 +26,7 @@ use crate::node_file::NodeFile;
 use crate::peers::{Me, PeerRefusal};
 use crate::pins::Pins;
 use crate::proposer::Proposer;
+use crate::pulls::Pulls;
 use crate::raft_link::Directory;
 use crate::results::StoredResults;
 use crate::state_store::StateStore;
@@ -74,6 +75,8 @@ pub struct Node<S: StateStore> {
     pub results: StoredResults,
     /// What tags mean when a job is submitted.
     pub pins: Pins,
+    /// What workers fetch now, as their heartbeats tell it.
+    pub pulls: Pulls,
     /// Written by [`crate::leadership`] only: alive exactly while this master leads.
     pub leading: RwLock<Option<CancellationToken>>,
     /// Tells [`crate::run`] that this node must not go on, and why.
@@ -117,6 +120,7 @@ impl<S: StateStore> Node<S> {
             identity_dir,
             results,
             pins,
+            pulls: Pulls::default(),
             leading: RwLock::new(None),
             stop: watch::Sender::new(None),
             members_lock: tokio::sync::Mutex::new(()),

@@ -64,6 +64,13 @@ pub fn pinned(image: &str, digest: &str) -> String {
     if digest.is_empty() { image.to_owned() } else { format!("{}@{digest}", without_tag(image)) }
 }
 
+/// `43 %, 120 MB/s`: how far a pull is.
+pub fn pull_text(bytes: u64, all: u64, bytes_per_second: u64) -> String {
+    let percent = u128::from(bytes.min(all)) * 100 / u128::from(all.max(1));
+    let (whole, tenths) = (bytes_per_second / 1_000_000, bytes_per_second / 100_000 % 10);
+    if whole < 10 { format!("{percent} %, {whole}.{tenths} MB/s") } else { format!("{percent} %, {whole} MB/s") }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -100,6 +107,14 @@ mod tests {
             assert_eq!(pinned(image, ""), image);
         }
         assert!(has_digest("x@sha256:ab") && !has_digest("x:1"));
+    }
+
+    #[test]
+    fn people_read_percent_and_speed() {
+        assert_eq!(pull_text(0, 0, 0), "0 %, 0.0 MB/s");
+        assert_eq!(pull_text(43_000_000, 100_000_000, 120_000_000), "43 %, 120 MB/s");
+        assert_eq!(pull_text(43, 100, 1_290_000), "43 %, 1.2 MB/s");
+        assert_eq!(pull_text(u64::MAX, u64::MAX, u64::MAX), "100 %, 18446744073709 MB/s");
     }
 
     #[test]

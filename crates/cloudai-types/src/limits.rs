@@ -233,8 +233,10 @@ pub const PULL_RESTARTS_MAX: u32 = 5;
 pub const PULL_LAYERS_MAX: usize = 1_024;
 /// A failed pull is remembered this long, so that an array of a thousand tasks does not ask a registry a thousand times.
 pub const PULL_FAILURE_MEMORY: Millis = Millis(5_000);
-/// How often a running pull tells the worker's log how far it is.
-pub const PULL_TOLD_EVERY: Millis = Millis(5_000);
+/// How often it is noted how far a running pull is.
+pub const PULL_TOLD_EVERY: Millis = Millis(1_000);
+/// Running pulls that one heartbeat tells of.
+pub const HEARTBEAT_PULLS_MAX: usize = 16;
 /// How often a worker whose images are bounded looks at them, and how often it writes down which of them were used.
 pub const IMAGES_LOOKED_AT_EVERY: Millis = Millis(60_000);
 pub const IMAGES_WRITTEN_EVERY: Millis = Millis(10_000);

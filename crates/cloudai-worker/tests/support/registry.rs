@@ -38,8 +38,11 @@ fn finished(command: &mut Command, input: &str) -> Output {
 
 /// Why there can be no registry, in one line.
 pub fn why_not() -> Option<String> {
-    for (program, argument, package) in [("docker-registry", "--version", "docker-registry"), ("htpasswd", "-v", "apache2-utils")] {
-        let found = Command::new(program).arg(argument).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    for (program, argument, package) in
+        [("docker-registry", "--version", "docker-registry"), ("htpasswd", "-v", "apache2-utils")]
+    {
+        let found =
+            Command::new(program).arg(argument).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         if found.status().is_err() {
             return Some(format!("there is no `{program}` (package {package}; `make setup` installs it)"));
         }
@@ -92,7 +95,8 @@ impl Registry {
 
     /// With a configuration of its own: nobody's logins are read or changed.
     fn docker(&self, arguments: &[&str], input: &str) -> String {
-        let output = finished(Command::new("docker").arg("--config").arg(self.dir.path().join("docker")).args(arguments), input);
+        let output =
+            finished(Command::new("docker").arg("--config").arg(self.dir.path().join("docker")).args(arguments), input);
         String::from_utf8_lossy(&output.stdout).into_owned()
     }
 
@@ -117,8 +121,13 @@ impl Registry {
         File::open("/dev/urandom").and_then(|f| f.take(NOISE_BYTES).read_to_end(&mut noise)).expect("noise");
         fs::write(root.path().join("noise"), noise).expect("written");
         let image = format!("{}/{name}", self.host);
-        let mut tar =
-            Command::new("tar").arg("-C").arg(root.path()).args(["-c", "."]).stdout(Stdio::piped()).spawn().expect("tar");
+        let mut tar = Command::new("tar")
+            .arg("-C")
+            .arg(root.path())
+            .args(["-c", "."])
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("tar");
         let import = Command::new("docker")
             .args(["import", "-", &image])
             .stdin(tar.stdout.take().expect("piped"))

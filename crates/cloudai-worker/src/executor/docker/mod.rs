@@ -32,6 +32,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use cloudai_agent::{Found, FoundState, Signal};
+use cloudai_proto::v1::worker_message::ImagePull;
 use cloudai_registry::Logins;
 use cloudai_telemetry::WorkerMetrics;
 use cloudai_types::{AttemptId, Millis, limits};
@@ -272,6 +273,10 @@ impl Executor for DockerExecutor {
                 }
             }
         });
+    }
+
+    fn pulls(&self) -> Vec<ImagePull> {
+        self.0.pulls.told()
     }
 
     fn has_logs(&self) -> bool {

@@ -1,4 +1,4 @@
-//! How far a pull is. Comes in: what the engine says of it, line by line. Goes out: whether that was progress, and numbers for people. Pure.
+//! How far a pull is. Comes in: what the engine says of it, line by line. Goes out: whether that was progress, and bytes. Pure.
 //!
 //! Progress is what cannot go on for ever without an end: a layer that comes further than it ever was, in its state or in bytes. An engine that says
 //! the same again, counts seconds down to its next try, or begins a layer anew more than a few times makes none.
@@ -86,15 +86,6 @@ impl Progress {
         let sized = self.layers.values().filter_map(|l| l.total.map(|total| (l.done.min(total), total)));
         sized.fold((0, 0), |(done, all), (d, t)| (done + d, all + t))
     }
-
-    /// `43 %, 120 MB/s`. `fetched`: in the last `seconds`.
-    pub fn text(&self, fetched: u64, seconds: f64) -> String {
-        let (done, all) = self.bytes();
-        let percent = (done * 100).checked_div(all).unwrap_or(0);
-        let speed = fetched as f64 / seconds.max(0.001) / 1e6;
-        let speed = if speed < 10.0 { format!("{speed:.1}") } else { format!("{speed:.0}") };
-        format!("{percent} %, {speed} MB/s")
-    }
 }
 
 impl Layer {
@@ -171,15 +162,6 @@ mod tests {
         assert!(tell("", "Digest: sha256:1", 0, 0));
         assert!(!tell("", "Digest: sha256:1", 0, 0));
         assert_eq!((p.bytes(), p.fetched), ((100, 100), 100));
-    }
-
-    #[test]
-    fn people_read_percent_and_speed() {
-        let mut p = Progress::default();
-        assert_eq!(p.text(0, 5.0), "0 %, 0.0 MB/s");
-        p.on(&step("a", "Downloading", 43_000_000, 100_000_000));
-        assert_eq!(p.text(600_000_000, 5.0), "43 %, 120 MB/s");
-        assert_eq!(p.text(6_000_000, 5.0), "43 %, 1.2 MB/s");
     }
 
     #[test]

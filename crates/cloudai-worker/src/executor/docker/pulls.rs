@@ -7,8 +7,9 @@ use std::time::Instant;
 
 use bollard::auth::DockerCredentials;
 use bollard::query_parameters::CreateImageOptions;
+use cloudai_proto::v1::worker_message::ImagePull;
 use cloudai_registry::host_of;
-use cloudai_types::{EndReason, ReasonKind, RegistryLogin, limits};
+use cloudai_types::{EndReason, ReasonKind, RegistryLogin, image as names, limits};
 use futures::StreamExt;
 use tokio::sync::watch;
 use tokio::time::MissedTickBehavior;
@@ -16,6 +17,9 @@ use tokio::time::MissedTickBehavior;
 use super::progress::Progress;
 use super::{Shared, UNPOISONED, faults};
 use crate::clock;
+
+/// Each tick is told to the leader, and every so many to this worker's log.
+const TICKS_PER_LINE: u32 = 5;
 
 type Outcome = Option<Result<(), EndReason>>;
 /// An image, and the login that opens it: who has none must not share another's.
@@ -25,6 +29,21 @@ type Key = (String, Option<(String, String)>);
 pub struct Pulls {
     running: Mutex<BTreeMap<Key, watch::Receiver<Outcome>>>,
     failed: Mutex<BTreeMap<Key, (Instant, EndReason)>>,
+    /// How far the running ones are, by image.
+    told: Mutex<BTreeMap<String, ImagePull>>,
+}
+
+impl Pulls {
+    /// For people, through the leader.
+    pub fn told(&self) -> Vec<ImagePull> {
+        self.told.lock().expect(UNPOISONED).values().take(limits::HEARTBEAT_PULLS_MAX).cloned().collect()
+    }
+
+    fn tell(&self, image: &str, progress: &Progress, bytes_per_second: u64) {
+        let (bytes, bytes_total) = progress.bytes();
+        let pull = ImagePull { image: image.to_owned(), bytes, bytes_total, bytes_per_second };
+        self.told.lock().expect(UNPOISONED).insert(image.to_owned(), pull);
+    }
 }
 
 /// Waits for the image, joining a pull that runs already. `stored` is the login that the job's namespace has for the image's registry; without one
@@ -68,6 +87,7 @@ fn begin(shared: Arc<Shared>, key: Key, login: Option<RegistryLogin>) -> watch::
         metrics.pulls_running.inc();
         let result = fetch_and_note(&shared, image, login).await;
         metrics.pulls_running.dec();
+        shared.pulls.told.lock().expect(UNPOISONED).remove(image);
         let label = if result.is_ok() { "ok" } else { "error" };
         metrics.pulls.with_label_values(&[label]).inc();
         match &result {
@@ -108,10 +128,11 @@ async fn fetch(shared: &Shared, image: &str, login: Option<RegistryLogin>) -> Re
     let silence = shared.options.pull_silence;
     let mut give_up = tokio::time::Instant::now() + silence.as_duration();
     let mut progress = Progress::default();
+    shared.pulls.tell(image, &progress, 0);
     let every = limits::PULL_TOLD_EVERY.as_duration();
     let mut telling = tokio::time::interval_at(tokio::time::Instant::now() + every, every);
     telling.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let (mut told, mut told_at) = (0, Instant::now());
+    let (mut told, mut told_at, mut ticks) = (0, Instant::now(), 0u32);
     loop {
         tokio::select! {
             step = tokio::time::timeout_at(give_up, steps.next()) => match step {
@@ -135,8 +156,14 @@ async fn fetch(shared: &Shared, image: &str, login: Option<RegistryLogin>) -> Re
                 }
             },
             _ = telling.tick() => {
-                let text = progress.text(progress.fetched - told, told_at.elapsed().as_secs_f64());
-                tracing::info!(image, "pulling: {text}");
+                let fetched = progress.fetched - told;
+                let speed = (fetched as f64 / told_at.elapsed().as_secs_f64().max(0.001)) as u64;
+                shared.pulls.tell(image, &progress, speed);
+                ticks += 1;
+                if ticks % TICKS_PER_LINE == 0 {
+                    let (bytes, all) = progress.bytes();
+                    tracing::info!(image, "pulling: {}", names::pull_text(bytes, all, speed));
+                }
                 (told, told_at) = (progress.fetched, Instant::now());
             }
         }
