@@ -41,9 +41,9 @@ pub fn why_not() -> Option<String> {
     for (program, argument, package) in
         [("docker-registry", "--version", "docker-registry"), ("htpasswd", "-v", "apache2-utils")]
     {
-        let found =
-            Command::new(program).arg(argument).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-        if found.status().is_err() {
+        let mut look = Command::new(program);
+        look.arg(argument).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        if look.status().is_err() {
             return Some(format!("there is no `{program}` (package {package}; `make setup` installs it)"));
         }
     }

@@ -106,13 +106,16 @@ fn begin(shared: Arc<Shared>, key: Key, login: Option<RegistryLogin>) -> watch::
 
 /// What was here before is not this worker's, and stays.
 async fn fetch_and_note(shared: &Shared, image: &str, login: Option<RegistryLogin>) -> Result<(), EndReason> {
-    let id = async || shared.engine.image(image).await.ok().flatten().map(|image| image.id);
-    let before = id().await;
+    let before = id_of(shared, image).await;
     fetch(shared, image, login).await?;
-    if let Some(after) = id().await {
+    if let Some(after) = id_of(shared, image).await {
         shared.options.images.pulled(before.as_deref(), &after, image, clock::wall());
     }
     Ok(())
+}
+
+async fn id_of(shared: &Shared, image: &str) -> Option<String> {
+    shared.engine.image(image).await.ok().flatten().map(|image| image.id)
 }
 
 async fn fetch(shared: &Shared, image: &str, login: Option<RegistryLogin>) -> Result<(), EndReason> {

@@ -93,10 +93,10 @@ impl Ledger {
         self.images.get(id).is_some_and(|e| names.keys().any(|name| e.names.contains(&familiar(name))))
     }
 
-    /// Those that the engine does not have any more.
-    pub fn forget_all_but(&mut self, ids: &BTreeSet<&str>) -> bool {
+    /// Those that the engine did not have when it was looked at; what came since then is not forgotten.
+    pub fn forget_all_but(&mut self, ids: &BTreeSet<&str>, looked: Timestamp) -> bool {
         let before = self.images.len();
-        self.images.retain(|id, _| ids.contains(id.as_str()));
+        self.images.retain(|id, entry| ids.contains(id.as_str()) || entry.used_ms >= looked.0);
         self.images.len() < before
     }
 }
@@ -155,6 +155,10 @@ mod tests {
         ledger.pulled(None, "id1", "busybox", Timestamp(1));
         assert!(ledger.has_name("id1", &[("docker.io/library/busybox".to_owned(), 1)].into()));
         assert!(!ledger.has_name("id1", &[("busybox:2".to_owned(), 1)].into()));
-        assert!(ledger.forget_all_but(&["id2"].into()) && !ledger.has_name("id1", &[("busybox".to_owned(), 1)].into()));
+        assert!(!ledger.forget_all_but(&["id2"].into(), Timestamp(1)), "it came after the look");
+        assert!(
+            ledger.forget_all_but(&["id2"].into(), Timestamp(2))
+                && !ledger.has_name("id1", &[("busybox".to_owned(), 1)].into())
+        );
     }
 }

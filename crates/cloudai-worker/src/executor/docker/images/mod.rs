@@ -17,6 +17,7 @@ use tokio::sync::Notify;
 use tokio::time::MissedTickBehavior;
 
 use super::{Shared, UNPOISONED};
+use crate::clock;
 use crate::config::ImagesConfig;
 use choice::{Bounds, Held, victims};
 use ledger::Ledger;
@@ -101,15 +102,21 @@ impl Images {
         }
     }
 
+    /// An attempt is about to use it.
+    fn is_wanted(&self, id: &str) -> bool {
+        let ledger = self.ledger.lock().expect(UNPOISONED);
+        ledger.has_name(id, &self.held.lock().expect(UNPOISONED))
+    }
+
     fn held(&self, image: ImageSummary, in_use: &BTreeSet<String>) -> Held {
         let ledger = self.ledger.lock().expect(UNPOISONED);
         let last_use = ledger.last_use(&image.id, &image.repo_tags, &image.repo_digests);
-        let is_wanted = ledger.has_name(&image.id, &self.held.lock().expect(UNPOISONED));
+        drop(ledger);
         Held {
             bytes: u64::try_from(image.size).unwrap_or(0),
             used: last_use.unwrap_or_default(),
             is_ours: last_use.is_some(),
-            is_in_use: is_wanted || in_use.contains(&image.id),
+            is_in_use: self.is_wanted(&image.id) || in_use.contains(&image.id),
             id: image.id,
         }
     }
@@ -145,17 +152,21 @@ pub fn watch(shared: &Arc<Shared>) {
 
 async fn make_room(shared: &Shared) -> Result<(), Error> {
     let images = &shared.options.images;
+    let looked = clock::wall();
     let all = shared.engine.images().await?;
     // After the images: a container that comes between keeps its image.
     let in_use = shared.engine.images_in_use().await?;
     let ids = all.iter().map(|i| i.id.as_str()).collect();
-    if images.ledger.lock().expect(UNPOISONED).forget_all_but(&ids) {
+    if images.ledger.lock().expect(UNPOISONED).forget_all_but(&ids, looked) {
         images.is_changed.store(true, Relaxed);
     }
     let names: BTreeMap<String, Vec<String>> = all.iter().map(|i| (i.id.clone(), names_of(i))).collect();
     let held: Vec<Held> = all.into_iter().map(|i| images.held(i, &in_use)).collect();
     let free = free_bytes(&shared.engine.storage.root);
     for victim in victims(&held, images.bounds, free) {
+        if images.is_wanted(&victim.id) {
+            continue;
+        }
         tracing::info!(image = victim.id, names = ?names[&victim.id], bytes = victim.bytes, "an image is removed to make room");
         let mut is_gone = true;
         for name in &names[&victim.id] {
