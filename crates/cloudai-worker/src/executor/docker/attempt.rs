@@ -161,11 +161,12 @@ async fn bring_up(shared: &Arc<Shared>, start: &Start, mut signals: Signals) -> 
     let mut network = None;
     let mut parent = None;
     let mut must_pull = spec.pull() == PullPolicy::Always;
+    let mut looked = Instant::now();
     loop {
         if std::mem::take(&mut must_pull) {
             // Others go on while this one waits for its image.
             tokio::select! {
-                pulled = pulls::pull(shared, &wanted, None) => pulled.map_err(not_made)?,
+                pulled = pulls::pull(shared, &wanted, None, looked) => pulled.map_err(not_made)?,
                 () = asked_to_stop(&mut signals) => return Err(NeverRan::cancelled()),
             }
         }
@@ -174,6 +175,7 @@ async fn bring_up(shared: &Arc<Shared>, start: &Start, mut signals: Signals) -> 
             () = asked_to_stop(&mut signals) => return Err(NeverRan::cancelled()),
         };
         creates += 1;
+        looked = Instant::now();
         let image = match shared.engine.image(&wanted).await {
             Ok(Some(image)) => image,
             Ok(None) if spec.pull() == PullPolicy::Never => {

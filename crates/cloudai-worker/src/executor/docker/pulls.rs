@@ -28,7 +28,8 @@ type Key = (String, Option<(String, String)>);
 #[derive(Default)]
 pub struct Pulls {
     running: Mutex<BTreeMap<Key, watch::Receiver<Outcome>>>,
-    failed: Mutex<BTreeMap<Key, (Instant, EndReason)>>,
+    /// How the last ones ended, and when.
+    ended: Mutex<BTreeMap<Key, (Instant, Result<(), EndReason>)>>,
     /// How far the running ones are, by image.
     told: Mutex<BTreeMap<String, ImagePull>>,
 }
@@ -47,8 +48,13 @@ impl Pulls {
 }
 
 /// Waits for the image, joining a pull that runs already. `stored` is the login that the job's namespace has for the image's registry; without one
-/// the worker's own is shown.
-pub async fn pull(shared: &Arc<Shared>, image: &str, stored: Option<RegistryLogin>) -> Result<(), EndReason> {
+/// the worker's own is shown. `looked`: when the caller saw that it needs the image; a pull that has succeeded since then is as good as a new one.
+pub async fn pull(
+    shared: &Arc<Shared>,
+    image: &str,
+    stored: Option<RegistryLogin>,
+    looked: Instant,
+) -> Result<(), EndReason> {
     let login = match stored {
         Some(login) => Some(login),
         None => shared
@@ -59,10 +65,12 @@ pub async fn pull(shared: &Arc<Shared>, image: &str, stored: Option<RegistryLogi
     };
     let key: Key = (image.to_owned(), login.as_ref().map(|l| (l.username.clone(), l.password.clone())));
     {
-        let mut failed = shared.pulls.failed.lock().expect(UNPOISONED);
-        failed.retain(|_, (at, _)| at.elapsed() < limits::PULL_FAILURE_MEMORY.as_duration());
-        if let Some((_, reason)) = failed.get(&key) {
-            return Err(reason.clone());
+        let mut ended = shared.pulls.ended.lock().expect(UNPOISONED);
+        ended.retain(|_, (at, _)| at.elapsed() < limits::PULL_FAILURE_MEMORY.as_duration());
+        match ended.get(&key) {
+            Some((_, Err(reason))) => return Err(reason.clone()),
+            Some((at, Ok(()))) if *at >= looked => return Ok(()),
+            Some((_, Ok(()))) | None => {}
         }
     }
     let mut outcome = {
@@ -92,12 +100,11 @@ fn begin(shared: Arc<Shared>, key: Key, login: Option<RegistryLogin>) -> watch::
         metrics.pulls.with_label_values(&[label]).inc();
         match &result {
             Ok(()) => tracing::info!(image, seconds = begun.elapsed().as_secs_f32(), "the image is here"),
-            Err(reason) => {
-                tracing::warn!(image, %reason, "an image could not be pulled");
-                let mut failed = shared.pulls.failed.lock().expect(UNPOISONED);
-                failed.insert(key.clone(), (Instant::now(), reason.clone()));
-            }
+            Err(reason) => tracing::warn!(image, %reason, "an image could not be pulled"),
         }
+        // Before it is no more among those that run: who comes between finds it in one of the two.
+        let end = (Instant::now(), result.clone());
+        shared.pulls.ended.lock().expect(UNPOISONED).insert(key.clone(), end);
         shared.pulls.running.lock().expect(UNPOISONED).remove(&key);
         tx.send_replace(Some(result));
     });
