@@ -64,17 +64,18 @@ pub async fn pull(
             .map_err(|e| EndReason::new(ReasonKind::ImagePullFailed, format!("{image}: {e}")))?,
     };
     let key: Key = (image.to_owned(), login.as_ref().map(|l| (l.username.clone(), l.password.clone())));
-    {
-        let mut ended = shared.pulls.ended.lock().expect(UNPOISONED);
-        ended.retain(|_, (at, _)| at.elapsed() < limits::PULL_FAILURE_MEMORY.as_duration());
-        match ended.get(&key) {
-            Some((_, Err(reason))) => return Err(reason.clone()),
-            Some((at, Ok(()))) if *at >= looked => return Ok(()),
-            Some((_, Ok(()))) | None => {}
-        }
-    }
     let mut outcome = {
+        // Held over both: a pull that ends is among the ended ones before it leaves the running ones.
         let mut running = shared.pulls.running.lock().expect(UNPOISONED);
+        {
+            let mut ended = shared.pulls.ended.lock().expect(UNPOISONED);
+            ended.retain(|_, (at, _)| at.elapsed() < limits::PULL_FAILURE_MEMORY.as_duration());
+            match ended.get(&key) {
+                Some((_, Err(reason))) => return Err(reason.clone()),
+                Some((at, Ok(()))) if *at >= looked => return Ok(()),
+                Some((_, Ok(()))) | None => {}
+            }
+        }
         running.entry(key.clone()).or_insert_with(|| begin(shared.clone(), key, login)).clone()
     };
     let done = outcome.wait_for(Option::is_some).await;
@@ -102,7 +103,6 @@ fn begin(shared: Arc<Shared>, key: Key, login: Option<RegistryLogin>) -> watch::
             Ok(()) => tracing::info!(image, seconds = begun.elapsed().as_secs_f32(), "the image is here"),
             Err(reason) => tracing::warn!(image, %reason, "an image could not be pulled"),
         }
-        // Before it is no more among those that run: who comes between finds it in one of the two.
         let end = (Instant::now(), result.clone());
         shared.pulls.ended.lock().expect(UNPOISONED).insert(key.clone(), end);
         shared.pulls.running.lock().expect(UNPOISONED).remove(&key);
