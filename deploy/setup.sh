@@ -24,6 +24,8 @@ need 'have ccache' ccache
 need 'have docker && { have dockerd || engine_answers; }' docker.io
 need 'have iptables' iptables              # dockerd makes its bridge with it
 need 'have busybox' busybox-static          # the worker's tests make an image of it
+need 'have docker-registry' docker-registry # the tests of pulls have a registry of their own ...
+need 'have htpasswd' apache2-utils    # ... with a password
 need 'have python3' python3                # the tests of the sample tasks
 need 'have nft' nftables                   # the drills' partitions and losses
 need 'have patch' patch                      # the simulation's mutants

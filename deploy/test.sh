@@ -18,5 +18,5 @@ say "Fuzzers, 20 s each"
 deploy/fuzz.sh 20
 # Real processes on two cores disturb each other: one test at a time, each with a cluster of its own.
 say "Real clusters under faults (chaos-tests)"
-cargo test --locked --workspace --test must_show --test short_drills -- --test-threads=1 --nocapture
+cargo test --locked --workspace --test must_show --test short_drills --test images -- --test-threads=1 --nocapture
 say "All tests passed in $((SECONDS - began)) s"

@@ -35,6 +35,9 @@ pub const DEAD_SINCE: u32 = 4;
 /// an attempt that stores its results holds nothing any more.
 pub const RESULTS_SINCE: u32 = 4;
 
+/// The first format whose specs keep [`JobSpec::image_digest`].
+pub const PINNED_SINCE: u32 = 5;
+
 /// One log entry's payload: every command that waited when the entry was made.
 #[derive(Clone, PartialEq, prost::Message)]
 pub struct Proposal {

@@ -4,6 +4,7 @@
 use std::path::PathBuf;
 
 use cloudai_objects::StoreConfig;
+use cloudai_registry::Logins;
 use cloudai_types::{NodeId, limits};
 use serde::{Deserialize, Serialize};
 
@@ -45,6 +46,27 @@ pub struct MasterConfig {
     /// The store that workers write results to, for users who read them through a master.
     #[serde(default, skip_serializing_if = "StoreConfig::is_unset")]
     pub results: StoreConfig,
+    #[serde(default, skip_serializing_if = "ImagesConfig::is_default")]
+    pub images: ImagesConfig,
+    /// Logins at registries, for jobs of namespaces that have stored none.
+    #[serde(default, skip_serializing_if = "Logins::is_empty")]
+    pub registries: Logins,
+}
+
+/// How the leader asks registries what a tag means when a job is submitted. All masters should agree.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ImagesConfig {
+    /// Also names without a registry are looked up, at Docker Hub. Otherwise they are taken as they are.
+    pub pin_short_names: bool,
+    /// Registries (`HOST[:PORT]`) that are asked without encryption, beside those on this machine.
+    pub insecure: Vec<String>,
+}
+
+impl ImagesConfig {
+    fn is_default(&self) -> bool {
+        *self == ImagesConfig::default()
+    }
 }
 
 /// One of the first masters. Ids count from 1 and are never reused.
@@ -115,6 +137,8 @@ impl MasterConfig {
             join: None,
             raft: RaftTimes::default(),
             results: StoreConfig::default(),
+            images: ImagesConfig::default(),
+            registries: Logins::default(),
         }
     }
 

@@ -48,6 +48,7 @@ fn begin<S: StateStore>(node: &Arc<Node<S>>, leading: &CancellationToken) {
     let is_new_cluster = {
         let state = node.shared.read();
         node.liveness.begin(&state.hot);
+        node.pulls.begin();
         node.log_clock.at_least(state.hot.clock_ms);
         state.hot.cluster.is_empty()
     };

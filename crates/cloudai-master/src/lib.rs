@@ -21,7 +21,9 @@ mod masters;
 pub mod node;
 mod node_file;
 pub mod peers;
+mod pins;
 pub mod proposer;
+mod pulls;
 pub mod raft_link;
 mod raft_service;
 pub mod registration;
@@ -35,11 +37,11 @@ mod scheduling;
 mod state_store;
 mod surroundings;
 
-pub use config::{Founder, Join, MasterConfig, RaftTimes};
+pub use config::{Founder, ImagesConfig, Join, MasterConfig, RaftTimes};
 pub use masters::AskMaster;
 pub use node_file::{NodeFile, NodeFileError};
-#[cfg(feature = "rocksdb")]
 pub use results::StoredResults;
+#[cfg(feature = "rocksdb")]
 pub use rocks::run_on_rocksdb;
 pub use run::{HUNG_DISK_EXIT, OpenError, OpenStores, RunError, found_cluster, run};
 pub use state_store::{RowWrites, StateStore};

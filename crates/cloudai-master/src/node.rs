@@ -24,7 +24,9 @@ use crate::machine::{Machine, Shared};
 use crate::masters::AskMaster;
 use crate::node_file::NodeFile;
 use crate::peers::{Me, PeerRefusal};
+use crate::pins::Pins;
 use crate::proposer::Proposer;
+use crate::pulls::Pulls;
 use crate::raft_link::Directory;
 use crate::results::StoredResults;
 use crate::state_store::StateStore;
@@ -71,6 +73,10 @@ pub struct Node<S: StateStore> {
     /// Where the CA's key and certificate lie.
     pub identity_dir: PathBuf,
     pub results: StoredResults,
+    /// What tags mean when a job is submitted.
+    pub pins: Pins,
+    /// What workers fetch now, as their heartbeats tell it.
+    pub pulls: Pulls,
     /// Written by [`crate::leadership`] only: alive exactly while this master leads.
     pub leading: RwLock<Option<CancellationToken>>,
     /// Tells [`crate::run`] that this node must not go on, and why.
@@ -94,6 +100,7 @@ impl<S: StateStore> Node<S> {
         let log_clock = Arc::new(LogClock::new(surroundings.now_ms.clone()));
         let clock = log_clock.clone();
         let started_ms = (surroundings.now_ms)();
+        let pins = Pins::new(&config.images, config.registries.clone());
         let proposer = Proposer::start(raft.clone(), move || clock.now_ms(), metrics.clone());
         Node {
             config,
@@ -112,6 +119,8 @@ impl<S: StateStore> Node<S> {
             revoked,
             identity_dir,
             results,
+            pins,
+            pulls: Pulls::default(),
             leading: RwLock::new(None),
             stop: watch::Sender::new(None),
             members_lock: tokio::sync::Mutex::new(()),

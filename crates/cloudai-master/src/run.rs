@@ -73,6 +73,8 @@ pub enum RunError {
     Damaged { dir: PathBuf, reason: String },
     #[error(transparent)]
     Raft(#[from] cloudai_raft::StartError),
+    #[error(transparent)]
+    Registries(#[from] cloudai_registry::LoginError),
     #[error("{}", said(.0))]
     Results(#[from] cloudai_objects::OpenError),
     #[error("this master stopped: {0}")]
@@ -126,6 +128,7 @@ pub async fn run<O: OpenStores>(
     shutdown: impl Future<Output = ()>,
 ) -> Result<(), RunError> {
     let identity_dir = config.identity_dir();
+    config.registries.check()?;
     let results = StoredResults::open(&config.results)?;
     join_if_needed(&config, &identity_dir).await?;
     let revoked = Revoked::default();

@@ -69,7 +69,7 @@ prop_compose! {
         max_attempts in 1u32.., timeout_ms in 1u64..,
         (processes_max, open_files, shm_bytes, stop_signal, grace_ms, user, network) in
             (1u32.., 1u32.., 1u64.., 1u32.., 1u64.., "[0-9]{1,9}", "[a-z]{1,9}"),
-        (retry, inputs, namespace) in (retry(), words(), "[a-z]{1,9}")
+        (retry, inputs, namespace, image_digest) in (retry(), words(), "[a-z]{1,9}", "[a-z]{1,9}")
     ) -> JobSpec {
         JobSpec {
             name, image, command, env, resources, require, priority: -priority, count, max_attempts, timeout_ms,
@@ -77,7 +77,7 @@ prop_compose! {
             mounts: vec![Mount { source: "/a".into(), target: "/b".into() }],
             processes_max, open_files, shm_bytes, stop_signal, grace_ms, user, network,
             retry: Some(retry), results: true, inputs, namespace,
-            pull: PullPolicy::Never as i32, writable_root: true,
+            pull: PullPolicy::Never as i32, writable_root: true, image_digest,
         }
     }
 }
@@ -146,6 +146,7 @@ fn the_twin_has_exactly_these_fields() {
         namespace: _,
         pull: _,
         writable_root: _,
+        image_digest: _,
     } = twin::JobSpec::default();
     let twin::RetryRule { reason: _, action: _ } = twin::RetryRule::default();
     let twin::RetryRules {

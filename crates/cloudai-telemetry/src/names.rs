@@ -60,3 +60,6 @@ pub const WORKER_GPU_CELSIUS: &str = "cloudai_worker_gpu_temperature_celsius";
 pub const WORKER_OPS: &str = "cloudai_worker_container_ops_total";
 pub const WORKER_OP_SECONDS: &str = "cloudai_worker_container_op_duration_seconds";
 pub const WORKER_PULLS: &str = "cloudai_worker_image_pulls_total";
+pub const WORKER_PULLS_RUNNING: &str = "cloudai_worker_image_pulls_running";
+pub const WORKER_PULL_BYTES: &str = "cloudai_worker_image_pull_bytes_total";
+pub const WORKER_IMAGES_REMOVED: &str = "cloudai_worker_images_removed_total";

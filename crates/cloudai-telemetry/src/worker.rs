@@ -38,6 +38,11 @@ pub struct WorkerMetrics {
     pub op_seconds: HistogramVec,
     /// Label `result`: `ok`, `error`.
     pub pulls: IntCounterVec,
+    pub pulls_running: IntGauge,
+    /// Compressed, as they come from registries.
+    pub pull_bytes: IntCounter,
+    /// To make room.
+    pub images_removed: IntCounter,
     /// Tasks of the async runtime that have not ended; read when the page is asked for.
     pub runtime_tasks: IntGauge,
     /// Seconds since the Unix epoch.
@@ -87,6 +92,9 @@ impl WorkerMetrics {
                 &["op"],
             ),
             pulls: s.counter_vec(names::WORKER_PULLS, "Image pulls, by how they ended", &["result"]),
+            pulls_running: s.int_gauge(names::WORKER_PULLS_RUNNING, "Image pulls that have not ended"),
+            pull_bytes: s.counter(names::WORKER_PULL_BYTES, "Bytes of layers that came from registries"),
+            images_removed: s.counter(names::WORKER_IMAGES_REMOVED, "Images that were removed to make room"),
             runtime_tasks: s.int_gauge(names::RUNTIME_TASKS, "Tasks of the async runtime that have not ended"),
             certificate_end: s.gauge(names::CERTIFICATE_END, "When this process's certificate ends, in Unix time"),
             registry: s.0,

@@ -5,6 +5,7 @@
 
 pub mod config;
 pub mod ids;
+pub mod image;
 pub mod limits;
 pub mod reason;
 pub mod registry;

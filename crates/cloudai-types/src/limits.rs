@@ -223,6 +223,42 @@ pub const LOG_CHUNK_BYTES_MAX: usize = 64 << 10;
 /// The endings in one message of reports together; a message of [`GRPC_MESSAGE_BYTES_MAX`] holds it with room to spare.
 pub const REPORTS_BYTES_MAX: usize = 1 << 20;
 
+// ---- Images -----------------------------------------------------------------------------------------------------------
+
+/// One question to a registry, all its round trips together: a submit waits for it.
+pub const REGISTRY_ANSWER_MAX: Millis = Millis(5_000);
+pub const REGISTRY_CONNECT_MAX: Millis = Millis(2_000);
+/// A registry that could not be reached is not asked again before: the next submits do not wait for it.
+pub const REGISTRY_AWAY: Millis = Millis(15_000);
+/// Registries that are remembered as away, and questions of one master in flight.
+pub const REGISTRIES_AWAY_MAX: usize = 1_024;
+pub const REGISTRY_QUESTIONS_MAX: usize = 256;
+pub const REGISTRY_REDIRECTS_MAX: usize = 5;
+/// What is read of a manifest, and of any other answer of a registry.
+pub const REGISTRY_MANIFEST_BYTES_MAX: usize = 4 << 20;
+pub const REGISTRY_ANSWER_BYTES_MAX: usize = 64 << 10;
+/// What is read of a file that holds a password.
+pub const PASSWORD_FILE_BYTES_MAX: u64 = 16 << 10;
+/// A pull without progress for this long has failed.
+pub const PULL_SILENCE_MAX: Millis = Millis::from_secs(300);
+/// A layer whose download begins again makes progress, but only so often: a registry that always breaks off would be waited for for ever.
+pub const PULL_RESTARTS_MAX: u32 = 5;
+/// Layers of one image whose progress is followed; the engine itself takes no more than 125 or so.
+pub const PULL_LAYERS_MAX: usize = 1_024;
+/// A failed pull is remembered this long, so that an array of a thousand tasks does not ask a registry a thousand times.
+pub const PULL_FAILURE_MEMORY: Millis = Millis(5_000);
+/// How often it is noted how far a running pull is.
+pub const PULL_TOLD_EVERY: Millis = Millis(1_000);
+/// Running pulls that one heartbeat tells of.
+pub const HEARTBEAT_PULLS_MAX: usize = 16;
+/// How often a worker whose images are bounded looks at them, and how often it writes down which of them were used.
+pub const IMAGES_LOOKED_AT_EVERY: Millis = Millis(60_000);
+pub const IMAGES_WRITTEN_EVERY: Millis = Millis(10_000);
+/// Images that a worker remembers to have pulled; beyond that the one not used for longest is forgotten, and stays for ever.
+pub const IMAGES_REMEMBERED_MAX: usize = 10_000;
+/// The file that remembers them, as far as it is read at all.
+pub const IMAGES_FILE_BYTES_MAX: u64 = 64 << 20;
+
 // ---- Results and inputs -----------------------------------------------------------------------------------------------
 
 /// What one attempt may leave: files, bytes of one and of all, how deep its folders go, a path and a part of it.

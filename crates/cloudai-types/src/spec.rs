@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use crate::resources::{Bytes, Resources};
 use crate::results::{self, InputSource};
 use crate::retry::RetryRules;
-use crate::{limits, signal};
+use crate::{image, limits, signal};
 
 /// What a worker does with a running task when it cannot reach the masters.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, prost::Enumeration)]
@@ -129,9 +129,18 @@ pub struct JobSpec {
     /// The image's own files may be written over, on storage that the task asked for. Otherwise only its scratch is writable.
     #[prost(bool, tag = "41")]
     pub writable_root: bool,
+    /// What the image's tag meant when the job was submitted, `sha256:…`: the leader asks the registry, whatever a user says. Empty: not
+    /// pinned. Since format 5 of the log.
+    #[prost(string, tag = "50")]
+    pub image_digest: String,
 }
 
 impl JobSpec {
+    /// The image by the name under which it is pulled and run.
+    pub fn pinned_image(&self) -> String {
+        image::pinned(&self.image, &self.image_digest)
+    }
+
     /// It reads or writes results: its worker needs the store.
     pub fn needs_store(&self) -> bool {
         self.results || !self.inputs.is_empty()
@@ -295,6 +304,11 @@ fn check(spec: &JobSpec, fault: &mut impl FnMut(&'static str, String)) {
         || !spec.image.bytes().all(|b| b.is_ascii_graphic())
     {
         fault("image", format!("is no image name (at most {} printable characters)", limits::IMAGE_BYTES_MAX));
+    }
+    if !spec.image_digest.is_empty()
+        && let Err(problem) = image::Digest::parse(&spec.image_digest)
+    {
+        fault("image_digest", problem.to_string());
     }
     if spec.command.len() > limits::COMMAND_WORDS_MAX {
         fault("command", format!("has {} words; {} are allowed", spec.command.len(), limits::COMMAND_WORDS_MAX));

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use cloudai_objects::{Location, LocationError, StoreConfig};
-use cloudai_types::{Resources, limits};
+use cloudai_registry::{LoginError, Logins};
+use cloudai_types::{Millis, Resources, limits};
 use serde::{Deserialize, Serialize};
 
 use crate::capacity::{CapacityOverride, parse_capacity};
@@ -72,6 +73,36 @@ pub struct WorkerConfig {
     /// Where results go and inputs come from: the same on every master and worker.
     #[serde(skip_serializing_if = "StoreConfig::is_unset")]
     pub results: StoreConfig,
+    #[serde(skip_serializing_if = "ImagesConfig::is_default")]
+    pub images: ImagesConfig,
+    /// Logins at registries, for jobs of namespaces that have stored none.
+    #[serde(skip_serializing_if = "Logins::is_empty")]
+    pub registries: Logins,
+}
+
+/// How a worker fetches images, and how many it keeps.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ImagesConfig {
+    /// The images that this worker has pulled, together; over that, those not used for longest go. 0: all are kept.
+    pub cache_bytes: u64,
+    /// What is to stay free on the engine's disk; below that, those not used for longest go. 0: the disk is not looked at.
+    pub min_free_bytes: u64,
+    /// A pull without progress for so many seconds has failed. 0: [`limits::PULL_SILENCE_MAX`].
+    pub pull_silence_secs: u64,
+}
+
+impl ImagesConfig {
+    fn is_default(&self) -> bool {
+        *self == ImagesConfig::default()
+    }
+
+    pub fn pull_silence(&self) -> Millis {
+        match self.pull_silence_secs {
+            0 => limits::PULL_SILENCE_MAX,
+            secs => Millis(secs.saturating_mul(1_000).min(limits::TIMEOUT_MAX.0)),
+        }
+    }
 }
 
 fn is_empty(path: &Path) -> bool {
@@ -117,6 +148,8 @@ pub enum ConfigError {
     Networks(usize),
     #[error("results: {0}")]
     Results(#[from] LocationError),
+    #[error(transparent)]
+    Registries(#[from] LoginError),
     #[error("noop_record: only the executor noop keeps one; leave it out")]
     Record,
     #[error("join_token: {0}")]
@@ -182,6 +215,7 @@ impl WorkerConfig {
         if !self.results.is_unset() {
             Location::parse(&self.results)?;
         }
+        self.registries.check()?;
         match self.allowed_mounts.iter().find(|p| !p.is_absolute()) {
             Some(p) => Err(ConfigError::Mount(p.clone())),
             None => Ok(()),
@@ -193,6 +227,17 @@ impl WorkerConfig {
 mod tests {
     use super::*;
 
+    fn logins(file: &str) -> Logins {
+        let login = cloudai_registry::LoginConfig { username: "ci".into(), password_file: file.into() };
+        Logins::new([("reg:5000".to_owned(), login)].into())
+    }
+
+    #[test]
+    fn a_pull_may_be_silent_for_a_while() {
+        let of = |pull_silence_secs| ImagesConfig { pull_silence_secs, ..Default::default() }.pull_silence();
+        assert_eq!((of(0), of(2), of(u64::MAX)), (limits::PULL_SILENCE_MAX, Millis(2_000), limits::TIMEOUT_MAX));
+    }
+
     #[test]
     fn a_file_reads_back_and_an_unknown_field_is_refused() {
         let config = WorkerConfig {
@@ -203,6 +248,8 @@ mod tests {
             executor: ExecutorKind::Noop,
             labels: BTreeMap::from([("zone".to_owned(), "a".to_owned())]),
             results: StoreConfig::directory(Path::new("/var/lib/results")),
+            images: ImagesConfig { cache_bytes: 1 << 30, ..Default::default() },
+            registries: logins("/etc/cloudai/password"),
             ..Default::default()
         };
         let text = toml::to_string(&config).unwrap();
@@ -228,6 +275,7 @@ mod tests {
         assert_eq!(field(WorkerConfig { networks: vec!["lab".into(); 65], ..ok.clone() }), "networks");
         let results = StoreConfig { location: "ftp://x".into(), ..Default::default() };
         assert_eq!(field(WorkerConfig { results, ..ok.clone() }), "results");
+        assert_eq!(field(WorkerConfig { registries: logins("password"), ..ok.clone() }), "registries");
         assert_eq!(field(WorkerConfig { allowed_mounts: vec!["etc".into()], ..ok }), "allowed_mounts");
     }
 }

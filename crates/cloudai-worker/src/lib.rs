@@ -28,6 +28,6 @@ mod upload;
 pub use cloudai_objects::StoreConfig;
 
 pub use capacity::{CapacityError, CapacityOverride, parse_capacity};
-pub use config::{ConfigError, ExecutorKind, WorkerConfig};
+pub use config::{ConfigError, ExecutorKind, ImagesConfig, WorkerConfig};
 pub use error::WorkerError;
 pub use run::run;

@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 use crate::config::{ExecutorKind, WorkerConfig};
 use crate::error::WorkerError;
 use crate::executor::Executor;
-use crate::executor::docker::{ConnectError, DockerExecutor, DockerOptions, Policy};
+use crate::executor::docker::{ConnectError, DockerExecutor, DockerOptions, Images, Policy};
 use crate::executor::noop::NoopExecutor;
 use crate::executor::noop_record::Record;
 use crate::guard::GuardConfig;
@@ -107,6 +107,9 @@ pub async fn run(config: WorkerConfig, stop: CancellationToken) -> Result<(), Wo
                 policy: Policy::new(config.allow_root, &config.networks),
                 gpus: devices(&gpus, capacity.gpus),
                 reuse_networks: !config.fresh_networks,
+                images: Images::open(&dir.join("images.json"), &config.images),
+                pull_silence: config.images.pull_silence(),
+                logins: config.registries.clone(),
             };
             let connected =
                 DockerExecutor::connect(options, logs.clone(), events, metrics.clone(), tasks.clone()).await;

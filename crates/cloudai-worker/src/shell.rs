@@ -143,7 +143,7 @@ impl Shell {
             live.next_heartbeat = now + jittered(live.period);
             let sequence = live.sequence;
             self.handle(Input::HeartbeatSent { sequence });
-            let heartbeat = pb::worker_message::Heartbeat { sequence };
+            let heartbeat = pb::worker_message::Heartbeat { sequence, pulls: self.hands.executor.pulls() };
             self.hands.send(pb::worker_message::Kind::Heartbeat(heartbeat));
         }
         if live.silent_since.is_some_and(|since| now >= since + SILENCE_MAX) {

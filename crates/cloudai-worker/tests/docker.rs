@@ -5,6 +5,8 @@
 
 #[path = "docker/hardening.rs"]
 mod hardening;
+#[path = "docker/images.rs"]
+mod images;
 #[path = "docker/limits.rs"]
 mod limits;
 #[path = "docker/results.rs"]

@@ -156,6 +156,7 @@ pub fn parse(text: &str) -> Result<JobFile, String> {
         inputs: texts(fields.inputs),
         // The masters fill it in.
         namespace: String::new(),
+        image_digest: String::new(),
     };
     Ok(JobFile { spec, namespace: fields.namespace })
 }

@@ -327,7 +327,8 @@ IDIDIDI5  sweep  Running    4/10 (2 failed)  10.0s ago  8.5s
         assert_eq!(
             value["spec"],
             serde_json::json!({
-                "name": "sweep", "image": "busybox", "command": ["sh", "-c", "exit 3"], "env": {"A": "1"},
+                "name": "sweep", "image": "busybox", "image_digest": null, "command": ["sh", "-c", "exit 3"],
+                "env": {"A": "1"},
                 "resources": {"cpu": 0.5, "memory_bytes": 33554432, "storage_bytes": 0, "gpu": 0},
                 "require": {"zone": "eu"}, "priority": 3, "count": 10, "max_attempts": 2, "timeout": 2.0,
                 "on_disconnect": "continue", "mounts": [{"source": "/data", "target": "/input"}],

@@ -54,6 +54,7 @@ pub fn job_reply() -> GetJobReply {
             network: "none".into(),
             pull: PullPolicy::Always as i32,
             writable_root: false,
+            image_digest: String::new(),
             retry: None,
             results: true,
             inputs: BTreeMap::from([("raw".to_owned(), "3gk7q2zx/0".to_owned())]),

@@ -20,6 +20,8 @@ pub struct MountView {
 pub struct SpecView {
     pub name: String,
     pub image: String,
+    /// What the tag meant when the job was submitted; null: it is not pinned.
+    pub image_digest: Option<String>,
     pub command: Vec<String>,
     pub env: BTreeMap<String, String>,
     pub resources: ResourcesView,
@@ -64,6 +66,7 @@ impl From<JobSpec> for SpecView {
             pull: s.pull().name(),
             name: s.name,
             image: s.image,
+            image_digest: (!s.image_digest.is_empty()).then_some(s.image_digest),
             command: s.command,
             env: s.env,
             resources: s.resources.into(),
@@ -92,6 +95,7 @@ impl SpecView {
     /// `asks`: the resources, as people read them.
     pub fn facts(&self, asks: &str) -> Vec<(&'static str, String)> {
         vec![
+            ("pinned to", self.image_digest.clone().unwrap_or_default()),
             ("command", self.command.join(" ")),
             ("each task", asks.to_owned()),
             ("requires", labels(&self.require)),

@@ -5,7 +5,8 @@ use cloudai_types::{JobId, JobSpec, NamespaceId, PullPolicy, RequestId, TaskId, 
 use super::out::Out;
 use super::{check_name, cut};
 use crate::command::{
-    DEAD_SINCE, ISOLATION_SINCE, PROCESSES_MAX_SINCE, RESULTS_SINCE, RETRY_SINCE, SubmitJob, TaskKey, UNTOUCHED_SINCE,
+    DEAD_SINCE, ISOLATION_SINCE, PINNED_SINCE, PROCESSES_MAX_SINCE, RESULTS_SINCE, RETRY_SINCE, SubmitJob, TaskKey,
+    UNTOUCHED_SINCE,
 };
 use crate::hot::{Hot, Job, Shape};
 use crate::reply::{Refusal, Reply};
@@ -32,6 +33,9 @@ pub fn submit_job(hot: &mut Hot, out: &mut Out, actor: String, command: SubmitJo
     if hot.version < RESULTS_SINCE {
         spec.results = false;
         spec.inputs.clear();
+    }
+    if hot.version < PINNED_SINCE {
+        spec.image_digest.clear();
     }
     // Whatever a user says: a job reads and writes the results of its own namespace.
     spec.namespace = if spec.needs_store() { namespace.clone() } else { String::new() };

@@ -153,6 +153,39 @@ fn how_a_task_is_isolated_is_kept_since_format_4() {
     }
 }
 
+/// Format 5: what an image's tag meant. What is no digest is refused only by who can see it.
+#[test]
+fn the_digest_of_an_image_is_kept_since_format_5() {
+    use cloudai_core::command::{PINNED_SINCE, RaiseVersion, SubmitJob};
+    use cloudai_core::rows::{JobSpecRow, job_key};
+    use cloudai_types::{JobSpec, NamespaceId};
+    assert_eq!(PINNED_SINCE, 5);
+    let digest = format!("sha256:{}", "0f".repeat(32));
+    for (version, given, kept) in [
+        (4, digest.as_str(), Some("")),
+        (4, "sha256:moved", Some("")),
+        (5, digest.as_str(), Some(digest.as_str())),
+        (5, "", Some("")),
+        (5, "sha256:moved", None),
+    ] {
+        let mut world = World::default();
+        world.entry(1_000, prelude());
+        world.one(1_000, Kind::RaiseVersion(RaiseVersion { version }));
+        let spec = JobSpec { image: "reg:5000/x:1".into(), image_digest: given.into(), ..Default::default() };
+        let submit = SubmitJob {
+            namespace: "default".into(),
+            request_id: String::new(),
+            request_hash: vec![],
+            spec,
+            replay_of: None,
+        };
+        world.one(1_000, Kind::SubmitJob(submit));
+        world.check();
+        let row: Option<JobSpecRow> = world.row(Family::JobSpec, &job_key(NamespaceId(1), JobId(1)));
+        assert_eq!(row.map(|r| r.spec.image_digest), kept.map(str::to_owned), "format {version}");
+    }
+}
+
 /// Format 4: a spec's results and inputs are kept, its namespace is filled in, an attempt that stores holds nothing, and its ending keeps
 /// what it stored. `check` loads the rows after each entry and compares what is reserved.
 #[test]

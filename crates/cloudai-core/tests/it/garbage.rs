@@ -31,6 +31,11 @@ pub fn garbage() -> impl Strategy<Value = Kind> {
             network: name.clone(),
             pull: priority,
             writable_root: priority > 0,
+            image_digest: match count % 3 {
+                0 => format!("sha256:{:064x}", count),
+                1 => name.clone(),
+                _ => String::new(),
+            },
             name,
             image,
             resources,

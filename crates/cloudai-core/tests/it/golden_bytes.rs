@@ -49,6 +49,7 @@ fn spec() -> JobSpec {
         namespace: String::new(),
         pull: PullPolicy::Missing as i32,
         writable_root: false,
+        image_digest: String::new(),
     }
 }
 
@@ -191,7 +192,7 @@ fn dead_groups() -> Vec<DeadGroup> {
 }
 
 /// Commands that got fields since they were first written, with these fields.
-fn grown() -> [(&'static str, Kind); 7] {
+fn grown() -> [(&'static str, Kind); 8] {
     let report = AttemptReport {
         job: 9,
         index: 5,
@@ -208,6 +209,10 @@ fn grown() -> [(&'static str, Kind); 7] {
             submit(JobSpec { retry: Some(retry()), ..spec() }, Some(TaskKey { job: 8, index: 5 })),
         ),
         ("command_submit_job_isolated", submit(isolated(), None)),
+        (
+            "command_submit_job_pinned",
+            submit(JobSpec { image_digest: format!("sha256:{}", "0f".repeat(32)), ..spec() }, None),
+        ),
         (
             "command_submit_job_results",
             submit(

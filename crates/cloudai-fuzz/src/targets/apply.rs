@@ -141,6 +141,7 @@ fn spec(u: &mut Unstructured<'_>) -> Result<JobSpec> {
     Ok(JobSpec {
         name: name(u)?,
         image: "i".to_owned(),
+        image_digest: if u.ratio(1, 8)? { name(u)? } else { String::new() },
         resources: resources(u)?,
         priority: i32::from(i8::arbitrary(u)?),
         count: *u.choose(&[1, 2, 3, 0, 1_000_000, u32::MAX])?,

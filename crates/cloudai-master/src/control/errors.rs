@@ -29,11 +29,14 @@ pub fn invalid(what: impl Into<String>) -> Status {
 
 /// The state could not be read: a human must look.
 pub fn internal(error: &std::io::Error) -> Status {
+    internal_info(error).into_status()
+}
+
+pub fn internal_info(error: &std::io::Error) -> ErrorInfo {
     tracing::error!(%error, "the state cannot be read");
     ErrorInfo::new(ErrorKind::Internal, "the state cannot be read on this master")
         .why(error.to_string())
         .next("ask another master, and look at this one's log")
-        .into_status()
 }
 
 /// A command without a reply.

@@ -16,6 +16,7 @@ use xxhash_rust::xxh3::Xxh3;
 
 use super::dead::require_dead_letters;
 use super::errors;
+use super::pinning;
 use super::reads::{page, summary};
 use crate::node::Node;
 use crate::proposer::Outcome;
@@ -55,8 +56,9 @@ fn submit_reply(outcome: Outcome) -> Result<pb::SubmitReply, Box<pb::ErrorInfo>>
 pub async fn submit<S: StateStore>(
     node: &Node<S>,
     actor: &str,
-    request: pb::SubmitRequest,
+    mut request: pb::SubmitRequest,
 ) -> Result<pb::SubmitReply, Status> {
+    pinning::forget(&mut request);
     let submit = Submit::try_from(request).map_err(pb::ErrorInfo::into_status)?;
     propose_submit(node, submit_command(actor, submit, None)).await
 }
@@ -71,12 +73,17 @@ pub async fn submit_replay<S: StateStore>(
     let Some(of) = request.replay_of else {
         return Err(errors::invalid("no dead task is named that is to be replayed"));
     };
-    let submit = Submit::try_from(request.submit.unwrap_or_default()).map_err(pb::ErrorInfo::into_status)?;
+    let mut submit = request.submit.unwrap_or_default();
+    pinning::forget(&mut submit);
+    let submit = Submit::try_from(submit).map_err(pb::ErrorInfo::into_status)?;
     let replay_of = TaskKey { job: of.job_id, index: of.index };
     propose_submit(node, submit_command(actor, submit, Some(replay_of))).await
 }
 
-async fn propose_submit<S: StateStore>(node: &Node<S>, command: Command) -> Result<pb::SubmitReply, Status> {
+async fn propose_submit<S: StateStore>(node: &Node<S>, mut command: Command) -> Result<pb::SubmitReply, Status> {
+    if pinning::is_wanted(node, &command) {
+        pinning::pin(node, &mut command).await.map_err(|error| error.into_status())?;
+    }
     match node.proposer.propose(command).await {
         Err(error) => Err(errors::write(&error)),
         outcome => submit_reply(outcome).map_err(|error| error.into_status()),
@@ -98,13 +105,27 @@ pub fn submit_stream<S: StateStore>(
                 let outcome = Some(result.map_or_else(|error| Outcome::Error(*error), Outcome::Reply));
                 place.send(Ok(pb::SubmitAck { tag, outcome }));
             };
-            match Submit::try_from(request.unwrap_or_default()) {
-                Err(error) => ack(Err(Box::new(error))),
-                Ok(submit) => {
-                    let command = submit_command(&actor, submit, None);
-                    node.proposer.enqueue(command, move |outcome| ack(submit_reply(outcome))).await;
+            let mut request = request.unwrap_or_default();
+            pinning::forget(&mut request);
+            let mut command = match Submit::try_from(request) {
+                Ok(submit) => submit_command(&actor, submit, None),
+                Err(error) => {
+                    ack(Err(Box::new(error)));
+                    continue;
                 }
+            };
+            if !pinning::is_wanted(&node, &command) {
+                node.proposer.enqueue(command, move |outcome| ack(submit_reply(outcome))).await;
+                continue;
             }
+            // The requests behind it do not wait for its registry; as many are on their way as there are places.
+            let node = node.clone();
+            tokio::spawn(async move {
+                match pinning::pin(&node, &mut command).await {
+                    Ok(()) => node.proposer.enqueue(command, move |outcome| ack(submit_reply(outcome))).await,
+                    Err(error) => ack(Err(error)),
+                }
+            });
         }
     });
     acks

@@ -5,6 +5,7 @@ pub mod cluster;
 pub mod dead;
 pub mod errors;
 pub mod jobs;
+mod pinning;
 pub mod reads;
 pub mod results;
 pub mod tasks;

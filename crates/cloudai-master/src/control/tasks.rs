@@ -63,6 +63,12 @@ pub async fn explain<S: StateStore>(
     };
     let word =
         if has_ended { pb::TaskState::try_from(info.state).unwrap_or_default().name() } else { e.standing.name() };
+    let why = why.or_else(|| {
+        let on = info.attempts.last().filter(|a| a.phase() == pb::AttemptPhase::Preparing)?;
+        let (spec, _) = node.job_rows(&state, ns, job).ok()?;
+        let pull = node.pulls.text(WorkerId(on.worker_id), &spec.spec.pinned_image())?;
+        Some(format!(": {} pulls its image, {pull}", on.worker))
+    });
     let explained = format!("task {task} is {word}{}", why.unwrap_or_default());
     Ok(pb::Explanation {
         read: Some(read),

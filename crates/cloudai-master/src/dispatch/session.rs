@@ -371,6 +371,7 @@ where
         match message.kind {
             Some(From::Heartbeat(heartbeat)) => {
                 self.node.metrics.leader.heartbeats.inc();
+                self.node.pulls.tell(registered.worker, heartbeat.pulls);
                 // Only while a majority has just confirmed this leader: a deposed one must not renew a lease.
                 if self.node.quorum_ack_is_fresh()
                     && let Some(period) =

@@ -7,6 +7,7 @@ pub mod noop_record;
 use std::sync::Arc;
 
 use cloudai_agent::{Input, Signal};
+use cloudai_proto::v1::worker_message::ImagePull;
 use cloudai_types::{AttemptId, EndReason, JobSpec, Results, Timestamp};
 use futures::future::BoxFuture;
 use tokio::sync::mpsc;
@@ -68,6 +69,8 @@ pub trait Executor: Send {
     fn remove(&mut self, attempt: AttemptId);
     /// Whether attempts write logs.
     fn has_logs(&self) -> bool;
+    /// Images that come now, for people; at most [`cloudai_types::limits::HEARTBEAT_PULLS_MAX`].
+    fn pulls(&self) -> Vec<ImagePull>;
     /// To be awaited when everything else of the worker has ended: what was kept for tasks to come goes.
     fn tidy_up(&self) -> BoxFuture<'static, ()>;
 }

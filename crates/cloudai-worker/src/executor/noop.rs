@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cloudai_agent::Signal;
+use cloudai_proto::v1::worker_message::ImagePull;
 use cloudai_types::{AttemptId, EndReason, Results, Timestamp};
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
@@ -92,6 +93,10 @@ impl Executor for NoopExecutor {
     }
 
     fn remove(&mut self, _: AttemptId) {}
+
+    fn pulls(&self) -> Vec<ImagePull> {
+        vec![]
+    }
 
     fn has_logs(&self) -> bool {
         false

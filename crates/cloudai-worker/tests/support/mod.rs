@@ -3,6 +3,8 @@
 // Each test file uses its own part of this, and a failure here is a failed test.
 #![allow(dead_code, clippy::unwrap_used)]
 
+pub mod registry;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::path::PathBuf;

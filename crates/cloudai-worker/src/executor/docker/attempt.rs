@@ -16,7 +16,7 @@ use super::faults::Fault;
 use super::log_stream::{self, Control, End, Followed};
 use super::policy::{self, Image, Network};
 use super::storage::{self, Watch};
-use super::{Shared, UNPOISONED, cgroups, kernel_log, labels, outputs, pulls, reason, sandbox, users};
+use super::{Shared, UNPOISONED, cgroups, images, kernel_log, labels, outputs, pulls, reason, sandbox, users};
 use crate::clock;
 use crate::executor::{ExecutorEvent, Start};
 use crate::logs::{Frame, LogWriter};
@@ -179,17 +179,22 @@ async fn bring_up(shared: &Arc<Shared>, start: &Start, mut signals: Signals) -> 
         not_made(EndReason::new(ReasonKind::EngineError, "the GPUs that were promised to it are still in use"))
     })?;
     let name = labels::container_name(&shared.options.cluster, attempt);
+    // The content that was found at admission, where it was looked for.
+    let wanted = spec.pinned_image();
+    // From here to the container nobody removes it to make room.
+    let _held = images::hold(shared, &wanted);
     let mut creates = 0;
     // Whether its turn has come: what the machine has for it is taken then.
     let mut has_arrived = false;
     let mut network = None;
     let mut parent = None;
     let mut must_pull = spec.pull() == PullPolicy::Always;
+    let mut looked = Instant::now();
     loop {
         if std::mem::take(&mut must_pull) {
             // Others go on while this one waits for its image.
             tokio::select! {
-                pulled = pulls::pull(shared, &spec.image) => pulled.map_err(not_made)?,
+                pulled = pulls::pull(shared, &wanted, None, looked) => pulled.map_err(not_made)?,
                 () = asked_to_stop(&mut signals) => return Err(NeverRan::cancelled()),
             }
         }
@@ -198,18 +203,19 @@ async fn bring_up(shared: &Arc<Shared>, start: &Start, mut signals: Signals) -> 
             () = asked_to_stop(&mut signals) => return Err(NeverRan::cancelled()),
         };
         creates += 1;
-        let image = match shared.engine.image(&spec.image).await {
+        looked = Instant::now();
+        let image = match shared.engine.image(&wanted).await {
             Ok(Some(image)) => image,
             Ok(None) if spec.pull() == PullPolicy::Never => {
-                let text = format!("'{}' is not on this worker, and the job says never to pull it", spec.image);
+                let text = format!("'{wanted}' is not on this worker, and the job says never to pull it");
                 return Err(not_made(EndReason::new(ReasonKind::ImageNotFound, text)));
             }
             Ok(None) if creates < CREATES_MAX => {
                 must_pull = true;
                 continue;
             }
-            Ok(None) => return Err(not_made(Fault::NoSuchImage.into_reason(&spec.image))),
-            Err(error) => return Err(not_made(Fault::of(&error).into_reason(&spec.image))),
+            Ok(None) => return Err(not_made(Fault::NoSuchImage.into_reason(&wanted))),
+            Err(error) => return Err(not_made(Fault::of(&error).into_reason(&wanted))),
         };
         let settings = settle(&image).map_err(rejected)?;
         if !std::mem::replace(&mut has_arrived, true) {
@@ -257,8 +263,9 @@ async fn bring_up(shared: &Arc<Shared>, start: &Start, mut signals: Signals) -> 
                 sandbox::give_up(shared, attempt).await;
                 continue;
             }
-            Err(fault) => return Err(not_made(fault.into_reason(&spec.image))),
+            Err(fault) => return Err(not_made(fault.into_reason(&wanted))),
         };
+        shared.options.images.used(&image.id, clock::wall());
         let left = |reason| NeverRan { reason, container: true };
         if settings.is_named {
             let known = users::look_up(shared, &image.id, &id, &settings.user).await;
@@ -294,7 +301,7 @@ async fn bring_up(shared: &Arc<Shared>, start: &Start, mut signals: Signals) -> 
             }
             Err(fault) => {
                 shared.endings.forget(attempt);
-                return Err(NeverRan { reason: fault.into_reason(&spec.image), container: true });
+                return Err(NeverRan { reason: fault.into_reason(&wanted), container: true });
             }
         }
     }

@@ -1,16 +1,16 @@
 //! The engine's calls that we use, counted and timed. Decides nothing.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::future::Future;
 use std::path::Path;
 use std::time::Instant;
 
 use bollard::Docker;
 use bollard::errors::Error;
-use bollard::models::{ContainerCreateBody, ContainerInspectResponse, ContainerSummary};
+use bollard::models::{ContainerCreateBody, ContainerInspectResponse, ContainerSummary, ImageSummary};
 use bollard::query_parameters::{
-    CreateContainerOptions, InspectContainerOptions, KillContainerOptions, ListContainersOptions,
-    RemoveContainerOptions, StartContainerOptions,
+    CreateContainerOptions, InspectContainerOptions, KillContainerOptions, ListContainersOptions, ListImagesOptions,
+    RemoveContainerOptions, RemoveImageOptions, StartContainerOptions,
 };
 use cloudai_telemetry::WorkerMetrics;
 use cloudai_types::{Timestamp, limits};
@@ -132,6 +132,31 @@ impl Engine {
         let options =
             ListContainersOptions { all: true, filters: Some(label_filter(cluster, worker)), ..Default::default() };
         self.timed("list", self.docker.list_containers(Some(options))).await
+    }
+
+    /// Every image that has a name or is no part of another.
+    pub async fn images(&self) -> Result<Vec<ImageSummary>, Error> {
+        self.timed("images", self.docker.list_images(None::<ListImagesOptions>)).await
+    }
+
+    /// The images of all containers there are, whoever made them and whatever their state.
+    pub async fn images_in_use(&self) -> Result<BTreeSet<String>, Error> {
+        let options = ListContainersOptions { all: true, ..Default::default() };
+        let all = self.timed("list", self.docker.list_containers(Some(options))).await?;
+        Ok(all.into_iter().filter_map(|c| c.image_id).collect())
+    }
+
+    /// One name of an image; the image itself with its last name. The engine refuses while a container has it. A name that is not there is no
+    /// error.
+    pub async fn remove_image(&self, name: &str) -> Result<(), Error> {
+        if !is_plain(name) {
+            return Ok(());
+        }
+        let removing = self.docker.remove_image(name, None::<RemoveImageOptions>, None);
+        match self.timed("remove_image", removing).await {
+            Ok(_) | Err(Error::DockerResponseServerError { status_code: 404, .. }) => Ok(()),
+            Err(error) => Err(error),
+        }
     }
 
     async fn timed<T>(&self, op: &str, call: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {

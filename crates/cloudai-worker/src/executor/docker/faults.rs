@@ -91,8 +91,8 @@ fn is_about_the_program(said: &str) -> bool {
     (start && fault.iter().any(|f| said.contains(f))) || said.contains("no command specified")
 }
 
-/// Why a pull failed: the image does not exist, or it could not be had.
-pub fn of_pull(error: &Error, image: &str) -> EndReason {
+/// Why a pull failed: the image does not exist, or it could not be had. `login`: the name that was shown to the registry.
+pub fn of_pull(error: &Error, image: &str, login: Option<&str>) -> EndReason {
     let message = match error {
         Error::DockerResponseServerError { message, .. } => message.clone(),
         Error::DockerStreamError { error } => error.clone(),
@@ -109,9 +109,26 @@ pub fn of_pull(error: &Error, image: &str) -> EndReason {
         "invalid reference format",
     ];
     let network = ["no such host", "dial tcp", "i/o timeout", "connection refused", "tls"];
-    let is_absent = absent.iter().any(|w| said.contains(w)) && !network.iter().any(|w| said.contains(w));
+    // Without a login Docker Hub says "denied" of what is not there as well; a registry that knows only passwords speaks of nothing else.
+    let denied =
+        ["unauthorized", "authentication required", "no basic auth credentials", "incorrect username or password"];
+    let ambiguous = said.contains("pull access denied") && login.is_none();
+    let is_denied = !ambiguous
+        && (denied.iter().any(|w| said.contains(w)) || said.contains("denied:") || said.contains("access denied"));
+    let is_absent = !is_denied && absent.iter().any(|w| said.contains(w)) && !network.iter().any(|w| said.contains(w));
     let kind = if is_absent { ReasonKind::ImageNotFound } else { ReasonKind::ImagePullFailed };
-    EndReason::new(kind, format!("{image}: {message}"))
+    let next = match (is_denied || ambiguous, login) {
+        (false, _) => String::new(),
+        (true, Some(name)) => {
+            format!(
+                "; the registry does not accept the login of '{name}' for this image: correct it, or what it may pull"
+            )
+        }
+        (true, None) => {
+            "; no login for this registry is known to the worker: docs/images.md says where it is given".into()
+        }
+    };
+    EndReason::new(kind, format!("{image}: {message}{next}"))
 }
 
 #[cfg(test)]
@@ -146,7 +163,7 @@ mod tests {
 
     #[test]
     fn an_absent_image_is_told_from_an_absent_registry() {
-        let kind = |message: &str| of_pull(&said(404, message), "i").kind();
+        let kind = |message: &str| of_pull(&said(404, message), "i", None).kind();
         assert_eq!(kind("manifest for nope:latest not found: manifest unknown"), ReasonKind::ImageNotFound);
         assert_eq!(
             kind("pull access denied for nope, repository does not exist or may require 'docker login'"),
@@ -155,5 +172,33 @@ mod tests {
         let lookup = "Get \"https://registry-1.docker.io/v2/\": dial tcp: lookup registry-1.docker.io: no such host";
         assert_eq!(kind(lookup), ReasonKind::ImagePullFailed);
         assert_eq!(kind("net/http: TLS handshake timeout"), ReasonKind::ImagePullFailed);
+    }
+
+    #[test]
+    fn a_login_that_is_wrong_is_told_from_an_image_that_is_not_there() {
+        let of = |message: &str, login| {
+            let reason = of_pull(&said(500, message), "reg:5000/x:1", login);
+            (reason.kind(), reason.detail.clone())
+        };
+        for message in [
+            "Head \"http://reg:5000/v2/x/manifests/1\": no basic auth credentials",
+            "Head \"http://reg:5000/v2/x/manifests/1\": unauthorized: authentication required",
+            "unauthorized: authentication required",
+            "denied: requested access to the resource is denied",
+            "Get \"https://reg:5000/v2/\": unauthorized: incorrect username or password",
+        ] {
+            let (kind, detail) = of(message, Some("ci"));
+            assert_eq!(kind, ReasonKind::ImagePullFailed, "{message}");
+            assert!(detail.contains(message) && detail.contains("login of 'ci'"), "{detail}");
+            let (kind, detail) = of(message, None);
+            assert_eq!(kind, ReasonKind::ImagePullFailed, "{message}");
+            assert!(detail.contains("no login"), "{detail}");
+        }
+        let hub = "pull access denied for nope, repository does not exist or may require 'docker login'";
+        assert_eq!(of(hub, None).0, ReasonKind::ImageNotFound);
+        assert_eq!(of(hub, Some("ci")).0, ReasonKind::ImagePullFailed);
+        let absent = of("manifest for reg:5000/x:9 not found: manifest unknown: manifest unknown", Some("ci"));
+        assert_eq!(absent.0, ReasonKind::ImageNotFound);
+        assert!(!absent.1.contains("login"), "{}", absent.1);
     }
 }

@@ -12,12 +12,14 @@ mod endings;
 mod engine;
 mod faults;
 mod gpus;
+mod images;
 mod kernel_log;
 mod labels;
 mod log_stream;
 mod mounts;
 mod outputs;
 mod policy;
+mod progress;
 mod pulls;
 mod reason;
 mod sandbox;
@@ -31,6 +33,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use cloudai_agent::{Found, FoundState, Signal};
+use cloudai_proto::v1::worker_message::ImagePull;
+use cloudai_registry::Logins;
 use cloudai_telemetry::WorkerMetrics;
 use cloudai_types::{AttemptId, Millis, limits};
 use futures::FutureExt as _;
@@ -48,6 +52,7 @@ pub use containers::Containers;
 use endings::Endings;
 use engine::Engine;
 use gpus::Gpus;
+pub use images::Images;
 use mounts::AllowedMounts;
 pub use policy::Policy;
 use pulls::Pulls;
@@ -78,6 +83,12 @@ pub struct DockerOptions {
     pub outputs: Outputs,
     /// Whether short tasks may get a network namespace that another task has left untouched.
     pub reuse_networks: bool,
+    /// What was pulled, and how much of it is kept.
+    pub images: Images,
+    /// A pull without progress for this long has failed.
+    pub pull_silence: Millis,
+    /// Logins of this worker's operator.
+    pub logins: Logins,
 }
 
 /// What all attempts share.
@@ -159,6 +170,7 @@ impl DockerExecutor {
             tracing::warn!(%error, "network sandboxes of an earlier run are left; the next start removes them");
         }
         sandbox::watch(&shared);
+        images::watch(&shared);
         Ok((DockerExecutor(shared), found))
     }
 }
@@ -265,6 +277,10 @@ impl Executor for DockerExecutor {
         });
     }
 
+    fn pulls(&self) -> Vec<ImagePull> {
+        self.0.pulls.told()
+    }
+
     fn has_logs(&self) -> bool {
         true
     }
@@ -272,6 +288,7 @@ impl Executor for DockerExecutor {
     fn tidy_up(&self) -> BoxFuture<'static, ()> {
         let shared = self.0.clone();
         async move {
+            shared.options.images.write();
             let all = async {
                 sandbox::tidy_up(&shared).await?;
                 cgroups::close(&shared).await
