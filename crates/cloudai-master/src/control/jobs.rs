@@ -17,6 +17,7 @@ use xxhash_rust::xxh3::Xxh3;
 use super::dead::require_dead_letters;
 use super::errors;
 use super::reads::{page, summary};
+use super::secrets::require_format_of;
 use crate::node::Node;
 use crate::proposer::Outcome;
 use crate::state_store::StateStore;
@@ -58,6 +59,7 @@ pub async fn submit<S: StateStore>(
     request: pb::SubmitRequest,
 ) -> Result<pb::SubmitReply, Status> {
     let submit = Submit::try_from(request).map_err(pb::ErrorInfo::into_status)?;
+    require_format_of(&node.shared.read().hot, submit.spec.get()).map_err(|e| e.into_status())?;
     propose_submit(node, submit_command(actor, submit, None)).await
 }
 
@@ -72,6 +74,7 @@ pub async fn submit_replay<S: StateStore>(
         return Err(errors::invalid("no dead task is named that is to be replayed"));
     };
     let submit = Submit::try_from(request.submit.unwrap_or_default()).map_err(pb::ErrorInfo::into_status)?;
+    require_format_of(&node.shared.read().hot, submit.spec.get()).map_err(|e| e.into_status())?;
     let replay_of = TaskKey { job: of.job_id, index: of.index };
     propose_submit(node, submit_command(actor, submit, Some(replay_of))).await
 }
@@ -98,8 +101,12 @@ pub fn submit_stream<S: StateStore>(
                 let outcome = Some(result.map_or_else(|error| Outcome::Error(*error), Outcome::Reply));
                 place.send(Ok(pb::SubmitAck { tag, outcome }));
             };
-            match Submit::try_from(request.unwrap_or_default()) {
-                Err(error) => ack(Err(Box::new(error))),
+            let submit = Submit::try_from(request.unwrap_or_default()).map_err(Box::new).and_then(|submit| {
+                require_format_of(&node.shared.read().hot, submit.spec.get())?;
+                Ok(submit)
+            });
+            match submit {
+                Err(error) => ack(Err(error)),
                 Ok(submit) => {
                     let command = submit_command(&actor, submit, None);
                     node.proposer.enqueue(command, move |outcome| ack(submit_reply(outcome))).await;
