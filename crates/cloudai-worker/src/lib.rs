@@ -18,6 +18,8 @@ mod logs;
 mod outputs;
 mod renew;
 mod run;
+mod secret_files;
+mod secrets;
 mod shell;
 mod tasks;
 mod upload;

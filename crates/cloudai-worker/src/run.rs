@@ -27,6 +27,8 @@ use crate::lease_file::{LeaseFile, boot_id};
 use crate::link::Link;
 use crate::logs::LogStore;
 use crate::outputs::Outputs;
+use crate::secret_files::SecretFiles;
+use crate::secrets::SecretSource;
 use crate::shell::Shell;
 use crate::tasks::{StopOnDrop, Tasks};
 use crate::{capacity, clock, join, renew};
@@ -101,6 +103,8 @@ pub async fn run(config: WorkerConfig, stop: CancellationToken) -> Result<(), Wo
                 policy: Policy::new(config.allow_root, &config.networks),
                 gpus: capacity.gpus,
                 reuse_networks: !config.fresh_networks,
+                secrets: SecretSource::new(ChannelFactory::new(tls.clone()), config.masters.clone()),
+                secret_files: SecretFiles::new(&config.secrets_dir, &identity.cluster.to_string(), &identity.name),
             };
             let connected =
                 DockerExecutor::connect(options, logs.clone(), events, metrics.clone(), tasks.clone()).await;

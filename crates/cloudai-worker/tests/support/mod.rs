@@ -65,6 +65,8 @@ pub struct Table {
     pub token_key: Option<[u8; 32]>,
     pub uploads: BTreeMap<u64, Upload>,
     pub log_failures: BTreeMap<u64, String>,
+    /// What is stored, by name.
+    pub secrets: BTreeMap<String, Vec<u8>>,
 }
 
 #[derive(Clone, Default)]
@@ -458,6 +460,30 @@ impl Dispatch for Service {
             cluster_id: self.cluster.ca.cluster().to_string(),
             ..Default::default()
         }))
+    }
+
+    async fn secrets(
+        &self,
+        request: Request<pb::SecretsRequest>,
+    ) -> Result<Response<pb::SecretsReply>, Status> {
+        assert_eq!(identity_of(&request).expect("a worker shows its certificate").role, Role::Worker);
+        let request = request.into_inner();
+        let attempt = AttemptId::from(request.attempt.expect("an attempt is named"));
+        if !self.leads.load(SeqCst) {
+            return Err(pb::ErrorInfo::new(pb::ErrorKind::NotLeader, "this master does not lead").into_status());
+        }
+        let table = self.cluster.table.lock().unwrap();
+        if !request.values || !table.live.contains_key(&attempt) {
+            return Err(pb::ErrorInfo::new(pb::ErrorKind::Denied, "it is not its own").into_status());
+        }
+        let mut reply = pb::SecretsReply::default();
+        for used in &table.specs[&attempt.task.job].secrets {
+            let Some(value) = table.secrets.get(&used.name) else {
+                return Err(pb::ErrorInfo::new(pb::ErrorKind::NotFound, "the secret is gone").into_status());
+            };
+            reply.values.push(pb::Secret { name: used.name.clone(), value: value.clone().into() });
+        }
+        Ok(Response::new(reply))
     }
 
     async fn renew(&self, _: Request<pb::RenewRequest>) -> Result<Response<pb::RenewReply>, Status> {

@@ -20,6 +20,7 @@ mod policy;
 mod pulls;
 mod reason;
 mod sandbox;
+mod secrets;
 mod storage;
 mod users;
 
@@ -39,6 +40,8 @@ use tokio::sync::{Semaphore, watch};
 use super::{Events, Executor, ExecutorEvent, Start};
 use crate::logs::LogStore;
 use crate::outputs::Outputs;
+use crate::secret_files::SecretFiles;
+use crate::secrets::SecretSource;
 use crate::tasks::Tasks;
 use attempt::Running;
 use bounds::Bounds;
@@ -74,6 +77,9 @@ pub struct DockerOptions {
     pub gpus: u32,
     /// Folders for results and inputs, and the store behind them.
     pub outputs: Outputs,
+    /// What attempts may know, and where they find it as files.
+    pub secrets: SecretSource,
+    pub secret_files: SecretFiles,
     /// Whether short tasks may get a network namespace that another task has left untouched.
     pub reuse_networks: bool,
 }
@@ -152,6 +158,9 @@ impl DockerExecutor {
         let found = adopt(&shared).await.map_err(|e| ConnectError::Engine(e.to_string()))?;
         shared.parents.tidy_up(&found.iter().map(|f| f.attempt).collect());
         shared.options.outputs.tidy_up(&found.iter().map(|f| f.attempt).collect());
+        let is_over = |f: &Found| matches!(f.state, FoundState::Exited { .. });
+        let in_use = found.iter().filter(|f| !is_over(f)).map(|f| labels::cgroup_name(f.attempt)).collect();
+        shared.options.secret_files.tidy_up(&in_use);
         // They cost some memory, and no task: not a reason for a worker not to start.
         if let Err(error) = sandbox::tidy_up(&shared).await {
             tracing::warn!(%error, "network sandboxes of an earlier run are left; the next start removes them");
@@ -250,6 +259,7 @@ impl Executor for DockerExecutor {
                     Ok(()) => {
                         cgroups::remove(&shared, attempt).await;
                         shared.options.outputs.remove(attempt).await;
+                        shared.options.secret_files.remove(&labels::cgroup_name(attempt));
                         // One that was found and never started has not said so itself.
                         sandbox::leave(&shared, attempt, None);
                         return;
