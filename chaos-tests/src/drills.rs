@@ -2,6 +2,7 @@
 //! which promise did not hold. A drill that cannot inject its fault says NOT RUN and why; it never passes silently.
 
 pub mod bad_input;
+pub mod canary;
 pub mod certificates;
 pub mod explained;
 pub mod leader_kills;
@@ -30,7 +31,7 @@ pub enum Verdict {
 pub type Drill = fn(Size) -> anyhow::Result<Verdict>;
 
 /// Number (as in "must show N"), name, drill.
-pub const ALL: [(&str, &str, Drill); 8] = [
+pub const ALL: [(&str, &str, Drill); 9] = [
     ("2", "submits go on while leaders are killed", leader_kills::run),
     ("3", "all masters killed at once lose nothing", masters_killed::run),
     ("4", "a worker killed, with and without its containers", worker_killed::run),
@@ -38,6 +39,7 @@ pub const ALL: [(&str, &str, Drill); 8] = [
     ("6", "the Raft port accepts masters only", certificates::run),
     ("7", "run gives exit codes, streams and the sample's result", run_codes::run),
     ("8", "explain says why a task waits", explained::run),
+    ("secrets", "a canary secret is found nowhere", canary::run),
     ("bad-input", "bad input is refused clearly, and other work goes on", bad_input::run),
 ];
 

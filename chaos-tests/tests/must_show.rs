@@ -44,6 +44,11 @@ fn m8_explain_says_why_a_task_waits() {
 }
 
 #[test]
+fn a_canary_secret_is_found_nowhere() {
+    drill("secrets");
+}
+
+#[test]
 fn bad_input_is_refused_clearly_and_other_work_goes_on() {
     drill("bad-input");
 }

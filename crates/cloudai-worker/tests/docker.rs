@@ -9,6 +9,8 @@ mod hardening;
 mod limits;
 #[path = "docker/results.rs"]
 mod results;
+#[path = "docker/secrets.rs"]
+mod secrets;
 mod support;
 #[path = "docker/usage.rs"]
 mod usage;

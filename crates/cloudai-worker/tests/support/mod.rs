@@ -67,6 +67,9 @@ pub struct Table {
     pub log_failures: BTreeMap<u64, String>,
     /// What is stored, by name.
     pub secrets: BTreeMap<String, Vec<u8>>,
+    /// Otherwise nobody leads, as far as secrets are asked for.
+    pub gives_secrets: bool,
+    pub secrets_asked: usize,
 }
 
 #[derive(Clone, Default)]
@@ -100,7 +103,7 @@ impl Cluster {
         // Random: tests that begin in one millisecond share an engine, and must not share a cluster.
         let seed = JoinSecret::generate().as_bytes()[..8].try_into().unwrap();
         let ca = CertificateAuthority::create(ClusterId::from_bytes(seed), now()).unwrap();
-        let table = Mutex::new(Table { index: 10, ..Table::default() });
+        let table = Mutex::new(Table { index: 10, gives_secrets: true, ..Table::default() });
         Arc::new(Cluster { ca, dir: tempfile::tempdir().unwrap(), table, changes: watch::channel(0).0 })
     }
 
@@ -469,10 +472,12 @@ impl Dispatch for Service {
         assert_eq!(identity_of(&request).expect("a worker shows its certificate").role, Role::Worker);
         let request = request.into_inner();
         let attempt = AttemptId::from(request.attempt.expect("an attempt is named"));
-        if !self.leads.load(SeqCst) {
-            return Err(pb::ErrorInfo::new(pb::ErrorKind::NotLeader, "this master does not lead").into_status());
+        let mut table = self.cluster.table.lock().unwrap();
+        table.secrets_asked += 1;
+        self.cluster.changed();
+        if !self.leads.load(SeqCst) || !table.gives_secrets {
+            return Err(pb::ErrorInfo::new(pb::ErrorKind::NoLeader, "nobody leads").into_status());
         }
-        let table = self.cluster.table.lock().unwrap();
         if !request.values || !table.live.contains_key(&attempt) {
             return Err(pb::ErrorInfo::new(pb::ErrorKind::Denied, "it is not its own").into_status());
         }
