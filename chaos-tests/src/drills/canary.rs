@@ -21,7 +21,8 @@ const SMALL: [&str; 4] = ["--cpu", "0.1", "--memory", "64m"];
 const ENTRIES: u32 = 60;
 const SNAPSHOT_EVERY: u32 = 20;
 /// Says what it has, and not what that is.
-const SCRIPT: &str = "sha256sum < /run/secrets/canary; printf %s \"$CANARY\" | sha256sum; ls -ln /run/secrets/canary; id -u";
+const SCRIPT: &str =
+    "sha256sum < /run/secrets/canary; printf %s \"$CANARY\" | sha256sum; ls -ln /run/secrets/canary; id -u";
 
 pub fn run(_: Size) -> anyhow::Result<Verdict> {
     if let Some(not_run) = needs_docker()? {
@@ -80,7 +81,8 @@ fn often_checkpointed(cluster: &Cluster) -> anyhow::Result<()> {
     for master in cluster.masters()? {
         let path = cluster.dir.join(&master).join("master.toml");
         let text = fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
-        let (before, after) = text.split_once("snapshot_every_entries = ").context("the configuration has the number")?;
+        let (before, after) =
+            text.split_once("snapshot_every_entries = ").context("the configuration has the number")?;
         let after = after.split_once('\n').map_or("", |(_, rest)| rest);
         fs::write(&path, format!("{before}snapshot_every_entries = {SNAPSHOT_EVERY}\n{after}"))?;
         cluster.kill(&master)?;
