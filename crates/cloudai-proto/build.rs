@@ -46,7 +46,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         println!("cargo:rerun-if-changed={}", f.display());
     }
 
-    let mut builder = tonic_prost_build::configure().bytes(".").btree_map(".").skip_debug(UNPRINTED).emit_rerun_if_changed(false);
+    let mut builder =
+        tonic_prost_build::configure().bytes(".").btree_map(".").skip_debug(UNPRINTED).emit_rerun_if_changed(false);
     for (proto, rust) in OWNED {
         builder = builder.extern_path(proto, rust);
     }

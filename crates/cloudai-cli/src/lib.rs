@@ -63,9 +63,7 @@ fn run(cli: Cli) -> Result<(), Failure> {
 }
 
 async fn client(cli: &Cli) -> Result<(), Failure> {
-    use args::{
-        ClusterVerb, ConfigVerb, DeadVerb, JobVerb, RegistryVerb, SecretVerb, SimVerb, TaskVerb, WorkerVerb,
-    };
+    use args::{ClusterVerb, ConfigVerb, DeadVerb, JobVerb, RegistryVerb, SecretVerb, SimVerb, TaskVerb, WorkerVerb};
     let settings = || settings::Settings::resolve(&cli.global);
     match &cli.command {
         Command::Run(a) => commands::run::run(&settings()?, a).await.map_err(Failure::of_run),

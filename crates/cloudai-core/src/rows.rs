@@ -11,7 +11,8 @@ use cloudai_types::{AttemptId, ClusterConfig, EndReason, JobSpec, ReasonKind, Re
 
 use crate::command::{AttemptState, TaskKey};
 pub use crate::keys::{
-    CLUSTER_KEY, alive_key, job_key, master_key, member_key, namespace_key, secret_key, task_key, task_of_key, worker_key,
+    CLUSTER_KEY, alive_key, job_key, master_key, member_key, namespace_key, secret_key, task_key, task_of_key,
+    worker_key,
 };
 
 /// Key families. The numbers are persisted: append only.

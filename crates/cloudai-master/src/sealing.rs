@@ -110,10 +110,11 @@ impl KeyRing {
         }
         let (head, body) = sealed.split_at_checked(HEAD_BYTES).ok_or(UnsealError::Damaged)?;
         let (id, nonce) = head[1..].split_at(ID_BYTES);
-        let key = self.keys.iter().find(|key| key.id == id).ok_or_else(|| UnsealError::OtherKey {
-            sealed_with: hex(id),
-            has: self.ids().join(" and "),
-        })?;
+        let key = self
+            .keys
+            .iter()
+            .find(|key| key.id == id)
+            .ok_or_else(|| UnsealError::OtherKey { sealed_with: hex(id), has: self.ids().join(" and ") })?;
         let nonce = Nonce::try_assume_unique_for_key(nonce).map_err(|_| UnsealError::Damaged)?;
         let mut body = Zeroizing::new(body.to_vec());
         let aad = Aad::from(bound_to(head, place));

@@ -126,7 +126,10 @@ pub(crate) fn check(spec: &JobSpec, fault: &mut impl FnMut(&'static str, String)
 /// What shells take for a name; and none of ours.
 fn check_variable(name: &str) -> Result<(), String> {
     let is_word = |c: u8| c.is_ascii_alphanumeric() || c == b'_';
-    if name.len() > limits::NAME_BYTES_MAX || !name.bytes().all(is_word) || name.starts_with(|c: char| c.is_ascii_digit()) {
+    if name.len() > limits::NAME_BYTES_MAX
+        || !name.bytes().all(is_word)
+        || name.starts_with(|c: char| c.is_ascii_digit())
+    {
         return Err(format!("is no name: letters, digits and '_' are allowed, at most {}", limits::NAME_BYTES_MAX));
     }
     if name.starts_with("CLOUDAI_") {
@@ -230,7 +233,9 @@ mod tests {
             assert_eq!(registry_host(image), host, "{image}");
             assert_eq!(check_registry_host(host), Ok(()), "{host}");
         }
-        for bad in ["", "reg", "https://reg.example", "reg.example/team", "REG.example", "a b.c", "x".repeat(300).as_str()] {
+        for bad in
+            ["", "reg", "https://reg.example", "reg.example/team", "REG.example", "a b.c", "x".repeat(300).as_str()]
+        {
             assert!(check_registry_host(bad).is_err(), "{bad}");
         }
     }

@@ -158,7 +158,10 @@ mod tests {
     fn the_innermost_file_system_counts() {
         let mounts = "/dev/vda / ext4 rw 0 0\nshm /dev/shm tmpfs rw 0 0\n/dev/vdb /dev/shm/disk xfs rw 0 0\nx /a\\040b tmpfs rw 0 0\n";
         let of = |path: &str| file_system_of(mounts, Path::new(path));
-        assert_eq!((of("/dev/shm/x"), of("/dev/shmx"), of("/dev/shm/disk/y")), (Some("tmpfs"), Some("ext4"), Some("xfs")));
+        assert_eq!(
+            (of("/dev/shm/x"), of("/dev/shmx"), of("/dev/shm/disk/y")),
+            (Some("tmpfs"), Some("ext4"), Some("xfs"))
+        );
         assert_eq!((of("/a b/c"), file_system_of("", Path::new("/"))), (Some("ext4"), None));
         assert_eq!(file_system_of("a / ext4 rw\nb / tmpfs rw\n", Path::new("/x")), Some("tmpfs"), "mounted over");
     }
@@ -168,13 +171,22 @@ mod tests {
         let Some(base) = in_memory() else { return };
         let files = SecretFiles::new(base.path(), "c0ffee", "w1");
         files.remove("a");
-        files.place("a", &[secret("token", "canary"), secret("empty", "")], Some(fs::metadata("/proc/self").unwrap().uid())).unwrap();
+        files
+            .place(
+                "a",
+                &[secret("token", "canary"), secret("empty", "")],
+                Some(fs::metadata("/proc/self").unwrap().uid()),
+            )
+            .unwrap();
         let token = files.folder("a").join("token");
         assert_eq!(fs::metadata(&token).unwrap().mode() & 0o777, 0o400);
         assert_eq!(fs::metadata(base.path().join("cloudai-c0ffee-w1")).unwrap().mode() & 0o777, 0o700);
         // Again, with another value and for whoever the image's user may be.
         files.place("a", &[secret("token", "other")], None).unwrap();
-        assert_eq!((fs::read(&token).unwrap(), fs::metadata(&token).unwrap().mode() & 0o777), (b"other".to_vec(), 0o444));
+        assert_eq!(
+            (fs::read(&token).unwrap(), fs::metadata(&token).unwrap().mode() & 0o777),
+            (b"other".to_vec(), 0o444)
+        );
         assert_eq!(fs::read_dir(files.folder("a")).unwrap().count(), 2, "and nothing beside them");
         files.place("b", &[secret("token", "b")], None).unwrap();
         files.tidy_up(&BTreeSet::from(["b".to_owned()]));
@@ -195,7 +207,9 @@ mod tests {
         assert!(matches!(open.place("a", &[], None), Err(PlaceError::Foreign(_))), "others may enter it");
         let disk = tempfile::tempdir_in(env!("CARGO_MANIFEST_DIR")).unwrap();
         let mounts = fs::read_to_string("/proc/self/mounts").unwrap();
-        if file_system_of(&mounts, &disk.path().canonicalize().unwrap()).is_some_and(|kind| MEMORY_KINDS.contains(&kind)) {
+        if file_system_of(&mounts, &disk.path().canonicalize().unwrap())
+            .is_some_and(|kind| MEMORY_KINDS.contains(&kind))
+        {
             eprintln!("NOT RUN: the sources lie in memory here, so there is no disk to refuse");
             return;
         }

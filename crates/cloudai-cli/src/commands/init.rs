@@ -200,7 +200,10 @@ impl View for InitView {
                 ("CA", format!("{} (its key signs every identity: keep it safe)", self.data_dir.join("ca").display())),
                 (
                     "secrets",
-                    format!("{} (opens every secret: keep it safe)", self.data_dir.join("ca").join(SECRETS_KEY_FILE).display()),
+                    format!(
+                        "{} (opens every secret: keep it safe)",
+                        self.data_dir.join("ca").join(SECRETS_KEY_FILE).display()
+                    ),
                 ),
                 ("admin", self.admin_identity.display().to_string()),
                 ("masters", configs.join("\n")),

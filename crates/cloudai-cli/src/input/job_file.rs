@@ -340,7 +340,9 @@ macro_rules! debug_by_number {
         }
     })* };
 }
-debug_by_number!(Size, Array, Timeout, Grace, StopSignal, Pull, MountText, SecretText, Disconnect, Delay, Factor, Reason, Action);
+debug_by_number!(
+    Size, Array, Timeout, Grace, StopSignal, Pull, MountText, SecretText, Disconnect, Delay, Factor, Reason, Action
+);
 
 #[cfg(test)]
 mod tests {
@@ -387,7 +389,7 @@ retry:
   memory_max: 1g
 results: true
 inputs: {raw: 3gk7q2zx/0}
-secrets: [token, "token=env:TOKEN"]
+secrets: [token, 'token=env:TOKEN']
 ";
 
     #[test]

@@ -16,7 +16,8 @@ pub fn of_file(path: &Path) -> Result<Zeroizing<Vec<u8>>, Failure> {
         return read(std::io::stdin().lock(), "standard input");
     }
     let shown = path.display().to_string();
-    let file = File::open(path).map_err(|e| unread(&shown, &e).next("check the path; `--from-file -` reads standard input"))?;
+    let file = File::open(path)
+        .map_err(|e| unread(&shown, &e).next("check the path; `--from-file -` reads standard input"))?;
     read(file, &shown)
 }
 

@@ -17,7 +17,10 @@ pub fn set_secret(hot: &mut Hot, out: &mut Out, actor: String, command: SetSecre
     kind.check_name(&name).map_err(|problem| Refusal::InvalidName(cut(problem)))?;
     let most = limits::SECRET_BYTES_MAX + limits::SECRET_SEAL_BYTES_MAX;
     if sealed.is_empty() || sealed.len() > most {
-        return Err(Refusal::InvalidValue(format!("a sealed secret has {} bytes; 1 to {most} are allowed", sealed.len())));
+        return Err(Refusal::InvalidValue(format!(
+            "a sealed secret has {} bytes; 1 to {most} are allowed",
+            sealed.len()
+        )));
     }
     let known = known_namespace(hot, &namespace)?;
     let earlier = known.and_then(|ns| out.read::<SecretRow>(Family::Secret, &secret_key(ns, kind, &name)));

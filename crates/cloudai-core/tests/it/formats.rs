@@ -221,12 +221,16 @@ fn secrets_are_kept_since_format_5() {
     use cloudai_core::{Command, Refusal, Reply};
     use cloudai_types::{JobSpec, NamespaceId, SecretUse};
     assert_eq!(SECRETS_SINCE, 5);
-    let set = || SetSecret { namespace: "default".into(), name: "token".into(), sealed: vec![1; 40], ..Default::default() };
+    let set =
+        || SetSecret { namespace: "default".into(), name: "token".into(), sealed: vec![1; 40], ..Default::default() };
     assert_eq!(Command::new("x", Kind::SetSecret(set())).since(), SECRETS_SINCE, "an older build stops there");
     let used = |name: &str| SecretUse { name: name.into(), env: "TOKEN".into(), file: String::new() };
-    for (version, name, kept) in
-        [(4, "token", Some(vec![])), (4, "gone", Some(vec![])), (5, "token", Some(vec![used("token")])), (5, "gone", None)]
-    {
+    for (version, name, kept) in [
+        (4, "token", Some(vec![])),
+        (4, "gone", Some(vec![])),
+        (5, "token", Some(vec![used("token")])),
+        (5, "gone", None),
+    ] {
         let mut world = World::default();
         world.entry(1_000, prelude());
         world.one(1_000, Kind::RaiseVersion(RaiseVersion { version }));

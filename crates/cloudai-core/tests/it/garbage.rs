@@ -132,8 +132,11 @@ pub fn garbage() -> impl Strategy<Value = Kind> {
             name,
             sealed
         })),
-        (text(), -1..3i32, text())
-            .prop_map(|(namespace, kind, name)| Kind::RemoveSecret(RemoveSecret { namespace, kind, name })),
+        (text(), -1..3i32, text()).prop_map(|(namespace, kind, name)| Kind::RemoveSecret(RemoveSecret {
+            namespace,
+            kind,
+            name
+        })),
         (text(), id()).prop_map(|(cluster, founders)| Kind::FoundCluster(FoundCluster { cluster, founders })),
     ]
 }

@@ -164,11 +164,8 @@ mod tests {
     #[test]
     fn a_value_is_one_of_both() {
         let login = || Some(pb::RegistryLogin { username: "ci".into(), password: "p".into() });
-        let request = |value: &'static str, login| pb::SetSecretRequest {
-            value: value.into(),
-            login,
-            ..Default::default()
-        };
+        let request =
+            |value: &'static str, login| pb::SetSecretRequest { value: value.into(), login, ..Default::default() };
         let of = |kind, request: &pb::SetSecretRequest| value_of(kind, request).ok().map(|v| v.to_vec());
         assert_eq!(of(SecretKind::Value, &request("v", None)), Some(b"v".to_vec()));
         assert_eq!(of(SecretKind::Value, &request("", None)), Some(vec![]), "empty is a value");

@@ -63,10 +63,7 @@ impl<S: StateStore> dispatch_server::Dispatch for DispatchService<S> {
         Ok(Response::new(pb::UploadLogReply {}))
     }
 
-    async fn secrets(
-        &self,
-        request: Request<pb::SecretsRequest>,
-    ) -> Result<Response<pb::SecretsReply>, Status> {
+    async fn secrets(&self, request: Request<pb::SecretsRequest>) -> Result<Response<pb::SecretsReply>, Status> {
         let name = require(&request, &self.node.revoked, &[Role::Worker])?.name.clone();
         secrets::of_attempt(&self.node, &name, request.into_inner()).await.map(Response::new)
     }

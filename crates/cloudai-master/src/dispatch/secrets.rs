@@ -104,7 +104,9 @@ impl<S: StateStore> Opener<'_, S> {
     fn sealed(&self, name: &str, error: &UnsealError) -> Status {
         tracing::error!(name, namespace = self.name, %error, "a secret cannot be opened");
         let next = match error {
-            UnsealError::OtherKey { .. } => "copy the key file from the master that has this key, and keep older keys in it",
+            UnsealError::OtherKey { .. } => {
+                "copy the key file from the master that has this key, and keep older keys in it"
+            }
             UnsealError::Damaged => "set it again with `cloudai secret set`",
             UnsealError::Newer => "upgrade this master",
         };

@@ -465,10 +465,7 @@ impl Dispatch for Service {
         }))
     }
 
-    async fn secrets(
-        &self,
-        request: Request<pb::SecretsRequest>,
-    ) -> Result<Response<pb::SecretsReply>, Status> {
+    async fn secrets(&self, request: Request<pb::SecretsRequest>) -> Result<Response<pb::SecretsReply>, Status> {
         assert_eq!(identity_of(&request).expect("a worker shows its certificate").role, Role::Worker);
         let request = request.into_inner();
         let attempt = AttemptId::from(request.attempt.expect("an attempt is named"));

@@ -36,8 +36,12 @@ fn given(spec: &JobSpec, fetched: &Secrets) -> Result<Given, EndReason> {
             continue;
         }
         match std::str::from_utf8(value) {
-            Ok(text) if !text.contains('\0') => given.variables.push((used.env.clone(), Zeroizing::new(text.to_owned()))),
-            Ok(_) | Err(_) => return Err(failed(&used.name, "is no text, so it cannot be a variable; use it as a file")),
+            Ok(text) if !text.contains('\0') => {
+                given.variables.push((used.env.clone(), Zeroizing::new(text.to_owned())))
+            }
+            Ok(_) | Err(_) => {
+                return Err(failed(&used.name, "is no text, so it cannot be a variable; use it as a file"));
+            }
         }
     }
     Ok(given)
@@ -51,7 +55,10 @@ impl Given {
         }
         let folder = shared.options.secret_files.folder(&labels::cgroup_name(attempt));
         let source = folder.to_str().ok_or_else(|| {
-            EndReason::new(ReasonKind::EngineError, "secrets_dir has a name that is not UTF-8, so the engine cannot mount it")
+            EndReason::new(
+                ReasonKind::EngineError,
+                "secrets_dir has a name that is not UTF-8, so the engine cannot mount it",
+            )
         })?;
         Ok(Some(Mount {
             target: Some(secrets::DIR.to_owned()),
@@ -116,7 +123,10 @@ mod tests {
         let why = given(&spec(&["b=env:B"]), &fetched).unwrap_err();
         assert!(why.detail.contains("no text") && !why.detail.contains("ary;"), "{why}");
         let why = given(&spec(&["c"]), &fetched).unwrap_err();
-        assert_eq!((why.kind(), why.detail.as_str()), (ReasonKind::StartFailed, "the secret 'c' was not given by the master"));
+        assert_eq!(
+            (why.kind(), why.detail.as_str()),
+            (ReasonKind::StartFailed, "the secret 'c' was not given by the master")
+        );
     }
 
     #[test]
