@@ -16,6 +16,8 @@ use crate::command::run as run_command;
 use crate::transcript::say;
 
 const LIMIT: Duration = Duration::from_secs(120);
+/// Of a text that is looked for.
+const PART_BYTES: usize = 24;
 const SMALL: [&str; 4] = ["--cpu", "0.1", "--memory", "64m"];
 /// Enough entries for checkpoints at [`SNAPSHOT_EVERY`].
 const ENTRIES: u32 = 60;
@@ -264,12 +266,22 @@ fn remove(cluster: &Cluster) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// One text in the forms in which it may lie about.
+/// Parts of one text, in the forms in which they may lie about. Parts, because what packs blocks of a database cuts a text where four bytes of it
+/// were there before.
 struct Needles(Vec<(&'static str, Vec<u8>)>);
 
 impl Needles {
     fn of(text: &str) -> Needles {
-        let bytes = text.as_bytes();
+        Needles(
+            text.as_bytes()
+                .chunks(PART_BYTES)
+                .filter(|part| part.len() >= PART_BYTES / 2)
+                .flat_map(Self::forms)
+                .collect(),
+        )
+    }
+
+    fn forms(bytes: &[u8]) -> Vec<(&'static str, Vec<u8>)> {
         let hex: String = bytes.iter().map(|b| format!("{b:02x}")).collect();
         let list = bytes.iter().map(u8::to_string).collect::<Vec<_>>().join(", ");
         let mut all = vec![
@@ -284,7 +296,7 @@ impl Needles {
             let inner = &bytes[skip..skip + (bytes.len() - skip) / 3 * 3];
             all.push(("in base64", base64(inner)));
         }
-        Needles(all)
+        all
     }
 
     fn found_in(&self, bytes: &[u8]) -> Option<&'static str> {

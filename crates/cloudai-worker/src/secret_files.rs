@@ -85,6 +85,12 @@ impl SecretFiles {
         }
     }
 
+    /// A worker that stops leaves no folder, unless one is in use.
+    pub fn close(&self) {
+        // It is not empty, or it never was.
+        let _ = fs::remove_dir(&self.dir);
+    }
+
     fn make_dir(&self) -> Result<(), PlaceError> {
         let failed = |source| PlaceError::Io { path: self.dir.clone(), source };
         make(&self.dir, 0o700).map_err(failed)?;

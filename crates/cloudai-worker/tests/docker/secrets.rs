@@ -25,7 +25,7 @@ async fn a_task_has_its_secrets_as_files_and_as_variables() {
     if !engine() {
         return;
     }
-    let rig = Rig::start(|_| {}).await;
+    let mut rig = Rig::start(|_| {}).await;
     store(&rig, "token", b"canary\n");
     store(&rig, "other", b"not for this task");
     let script = "cat /run/secrets/token /run/secrets/renamed; echo \"$TOKEN\"; cd /run/secrets && echo *; echo x > token || echo kept";
@@ -38,6 +38,8 @@ async fn a_task_has_its_secrets_as_files_and_as_variables() {
     assert_eq!(text, "canary\ncanary\ncanary\n\nrenamed token\nkept\n");
     assert_eq!(left(&rig), 0, "they went with the container's end");
     rig.until_no_containers().await;
+    rig.worker.stop().await.unwrap();
+    assert!(!in_memory(&rig).exists(), "a worker that stops leaves no folder");
     let journal = std::fs::read(rig.worker.data_dir().join("journal")).unwrap_or_default();
     assert!(!journal.windows(6).any(|w| w == b"canary"), "the journal knows nothing of it");
 }

@@ -284,6 +284,7 @@ impl Executor for DockerExecutor {
                 sandbox::tidy_up(&shared).await?;
                 cgroups::close(&shared).await
             };
+            shared.options.secret_files.close();
             match tokio::time::timeout(limits::WORKER_TIDY_MAX.as_duration(), all).await {
                 Ok(Ok(())) => {}
                 Ok(Err(error)) => {
