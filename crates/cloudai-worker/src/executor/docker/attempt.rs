@@ -153,7 +153,8 @@ async fn bring_up(shared: &Arc<Shared>, start: &Start, mut signals: Signals) -> 
         given = secrets::fetch(shared, start) => given.map_err(not_made)?,
         () = asked_to_stop(&mut signals) => return Err(NeverRan::cancelled()),
     };
-    mounts.extend(given.mount(shared, attempt).map_err(not_made)?);
+    let unplaced = |why: String| not_made(EndReason::new(ReasonKind::EngineError, why));
+    mounts.extend(given.mount(shared, attempt).map_err(unplaced)?);
     let gpus = shared.gpus.allocate(attempt, start.spec.resources.gpus).ok_or_else(|| {
         not_made(EndReason::new(ReasonKind::EngineError, "the GPUs that were promised to it are still in use"))
     })?;
@@ -198,7 +199,7 @@ async fn bring_up(shared: &Arc<Shared>, start: &Start, mut signals: Signals) -> 
             }
             parent = cgroups::make(shared, attempt).await;
         }
-        given.place(shared, attempt, &settings.user).map_err(not_made)?;
+        given.place(shared, attempt, &settings.user).map_err(unplaced)?;
         let mode = match &settings.network {
             Network::Own => network.as_deref(),
             Network::Mode(mode) => Some(mode.as_str()),

@@ -22,12 +22,12 @@ pub async fn fetch(shared: &Shared, start: &Start) -> Result<Given, EndReason> {
         return Ok(Given::default());
     }
     let fetched = shared.options.secrets.fetch(start.attempt, Wanted::Values).await?;
-    given(&start.spec, &fetched)
+    given(&start.spec, &fetched).map_err(|why| EndReason::new(ReasonKind::StartFailed, why))
 }
 
 /// Each secret where the spec wants it.
-fn given(spec: &JobSpec, fetched: &Secrets) -> Result<Given, EndReason> {
-    let failed = |name: &str, why: &str| EndReason::new(ReasonKind::StartFailed, format!("the secret '{name}' {why}"));
+fn given(spec: &JobSpec, fetched: &Secrets) -> Result<Given, String> {
+    let failed = |name: &str, why: &str| format!("the secret '{name}' {why}");
     let mut given = Given::default();
     for used in &spec.secrets {
         let value = fetched.values.get(&used.name).ok_or_else(|| failed(&used.name, "was not given by the master"))?;
@@ -37,7 +37,7 @@ fn given(spec: &JobSpec, fetched: &Secrets) -> Result<Given, EndReason> {
         }
         match std::str::from_utf8(value) {
             Ok(text) if !text.contains('\0') => {
-                given.variables.push((used.env.clone(), Zeroizing::new(text.to_owned())))
+                given.variables.push((used.env.clone(), Zeroizing::new(text.to_owned())));
             }
             Ok(_) | Err(_) => {
                 return Err(failed(&used.name, "is no text, so it cannot be a variable; use it as a file"));
@@ -49,17 +49,13 @@ fn given(spec: &JobSpec, fetched: &Secrets) -> Result<Given, EndReason> {
 
 impl Given {
     /// The folder need not be there yet.
-    pub fn mount(&self, shared: &Shared, attempt: AttemptId) -> Result<Option<Mount>, EndReason> {
+    pub fn mount(&self, shared: &Shared, attempt: AttemptId) -> Result<Option<Mount>, String> {
         if self.files.is_empty() {
             return Ok(None);
         }
         let folder = shared.options.secret_files.folder(&labels::cgroup_name(attempt));
-        let source = folder.to_str().ok_or_else(|| {
-            EndReason::new(
-                ReasonKind::EngineError,
-                "secrets_dir has a name that is not UTF-8, so the engine cannot mount it",
-            )
-        })?;
+        let source =
+            folder.to_str().ok_or("secrets_dir has a name that is not UTF-8, so the engine cannot mount it")?;
         Ok(Some(Mount {
             target: Some(secrets::DIR.to_owned()),
             source: Some(source.to_owned()),
@@ -70,13 +66,13 @@ impl Given {
     }
 
     /// Writes the files for the user that the container will have.
-    pub fn place(&self, shared: &Shared, attempt: AttemptId, user: &str) -> Result<(), EndReason> {
+    pub fn place(&self, shared: &Shared, attempt: AttemptId, user: &str) -> Result<(), String> {
         if self.files.is_empty() {
             return Ok(());
         }
         let owner = if shared.engine.maps_users { None } else { owner_of(user) };
         let placed = shared.options.secret_files.place(&labels::cgroup_name(attempt), &self.files, owner);
-        placed.map_err(|e| EndReason::new(ReasonKind::EngineError, format!("its secrets cannot be placed: {e}")))
+        placed.map_err(|e| format!("its secrets cannot be placed: {e}"))
     }
 }
 
@@ -121,12 +117,9 @@ mod tests {
     fn what_cannot_be_given_says_why_and_not_what() {
         let fetched = fetched(&[("b", b"can\0ary")]);
         let why = given(&spec(&["b=env:B"]), &fetched).unwrap_err();
-        assert!(why.detail.contains("no text") && !why.detail.contains("ary;"), "{why}");
+        assert!(why.contains("no text") && !why.contains("ary;"), "{why}");
         let why = given(&spec(&["c"]), &fetched).unwrap_err();
-        assert_eq!(
-            (why.kind(), why.detail.as_str()),
-            (ReasonKind::StartFailed, "the secret 'c' was not given by the master")
-        );
+        assert_eq!(why, "the secret 'c' was not given by the master");
     }
 
     #[test]
