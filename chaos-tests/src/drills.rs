@@ -3,6 +3,7 @@
 
 pub mod agent_kills;
 pub mod bad_input;
+pub mod canary;
 pub mod certificates;
 pub mod engine_restarts;
 pub mod explained;
@@ -36,7 +37,7 @@ pub enum Verdict {
 pub type Drill = fn(Size) -> anyhow::Result<Verdict>;
 
 /// What it is called by, what it shows, drill.
-pub const ALL: [(&str, &str, Drill); 13] = [
+pub const ALL: [(&str, &str, Drill); 14] = [
     ("2", "submits go on while leaders are killed", leader_kills::run),
     ("3", "all masters killed at once lose nothing", masters_killed::run),
     ("4", "a worker killed, with and without its containers", worker_killed::run),
@@ -49,6 +50,7 @@ pub const ALL: [(&str, &str, Drill); 13] = [
     ("agent-kills", "an agent killed at any moment runs nothing twice and loses nothing", agent_kills::run),
     ("engine-restarts", "tasks go on over a restart of the engine, or run again", engine_restarts::run),
     ("paused-agent", "a worker that is paused or gone keeps no task past its lease", paused_agent::run),
+    ("secrets", "a canary secret is found nowhere", canary::run),
     ("bad-input", "bad input is refused clearly, and other work goes on", bad_input::run),
 ];
 

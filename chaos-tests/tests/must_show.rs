@@ -69,6 +69,11 @@ fn a_paused_worker_keeps_no_task_past_its_lease() {
 }
 
 #[test]
+fn a_canary_secret_is_found_nowhere() {
+    drill("secrets");
+}
+
+#[test]
 fn bad_input_is_refused_clearly_and_other_work_goes_on() {
     drill("bad-input");
 }

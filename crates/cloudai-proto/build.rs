@@ -4,11 +4,13 @@
 use std::path::PathBuf;
 
 /// What `types.proto` declares and `cloudai-types` owns.
-const OWNED: [(&str, &str); 15] = [
+const OWNED: [(&str, &str); 17] = [
     (".cloudai.v1.Resources", "::cloudai_types::resources::Resources"),
     (".cloudai.v1.OnDisconnect", "::cloudai_types::spec::OnDisconnect"),
     (".cloudai.v1.PullPolicy", "::cloudai_types::spec::PullPolicy"),
     (".cloudai.v1.Mount", "::cloudai_types::spec::Mount"),
+    (".cloudai.v1.SecretKind", "::cloudai_types::secrets::SecretKind"),
+    (".cloudai.v1.SecretUse", "::cloudai_types::secrets::SecretUse"),
     (".cloudai.v1.JobSpec", "::cloudai_types::spec::JobSpec"),
     (".cloudai.v1.RetryAction", "::cloudai_types::retry::RetryAction"),
     (".cloudai.v1.RetryRule", "::cloudai_types::retry::RetryRule"),
@@ -20,6 +22,15 @@ const OWNED: [(&str, &str); 15] = [
     (".cloudai.v1.ResultFile", "::cloudai_types::results::ResultFile"),
     (".cloudai.v1.ScorePolicy", "::cloudai_types::config::ScorePolicy"),
     (".cloudai.v1.ClusterConfig", "::cloudai_types::config::ClusterConfig"),
+];
+
+/// Messages that carry a secret's value: `secrets.rs` says what is printed of them.
+const UNPRINTED: [&str; 5] = [
+    ".cloudai.v1.SetSecretRequest",
+    ".cloudai.v1.Secret",
+    ".cloudai.v1.SecretsReply",
+    ".cloudai.v1.RegistryLogin",
+    ".cloudai.v1.JoinReply",
 ];
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -35,7 +46,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         println!("cargo:rerun-if-changed={}", f.display());
     }
 
-    let mut builder = tonic_prost_build::configure().bytes(".").btree_map(".").emit_rerun_if_changed(false);
+    let mut builder =
+        tonic_prost_build::configure().bytes(".").btree_map(".").skip_debug(UNPRINTED).emit_rerun_if_changed(false);
     for (proto, rust) in OWNED {
         builder = builder.extern_path(proto, rust);
     }

@@ -43,6 +43,16 @@ pub enum Command {
         #[command(subcommand)]
         verb: DeadVerb,
     },
+    /// Keep what tasks may know and others may not
+    Secret {
+        #[command(subcommand)]
+        verb: SecretVerb,
+    },
+    /// Keep who may pull from registries of images
+    Registry {
+        #[command(subcommand)]
+        verb: RegistryVerb,
+    },
     /// Look after workers; without a verb: be one
     Worker(Box<WorkerNoun>),
     /// What waits, by what it asks for
@@ -119,6 +129,28 @@ pub enum DeadVerb {
     Replay(Box<commands::dead_replay::ReplayArgs>),
     /// Take them out of the list; they stay dead
     Drop(commands::dead_drop::DropArgs),
+}
+
+#[derive(Debug, Subcommand)]
+pub enum SecretVerb {
+    /// Store a secret, or replace it: from a file, from standard input, or asked for without showing it
+    Set(commands::secret_set::SetArgs),
+    /// Names of secrets; nothing ever shows a value
+    #[command(visible_alias = "ls")]
+    List,
+    /// Remove one; tasks that wait and name it will not start
+    Remove(commands::secret_remove::RemoveArgs),
+}
+
+#[derive(Debug, Subcommand)]
+pub enum RegistryVerb {
+    /// Store a login, or replace it
+    Login(commands::registry_login::LoginArgs),
+    /// Registries with a login; nothing ever shows a password
+    #[command(visible_alias = "ls")]
+    List,
+    /// Remove a login
+    Logout(commands::registry_logout::LogoutArgs),
 }
 
 #[derive(Debug, clap::Args)]
@@ -208,6 +240,8 @@ impl Command {
             | Command::Job { .. }
             | Command::Task { .. }
             | Command::Dead { .. }
+            | Command::Secret { .. }
+            | Command::Registry { .. }
             | Command::Queue
             | Command::Cluster { .. }
             | Command::Sim { .. }
@@ -263,6 +297,14 @@ mod tests {
             "cloudai dead replay abc --set memory=4g --set env.MODE=slow",
             "cloudai dead replay abc/1 -f job.yaml",
             "cloudai dead drop --all",
+            "cloudai job submit --secret token --secret token=env:TOKEN --secret key=file:key.pem busybox",
+            "cloudai secret set token",
+            "cloudai secret set token --from-file -",
+            "cloudai -n team-a secret list -o json",
+            "cloudai secret remove token",
+            "cloudai registry login registry.example:5000 --username ci --password-stdin",
+            "cloudai registry list",
+            "cloudai registry logout registry.example:5000",
             "cloudai worker list",
             "cloudai worker show w1",
             "cloudai worker authorize w1 --label zone=eu --label disk=ssd",
@@ -334,6 +376,12 @@ mod tests {
             "cloudai sim replay --trace t --nodes 0",
             "cloudai sim replay --trace t --backfill hard",
             "cloudai jobs",
+            "cloudai secret set token value",
+            "cloudai secret set token --value value",
+            "cloudai secret show token",
+            "cloudai registry login registry.example",
+            "cloudai registry login registry.example --username ci --password p",
+            "cloudai job submit --secret token=shown busybox",
         ] {
             assert!(parse(words).is_err(), "{words}");
         }

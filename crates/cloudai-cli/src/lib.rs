@@ -63,7 +63,7 @@ fn run(cli: Cli) -> Result<(), Failure> {
 }
 
 async fn client(cli: &Cli) -> Result<(), Failure> {
-    use args::{ClusterVerb, ConfigVerb, DeadVerb, JobVerb, SimVerb, TaskVerb, WorkerVerb};
+    use args::{ClusterVerb, ConfigVerb, DeadVerb, JobVerb, RegistryVerb, SecretVerb, SimVerb, TaskVerb, WorkerVerb};
     let settings = || settings::Settings::resolve(&cli.global);
     match &cli.command {
         Command::Run(a) => commands::run::run(&settings()?, a).await.map_err(Failure::of_run),
@@ -89,6 +89,16 @@ async fn client(cli: &Cli) -> Result<(), Failure> {
             DeadVerb::Show(a) => commands::dead_show::run(&settings()?, a).await,
             DeadVerb::Replay(a) => commands::dead_replay::run(&settings()?, a).await,
             DeadVerb::Drop(a) => commands::dead_drop::run(&settings()?, a).await,
+        },
+        Command::Secret { verb } => match verb {
+            SecretVerb::Set(a) => commands::secret_set::run(&settings()?, a).await,
+            SecretVerb::List => commands::secret_list::run(&settings()?).await,
+            SecretVerb::Remove(a) => commands::secret_remove::run(&settings()?, a).await,
+        },
+        Command::Registry { verb } => match verb {
+            RegistryVerb::Login(a) => commands::registry_login::run(&settings()?, a).await,
+            RegistryVerb::List => commands::registry_list::run(&settings()?).await,
+            RegistryVerb::Logout(a) => commands::registry_logout::run(&settings()?, a).await,
         },
         Command::Worker(noun) => match &noun.verb {
             Some(WorkerVerb::List) => commands::worker_list::run(&settings()?).await,

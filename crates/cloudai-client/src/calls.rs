@@ -37,6 +37,7 @@ reads! {
     get_task(GetTaskRequest) -> GetTaskReply;
     explain_task(ExplainTaskRequest) -> Explanation;
     list_dead(ListDeadRequest) -> ListDeadReply;
+    list_secrets(ListSecretsRequest) -> ListSecretsReply;
     list_workers(ListWorkersRequest) -> ListWorkersReply;
     get_worker(GetWorkerRequest) -> GetWorkerReply;
     queue(QueueRequest) -> QueueReply;
@@ -52,6 +53,10 @@ writes! {
     submit_replay(SubmitReplayRequest) -> SubmitReply, Repeat::Safe;
     /// Once: a repetition would drop the next ones that are selected.
     drop_dead(DeadSelection) -> DropDeadReply, Repeat::Never;
+    /// A repetition stores the same value once more.
+    set_secret(SetSecretRequest) -> SetSecretReply, Repeat::Safe;
+    /// Once: a repetition would say that there is none.
+    remove_secret(RemoveSecretRequest) -> ChangeReply, Repeat::Never;
     /// A repetition makes a new token and voids the first one, which nobody has seen.
     authorize_worker(AuthorizeWorkerRequest) -> AuthorizeReply, Repeat::Safe;
     revoke_worker(RevokeWorkerRequest) -> ChangeReply, Repeat::Safe;

@@ -203,6 +203,15 @@ impl Control for Fake {
     async fn drop_dead(&self, _: Request<DeadSelection>) -> Result<Response<DropDeadReply>, Status> {
         absent!()
     }
+    async fn set_secret(&self, _: Request<SetSecretRequest>) -> Result<Response<SetSecretReply>, Status> {
+        absent!()
+    }
+    async fn remove_secret(&self, _: Request<RemoveSecretRequest>) -> Result<Response<ChangeReply>, Status> {
+        absent!()
+    }
+    async fn list_secrets(&self, _: Request<ListSecretsRequest>) -> Result<Response<ListSecretsReply>, Status> {
+        absent!()
+    }
     async fn list_workers(&self, _: Request<ListWorkersRequest>) -> Result<Response<ListWorkersReply>, Status> {
         absent!()
     }

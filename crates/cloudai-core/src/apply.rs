@@ -20,11 +20,13 @@ mod raise_version;
 mod redeem_token;
 mod register_master;
 mod register_worker;
+mod remove_secret;
 mod replay_dead;
 mod report_attempts;
 mod revoke;
 mod set_config;
 mod set_drain;
+mod set_secret;
 mod submit_job;
 
 use cloudai_types::{TaskId, limits};
@@ -145,6 +147,8 @@ fn apply_command(hot: &mut Hot, out: &mut Out, command: Command) -> Result<Reply
         Kind::ExpireJobs(c) => Ok(expire_jobs::expire_jobs(out, c)),
         Kind::ReplayDead(c) => Ok(replay_dead::replay_dead(hot, out, c)),
         Kind::DropDead(c) => Ok(drop_dead::drop_dead(out, c)),
+        Kind::SetSecret(c) => set_secret::set_secret(hot, out, actor, c),
+        Kind::RemoveSecret(c) => remove_secret::remove_secret(hot, out, c),
     }
 }
 

@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use cloudai_types::{ClusterConfig, EndReason, JobId, JobSpec, NamespaceId, Resources, TaskId, limits};
+use cloudai_types::{ClusterConfig, EndReason, JobId, JobSpec, NamespaceId, Resources, SecretKind, TaskId, limits};
 
 /// The newest format that this build understands.
 pub const VERSION: u32 = 5;
@@ -38,6 +38,9 @@ pub const RESULTS_SINCE: u32 = 4;
 /// The first format whose specs keep [`JobSpec::image_digest`].
 pub const PINNED_SINCE: u32 = 5;
 
+/// The first format that has secrets: the commands that set and remove them, [`crate::rows::Family::Secret`], and [`JobSpec::secrets`].
+pub const SECRETS_SINCE: u32 = 5;
+
 /// One log entry's payload: every command that waited when the entry was made.
 #[derive(Clone, PartialEq, prost::Message)]
 pub struct Proposal {
@@ -60,7 +63,7 @@ pub struct Command {
     pub trace_parent: String,
     #[prost(
         oneof = "Kind",
-        tags = "10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 40, 41"
+        tags = "10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 40, 41, 55, 56"
     )]
     pub kind: Option<Kind>,
 }
@@ -76,6 +79,7 @@ impl Command {
         match &self.kind {
             Some(Kind::ExpireJobs(_)) => 2,
             Some(Kind::ReplayDead(_) | Kind::DropDead(_)) => DEAD_SINCE,
+            Some(Kind::SetSecret(_) | Kind::RemoveSecret(_)) => SECRETS_SINCE,
             Some(
                 Kind::SubmitJob(_)
                 | Kind::CancelJob(_)
@@ -153,6 +157,12 @@ pub enum Kind {
     /// Since format 4.
     #[prost(message, tag = "41")]
     DropDead(DropDead),
+    /// Since format 5.
+    #[prost(message, tag = "55")]
+    SetSecret(SetSecret),
+    /// Since format 5.
+    #[prost(message, tag = "56")]
+    RemoveSecret(RemoveSecret),
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -424,6 +434,32 @@ pub struct ReplayDead {
 pub struct DropDead {
     #[prost(message, repeated, tag = "1")]
     pub groups: Vec<DeadGroup>,
+}
+
+/// A secret is stored, or replaced. Proposed for a user by the leader, which has sealed it: what the log, rows and snapshots hold can be
+/// opened only with a key that is in none of them. Refused when a name or a size is wrong, or the namespace has too many.
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+pub struct SetSecret {
+    #[prost(string, tag = "1")]
+    pub namespace: String,
+    #[prost(enumeration = "SecretKind", tag = "2")]
+    pub kind: i32,
+    /// Of a registry login: the registry's host.
+    #[prost(string, tag = "3")]
+    pub name: String,
+    #[prost(bytes = "vec", tag = "4")]
+    pub sealed: Vec<u8>,
+}
+
+/// Proposed for a user. Refused when there is none of that name. Tasks that wait and name it will not start.
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+pub struct RemoveSecret {
+    #[prost(string, tag = "1")]
+    pub namespace: String,
+    #[prost(enumeration = "SecretKind", tag = "2")]
+    pub kind: i32,
+    #[prost(string, tag = "3")]
+    pub name: String,
 }
 
 /// Tasks of one job.

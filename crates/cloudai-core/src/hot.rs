@@ -69,6 +69,8 @@ pub struct Hot {
     pub retry: BTreeMap<JobId, RetryRules>,
     /// Live jobs of which only one index ever runs, because they replay a dead task with another spec.
     pub only: BTreeMap<JobId, u32>,
+    /// How many secrets and logins each namespace has; those without are not here. The secrets themselves are rows.
+    pub secrets: BTreeMap<NamespaceId, u32>,
 }
 
 /// Interned shapes, counted by the live jobs that use them.
@@ -172,6 +174,7 @@ impl Default for Hot {
             apart: Apart::default(),
             retry: BTreeMap::new(),
             only: BTreeMap::new(),
+            secrets: BTreeMap::new(),
         }
     }
 }

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use cloudai_types::{JobId, Resources, TaskId, limits};
+use cloudai_types::{JobId, NamespaceId, Resources, TaskId, limits};
 
 use crate::backlog::Backlog;
 use crate::command::AttemptState;
@@ -36,6 +36,7 @@ pub fn check(hot: &Hot) -> Vec<Violation> {
     names_lead_to_workers(hot, &mut faults);
     apart_is_what_asks_for_something_else(hot, &mut faults);
     budgets_are_not_exceeded(hot, &mut faults);
+    secrets_are_counted(hot, &mut faults);
     faults
 }
 
@@ -232,6 +233,16 @@ fn apart_is_what_asks_for_something_else(hot: &Hot, faults: &mut Faults) {
         let kept = hot.shapes.get(group.shape).map(|shape| shape.resources);
         if asks != kept {
             fault(faults, "apart", format!("{id}: {asks:?} are asked for, its shape says {kept:?}"));
+        }
+    }
+}
+
+/// Within what a namespace may hold. That the counts are those of the rows, I9 says.
+fn secrets_are_counted(hot: &Hot, faults: &mut Faults) {
+    let known: BTreeSet<NamespaceId> = hot.namespaces.values().copied().collect();
+    for (namespace, held) in &hot.secrets {
+        if !(1..=limits::SECRETS_OF_NAMESPACE_MAX).contains(held) || !known.contains(namespace) {
+            fault(faults, "I10", format!("{namespace:?}: is said to have {held} secrets"));
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Keys of rows. Comes in: ids and names. Goes out: bytes, in which numbers are big-endian so that a scan is in order, and every job's key
 //! begins with its namespace. What the rows hold is not known here.
 
-use cloudai_types::{JobId, NamespaceId, NodeId, TaskId, WorkerId};
+use cloudai_types::{JobId, NamespaceId, NodeId, SecretKind, TaskId, WorkerId};
 
 pub fn job_key(ns: NamespaceId, job: JobId) -> [u8; 12] {
     let mut k = [0; 12];
@@ -28,6 +28,14 @@ pub fn task_of_key(key: &[u8]) -> Option<(NamespaceId, TaskId)> {
 
 pub fn member_key(role: crate::command::MemberRole, name: &str) -> Vec<u8> {
     let mut k = vec![role as i32 as u8];
+    k.extend_from_slice(name.as_bytes());
+    k
+}
+
+/// The key in [`crate::rows::Family::Secret`]. Without a name it is where those of a namespace and kind begin.
+pub fn secret_key(ns: NamespaceId, kind: SecretKind, name: &str) -> Vec<u8> {
+    let mut k = ns.0.to_be_bytes().to_vec();
+    k.push(kind as i32 as u8);
     k.extend_from_slice(name.as_bytes());
     k
 }

@@ -12,7 +12,7 @@ use crate::command::AttemptState;
 use crate::hot::{ActiveAttempt, Hot, Waiting, Worker, raised};
 use crate::rows::{
     AliveRow, AttemptRow, CLUSTER_KEY, ClusterRow, Family, JobRow, MasterRow, MemberRow, NamespaceRow, RowScan,
-    WaitingRow, WorkerRow, WorkerState, job_key, task_of_key,
+    SecretRow, WaitingRow, WorkerRow, WorkerState, job_key, task_of_key,
 };
 
 #[derive(Debug, thiserror::Error)]
@@ -72,6 +72,11 @@ pub fn load(rows: &impl RowScan) -> Result<Hot, LoadError> {
     })?;
     each_row(rows, Family::Master, |key, row: MasterRow| {
         hot.masters.insert(u64::from_be_bytes(number(key)?), row);
+        Ok(())
+    })?;
+    each_row(rows, Family::Secret, |key, _: SecretRow| {
+        let (namespace, _) = key.split_first_chunk::<4>().ok_or("its key has no namespace")?;
+        *hot.secrets.entry(NamespaceId(u32::from_be_bytes(*namespace))).or_default() += 1;
         Ok(())
     })?;
     for (_, id) in touched {

@@ -56,6 +56,10 @@ pub enum Reply {
     DeadDropped {
         dropped: u32,
     },
+    /// `version`: how often it was set since it was made.
+    SecretSet {
+        version: u64,
+    },
     /// Changed as asked, nothing to add.
     Done,
     Refused(Refusal),
@@ -75,6 +79,10 @@ pub enum Refusal {
     NoSuchJob(JobId),
     #[error("task {0} is not in the dead-letter queue")]
     NotDead(TaskId),
+    #[error("the namespace has no secret named '{0}'")]
+    NoSuchSecret(String),
+    #[error("the namespace has no login at the registry '{0}'")]
+    NoSuchLogin(String),
     #[error("no worker is named '{0}'")]
     NoSuchWorker(String),
     #[error("no member '{0}' was authorised")]

@@ -11,7 +11,8 @@ use cloudai_types::{AttemptId, ClusterConfig, EndReason, JobSpec, ReasonKind, Re
 
 use crate::command::{AttemptState, TaskKey};
 pub use crate::keys::{
-    CLUSTER_KEY, alive_key, job_key, master_key, member_key, namespace_key, task_key, task_of_key, worker_key,
+    CLUSTER_KEY, alive_key, job_key, master_key, member_key, namespace_key, secret_key, task_key, task_of_key,
+    worker_key,
 };
 
 /// Key families. The numbers are persisted: append only.
@@ -48,10 +49,12 @@ pub enum Family {
     /// namespace, job, index → [`DeadRow`]: the dead-letter queue. Exactly the dead tasks that were neither replayed nor dropped. Since
     /// format 4.
     Dead = 14,
+    /// namespace, kind, name → [`SecretRow`]. Since format 5.
+    Secret = 15,
 }
 
 impl Family {
-    pub const ALL: [Family; 14] = [
+    pub const ALL: [Family; 15] = [
         Family::Cluster,
         Family::Namespace,
         Family::JobSpec,
@@ -66,6 +69,7 @@ impl Family {
         Family::Master,
         Family::Expiring,
         Family::Dead,
+        Family::Secret,
     ];
 }
 
@@ -447,6 +451,24 @@ pub struct DeadRow {
     /// Replicated time of its end.
     #[prost(uint64, tag = "4")]
     pub dead_ms: u64,
+}
+
+/// A secret, sealed: its value can be opened only with a key that is not in the state.
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+pub struct SecretRow {
+    #[prost(bytes = "vec", tag = "1")]
+    pub sealed: Vec<u8>,
+    /// Replicated time.
+    #[prost(uint64, tag = "2")]
+    pub created_ms: u64,
+    #[prost(uint64, tag = "3")]
+    pub updated_ms: u64,
+    /// Who set it last.
+    #[prost(string, tag = "4")]
+    pub actor: String,
+    /// How often it was set since it was made.
+    #[prost(uint64, tag = "5")]
+    pub version: u64,
 }
 
 impl AttemptRow {

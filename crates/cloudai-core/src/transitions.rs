@@ -42,7 +42,9 @@ impl Owner {
             | Kind::StartIncarnation(_)
             | Kind::FoundCluster(_)
             | Kind::ExpireJobs(_)
-            | Kind::DropDead(_) => None,
+            | Kind::DropDead(_)
+            | Kind::SetSecret(_)
+            | Kind::RemoveSecret(_) => None,
         }
     }
 }

@@ -22,6 +22,9 @@ pub struct MasterConfig {
     /// Where the identity (key.pem, cert.pem, ca.pem, and the CA's key ca-key.pem) lies; default `data_dir/identity`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub identity_dir: Option<PathBuf>,
+    /// The file with the keys that seal secrets; default `secrets.key` beside the CA's key. The same on every master.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub secrets_key: Option<PathBuf>,
     /// `host:port` to listen on.
     #[serde(default = "default_http")]
     pub http_listen: String,
@@ -128,6 +131,7 @@ impl MasterConfig {
             name,
             data_dir,
             identity_dir: None,
+            secrets_key: None,
             http_listen: default_http(),
             grpc_listen: default_grpc(),
             raft_listen: default_raft(),
@@ -144,5 +148,9 @@ impl MasterConfig {
 
     pub fn identity_dir(&self) -> PathBuf {
         self.identity_dir.clone().unwrap_or_else(|| self.data_dir.join("identity"))
+    }
+
+    pub fn secrets_key(&self) -> PathBuf {
+        self.secrets_key.clone().unwrap_or_else(|| self.identity_dir().join(crate::secret_keys::FILE))
     }
 }

@@ -61,6 +61,9 @@ pub fn place(path: &str) -> Place {
         | "Control/RemoveMaster"
         | "Control/TransferLeader"
         | "Control/SetConfig"
+        | "Control/SetSecret"
+        | "Control/RemoveSecret"
+        | "Dispatch/Secrets"
         | "Dispatch/Join"
         | "Dispatch/Renew" => Place::Leader,
         _ => Place::Here,

@@ -34,6 +34,8 @@ mod retention;
 mod rocks;
 mod run;
 mod scheduling;
+mod sealing;
+mod secret_keys;
 mod state_store;
 mod surroundings;
 
@@ -44,5 +46,7 @@ pub use results::StoredResults;
 #[cfg(feature = "rocksdb")]
 pub use rocks::run_on_rocksdb;
 pub use run::{HUNG_DISK_EXIT, OpenError, OpenStores, RunError, found_cluster, run};
+pub use sealing::new_key_file;
+pub use secret_keys::{FILE as SECRETS_KEY_FILE, save as save_secrets_key};
 pub use state_store::{RowWrites, StateStore};
 pub use surroundings::Surroundings;

@@ -36,7 +36,7 @@ use crate::registration::Joined;
 use crate::results::{StoredResults, said};
 use crate::state_store::StateStore;
 use crate::surroundings::Surroundings;
-use crate::{leadership, registration, renewal};
+use crate::{leadership, registration, renewal, secret_keys};
 
 /// Why a master did not start, or ended.
 #[derive(Debug, thiserror::Error)]
@@ -315,6 +315,9 @@ async fn join_if_needed(config: &MasterConfig, identity_dir: &Path) -> Result<()
                     .map_err(|e| failed(&e))?
                     .save(identity_dir)
                     .map_err(|e| failed(&e))?;
+                if !reply.secrets_keys.is_empty() {
+                    secret_keys::save(&config.secrets_key(), &reply.secrets_keys).map_err(|e| failed(&e))?;
+                }
                 let masters = reply.masters.into_iter().map(|m| m.raft).collect();
                 Joined { node: reply.node_id, masters }.save(&config.data_dir).map_err(|e| failed(&e))?;
                 // Last: with a certificate in place the token is not redeemed again, so everything else must be there.

@@ -80,6 +80,9 @@ fn may_call(method: &str) -> Option<&'static [Role]> {
         | "Control/ReplayDead"
         | "Control/SubmitReplay"
         | "Control/DropDead"
+        | "Control/SetSecret"
+        | "Control/RemoveSecret"
+        | "Control/ListSecrets"
         | "Control/ListWorkers"
         | "Control/GetWorker"
         | "Control/AuthorizeWorker"
@@ -92,7 +95,7 @@ fn may_call(method: &str) -> Option<&'static [Role]> {
         | "Control/RemoveMaster"
         | "Control/TransferLeader"
         | "Control/SetConfig" => ADMIN,
-        "Dispatch/Session" | "Dispatch/UploadLog" => WORKER,
+        "Dispatch/Session" | "Dispatch/UploadLog" | "Dispatch/Secrets" => WORKER,
         "Dispatch/Renew" => &[Role::Worker, Role::Master, Role::Admin],
         // A token is the permission; everybody may try one.
         "Dispatch/Join" => Role::ALL,

@@ -289,7 +289,7 @@ fn validity_of(leaf: &CertificateDer<'_>) -> Option<(Timestamp, Timestamp)> {
 }
 
 /// Reads a file that only its owner may read.
-pub(crate) fn read_secret(path: &Path) -> Result<String, ReadError> {
+pub fn read_secret(path: &Path) -> Result<String, ReadError> {
     read(path, true)
 }
 
@@ -319,7 +319,7 @@ fn read(path: &Path, secret: bool) -> Result<String, ReadError> {
 }
 
 /// Writes beside the file, fsyncs, renames over it and fsyncs the directory. A missing directory is made, for the owner only.
-pub(crate) fn write_atomically(path: &Path, bytes: &[u8], mode: u32) -> Result<(), WriteError> {
+pub fn write_atomically(path: &Path, bytes: &[u8], mode: u32) -> Result<(), WriteError> {
     let steps = || -> io::Result<()> {
         let dir = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
         if !dir.exists() {

@@ -6,6 +6,7 @@
 pub mod convert;
 pub mod error;
 pub mod names;
+mod secrets;
 
 /// Generated messages, clients and servers of the package `cloudai.v1`. Documentation stands in the .proto files.
 #[allow(missing_docs, clippy::all)]

@@ -8,7 +8,7 @@ use prost::Message;
 
 use cloudai_types::{
     ClusterConfig, EndReason, JobSpec, OnDisconnect, PullPolicy, ReasonKind, Resources, ResultFile, Results,
-    RetryAction, RetryRule, RetryRules, ScorePolicy, Usage, spec::Mount,
+    RetryAction, RetryRule, RetryRules, ScorePolicy, SecretKind, SecretUse, Usage, spec::Mount,
 };
 
 #[allow(clippy::all, dead_code)]
@@ -78,6 +78,10 @@ prop_compose! {
             processes_max, open_files, shm_bytes, stop_signal, grace_ms, user, network,
             retry: Some(retry), results: true, inputs, namespace,
             pull: PullPolicy::Never as i32, writable_root: true, image_digest,
+            secrets: vec![
+                SecretUse { name: "a".into(), env: "A".into(), file: String::new() },
+                SecretUse { name: "b".into(), env: String::new(), file: "c".into() },
+            ],
         }
     }
 }
@@ -147,7 +151,9 @@ fn the_twin_has_exactly_these_fields() {
         pull: _,
         writable_root: _,
         image_digest: _,
+        secrets: _,
     } = twin::JobSpec::default();
+    let twin::SecretUse { name: _, env: _, file: _ } = twin::SecretUse::default();
     let twin::RetryRule { reason: _, action: _ } = twin::RetryRule::default();
     let twin::RetryRules {
         rules: _,
@@ -189,6 +195,8 @@ fn numbers_mean_the_same_words_in_both() {
         let t = twin::PullPolicy::try_from(p as i32).expect("the twin knows the number");
         assert_eq!(t.as_str_name(), format!("PULL_POLICY_{}", p.name().to_uppercase()));
     }
+    assert_eq!(twin::SecretKind::Value as i32, SecretKind::Value as i32);
+    assert_eq!(twin::SecretKind::RegistryLogin as i32, SecretKind::RegistryLogin as i32);
     assert_eq!(twin::OnDisconnect::Stop as i32, OnDisconnect::Stop as i32);
     assert_eq!(twin::OnDisconnect::Continue as i32, OnDisconnect::Continue as i32);
 }

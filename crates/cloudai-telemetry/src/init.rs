@@ -19,9 +19,11 @@ const QUIET: &[(&str, &str)] = &[
     ("tower", "warn"),
     ("rustls", "off"),
     ("tokio_rustls", "off"),
-    ("bollard", "warn"),
     ("openraft", "warn"),
 ];
+
+/// Libraries that log what they send, secrets in it included. No filter makes them louder.
+const HELD: &[(&str, &str)] = &[("bollard", "warn")];
 
 /// How a line looks.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -83,9 +85,13 @@ pub fn init(options: &LogOptions) -> Result<(), InitError> {
 /// The filter as it was asked for, with the noisy libraries turned down that it does not name.
 fn complete(asked: &str) -> String {
     let target = |directive: &str| directive.split(['=', '[']).next().unwrap_or_default().trim().to_owned();
-    let named: Vec<String> = asked.split(',').map(target).collect();
-    let is_named = |quiet: &str| named.iter().any(|n| n == quiet || n.starts_with(&format!("{quiet}::")));
-    QUIET.iter().filter(|(t, _)| !is_named(t)).fold(asked.to_owned(), |all, (t, level)| format!("{all},{t}={level}"))
+    let is_of = |name: &str, library: &str| name == library || name.starts_with(&format!("{library}::"));
+    let is_free = |directive: &&str| !HELD.iter().any(|(library, _)| is_of(&target(directive), library));
+    let kept: Vec<&str> = asked.split(',').filter(is_free).collect();
+    let named: Vec<String> = kept.iter().map(|directive| target(directive)).collect();
+    let is_named = |quiet: &str| named.iter().any(|n| is_of(n, quiet));
+    let turned_down = QUIET.iter().filter(|(t, _)| !is_named(t)).chain(HELD);
+    turned_down.fold(kept.join(","), |all, (t, level)| format!("{all},{t}={level}"))
 }
 
 #[cfg(test)]
@@ -99,6 +105,16 @@ mod tests {
         assert!(!all.contains(",rustls=off") && all.contains("tokio_rustls=off") && all.contains("hyper=off"), "{all}");
         for filter in ["info", "", &all] {
             EnvFilter::try_new(complete(filter)).unwrap();
+        }
+    }
+
+    /// It logs what it sends to the engine, and so the variables of a container.
+    #[test]
+    fn no_filter_makes_the_engines_library_talk() {
+        for filter in ["debug", "bollard=trace", "info,bollard::docker=debug", "trace, bollard[x]=trace,info"] {
+            let all = complete(filter);
+            assert!(!all.replace("bollard=warn", "").contains("bollard") && all.contains("bollard=warn"), "{all}");
+            EnvFilter::try_new(&all).unwrap();
         }
     }
 

@@ -297,6 +297,22 @@ pub const INPUT_BYTES_MAX: u64 = 256 << 30;
 pub const RESULT_CHUNK_BYTES: usize = 256 << 10;
 pub const RESULT_LIST_FILES: usize = 500;
 
+// ---- Secrets ----------------------------------------------------------------------------------------------------------
+
+/// One secret's value, and all that sealing adds to it. A task's secrets fit into one message, and a command with one into a log entry.
+pub const SECRET_BYTES_MAX: usize = 64 << 10;
+pub const SECRET_SEAL_BYTES_MAX: usize = 64;
+/// Secrets and registry logins of one namespace together, and secrets of one job.
+pub const SECRETS_OF_NAMESPACE_MAX: u32 = 1_000;
+pub const SECRETS_OF_JOB_MAX: usize = 32;
+/// A registry's host and port.
+pub const REGISTRY_HOST_BYTES_MAX: usize = 255;
+/// What is read of the file with the keys that seal secrets, and keys in it: the first seals, the others only open what they sealed.
+pub const SECRETS_KEY_FILE_BYTES_MAX: u64 = 16 << 10;
+pub const SECRETS_KEYS_MAX: usize = 16;
+/// A worker asks for the secrets of an attempt for so long, until a master answers.
+pub const SECRETS_FETCH_MAX: Millis = Millis::from_secs(600);
+
 // ---- Clients ----------------------------------------------------------------------------------------------------------
 
 /// A client retries through other masters this long before it gives up.

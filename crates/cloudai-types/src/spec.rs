@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use crate::resources::{Bytes, Resources};
 use crate::results::{self, InputSource};
 use crate::retry::RetryRules;
+use crate::secrets::{self, SecretUse};
 use crate::{image, limits, signal};
 
 /// What a worker does with a running task when it cannot reach the masters.
@@ -133,6 +134,9 @@ pub struct JobSpec {
     /// pinned. Since format 5 of the log.
     #[prost(string, tag = "50")]
     pub image_digest: String,
+    /// Secrets of the job's namespace that each task gets. Since format 5 of the log.
+    #[prost(message, repeated, tag = "55")]
+    pub secrets: Vec<SecretUse>,
 }
 
 impl JobSpec {
@@ -178,6 +182,7 @@ impl ValidJobSpec {
         if spec.name.is_empty() {
             spec.name = name_from_image(&spec.image);
         }
+        spec.secrets.iter_mut().for_each(SecretUse::complete);
         // Rules that say nothing are none.
         spec.retry = spec.retry.filter(|rules| *rules != RetryRules::default());
         let mut faults = vec![];
@@ -363,6 +368,9 @@ fn check(spec: &JobSpec, fault: &mut impl FnMut(&'static str, String)) {
     }
     if spec.needs_store() {
         check_results(spec, fault);
+    }
+    if !spec.secrets.is_empty() {
+        secrets::check(spec, fault);
     }
     let bytes = prost::Message::encoded_len(spec);
     if bytes > limits::SPEC_BYTES_MAX {

@@ -70,6 +70,9 @@ pub struct WorkerConfig {
     pub log_bytes_max: u64,
     /// All logs of ended attempts together; the oldest go first.
     pub logs_total_bytes_max: u64,
+    /// Where tasks' secrets are while they run, in a folder of this worker's own: on a tmpfs that the engine sees too. Empty: `/dev/shm`.
+    #[serde(skip_serializing_if = "is_empty")]
+    pub secrets_dir: PathBuf,
     /// Where results go and inputs come from: the same on every master and worker.
     #[serde(skip_serializing_if = "StoreConfig::is_unset")]
     pub results: StoreConfig,
@@ -142,6 +145,8 @@ pub enum ConfigError {
     Reserve(crate::capacity::CapacityError),
     #[error("allowed_mounts: {} is no absolute path", .0.display())]
     Mount(PathBuf),
+    #[error("secrets_dir: {} is no absolute path", .0.display())]
+    SecretsDir(PathBuf),
     #[error("networks: '{name}' {problem}")]
     Network { name: String, problem: String },
     #[error("networks: has {0} entries; {max} are allowed", max = limits::NETWORKS_MAX)]
@@ -212,6 +217,9 @@ impl WorkerConfig {
             let checked = cloudai_types::spec::check_network(name);
             checked.map_err(|problem| ConfigError::Network { name: name.clone(), problem })?;
         }
+        if !is_empty(&self.secrets_dir) && !self.secrets_dir.is_absolute() {
+            return Err(ConfigError::SecretsDir(self.secrets_dir.clone()));
+        }
         if !self.results.is_unset() {
             Location::parse(&self.results)?;
         }
@@ -273,6 +281,7 @@ mod tests {
         assert_eq!(field(WorkerConfig { join_token: Some("x".into()), ..ok.clone() }), "join_token");
         assert_eq!(field(WorkerConfig { networks: vec!["none".into(), "host".into()], ..ok.clone() }), "networks");
         assert_eq!(field(WorkerConfig { networks: vec!["lab".into(); 65], ..ok.clone() }), "networks");
+        assert_eq!(field(WorkerConfig { secrets_dir: "shm".into(), ..ok.clone() }), "secrets_dir");
         let results = StoreConfig { location: "ftp://x".into(), ..Default::default() };
         assert_eq!(field(WorkerConfig { results, ..ok.clone() }), "results");
         assert_eq!(field(WorkerConfig { registries: logins("password"), ..ok.clone() }), "registries");

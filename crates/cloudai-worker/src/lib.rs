@@ -21,6 +21,8 @@ pub mod nvidia;
 mod outputs;
 mod renew;
 mod run;
+mod secret_files;
+mod secrets;
 mod shell;
 mod tasks;
 mod upload;

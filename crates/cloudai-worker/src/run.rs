@@ -29,6 +29,8 @@ use crate::link::Link;
 use crate::logs::LogStore;
 use crate::nvidia::{Gpu, Nvidia};
 use crate::outputs::Outputs;
+use crate::secret_files::SecretFiles;
+use crate::secrets::SecretSource;
 use crate::shell::Shell;
 use crate::tasks::{StopOnDrop, Tasks};
 use crate::{capacity, clock, gpu_watch, guard, join, nvidia, renew};
@@ -110,6 +112,8 @@ pub async fn run(config: WorkerConfig, stop: CancellationToken) -> Result<(), Wo
                 images: Images::open(&dir.join("images.json"), &config.images),
                 pull_silence: config.images.pull_silence(),
                 logins: config.registries.clone(),
+                secrets: SecretSource::new(ChannelFactory::new(tls.clone()), config.masters.clone()),
+                secret_files: SecretFiles::new(&config.secrets_dir, &identity.cluster.to_string(), &identity.name),
             };
             let connected =
                 DockerExecutor::connect(options, logs.clone(), events, metrics.clone(), tasks.clone()).await;

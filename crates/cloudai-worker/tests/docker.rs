@@ -11,6 +11,8 @@ mod images;
 mod limits;
 #[path = "docker/results.rs"]
 mod results;
+#[path = "docker/secrets.rs"]
+mod secrets;
 mod support;
 #[path = "docker/usage.rs"]
 mod usage;

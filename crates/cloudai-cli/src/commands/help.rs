@@ -45,6 +45,7 @@ A job file (YAML or JSON) says what the flags of `job submit` say; unknown field
   max_attempts: 3
   results: true               # /cloudai/out is stored when a task succeeds
   inputs: {raw: 3gk7q2zx/0}   # results of other tasks, in /cloudai/in/raw
+  secrets: [token, \"key=env:KEY\"]  # by name, as files in /run/secrets or as variables; see docs/secrets.md
   processes_max: 4096         # processes and threads of one attempt at a time
   open_files: 16384           # of each of its processes
   shm: 16m                    # /dev/shm, counted within the memory

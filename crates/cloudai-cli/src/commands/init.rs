@@ -4,11 +4,13 @@
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use cloudai_master::{Founder, MasterConfig};
+use cloudai_master::{Founder, MasterConfig, SECRETS_KEY_FILE, new_key_file, save_secrets_key};
 use cloudai_net::{CertificateAuthority, ClusterId, IdentityFiles, Role};
 use cloudai_types::{Timestamp, limits};
 use cloudai_worker::StoreConfig;
+use ring::rand::{SecureRandom as _, SystemRandom};
 use serde::Serialize;
+use zeroize::Zeroizing;
 
 use crate::exit::{Code, Failure};
 use crate::output::{Format, View, facts, show};
@@ -31,6 +33,8 @@ pub struct InitArgs {
 pub struct NewCluster {
     pub id: String,
     pub ca: CertificateAuthority,
+    /// The text of the file with the key that seals secrets.
+    secrets_key: Zeroizing<String>,
     root: PathBuf,
     now: Timestamp,
 }
@@ -60,7 +64,7 @@ impl FirstMaster {
 }
 
 impl NewCluster {
-    /// Makes the CA under `root`/ca. Refused where one is.
+    /// Makes the CA under `root`/ca, and the key for secrets beside it. Refused where one is.
     pub fn create(root: &Path) -> Result<Self, Failure> {
         let dir = root.join("ca");
         if dir.join(CertificateAuthority::KEY_FILE).exists() {
@@ -76,7 +80,13 @@ impl NewCluster {
         let failed = |e: &dyn std::fmt::Display| Failure::failed("the cluster's CA cannot be made").why(e);
         let ca = CertificateAuthority::create(id, now).map_err(|e| failed(&e))?;
         ca.save(&dir).map_err(|e| failed(&e))?;
-        Ok(NewCluster { id: ca.cluster().to_string(), ca, root: root.to_owned(), now })
+        let mut key = Zeroizing::new([0; 32]);
+        SystemRandom::new()
+            .fill(key.as_mut_slice())
+            .map_err(|_| Failure::failed("the operating system has no random numbers"))?;
+        let secrets_key = new_key_file(&key);
+        save_key(&dir, &secrets_key)?;
+        Ok(NewCluster { id: ca.cluster().to_string(), ca, secrets_key, root: root.to_owned(), now })
     }
 
     pub fn admin(&self, name: &str) -> Result<PathBuf, Failure> {
@@ -85,7 +95,7 @@ impl NewCluster {
         Ok(dir)
     }
 
-    /// Identity, CA key and configuration of one master under `root`/NAME; the configuration's path. `listen_host` none: all addresses.
+    /// Identity, CA key, key for secrets and configuration of one master under `root`/NAME; the configuration's path. `listen_host` none: all addresses.
     pub fn master(
         &self,
         all: &[FirstMaster],
@@ -98,6 +108,8 @@ impl NewCluster {
         let identity = dir.join("identity");
         // A master answers joins, so it holds the CA's key.
         self.ca.save(&identity).map_err(|e| Failure::failed("the CA's key cannot be written").why(e))?;
+        // And it seals and opens secrets.
+        save_key(&identity, &self.secrets_key)?;
         self.enroll(&identity, Role::Master, &m.name, std::slice::from_ref(&m.host))?;
         let listen = |port: u16| match listen_host {
             Some(_) => m.address(port),
@@ -131,6 +143,11 @@ impl NewCluster {
             .map_err(|e| Failure::failed(format!("the identity of {role} '{name}' cannot be made")).why(e))?;
         Ok(())
     }
+}
+
+fn save_key(dir: &Path, text: &str) -> Result<(), Failure> {
+    save_secrets_key(&dir.join(SECRETS_KEY_FILE), text)
+        .map_err(|e| Failure::failed("the key for secrets cannot be written").why(e))
 }
 
 /// A configuration that a person can read and reuse; for its owner only, since it may hold a token.
@@ -181,6 +198,13 @@ impl View for InitView {
             &[
                 ("cluster", self.cluster.clone()),
                 ("CA", format!("{} (its key signs every identity: keep it safe)", self.data_dir.join("ca").display())),
+                (
+                    "secrets",
+                    format!(
+                        "{} (opens every secret: keep it safe)",
+                        self.data_dir.join("ca").join(SECRETS_KEY_FILE).display()
+                    ),
+                ),
                 ("admin", self.admin_identity.display().to_string()),
                 ("masters", configs.join("\n")),
             ],
@@ -238,6 +262,8 @@ mod tests {
             let own = IdentityFiles::new(config.identity_dir()).load().unwrap();
             assert_eq!((own.identity.role, &own.identity.cluster), (Role::Master, &admin.identity.cluster));
             CertificateAuthority::load(&config.identity_dir()).unwrap();
+            let key = |path: &Path| std::fs::read_to_string(path).unwrap();
+            assert_eq!(key(&config.secrets_key()), key(&root.join("ca").join(SECRETS_KEY_FILE)), "one per cluster");
         }
         // Again: a second CA would void the first one's certificates.
         assert_eq!(run(&args, Format::Json).unwrap_err().code, Code::Conflict);

@@ -9,7 +9,8 @@ use std::path::Path;
 use cloudai_types::resources::{parse_cpu, parse_size};
 use cloudai_types::spec::Mount;
 use cloudai_types::{
-    JobSpec, OnDisconnect, PullPolicy, ReasonKind, Resources, RetryAction, RetryRule, RetryRules, limits, signal,
+    JobSpec, OnDisconnect, PullPolicy, ReasonKind, Resources, RetryAction, RetryRule, RetryRules, SecretUse, limits,
+    signal,
 };
 use serde::Deserialize;
 use serde::de::{self, Deserializer, Visitor};
@@ -55,6 +56,7 @@ struct Fields {
     retry: Option<Retry>,
     results: bool,
     inputs: BTreeMap<String, Scalar>,
+    secrets: Vec<SecretText>,
 }
 
 /// What follows a failed attempt.
@@ -157,6 +159,7 @@ pub fn parse(text: &str) -> Result<JobFile, String> {
         // The masters fill it in.
         namespace: String::new(),
         image_digest: String::new(),
+        secrets: fields.secrets.into_iter().map(|s| s.0).collect(),
     };
     Ok(JobFile { spec, namespace: fields.namespace })
 }
@@ -230,6 +233,7 @@ struct Grace(u64);
 struct StopSignal(u32);
 struct Pull(PullPolicy);
 struct MountText(Mount);
+struct SecretText(SecretUse);
 struct Disconnect(OnDisconnect);
 struct Delay(u64);
 struct Factor(u32);
@@ -280,6 +284,7 @@ scalar!(Grace, "a duration such as 30s", parse_grace);
 scalar!(StopSignal, "a signal such as SIGTERM or 15", signal::parse);
 scalar!(Pull, "always, missing or never", parse_pull);
 scalar!(MountText, "a mount such as /data:/input", parse_mount);
+scalar!(SecretText, "a secret such as token or token=env:TOKEN", str::parse);
 scalar!(Disconnect, "continue or stop", parse_disconnect);
 scalar!(Delay, "a duration such as 2s or 10m", parse_delay);
 scalar!(Factor, "a number such as 1.5", parse_factor);
@@ -336,7 +341,9 @@ macro_rules! debug_by_number {
         }
     })* };
 }
-debug_by_number!(Size, Array, Timeout, Grace, StopSignal, Pull, MountText, Disconnect, Delay, Factor, Reason, Action);
+debug_by_number!(
+    Size, Array, Timeout, Grace, StopSignal, Pull, MountText, SecretText, Disconnect, Delay, Factor, Reason, Action
+);
 
 #[cfg(test)]
 mod tests {
@@ -383,6 +390,7 @@ retry:
   memory_max: 1g
 results: true
 inputs: {raw: 3gk7q2zx/0}
+secrets: [token, 'token=env:TOKEN']
 ";
 
     #[test]
@@ -416,6 +424,8 @@ inputs: {raw: 3gk7q2zx/0}
         };
         assert_eq!(s.retry, Some(retry));
         assert_eq!((s.results, s.inputs["raw"].as_str()), (true, "3gk7q2zx/0"));
+        let secrets: Vec<String> = s.secrets.iter().map(ToString::to_string).collect();
+        assert_eq!(secrets, ["token", "token=env:TOKEN"]);
     }
 
     #[test]
@@ -434,6 +444,7 @@ inputs: {raw: 3gk7q2zx/0}
             ("image: [1, 2\nname: x\n", "line", ""),
             ("image: busybox\nimage: alpine\n", "line 2", "image"),
             ("image: busybox\nmounts:\n  - nowhere\n", "line 3", "nowhere"),
+            ("image: busybox\nsecrets:\n  - token=shown\n", "line 3", "env:VARIABLE"),
             ("image: busybox\nretry:\n  reasons: {bad_luck: retry}\n", "line 3", "out_of_memory"),
             ("image: busybox\nretry:\n  reasons:\n    timeout: again\n", "line 4", "elsewhere"),
             ("image: busybox\nretry:\n  jitter: much\n", "line 3", "1.5"),

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use cloudai_proto::v1::SubmitRequest;
 use cloudai_types::resources::{parse_cpu, parse_size};
 use cloudai_types::spec::Mount;
-use cloudai_types::{OnDisconnect, PullPolicy, RequestId, ValidJobSpec, signal};
+use cloudai_types::{OnDisconnect, PullPolicy, RequestId, SecretUse, ValidJobSpec, signal};
 
 use crate::exit::Failure;
 use crate::input::job_file::{
@@ -94,6 +94,9 @@ pub struct JobFlags {
     /// Results to be placed in /cloudai/in/NAME: of JOB, JOB/INDEX or JOB/INDEX/PATH (repeatable)
     #[arg(long, value_name = "NAME=FROM", value_parser = pairs::parse)]
     pub input: Vec<(String, String)>,
+    /// Secret of the namespace: as the file /run/secrets/NAME, or elsewhere as it says (repeatable)
+    #[arg(long, value_name = "NAME[=env:VARIABLE|=file:FILE]")]
+    pub secret: Vec<SecretUse>,
     /// The same key is the same job, however often it is sent within 24 h
     #[arg(long, value_name = "KEY")]
     pub idempotency_key: Option<String>,
@@ -175,6 +178,7 @@ pub fn overlay(flags: &JobFlags, many: &ManyFlags, spec: &mut cloudai_types::Job
     spec.mounts.extend(flags.mount.iter().cloned());
     spec.results |= flags.results;
     spec.inputs.extend(pairs::map(&flags.input));
+    spec.secrets.extend(flags.secret.iter().cloned());
     let r = &mut spec.resources;
     r.cpu_milli = flags.cpu.unwrap_or(r.cpu_milli);
     r.memory_bytes = flags.memory.unwrap_or(r.memory_bytes);

@@ -334,7 +334,7 @@ IDIDIDI5  sweep  Running    4/10 (2 failed)  10.0s ago  8.5s
                 "on_disconnect": "continue", "mounts": [{"source": "/data", "target": "/input"}],
                 "processes_max": 100, "open_files": 1024, "shm_bytes": null, "stop_signal": "SIGINT", "grace": 30.0,
                 "user": "1000:1000", "network": "none", "pull": "always", "writable_root": false, "retry": null,
-                "results": true, "inputs": {"raw": "3gk7q2zx/0"},
+                "results": true, "inputs": {"raw": "3gk7q2zx/0"}, "secrets": ["token=env:TOKEN"],
             })
         );
         assert_eq!(
@@ -377,6 +377,7 @@ requires:      zone=eu
 env:           A=1
 mounts:        /data:/input
 inputs:        raw=3gk7q2zx/0
+secrets:       token=env:TOKEN
 results:       stored
 processes:     up to 100
 open files:    up to 1024

@@ -13,6 +13,7 @@ pub mod replay;
 pub mod resources;
 pub mod results;
 pub mod retry;
+pub mod secret;
 pub mod spec;
 pub mod task;
 pub mod worker;

@@ -59,6 +59,7 @@ pub fn job_reply() -> GetJobReply {
             results: true,
             inputs: BTreeMap::from([("raw".to_owned(), "3gk7q2zx/0".to_owned())]),
             namespace: "default".into(),
+            secrets: vec!["token=env:TOKEN".parse().expect("a secret")],
         }),
         actor: "admin/ann".into(),
         request_id: "key-1".into(),

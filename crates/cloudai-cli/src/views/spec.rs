@@ -54,6 +54,8 @@ pub struct SpecView {
     pub results: bool,
     /// Name → `JOB`, `JOB/INDEX` or `JOB/INDEX/PATH`.
     pub inputs: BTreeMap<String, String>,
+    /// Names, and where the task finds them: `NAME`, `NAME=env:VARIABLE` or `NAME=file:FILE`.
+    pub secrets: Vec<String>,
 }
 
 impl From<JobSpec> for SpecView {
@@ -87,6 +89,7 @@ impl From<JobSpec> for SpecView {
             retry: s.retry.map(Into::into),
             results: s.results,
             inputs: s.inputs,
+            secrets: s.secrets.iter().map(ToString::to_string).collect(),
         }
     }
 }
@@ -102,6 +105,7 @@ impl SpecView {
             ("env", self.env.iter().map(|(k, v)| format!("{k}={v}")).collect::<Vec<_>>().join("\n")),
             ("mounts", self.mounts.iter().map(|m| format!("{}:{}", m.source, m.target)).collect::<Vec<_>>().join("\n")),
             ("inputs", self.inputs.iter().map(|(name, from)| format!("{name}={from}")).collect::<Vec<_>>().join("\n")),
+            ("secrets", self.secrets.join("\n")),
             ("results", if self.results { "stored".to_owned() } else { String::new() }),
             ("processes", self.processes_max.map_or(String::new(), |n| format!("up to {n}"))),
             ("open files", self.open_files.map_or(String::new(), |n| format!("up to {n}"))),

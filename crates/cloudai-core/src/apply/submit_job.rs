@@ -1,18 +1,18 @@
 //! A user's job becomes live: one command for one task or a million. With a request id it happens at most once (I6).
 
-use cloudai_types::{JobId, JobSpec, NamespaceId, PullPolicy, RequestId, TaskId, ValidJobSpec, limits};
+use cloudai_types::{JobId, JobSpec, NamespaceId, PullPolicy, RequestId, SecretKind, TaskId, ValidJobSpec, limits};
 
 use super::out::Out;
 use super::{check_name, cut};
 use crate::command::{
-    DEAD_SINCE, ISOLATION_SINCE, PINNED_SINCE, PROCESSES_MAX_SINCE, RESULTS_SINCE, RETRY_SINCE, SubmitJob, TaskKey,
+    DEAD_SINCE, ISOLATION_SINCE, PINNED_SINCE, PROCESSES_MAX_SINCE, RESULTS_SINCE, RETRY_SINCE, SECRETS_SINCE, SubmitJob, TaskKey,
     UNTOUCHED_SINCE,
 };
 use crate::hot::{Hot, Job, Shape};
 use crate::reply::{Refusal, Reply};
 use crate::rows::{
-    AliveRow, Counts, DeadRow, Family, JobSpecRow, NamespaceRow, RequestRow, alive_key, job_key, namespace_key,
-    task_key,
+    AliveRow, Counts, DeadRow, Family, JobSpecRow, NamespaceRow, RequestRow, SecretRow, alive_key, job_key,
+    namespace_key, secret_key, task_key,
 };
 
 pub fn submit_job(hot: &mut Hot, out: &mut Out, actor: String, command: SubmitJob) -> Result<Reply, Refusal> {
@@ -37,15 +37,12 @@ pub fn submit_job(hot: &mut Hot, out: &mut Out, actor: String, command: SubmitJo
     if hot.version < PINNED_SINCE {
         spec.image_digest.clear();
     }
+    if hot.version < SECRETS_SINCE {
+        spec.secrets.clear();
+    }
     // Whatever a user says: a job reads and writes the results of its own namespace.
     spec.namespace = if spec.needs_store() { namespace.clone() } else { String::new() };
-    let known = hot.namespaces.get(&namespace).copied();
-    if known.is_none() {
-        check_name(&namespace).map_err(|refusal| Refusal::InvalidNamespace(refusal.to_string()))?;
-        if hot.namespaces.len() >= limits::NAMESPACES_MAX {
-            return Err(Refusal::TooManyNamespaces(hot.namespaces.len()));
-        }
-    }
+    let known = known_namespace(hot, &namespace)?;
     if let Some(job) = earlier_job(out, &request_id, &request_hash)? {
         return Ok(Reply::Submitted { job, duplicate: true });
     }
@@ -57,6 +54,7 @@ pub fn submit_job(hot: &mut Hot, out: &mut Out, actor: String, command: SubmitJo
             Refusal::InvalidSpec(cut(e.faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")))
         })?
         .into_inner();
+    secrets_are_there(out, known, &spec)?;
     let replayed = replay_of.map(|of| dead_row_of(out, known, of)).transpose()?;
     if let Some(of) = replay_of.filter(|of| of.index >= spec.count) {
         return Err(Refusal::InvalidSpec(format!(
@@ -142,6 +140,18 @@ pub(crate) fn new_job(hot: &mut Hot, id: JobId, alive: AliveRow) -> Job {
     }
 }
 
+/// A name that is mistyped is told now, and not by each of the tasks. One that is removed later is told by them.
+fn secrets_are_there(out: &Out, namespace: Option<NamespaceId>, spec: &JobSpec) -> Result<(), Refusal> {
+    let is_there = |name: &str| {
+        let row = |ns| out.read::<SecretRow>(Family::Secret, &secret_key(ns, SecretKind::Value, name));
+        namespace.and_then(row).is_some()
+    };
+    match spec.secrets.iter().find(|used| !is_there(&used.name)) {
+        Some(used) => Err(Refusal::NoSuchSecret(used.name.clone())),
+        None => Ok(()),
+    }
+}
+
 /// The key of its row in the dead-letter queue, which must be there.
 fn dead_row_of(out: &Out, namespace: Option<NamespaceId>, of: TaskKey) -> Result<[u8; 16], Refusal> {
     let task = TaskId { job: JobId(of.job), index: of.index };
@@ -172,7 +182,19 @@ fn earlier_job(out: &Out, request_id: &str, request_hash: &[u8]) -> Result<Optio
     }
 }
 
-fn name_namespace(hot: &mut Hot, out: &mut Out, name: String) -> NamespaceId {
+/// `None`: there may be one of this name, and is not yet.
+pub(super) fn known_namespace(hot: &Hot, name: &str) -> Result<Option<NamespaceId>, Refusal> {
+    if let Some(id) = hot.namespaces.get(name) {
+        return Ok(Some(*id));
+    }
+    check_name(name).map_err(|refusal| Refusal::InvalidNamespace(refusal.to_string()))?;
+    if hot.namespaces.len() >= limits::NAMESPACES_MAX {
+        return Err(Refusal::TooManyNamespaces(hot.namespaces.len()));
+    }
+    Ok(None)
+}
+
+pub(super) fn name_namespace(hot: &mut Hot, out: &mut Out, name: String) -> NamespaceId {
     let id = NamespaceId(hot.next_namespace);
     hot.next_namespace = hot.next_namespace.saturating_add(1);
     out.put(Family::Namespace, &namespace_key(id), &NamespaceRow { name: name.clone() });

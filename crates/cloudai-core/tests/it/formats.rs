@@ -246,6 +246,64 @@ fn results_are_kept_since_format_4_and_storing_them_holds_nothing() {
     }
 }
 
+/// Format 5: a spec's secrets are kept, and must be there. Before it nobody sees them, also not to refuse a bad one.
+#[test]
+fn secrets_are_kept_since_format_5() {
+    use cloudai_core::command::{RaiseVersion, SECRETS_SINCE, SetSecret, SubmitJob};
+    use cloudai_core::rows::{JobSpecRow, job_key};
+    use cloudai_core::{Command, Refusal, Reply};
+    use cloudai_types::{JobSpec, NamespaceId, SecretUse};
+    assert_eq!(SECRETS_SINCE, 5);
+    let set =
+        || SetSecret { namespace: "default".into(), name: "token".into(), sealed: vec![1; 40], ..Default::default() };
+    assert_eq!(Command::new("x", Kind::SetSecret(set())).since(), SECRETS_SINCE, "an older build stops there");
+    let used = |name: &str| SecretUse { name: name.into(), env: "TOKEN".into(), file: String::new() };
+    for (version, name, kept) in [
+        (4, "token", Some(vec![])),
+        (4, "gone", Some(vec![])),
+        (5, "token", Some(vec![used("token")])),
+        (5, "gone", None),
+    ] {
+        let mut world = World::default();
+        world.entry(1_000, prelude());
+        world.one(1_000, Kind::RaiseVersion(RaiseVersion { version }));
+        world.one(1_000, Kind::SetSecret(set()));
+        world.check();
+        let spec = JobSpec { image: "busybox".into(), count: 1, secrets: vec![used(name)], ..Default::default() };
+        let submit = SubmitJob { namespace: "default".into(), spec, ..Default::default() };
+        let applied = world.one(1_000, Kind::SubmitJob(submit));
+        world.check();
+        let row: Option<JobSpecRow> = world.row(Family::JobSpec, &job_key(NamespaceId(1), JobId(1)));
+        assert_eq!(row.map(|r| r.spec.secrets), kept, "format {version}");
+        let is_refused = applied.replies[0] == Reply::Refused(Refusal::NoSuchSecret("gone".into()));
+        assert_eq!(is_refused, kept.is_none(), "format {version}");
+    }
+}
+
+/// A namespace holds so many secrets and logins together, and room that is made is room.
+#[test]
+fn a_namespace_has_room_for_so_many_secrets() {
+    use cloudai_core::command::{RaiseVersion, RemoveSecret, SECRETS_SINCE, SetSecret};
+    use cloudai_core::{Refusal, Reply};
+    use cloudai_types::{SecretKind, limits};
+    let most = limits::SECRETS_OF_NAMESPACE_MAX;
+    let mut world = World::default();
+    world.one(1_000, Kind::RaiseVersion(RaiseVersion { version: SECRETS_SINCE }));
+    let set = |n: u32| {
+        let kind = if n.is_multiple_of(2) { SecretKind::Value } else { SecretKind::RegistryLogin } as i32;
+        Kind::SetSecret(SetSecret { namespace: "default".into(), kind, name: format!("s{n}.x"), sealed: vec![1] })
+    };
+    let applied = world.entry(1_000, (0..=most).map(set).collect());
+    assert!(applied.replies[..most as usize].iter().all(|reply| *reply == Reply::SecretSet { version: 1 }));
+    assert_eq!(applied.replies[most as usize], Reply::Refused(Refusal::TooMany(most as usize)));
+    let again = world.one(1_000, set(0));
+    assert_eq!(again.replies, [Reply::SecretSet { version: 2 }], "one that is there needs no room");
+    let remove = RemoveSecret { namespace: "default".into(), kind: SecretKind::Value as i32, name: "s2.x".into() };
+    let applied = world.entry(1_000, vec![Kind::RemoveSecret(remove), set(most)]);
+    assert_eq!(applied.replies, [Reply::Done, Reply::SecretSet { version: 1 }]);
+    world.check();
+}
+
 /// A retry may have been given more memory than its spec says: while it stores its results, all of that is free.
 #[test]
 fn an_attempt_with_more_memory_gives_all_of_it_back_while_it_stores() {

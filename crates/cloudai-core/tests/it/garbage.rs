@@ -1,7 +1,7 @@
 //! Commands that make no sense, for histories: `apply` must refuse them and go on.
 
 use cloudai_core::command::*;
-use cloudai_types::{ClusterConfig, EndReason, JobSpec, Resources, Results, RetryRule, RetryRules};
+use cloudai_types::{ClusterConfig, EndReason, JobSpec, Resources, Results, RetryRule, RetryRules, SecretUse};
 use proptest::prelude::*;
 
 use crate::histories::USED;
@@ -36,6 +36,10 @@ pub fn garbage() -> impl Strategy<Value = Kind> {
                 1 => name.clone(),
                 _ => String::new(),
             },
+            secrets: (priority % 5 == 0)
+                .then(|| SecretUse { name: name.clone(), env: image.clone(), file: String::new() })
+                .into_iter()
+                .collect(),
             name,
             image,
             resources,
@@ -127,6 +131,17 @@ pub fn garbage() -> impl Strategy<Value = Kind> {
                 if replay { Kind::ReplayDead(ReplayDead { groups }) } else { Kind::DropDead(DropDead { groups }) }
             }
         ),
+        (text(), -1..3i32, text(), bytes()).prop_map(|(namespace, kind, name, sealed)| Kind::SetSecret(SetSecret {
+            namespace,
+            kind,
+            name,
+            sealed
+        })),
+        (text(), -1..3i32, text()).prop_map(|(namespace, kind, name)| Kind::RemoveSecret(RemoveSecret {
+            namespace,
+            kind,
+            name
+        })),
         (text(), id()).prop_map(|(cluster, founders)| Kind::FoundCluster(FoundCluster { cluster, founders })),
     ]
 }

@@ -10,7 +10,7 @@ use cloudai_core::rows::*;
 use cloudai_types::spec::Mount;
 use cloudai_types::{
     ClusterConfig, EndReason, JobSpec, OnDisconnect, PullPolicy, ReasonKind, Resources, ResultFile, Results,
-    RetryAction, RetryRule, RetryRules, ScorePolicy, Usage,
+    RetryAction, RetryRule, RetryRules, ScorePolicy, SecretKind, SecretUse, Usage,
 };
 use prost::Message;
 
@@ -50,6 +50,7 @@ fn spec() -> JobSpec {
         pull: PullPolicy::Missing as i32,
         writable_root: false,
         image_digest: String::new(),
+        secrets: vec![],
     }
 }
 
@@ -181,6 +182,17 @@ fn kinds() -> Vec<Kind> {
         }),
         Kind::ReplayDead(ReplayDead { groups: dead_groups() }),
         Kind::DropDead(DropDead { groups: dead_groups() }),
+        Kind::SetSecret(SetSecret {
+            namespace: "default".into(),
+            kind: SecretKind::RegistryLogin as i32,
+            name: "registry:5000".into(),
+            sealed: vec![1, 2, 3],
+        }),
+        Kind::RemoveSecret(RemoveSecret {
+            namespace: "default".into(),
+            kind: SecretKind::RegistryLogin as i32,
+            name: "registry:5000".into(),
+        }),
     ]
 }
 
@@ -207,6 +219,19 @@ fn grown() -> [(&'static str, Kind); 8] {
         (
             "command_submit_job_retry",
             submit(JobSpec { retry: Some(retry()), ..spec() }, Some(TaskKey { job: 8, index: 5 })),
+        ),
+        (
+            "command_submit_job_secrets",
+            submit(
+                JobSpec {
+                    secrets: vec![
+                        SecretUse { name: "token".into(), env: "TOKEN".into(), file: String::new() },
+                        SecretUse { name: "token".into(), env: String::new(), file: "token.txt".into() },
+                    ],
+                    ..spec()
+                },
+                None,
+            ),
         ),
         ("command_submit_job_isolated", submit(isolated(), None)),
         (
@@ -276,6 +301,8 @@ fn name(kind: &Kind) -> &'static str {
         Kind::ExpireJobs(_) => "expire_jobs",
         Kind::ReplayDead(_) => "replay_dead",
         Kind::DropDead(_) => "drop_dead",
+        Kind::SetSecret(_) => "set_secret",
+        Kind::RemoveSecret(_) => "remove_secret",
     }
 }
 
@@ -295,7 +322,7 @@ fn golden<M: Message + Default + PartialEq + Debug>(file: &str, value: &M) {
 fn every_command_decodes_for_ever() {
     let kinds = kinds();
     let names: BTreeSet<&str> = kinds.iter().map(name).collect();
-    assert_eq!(names.len(), 21, "one example of every kind that `name` lists");
+    assert_eq!(names.len(), 23, "one example of every kind that `name` lists");
     let write = |file: &str, kind| {
         let command = Command { actor: "admin/ada".into(), trace_parent: "00-11-22-01".into(), kind: Some(kind) };
         golden(file, &Proposal { version: 1, at_ms: 1_700_000_000_000, commands: vec![command] });
@@ -464,6 +491,16 @@ fn every_row_decodes_for_ever() {
                 let kind = ReasonKind::OutOfMemory as i32;
                 golden("row_dead", &DeadRow { reason: kind, exit_code: Some(137), attempts: 3, dead_ms: 4 });
             }
+            Family::Secret => golden(
+                "row_secret",
+                &SecretRow {
+                    sealed: vec![1, 2, 3],
+                    created_ms: 4,
+                    updated_ms: 5,
+                    actor: "admin/ada".into(),
+                    version: 6,
+                },
+            ),
         }
     }
 }
@@ -472,7 +509,7 @@ fn every_row_decodes_for_ever() {
 #[test]
 fn persisted_numbers_stay() {
     use cloudai_types::{JobId, NamespaceId, TaskId};
-    assert_eq!(Family::ALL.map(|f| f as u8), [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14]);
+    assert_eq!(Family::ALL.map(|f| f as u8), [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15]);
     let task = TaskId { job: JobId(0x0102), index: 3 };
     assert_eq!(task_key(NamespaceId(4), task), [0, 0, 0, 4, 0, 0, 0, 0, 0, 0, 1, 2, 0, 0, 0, 3]);
     assert_eq!(task_of_key(&task_key(NamespaceId(4), task)), Some((NamespaceId(4), task)));
@@ -482,4 +519,5 @@ fn persisted_numbers_stay() {
     assert_eq!(alive_key(JobId(5)), [0, 0, 0, 0, 0, 0, 0, 5]);
     assert_eq!(master_key(5), [0, 0, 0, 0, 0, 0, 0, 5]);
     assert_eq!(namespace_key(NamespaceId(5)), [0, 0, 0, 5]);
+    assert_eq!(secret_key(NamespaceId(5), SecretKind::RegistryLogin, "h"), [0, 0, 0, 5, 1, b'h']);
 }

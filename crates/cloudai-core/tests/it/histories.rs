@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use cloudai_core::Hot;
 use cloudai_core::command::*;
 use cloudai_types::{
-    ClusterConfig, EndReason, JobSpec, ReasonKind, Resources, RetryAction, RetryRule, RetryRules, Usage,
+    ClusterConfig, EndReason, JobSpec, ReasonKind, Resources, RetryAction, RetryRule, RetryRules, SecretUse, Usage,
 };
 use proptest::prelude::*;
 
@@ -20,6 +20,9 @@ pub const USED: Usage = Usage {
     written_bytes: Some(0),
     processes_max: Some(2),
 };
+
+/// Where jobs and secrets may be; the last is no name.
+const NAMESPACES: [&str; 3] = ["default", "team-a", "not valid"];
 
 /// An entry: how far time moves (or a jump back), and its steps.
 pub type EntrySteps = (i64, Vec<Step>);
@@ -35,7 +38,7 @@ pub enum Step {
         attempts: u8,
         priority: i8,
         zone: bool,
-        /// Which of [`retry_rules`].
+        /// Which of [`retry_rules`]; 5: it uses a secret, which may be there.
         retry: u8,
     },
     Cancel(u16),
@@ -90,6 +93,16 @@ pub enum Step {
     /// Whatever is dead of the newest jobs, of all namespaces.
     ReplayDead,
     DropDead,
+    SetSecret {
+        namespace: u8,
+        kind: i32,
+        name: u8,
+    },
+    RemoveSecret {
+        namespace: u8,
+        kind: i32,
+        name: u8,
+    },
     Tick,
     RaiseVersion(u32),
     StartIncarnation,
@@ -229,6 +242,9 @@ fn step() -> impl Strategy<Value = Step> {
         1 => prop_oneof![Just(0), 0..400_000u64].prop_map(Step::ExpireJobs),
         2 => Just(Step::ReplayDead),
         1 => Just(Step::DropDead),
+        2 => (0..3u8, 0..2i32, 0..3u8).prop_map(|(namespace, kind, name)| Step::SetSecret { namespace, kind, name }),
+        1 => (0..2u8, 0..2i32, 0..3u8)
+            .prop_map(|(namespace, kind, name)| Step::RemoveSecret { namespace, kind, name }),
         2 => Just(Step::Tick),
         2 => prop_oneof![0..=VERSION, Just(VERSION)].prop_map(Step::RaiseVersion),
         1 => Just(Step::StartIncarnation),
@@ -286,6 +302,9 @@ pub fn resolve(hot: &Hot, step: &Step) -> Kind {
             if retry == 2 {
                 spec.resources.memory_bytes = 512 << 20;
             }
+            if retry == 5 {
+                spec.secrets.push(SecretUse { name: "s0.x".into(), ..SecretUse::default() });
+            }
             if zone {
                 spec.require.insert("zone".into(), "eu".into());
             }
@@ -294,7 +313,7 @@ pub fn resolve(hot: &Hot, step: &Step) -> Kind {
             let replay_of = (retry == 4).then_some(TaskKey { job: last, index: 0 });
             let request_id = if request < 3 { String::new() } else { format!("r{request}") };
             Kind::SubmitJob(SubmitJob {
-                namespace: ["default", "team-a", "not valid"][usize::from(namespace)].into(),
+                namespace: NAMESPACES[usize::from(namespace)].into(),
                 request_id,
                 request_hash: vec![body; 16],
                 spec,
@@ -353,6 +372,17 @@ pub fn resolve(hot: &Hot, step: &Step) -> Kind {
         }
         Step::ReplayDead => Kind::ReplayDead(ReplayDead { groups: newest(hot) }),
         Step::DropDead => Kind::DropDead(DropDead { groups: newest(hot) }),
+        Step::SetSecret { namespace, kind, name } => Kind::SetSecret(SetSecret {
+            namespace: NAMESPACES[usize::from(namespace)].into(),
+            kind,
+            name: format!("s{name}.x"),
+            sealed: vec![name; 40],
+        }),
+        Step::RemoveSecret { namespace, kind, name } => Kind::RemoveSecret(RemoveSecret {
+            namespace: NAMESPACES[usize::from(namespace)].into(),
+            kind,
+            name: format!("s{name}.x"),
+        }),
         Step::Tick => Kind::AdvanceClock(AdvanceClock {}),
         Step::RaiseVersion(version) => Kind::RaiseVersion(RaiseVersion { version }),
         Step::StartIncarnation => Kind::StartIncarnation(StartIncarnation {}),

@@ -8,12 +8,12 @@ use std::fmt::Write;
 use std::path::Path;
 
 use cloudai_core::command::*;
-use cloudai_core::rows::{Counts, DeadRow, Family, MemberRow, member_key, task_of_key};
+use cloudai_core::rows::{Counts, DeadRow, Family, MemberRow, SecretRow, member_key, task_of_key};
 use cloudai_core::{Applied, Event, Reply};
 use cloudai_types::resources::{parse_cpu, parse_size};
 use cloudai_types::{
     AttemptId, ClusterConfig, EndReason, JobId, JobSpec, NamespaceId, ReasonKind, Resources, RetryAction, RetryRule,
-    RetryRules, ScorePolicy, TaskId,
+    RetryRules, ScorePolicy, SecretKind, TaskId,
 };
 
 use crate::world::World;
@@ -70,7 +70,8 @@ scripts!(
     retention,
     stale_reports,
     joining,
-    masters
+    masters,
+    secrets
 );
 
 #[derive(Default)]
@@ -90,6 +91,7 @@ impl Story {
                 "task" => self.show_task(words.plain[0].parse().expect("JOB/INDEX"), out),
                 "rows" => self.show_rows(out),
                 "dead" => self.show_dead(out),
+                "secrets" => self.show_secrets(out),
                 "member" => self.show_member(&mut words, out),
                 _ => kinds.push(kind(&mut words)),
             }
@@ -191,6 +193,18 @@ impl Story {
         }
     }
 
+    /// Namespace, kind, name, and what is told of it.
+    fn show_secrets(&self, out: &mut String) {
+        for key in self.world.rows.keys(Family::Secret) {
+            let row: SecretRow = self.world.row(Family::Secret, key).expect("it is there");
+            let (namespace, kind, name) = (key[3], key[4], String::from_utf8_lossy(&key[5..]).into_owned());
+            let SecretRow { sealed, created_ms, updated_ms, actor, version } = row;
+            let (bytes, times) = (sealed.len(), format!("made {created_ms} set {updated_ms}"));
+            writeln!(out, "  {namespace} {kind} {name} version {version} {times} by {actor}, {bytes} bytes")
+                .expect("a string takes it");
+        }
+    }
+
     fn show_member(&self, words: &mut Words, out: &mut String) {
         let key = member_key(words.role(), &words.name());
         let row: Option<MemberRow> = self.world.row(Family::Member, &key);
@@ -216,6 +230,7 @@ fn kind(words: &mut Words) -> Kind {
                 resources: words.resources(),
                 require: words.labels("require"),
                 retry: words.retry(),
+                secrets: words.secrets(),
                 ..Default::default()
             },
             replay_of: words.named.remove("of").map(|task| {
@@ -302,6 +317,17 @@ fn kind(words: &mut Words) -> Kind {
         }
         "replay" => Kind::ReplayDead(ReplayDead { groups: words.dead_groups() }),
         "drop" => Kind::DropDead(DropDead { groups: words.dead_groups() }),
+        "set" => Kind::SetSecret(SetSecret {
+            namespace: words.named.remove("ns").unwrap_or("default".into()),
+            kind: words.secret_kind(),
+            name: words.name(),
+            sealed: vec![7; words.count("bytes") as usize],
+        }),
+        "unset" => Kind::RemoveSecret(RemoveSecret {
+            namespace: words.named.remove("ns").unwrap_or("default".into()),
+            kind: words.secret_kind(),
+            name: words.name(),
+        }),
         "tick" => Kind::AdvanceClock(AdvanceClock {}),
         "raise" => Kind::RaiseVersion(RaiseVersion { version: words.plain[0].parse().expect("a version") }),
         "incarnation" => Kind::StartIncarnation(StartIncarnation {}),
@@ -389,6 +415,24 @@ impl<'a> Words<'a> {
         let text = self.named.remove(key).unwrap_or_default();
         let pairs = text.split(',').filter_map(|pair| pair.split_once(':'));
         pairs.map(|(k, v)| (k.to_owned(), v.to_owned())).collect()
+    }
+
+    /// `secret=a,b:A`: a file, and a variable.
+    fn secrets(&mut self) -> Vec<cloudai_types::SecretUse> {
+        let text = self.named.remove("secret").unwrap_or_default();
+        let uses = text.split(',').filter(|word| !word.is_empty()).map(|word| match word.split_once(':') {
+            Some((name, variable)) => format!("{name}=env:{variable}"),
+            None => word.to_owned(),
+        });
+        uses.map(|text| text.parse().expect("a secret")).collect()
+    }
+
+    fn secret_kind(&self) -> i32 {
+        match self.plain[0].as_str() {
+            "value" => SecretKind::Value as i32,
+            "login" => SecretKind::RegistryLogin as i32,
+            other => panic!("no kind '{other}'"),
+        }
     }
 
     fn role(&self) -> MemberRole {

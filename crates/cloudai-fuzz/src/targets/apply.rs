@@ -6,12 +6,12 @@ use arbitrary::{Arbitrary, Result, Unstructured};
 use cloudai_core::command::{
     AdvanceClock, AttemptReport, Authorize, CancelJob, DeadGroup, DropDead, ExpireJobs, ExpireRequests, ExpiringJob,
     ForgetMaster, FoundCluster, Kind, LoseWorker, PlaceGroup, PlaceTasks, RaiseVersion, RedeemToken, RegisterMaster,
-    RegisterWorker, ReplayDead, ReportAttempts, Revoke, SetConfig, SetDrain, StartIncarnation, SubmitJob, TaskKey,
-    VERSION,
+    RegisterWorker, RemoveSecret, ReplayDead, ReportAttempts, Revoke, SetConfig, SetDrain, SetSecret, StartIncarnation,
+    SubmitJob, TaskKey, VERSION,
 };
 use cloudai_core::memory::MemRows;
 use cloudai_core::{Command, Hot, Proposal, apply, invariants, load};
-use cloudai_types::{ClusterConfig, EndReason, JobSpec, Resources, RetryRule, RetryRules};
+use cloudai_types::{ClusterConfig, EndReason, JobSpec, Resources, RetryRule, RetryRules, SecretUse};
 use prost::Message;
 
 /// More entries say nothing new, and replaying them costs.
@@ -150,6 +150,7 @@ fn spec(u: &mut Unstructured<'_>) -> Result<JobSpec> {
         retry: if u.ratio(1, 2)? { Some(rules(u)?) } else { None },
         results: u.ratio(1, 4)?,
         inputs: if u.ratio(1, 8)? { [(name(u)?, name(u)?)].into() } else { Default::default() },
+        secrets: if u.ratio(1, 8)? { vec![SecretUse { name: name(u)?, ..Default::default() }] } else { vec![] },
         ..Default::default()
     })
 }
@@ -215,7 +216,7 @@ fn group(u: &mut Unstructured<'_>, hot: &Hot) -> Result<PlaceGroup> {
 
 fn kind(u: &mut Unstructured<'_>, hot: &Hot) -> Result<Kind> {
     let role = i32::from(u8::arbitrary(u)? % 3);
-    Ok(match u.int_in_range(0..=26)? {
+    Ok(match u.int_in_range(0..=28)? {
         0..=2 => Kind::SubmitJob(SubmitJob {
             namespace: name(u)?,
             request_id: name(u)?,
@@ -285,6 +286,8 @@ fn kind(u: &mut Unstructured<'_>, hot: &Hot) -> Result<Kind> {
         }
         24 => Kind::ReplayDead(ReplayDead { groups: dead(u)? }),
         25 => Kind::DropDead(DropDead { groups: dead(u)? }),
+        26 => Kind::SetSecret(SetSecret { namespace: name(u)?, kind: role, name: name(u)?, sealed: hash(u)? }),
+        27 => Kind::RemoveSecret(RemoveSecret { namespace: name(u)?, kind: role, name: name(u)? }),
         _ => Kind::FoundCluster(FoundCluster { cluster: name(u)?, founders: u.arbitrary()? }),
     })
 }

@@ -73,6 +73,10 @@ pub fn refused_info(refusal: &Refusal) -> ErrorInfo {
         Refusal::TooManyNamespaces(_) | Refusal::TooMany(_) => (ErrorKind::Conflict, "use an existing one"),
         Refusal::NoSuchJob(_) => (ErrorKind::NotFound, "list the jobs with `cloudai job list`"),
         Refusal::NotDead(_) => (ErrorKind::NotFound, "list what is there with `cloudai dead list`"),
+        Refusal::NoSuchSecret(_) => {
+            (ErrorKind::NotFound, "store it with `cloudai secret set NAME`; `cloudai secret list` shows what is there")
+        }
+        Refusal::NoSuchLogin(_) => (ErrorKind::NotFound, "list what is there with `cloudai registry list`"),
         Refusal::NoSuchWorker(_) => (ErrorKind::NotFound, "list the workers with `cloudai worker list`"),
         Refusal::NotAuthorized(_) => {
             (ErrorKind::Unauthenticated, "authorise the name first: `cloudai worker authorize NAME`")

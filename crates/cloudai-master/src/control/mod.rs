@@ -8,6 +8,7 @@ pub mod jobs;
 mod pinning;
 pub mod reads;
 pub mod results;
+pub mod secrets;
 pub mod tasks;
 pub mod workers;
 
@@ -131,6 +132,21 @@ impl<S: StateStore> control_server::Control for ControlService<S> {
     async fn drop_dead(&self, request: Request<pb::DeadSelection>) -> Answer<pb::DropDeadReply> {
         let (actor, r) = self.admit(request)?;
         dead::drop_dead(&self.node, &actor, r).await.map(Response::new)
+    }
+
+    async fn set_secret(&self, request: Request<pb::SetSecretRequest>) -> Answer<pb::SetSecretReply> {
+        let (actor, r) = self.admit(request)?;
+        secrets::set(&self.node, &actor, r).await.map(Response::new)
+    }
+
+    async fn remove_secret(&self, request: Request<pb::RemoveSecretRequest>) -> Answer<pb::ChangeReply> {
+        let (actor, r) = self.admit(request)?;
+        secrets::remove(&self.node, &actor, r).await.map(Response::new)
+    }
+
+    async fn list_secrets(&self, request: Request<pb::ListSecretsRequest>) -> Answer<pb::ListSecretsReply> {
+        let (_, r) = self.admit(request)?;
+        secrets::list(&self.node, r).await.map(Response::new)
     }
 
     async fn list_workers(&self, request: Request<pb::ListWorkersRequest>) -> Answer<pb::ListWorkersReply> {

@@ -1,6 +1,6 @@
 //! Certificates for members. Comes in: a one-time token or a valid certificate, and a certificate request. Goes out: a certificate.
 //! A redemption is committed before its certificate leaves, and may be repeated with the same key only. The CA's key is a file on
-//! each master, outside Raft.
+//! each master, outside Raft; so are the keys that seal secrets, and a master that joins gets both.
 
 use cloudai_core::command::{Kind, MemberRole, RedeemToken};
 use cloudai_core::{Command, Reply};
@@ -9,9 +9,11 @@ use cloudai_net::{CertRequest, CertificateAuthority, Identity, Role};
 use cloudai_proto::v1 as pb;
 use cloudai_types::{Timestamp, limits};
 use tonic::Status;
+use zeroize::Zeroizing;
 
 use crate::control::errors;
 use crate::node::Node;
+use crate::secret_keys;
 use crate::state_store::StateStore;
 
 pub async fn join<S: StateStore>(node: &Node<S>, request: pb::JoinRequest) -> Result<pb::JoinReply, Status> {
@@ -21,6 +23,7 @@ pub async fn join<S: StateStore>(node: &Node<S>, request: pb::JoinRequest) -> Re
         pb::join_request::Role::Master => (Role::Master, MemberRole::Master),
     };
     let ca = authority(node)?;
+    let secrets_keys = if role == Role::Master { secrets_keys(node)? } else { Zeroizing::default() };
     let redeem = RedeemToken {
         role: member as i32,
         name: request.name.clone(),
@@ -58,6 +61,7 @@ pub async fn join<S: StateStore>(node: &Node<S>, request: pb::JoinRequest) -> Re
         cluster_id: node.me.cluster.clone(),
         node_id,
         ca_key_pem: if role == Role::Master { ca.key_pem() } else { String::new() },
+        secrets_keys: secrets_keys.to_string(),
         masters: masters.collect(),
     })
 }
@@ -79,6 +83,17 @@ fn authority<S: StateStore>(node: &Node<S>) -> Result<CertificateAuthority, Stat
         tracing::error!(%error, dir = %node.identity_dir.display(), "the CA cannot be loaded, so nobody can join through this master");
         Status::failed_precondition(
             "this master cannot issue certificates: its CA key is missing or damaged; copy ca-key.pem from another master",
+        )
+    })
+}
+
+/// Before the token is redeemed: a master that cannot open secrets must not join.
+fn secrets_keys<S: StateStore>(node: &Node<S>) -> Result<Zeroizing<String>, Status> {
+    let path = node.config.secrets_key();
+    secret_keys::text(&path).map_err(|error| {
+        tracing::error!(%error, path = %path.display(), "the keys that seal secrets cannot be read, so no master can join through this one");
+        Status::failed_precondition(
+            "this master cannot hand on the keys that seal secrets: the file is damaged or open to others; copy it from another master, with mode 0600",
         )
     })
 }

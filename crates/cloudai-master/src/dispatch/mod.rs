@@ -1,8 +1,9 @@
 //! The dispatch service: what workers and joining members say to a master. Comes in: gRPC calls with verified identities. Goes
-//! out: sessions, log uploads to those who wait for them, certificates.
+//! out: sessions, log uploads to those who wait for them, what an attempt may know, certificates.
 
 pub mod joining;
 pub mod logs;
+pub mod secrets;
 pub mod session;
 pub mod sets;
 
@@ -60,6 +61,11 @@ impl<S: StateStore> dispatch_server::Dispatch for DispatchService<S> {
             }
         }
         Ok(Response::new(pb::UploadLogReply {}))
+    }
+
+    async fn secrets(&self, request: Request<pb::SecretsRequest>) -> Result<Response<pb::SecretsReply>, Status> {
+        let name = require(&request, &self.node.revoked, &[Role::Worker])?.name.clone();
+        secrets::of_attempt(&self.node, &name, request.into_inner()).await.map(Response::new)
     }
 
     async fn join(&self, request: Request<pb::JoinRequest>) -> Result<Response<pb::JoinReply>, Status> {

@@ -67,6 +67,11 @@ pub struct Table {
     pub token_key: Option<[u8; 32]>,
     pub uploads: BTreeMap<u64, Upload>,
     pub log_failures: BTreeMap<u64, String>,
+    /// What is stored, by name.
+    pub secrets: BTreeMap<String, Vec<u8>>,
+    /// Otherwise nobody leads, as far as secrets are asked for.
+    pub gives_secrets: bool,
+    pub secrets_asked: usize,
 }
 
 #[derive(Clone, Default)]
@@ -100,7 +105,7 @@ impl Cluster {
         // Random: tests that begin in one millisecond share an engine, and must not share a cluster.
         let seed = JoinSecret::generate().as_bytes()[..8].try_into().unwrap();
         let ca = CertificateAuthority::create(ClusterId::from_bytes(seed), now()).unwrap();
-        let table = Mutex::new(Table { index: 10, ..Table::default() });
+        let table = Mutex::new(Table { index: 10, gives_secrets: true, ..Table::default() });
         Arc::new(Cluster { ca, dir: tempfile::tempdir().unwrap(), table, changes: watch::channel(0).0 })
     }
 
@@ -460,6 +465,29 @@ impl Dispatch for Service {
             cluster_id: self.cluster.ca.cluster().to_string(),
             ..Default::default()
         }))
+    }
+
+    async fn secrets(&self, request: Request<pb::SecretsRequest>) -> Result<Response<pb::SecretsReply>, Status> {
+        assert_eq!(identity_of(&request).expect("a worker shows its certificate").role, Role::Worker);
+        let request = request.into_inner();
+        let attempt = AttemptId::from(request.attempt.expect("an attempt is named"));
+        let mut table = self.cluster.table.lock().unwrap();
+        table.secrets_asked += 1;
+        self.cluster.changed();
+        if !self.leads.load(SeqCst) || !table.gives_secrets {
+            return Err(pb::ErrorInfo::new(pb::ErrorKind::NoLeader, "nobody leads").into_status());
+        }
+        if !request.values || !table.live.contains_key(&attempt) {
+            return Err(pb::ErrorInfo::new(pb::ErrorKind::Denied, "it is not its own").into_status());
+        }
+        let mut reply = pb::SecretsReply::default();
+        for used in &table.specs[&attempt.task.job].secrets {
+            let Some(value) = table.secrets.get(&used.name) else {
+                return Err(pb::ErrorInfo::new(pb::ErrorKind::NotFound, "the secret is gone").into_status());
+            };
+            reply.values.push(pb::Secret { name: used.name.clone(), value: value.clone().into() });
+        }
+        Ok(Response::new(reply))
     }
 
     async fn renew(&self, _: Request<pb::RenewRequest>) -> Result<Response<pb::RenewReply>, Status> {

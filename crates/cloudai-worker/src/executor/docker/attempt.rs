@@ -16,7 +16,7 @@ use super::faults::Fault;
 use super::log_stream::{self, Control, End, Followed};
 use super::policy::{self, Image, Network};
 use super::storage::{self, Watch};
-use super::{Shared, UNPOISONED, cgroups, images, kernel_log, labels, outputs, pulls, reason, sandbox, users};
+use super::{Shared, UNPOISONED, cgroups, images, kernel_log, labels, outputs, pulls, reason, sandbox, secrets, users};
 use crate::clock;
 use crate::executor::{ExecutorEvent, Start};
 use crate::logs::{Frame, LogWriter};
@@ -128,6 +128,8 @@ fn end(
     shared.signals.lock().expect(UNPOISONED).remove(&attempt);
     shared.endings.forget(attempt);
     shared.gpus.release(attempt);
+    // Nobody reads them any more, also while results are stored.
+    shared.options.secret_files.remove(&labels::cgroup_name(attempt));
     let ran = (started.0 > 0).then(|| Millis(ended.0.saturating_sub(started.0)));
     sandbox::leave(shared, attempt, ran);
     send(shared, ExecutorEvent::Ended { attempt, reason, started, ended, container });
@@ -175,6 +177,12 @@ async fn bring_up(shared: &Arc<Shared>, start: &Start, mut signals: Signals) -> 
         folders = outputs::mounts(shared, start) => mounts.extend(folders.map_err(not_made)?),
         () = asked_to_stop(&mut signals) => return Err(NeverRan::cancelled()),
     }
+    let given = tokio::select! {
+        given = secrets::fetch(shared, start) => given.map_err(not_made)?,
+        () = asked_to_stop(&mut signals) => return Err(NeverRan::cancelled()),
+    };
+    let unplaced = |why: String| not_made(EndReason::new(ReasonKind::EngineError, why));
+    mounts.extend(given.mount(shared, attempt).map_err(unplaced)?);
     let gpus = shared.gpus.allocate(attempt, start.spec.resources.gpus).ok_or_else(|| {
         not_made(EndReason::new(ReasonKind::EngineError, "the GPUs that were promised to it are still in use"))
     })?;
@@ -225,6 +233,7 @@ async fn bring_up(shared: &Arc<Shared>, start: &Start, mut signals: Signals) -> 
             }
             parent = cgroups::make(shared, attempt).await;
         }
+        given.place(shared, attempt, &settings.user).map_err(unplaced)?;
         let mode = match &settings.network {
             Network::Own => network.as_deref(),
             Network::Mode(mode) => Some(mode.as_str()),
@@ -241,6 +250,7 @@ async fn bring_up(shared: &Arc<Shared>, start: &Start, mut signals: Signals) -> 
             has_quota,
             has_open_files,
             cgroup_parent: parent.as_deref(),
+            secrets: &given.variables,
         };
         let created = shared.engine.create(&name, body::create(&machine, start, mounts.clone(), &gpus)).await;
         let id = match created.map_err(|e| Fault::of(&e)) {

@@ -8,6 +8,7 @@ use bollard::models::{
 };
 
 use cloudai_types::{JobSpec, limits};
+use zeroize::Zeroizing;
 
 use super::policy::Settings;
 use super::{Start, labels};
@@ -39,6 +40,8 @@ pub struct Machine<'a> {
     pub has_open_files: bool,
     /// The cgroup that outlives the container. `None`: the engine's own, and nothing is measured.
     pub cgroup_parent: Option<&'a str>,
+    /// Variables that are secrets.
+    pub secrets: &'a [(String, Zeroizing<String>)],
 }
 
 /// Processes and threads that an attempt may have at a time.
@@ -51,6 +54,7 @@ pub fn create(machine: &Machine<'_>, start: &Start, mut mounts: Vec<Mount>, gpus
     let task = start.attempt.task;
     let mut env: Vec<String> = settings.home.iter().map(|home| format!("HOME={home}")).collect();
     env.extend(spec.env.iter().map(|(k, v)| format!("{k}={v}")));
+    env.extend(machine.secrets.iter().map(|(k, v)| format!("{k}={}", v.as_str())));
     // Last, so that they win over the user's of the same name.
     env.extend([
         format!("CLOUDAI_JOB={}", task.job),
@@ -177,6 +181,7 @@ mod tests {
             has_quota,
             has_open_files,
             cgroup_parent: None,
+            secrets: &[],
         };
         create(&machine, &start, vec![], &[])
     }

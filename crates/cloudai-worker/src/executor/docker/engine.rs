@@ -32,6 +32,8 @@ pub struct Engine {
     /// Whether containers outlived it when it was connected to.
     pub live_restore: bool,
     pub storage: EngineStorage,
+    /// A user of a container is another one on the machine.
+    pub maps_users: bool,
 }
 
 impl Engine {
@@ -41,14 +43,17 @@ impl Engine {
         let docker = docker.negotiate_version().await?;
         let info = docker.info().await?;
         let cpus = info.ncpu.and_then(|n| u64::try_from(n).ok()).unwrap_or(1).max(1);
+        let options = info.security_options.unwrap_or_default();
+        let has_option = |name: &str| options.iter().any(|o| o.contains(name));
         let facts = EngineFacts {
             cgroup_driver: info.cgroup_driver.map(|d| d.to_string()).unwrap_or_default(),
             cgroup_version: info.cgroup_version.map(|v| v.to_string()).unwrap_or_default(),
             kernel: info.kernel_version.unwrap_or_default(),
             host_name: info.name.unwrap_or_default(),
-            rootless: info.security_options.is_some_and(|all| all.iter().any(|o| o.contains("rootless"))),
+            rootless: has_option("rootless"),
         };
         let live_restore = info.live_restore_enabled == Some(true);
+        let maps_users = has_option("rootless") || has_option("userns");
         let status = info.driver_status.unwrap_or_default();
         let backing = status.into_iter().find(|s| s.first().is_some_and(|name| name == "Backing Filesystem"));
         let storage = EngineStorage {
@@ -56,7 +61,7 @@ impl Engine {
             backing: backing.and_then(|s| s.into_iter().nth(1)).unwrap_or_default(),
             root: info.docker_root_dir.unwrap_or_default(),
         };
-        Ok(Engine { docker, metrics, cpu_milli: cpus * 1000, facts, live_restore, storage })
+        Ok(Engine { docker, metrics, cpu_milli: cpus * 1000, facts, live_restore, storage, maps_users })
     }
 
     /// Whether containers outlive it now.

@@ -23,6 +23,7 @@ mod progress;
 mod pulls;
 mod reason;
 mod sandbox;
+mod secrets;
 mod storage;
 mod users;
 
@@ -44,6 +45,8 @@ use tokio::sync::{Semaphore, watch};
 use super::{Events, Executor, ExecutorEvent, Start};
 use crate::logs::LogStore;
 use crate::outputs::Outputs;
+use crate::secret_files::SecretFiles;
+use crate::secrets::SecretSource;
 use crate::tasks::Tasks;
 use attempt::Running;
 use bounds::Bounds;
@@ -81,6 +84,9 @@ pub struct DockerOptions {
     pub gpus: Vec<String>,
     /// Folders for results and inputs, and the store behind them.
     pub outputs: Outputs,
+    /// What attempts may know, and where they find it as files.
+    pub secrets: SecretSource,
+    pub secret_files: SecretFiles,
     /// Whether short tasks may get a network namespace that another task has left untouched.
     pub reuse_networks: bool,
     /// What was pulled, and how much of it is kept.
@@ -165,6 +171,9 @@ impl DockerExecutor {
         let found = adopt(&shared).await.map_err(|e| ConnectError::Engine(e.to_string()))?;
         shared.parents.tidy_up(&found.iter().map(|f| f.attempt).collect());
         shared.options.outputs.tidy_up(&found.iter().map(|f| f.attempt).collect());
+        let is_over = |f: &Found| matches!(f.state, FoundState::Exited { .. });
+        let in_use = found.iter().filter(|f| !is_over(f)).map(|f| labels::cgroup_name(f.attempt)).collect();
+        shared.options.secret_files.tidy_up(&in_use);
         // They cost some memory, and no task: not a reason for a worker not to start.
         if let Err(error) = sandbox::tidy_up(&shared).await {
             tracing::warn!(%error, "network sandboxes of an earlier run are left; the next start removes them");
@@ -264,6 +273,7 @@ impl Executor for DockerExecutor {
                     Ok(()) => {
                         cgroups::remove(&shared, attempt).await;
                         shared.options.outputs.remove(attempt).await;
+                        shared.options.secret_files.remove(&labels::cgroup_name(attempt));
                         // One that was found and never started has not said so itself.
                         sandbox::leave(&shared, attempt, None);
                         return;
@@ -293,6 +303,7 @@ impl Executor for DockerExecutor {
                 sandbox::tidy_up(&shared).await?;
                 cgroups::close(&shared).await
             };
+            shared.options.secret_files.close();
             match tokio::time::timeout(limits::WORKER_TIDY_MAX.as_duration(), all).await {
                 Ok(Ok(())) => {}
                 Ok(Err(error)) => {

@@ -7,7 +7,7 @@
 
 use std::path::Path;
 
-use cloudai_types::{JobSpec, limits, results, spec};
+use cloudai_types::{JobSpec, limits, results, secrets, spec};
 
 use super::users::{Known, PASSWD};
 
@@ -101,6 +101,7 @@ pub fn settings(spec: &JobSpec, image: &Image, policy: &Policy) -> Result<Settin
         spec.mounts.iter().any(|m| plain(&m.target) == *path)
             || (spec.results && path == results::OUT_DIR)
             || (!spec.inputs.is_empty() && path == results::IN_DIR)
+            || (!spec.secrets.is_empty() && path == secrets::DIR)
     };
     let mut own = vec![SCRATCH.to_owned()];
     if spec.resources.storage_bytes == 0 {
