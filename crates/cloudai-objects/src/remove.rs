@@ -47,7 +47,7 @@ impl Store {
         self.remove_below(&job_prefix(namespace, job)).await
     }
 
-    async fn remove_below(&self, prefix: &str) -> Result<(), RemoveError> {
+    pub(crate) async fn remove_below(&self, prefix: &str) -> Result<(), RemoveError> {
         let at = self.path(prefix).map_err(RemoveError::Store)?;
         let listed = self.objects.list(Some(&at)).map_ok(|object| object.location).boxed();
         let mut removed = self.objects.delete_stream(listed);

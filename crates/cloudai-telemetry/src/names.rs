@@ -55,4 +55,7 @@ pub const WORKER_MEMORY_CAPACITY: &str = "cloudai_worker_memory_capacity_bytes";
 pub const WORKER_MEMORY_ALLOCATED: &str = "cloudai_worker_memory_allocated_bytes";
 pub const WORKER_OPS: &str = "cloudai_worker_container_ops_total";
 pub const WORKER_OP_SECONDS: &str = "cloudai_worker_container_op_duration_seconds";
+pub const WORKER_LOGS_OWED: &str = "cloudai_worker_logs_to_store";
+pub const WORKER_LOGS_STORED: &str = "cloudai_worker_logs_stored_total";
+pub const WORKER_LOGS_LOST: &str = "cloudai_worker_logs_lost_total";
 pub const WORKER_PULLS: &str = "cloudai_worker_image_pulls_total";

@@ -28,6 +28,12 @@ pub struct WorkerMetrics {
     pub ops: IntCounterVec,
     /// Label `op`.
     pub op_seconds: HistogramVec,
+    /// Logs of ended attempts that the store has not got yet.
+    pub logs_owed: IntGauge,
+    /// Label `result`: `ok`, `error` (and tried again).
+    pub logs_stored: IntCounterVec,
+    /// Logs that were removed here before the store had them.
+    pub logs_lost: IntCounter,
     /// Label `result`: `ok`, `error`.
     pub pulls: IntCounterVec,
     /// Tasks of the async runtime that have not ended; read when the page is asked for.
@@ -66,6 +72,13 @@ impl WorkerMetrics {
                 LONG_SECONDS,
                 &["op"],
             ),
+            logs_owed: s.int_gauge(names::WORKER_LOGS_OWED, "Logs of ended attempts that the store has not got yet"),
+            logs_stored: s.counter_vec(
+                names::WORKER_LOGS_STORED,
+                "Logs sent to the store, by how that ended",
+                &["result"],
+            ),
+            logs_lost: s.counter(names::WORKER_LOGS_LOST, "Logs that went before the store had them"),
             pulls: s.counter_vec(names::WORKER_PULLS, "Image pulls, by how they ended", &["result"]),
             runtime_tasks: s.int_gauge(names::RUNTIME_TASKS, "Tasks of the async runtime that have not ended"),
             certificate_end: s.gauge(names::CERTIFICATE_END, "When this process's certificate ends, in Unix time"),
@@ -90,6 +103,7 @@ mod tests {
         m.ended.with_label_values(&["exit_code"]).inc();
         m.ops.with_label_values(&["create", "ok"]).inc();
         m.op_seconds.with_label_values(&["create"]).observe(0.2);
+        m.logs_stored.with_label_values(&["ok"]).inc();
         m.pulls.with_label_values(&["ok"]).inc();
         let page = m.text();
         crate::metric::tests::check_rules(&page);

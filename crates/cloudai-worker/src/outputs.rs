@@ -97,15 +97,16 @@ impl Outputs {
 
     /// Stores what lies in the attempt's folder: at once where it is stored already, again and again while the store refuses, and not
     /// where another try would fail the same way.
-    pub async fn store(&self, attempt: AttemptId) -> Result<Results, String> {
+    /// `log`: that of the attempt, where the store has not got it yet. It goes first: a success has both.
+    pub async fn store(&self, attempt: AttemptId, log: Option<&Path>) -> Result<Results, String> {
         let given_up = CancellationToken::new();
         self.storing.lock().expect(UNPOISONED).insert(attempt, given_up.clone());
-        let stored = given_up.run_until_cancelled(self.store_now(attempt)).await;
+        let stored = given_up.run_until_cancelled(self.store_now(attempt, log)).await;
         self.storing.lock().expect(UNPOISONED).remove(&attempt);
         stored.unwrap_or_else(|| Err("it was given up".into()))
     }
 
-    async fn store_now(&self, attempt: AttemptId) -> Result<Results, String> {
+    async fn store_now(&self, attempt: AttemptId, log: Option<&Path>) -> Result<Results, String> {
         let Some(store) = &self.store else {
             return Err(
                 "this worker has no store for results any more; its operator names one as results.location".into()
@@ -118,7 +119,13 @@ impl Outputs {
         let begun = Instant::now();
         let mut backoff = Backoff::new(RETRY_FIRST, RETRY_MAX);
         loop {
-            let error = match store.upload(&key, &folder.join("out")).await {
+            let stored = async {
+                if let Some(log) = log {
+                    store.put_log(attempt, log).await?;
+                }
+                store.upload(&key, &folder.join("out")).await
+            };
+            let error = match stored.await {
                 Ok(manifest) => return Ok(manifest.results(&key)),
                 Err(error) => error,
             };

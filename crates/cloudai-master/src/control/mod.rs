@@ -5,6 +5,7 @@ pub mod cluster;
 pub mod dead;
 pub mod errors;
 pub mod jobs;
+pub mod logs;
 pub mod reads;
 pub mod results;
 pub mod tasks;
@@ -95,7 +96,7 @@ impl<S: StateStore> control_server::Control for ControlService<S> {
 
     async fn logs(&self, request: Request<pb::LogsRequest>) -> Answer<Self::LogsStream> {
         let (_, r) = self.admit(request)?;
-        tasks::logs(self.node.clone(), r).await.map(|stream| Response::new(stream.into()))
+        logs::logs(self.node.clone(), r).await.map(|stream| Response::new(stream.into()))
     }
 
     type ListResultsStream = ReceiverStream<Result<pb::ListResultsReply, Status>>;

@@ -4,7 +4,7 @@
 use super::Tree;
 
 /// Crate, floor.
-pub const FLOORS: [(&str, u8); 22] = [
+pub const FLOORS: [(&str, u8); 23] = [
     ("cloudai-types", 0),
     ("cloudai-core", 1),
     ("cloudai-scheduler", 1),
@@ -16,6 +16,7 @@ pub const FLOORS: [(&str, u8); 22] = [
     ("cloudai-replay", 2),
     ("cloudai-store", 3),
     ("cloudai-api", 3),
+    ("cloudai-logs", 3),
     ("cloudai-objects", 3),
     ("cloudai-client", 3),
     ("cloudai-session", 3),
