@@ -4,7 +4,9 @@
 pub mod bad_input;
 pub mod certificates;
 pub mod explained;
+pub mod large_result;
 pub mod leader_kills;
+pub mod loud_task;
 pub mod masters_killed;
 pub mod run_codes;
 pub mod wiped_master;
@@ -29,8 +31,8 @@ pub enum Verdict {
 
 pub type Drill = fn(Size) -> anyhow::Result<Verdict>;
 
-/// Number (as in "must show N"), name, drill.
-pub const ALL: [(&str, &str, Drill); 8] = [
+/// Number (as in "must show N"; with the issue before it, where that is not the first), name, drill.
+pub const ALL: [(&str, &str, Drill); 10] = [
     ("2", "submits go on while leaders are killed", leader_kills::run),
     ("3", "all masters killed at once lose nothing", masters_killed::run),
     ("4", "a worker killed, with and without its containers", worker_killed::run),
@@ -38,6 +40,8 @@ pub const ALL: [(&str, &str, Drill); 8] = [
     ("6", "the Raft port accepts masters only", certificates::run),
     ("7", "run gives exit codes, streams and the sample's result", run_codes::run),
     ("8", "explain says why a task waits", explained::run),
+    ("4.5", "a task that prints a gigabyte hurts nobody", loud_task::run),
+    ("4.6", "a large result is stored once, though its worker was killed", large_result::run),
     ("bad-input", "bad input is refused clearly, and other work goes on", bad_input::run),
 ];
 

@@ -27,7 +27,7 @@ enum Verb {
     /// A late connection of a rig, started by it
     #[command(hide = true)]
     Delay(DelayArguments),
-    /// Runs a drill: its number in the issue (2 to 8), bad-input, or all
+    /// Runs a drill: its number in the issue (2 to 8, 4.5, 4.6), bad-input, or all
     MustShow {
         which: String,
         /// The small size, as in the tests

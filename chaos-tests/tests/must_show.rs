@@ -44,6 +44,16 @@ fn m8_explain_says_why_a_task_waits() {
 }
 
 #[test]
+fn i4_5_a_task_that_prints_a_gigabyte_hurts_nobody() {
+    drill("4.5");
+}
+
+#[test]
+fn i4_6_a_large_result_is_stored_once_though_its_worker_was_killed() {
+    drill("4.6");
+}
+
+#[test]
 fn bad_input_is_refused_clearly_and_other_work_goes_on() {
     drill("bad-input");
 }

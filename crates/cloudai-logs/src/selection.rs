@@ -37,8 +37,10 @@ mod tests {
     #[test]
     fn time_and_stream_select_and_a_marker_is_of_no_stream() {
         let frame = |ms: u64, source| Frame { time_ns: ms * 1_000_000, source, data: Bytes::from_static(b"x") };
-        let frames = [frame(1, Source::Stdout), frame(2, Source::Stderr), frame(3, Source::Marker), frame(4, Source::Stdout)];
-        let taken = |s: Selection| frames.iter().filter(|f| s.takes(f)).map(|f| f.time_ns / 1_000_000).collect::<Vec<_>>();
+        let frames =
+            [frame(1, Source::Stdout), frame(2, Source::Stderr), frame(3, Source::Marker), frame(4, Source::Stdout)];
+        let taken =
+            |s: Selection| frames.iter().filter(|f| s.takes(f)).map(|f| f.time_ns / 1_000_000).collect::<Vec<_>>();
         let of = |since_ms, only: log_frame::Source| Selection::of_wire(since_ms, only as i32);
         assert_eq!(taken(Selection::default()), [1, 2, 3, 4]);
         assert_eq!(taken(of(2, log_frame::Source::Unspecified)), [2, 3, 4]);

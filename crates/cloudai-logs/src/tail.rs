@@ -52,7 +52,11 @@ mod tests {
     use bytes::Bytes;
 
     fn shown(lines: u32, texts: &[&'static str]) -> String {
-        let frame = |text: &'static str| Frame { time_ns: 0, source: Source::Stdout, data: Bytes::from_static(text.as_bytes()) };
+        let frame = |text: &'static str| Frame {
+            time_ns: 0,
+            source: Source::Stdout,
+            data: Bytes::from_static(text.as_bytes()),
+        };
         let mut tail = Tail::new(lines);
         for (n, text) in texts.iter().enumerate() {
             tail.see(n as u64, &frame(text));

@@ -78,8 +78,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("7.log");
         let large = vec![7; limits::RESULT_PART_BYTES + 3];
-        let stores =
-            [Store::open(&StoreConfig::directory(&dir.path().join("store"))).unwrap(), Store::in_memory()];
+        let stores = [Store::open(&StoreConfig::directory(&dir.path().join("store"))).unwrap(), Store::in_memory()];
         for store in stores {
             let (first, second, other) =
                 (AttemptId::new(JobId(1), 3, 1), AttemptId::new(JobId(1), 3, 2), AttemptId::new(JobId(2), 3, 1));

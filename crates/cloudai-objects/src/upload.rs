@@ -41,6 +41,8 @@ pub enum UploadError {
     TooLarge,
     #[error("an earlier manifest of this attempt cannot be read")]
     Earlier(#[source] ReadError),
+    #[error("what a broken upload left cannot be removed")]
+    Leftovers(#[source] io::Error),
     #[error("the store does not take '{path}'")]
     Store { path: String, source: object_store::Error },
     /// The worker stops.
@@ -59,6 +61,7 @@ impl UploadError {
             | UploadError::Walk(WalkError::Io { .. })
             | UploadError::File { .. }
             | UploadError::Earlier(_)
+            | UploadError::Leftovers(_)
             | UploadError::Store { .. }
             | UploadError::Ended => false,
         }
@@ -84,6 +87,7 @@ impl Store {
         if let Some(stored) = self.manifest(key).await.map_err(UploadError::Earlier)? {
             return Ok(stored);
         }
+        self.sweep(key).await?;
         let at = folder.to_owned();
         let (folder, found) = blocking(move || {
             let folder = Folder::open(&at).map_err(UploadError::Folder)?;
@@ -135,9 +139,7 @@ impl Store {
             Err(error) if was_swapped(&error) => return Ok(Sent::LeftOut(LeftOut::new(&path, Why::Changed))),
             Err(source) => return Err(UploadError::File { path: read_failed, source }),
         };
-        let at = self
-            .path(&key.object(&object))
-            .map_err(|source| UploadError::Store { path: path.clone(), source })?;
+        let at = self.path(&key.object(&object)).map_err(|source| UploadError::Store { path: path.clone(), source })?;
         let reading = self.send_file(&path, &at, file, total).await?;
         let media_type = media_type::of(&path).to_owned();
         Ok(Sent::Stored(StoredFile { path, size: reading.size, sha256: reading.sum.finish(), media_type, object }))

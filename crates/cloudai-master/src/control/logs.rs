@@ -124,9 +124,12 @@ async fn stream<S: StateStore>(
         Err(Missed::Broken(status)) => return Err(status),
         Err(Missed::Before { not_found, why }) => (not_found, why),
     };
-    let header = pb::LogsReply { attempt: id.number, worker: attempt.worker.clone(), stored: true, ..Default::default() };
+    let header =
+        pb::LogsReply { attempt: id.number, worker: attempt.worker.clone(), stored: true, ..Default::default() };
     match node.results.store() {
-        None => Err(nowhere(id, &attempt.worker, missed, "the masters have no store that keeps logs (results.location)")),
+        None => {
+            Err(nowhere(id, &attempt.worker, missed, "the masters have no store that keeps logs (results.location)"))
+        }
         Some(store) => match from_store(store, id, &header, request, out).await {
             Ok(true) => Ok(()),
             Ok(false) => Err(nowhere(id, &attempt.worker, missed, "the store has not got it, or not yet")),
@@ -202,7 +205,11 @@ async fn from_worker<S: StateStore>(
             Ok(Some(Upload::Failed { reason, not_found })) => return Err(Missed::Before { not_found, why: reason }),
             Err(_) | Ok(None) => {
                 node.logs.close(stream_id);
-                return Err(if has_begun { Missed::Broken(broken(id, &attempt.worker, "it is gone")) } else { Missed::unreachable() });
+                return Err(if has_begun {
+                    Missed::Broken(broken(id, &attempt.worker, "it is gone"))
+                } else {
+                    Missed::unreachable()
+                });
             }
         };
         has_begun = true;
@@ -226,7 +233,9 @@ fn nowhere(id: AttemptId, worker: &str, (not_found, why): (bool, String), stored
     let kind = if not_found { pb::ErrorKind::NotFound } else { pb::ErrorKind::Unreachable };
     pb::ErrorInfo::new(kind, format!("the log of attempt {id} cannot be read"))
         .why(format!("worker '{worker}', which wrote it: {why}; {stored}"))
-        .next("try again when that worker is back: `cloudai worker show` tells; docs/logs.md says how long logs are kept")
+        .next(
+            "try again when that worker is back: `cloudai worker show` tells; docs/logs.md says how long logs are kept",
+        )
         .into_status()
 }
 

@@ -7,7 +7,6 @@ use cloudai_scheduler::{Standing, WaitKind, explain as explain_task};
 use cloudai_types::{TaskId, limits};
 use tonic::Status;
 
-use super::errors;
 use super::jobs::require_index;
 use crate::node::Node;
 use crate::state_store::StateStore;
