@@ -179,6 +179,9 @@ impl Control for Fake {
         Ok(Response::new(Box::pin(futures::stream::iter(items))))
     }
 
+    async fn locate_result(&self, _: Request<LocateResultRequest>) -> Result<Response<LocateResultReply>, Status> {
+        absent!()
+    }
     async fn list_jobs(&self, _: Request<ListJobsRequest>) -> Result<Response<ListJobsReply>, Status> {
         absent!()
     }

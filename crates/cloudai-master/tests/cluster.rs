@@ -484,8 +484,40 @@ async fn stored_results_are_read_through_any_master() {
         assert_eq!(kind(client.read_result(beyond).await.expect_err("beyond")), pb::ErrorKind::Invalid);
         let other = pb::ListResultsRequest { attempt: 7, ..list };
         assert_eq!(kind(client.list_results(other).await.expect_err("no such attempt")), pb::ErrorKind::NotFound);
+        // A directory gives out nothing itself.
+        let locate =
+            pb::LocateResultRequest { job: job.to_string(), path: "empty".into(), ..Default::default() };
+        assert_eq!(client.locate_result(locate).await.expect("found").into_inner(), Default::default());
     }
     worker.abort();
+    // Its worker is gone. Without a stored log that is said; with one it is read, by whichever master is asked.
+    let asked = pb::LogsRequest { job: job.to_string(), tail_lines: 2, ..Default::default() };
+    let mut replies = cluster.client(0).logs(asked.clone()).await.expect("the task is there").into_inner();
+    let refused = loop {
+        match replies.message().await {
+            Ok(Some(reply)) => assert!(reply.frames.is_empty() && !reply.complete),
+            Ok(None) => panic!("there is no log"),
+            Err(status) => break pb::ErrorInfo::from_status(&status),
+        }
+    };
+    assert_eq!(refused.kind(), pb::ErrorKind::Unreachable);
+    assert!(refused.why.contains("hollow") && refused.why.contains("store"), "{}", refused.why);
+    let mut file = cloudai_logs::MAGIC.to_vec();
+    for line in ["one\n", "two\n", "three\n"] {
+        let source = cloudai_logs::Source::Stdout;
+        cloudai_logs::Frame { time_ns: 1_000_000, source, data: line.into() }.push_to(&mut file);
+    }
+    let path = cluster.dir.path().join("log");
+    std::fs::write(&path, file).expect("a file");
+    Store::open(&cluster.results()).expect("a directory").put_log(attempt, &path).await.expect("stored");
+    let mut replies = cluster.client(1).logs(asked).await.expect("the task is there").into_inner();
+    let (mut text, mut is_complete) = (vec![], false);
+    while let Some(reply) = replies.message().await.expect("no error") {
+        reply.frames.iter().for_each(|f| text.extend_from_slice(&f.data));
+        is_complete = reply.complete;
+        assert!(reply.stored || reply.frames.is_empty());
+    }
+    assert_eq!((text.as_slice(), is_complete), (&b"two\nthree\n"[..], true));
     for n in 0..3 {
         cluster.stop(n).await.expect("a planned stop");
     }

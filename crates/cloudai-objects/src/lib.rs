@@ -14,6 +14,7 @@ mod log;
 mod manifest;
 mod media_type;
 mod remove;
+mod signed;
 mod store;
 mod sum;
 mod upload;

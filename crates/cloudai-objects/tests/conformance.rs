@@ -153,7 +153,8 @@ async fn conforms(store: Store) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_directory_conforms() {
     let dir = tempfile::tempdir().unwrap();
-    conforms(Store::open(&StoreConfig::directory(&dir.path().join("store"))).unwrap()).await;
+    let store = Store::open(&StoreConfig::directory(&dir.path().join("store"))).unwrap();
+    conforms(store).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -195,6 +196,24 @@ async fn s3s(dir: &Path) -> String {
     endpoint
 }
 
+/// Whoever has the address has that file, whole or in part, and nothing else.
+async fn gives_addresses(store: &Store) {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("a b.txt"), "0123456789").unwrap();
+    let key = key("signed", 0, 1);
+    let manifest = store.upload(&key, dir.path()).await.unwrap();
+    let file = manifest.file("a b.txt").unwrap();
+    let address = store.address(&key, file, Duration::from_secs(60)).await.unwrap().expect("a bucket signs");
+    let http = reqwest::Client::new();
+    let whole = http.get(&address).send().await.unwrap();
+    assert!(whole.status().is_success(), "{}", whole.status());
+    assert_eq!(&whole.bytes().await.unwrap()[..], b"0123456789");
+    let part = http.get(&address).header("Range", "bytes=7-").send().await.unwrap();
+    assert_eq!(part.status().as_u16(), 206);
+    assert_eq!(&part.bytes().await.unwrap()[..], b"789");
+    store.remove_job("signed", JobId(1)).await.unwrap();
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn s3s_conforms() {
     let dir = tempfile::tempdir().unwrap();
@@ -203,7 +222,9 @@ async fn s3s_conforms() {
     std::fs::write(&wrong, "another-key").unwrap();
     let refused = Store::open(&StoreConfig { secret_access_key_file: wrong, ..config.clone() }).unwrap();
     assert!(matches!(refused.manifest(&key("team-a", 0, 1)).await, Err(ReadError::Store(_))), "a signature counts");
-    conforms(Store::open(&config).unwrap()).await;
+    let store = Store::open(&config).unwrap();
+    gives_addresses(&store).await;
+    conforms(store).await;
 }
 
 /// Where `deploy/moto.sh` puts it.
@@ -265,5 +286,7 @@ async fn moto_conforms() {
         }
     };
     tokio::time::timeout(Duration::from_secs(60), made).await.expect("moto answers");
-    conforms(Store::open(&bucket(dir.path(), format!("http://{address}"))).unwrap()).await;
+    let store = Store::open(&bucket(dir.path(), format!("http://{address}"))).unwrap();
+    gives_addresses(&store).await;
+    conforms(store).await;
 }

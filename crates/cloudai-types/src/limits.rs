@@ -253,6 +253,12 @@ pub const INPUT_BYTES_MAX: u64 = 256 << 30;
 /// One piece of a file on its stream to a user, and the files that one piece of a list names.
 pub const RESULT_CHUNK_BYTES: usize = 256 << 10;
 pub const RESULT_LIST_FILES: usize = 500;
+/// How long an address is good that gives one file to whoever has it; and of how many bytes on it is worth a question.
+pub const RESULT_ADDRESS_VALID: Millis = Millis::from_secs(3_600);
+pub const RESULT_ADDRESS_FROM: u64 = 1 << 20;
+/// A store that cannot be connected to for this long, or says nothing, is read through a master.
+pub const RESULT_ADDRESS_CONNECT: Millis = Millis(3_000);
+pub const RESULT_ADDRESS_SILENCE: Millis = Millis::from_secs(15);
 
 // ---- Clients ----------------------------------------------------------------------------------------------------------
 

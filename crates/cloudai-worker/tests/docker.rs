@@ -7,6 +7,8 @@
 mod hardening;
 #[path = "docker/limits.rs"]
 mod limits;
+#[path = "docker/logs.rs"]
+mod logs;
 #[path = "docker/results.rs"]
 mod results;
 mod support;

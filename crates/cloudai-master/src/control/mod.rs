@@ -106,6 +106,11 @@ impl<S: StateStore> control_server::Control for ControlService<S> {
         results::list(&self.node, r).await.map(|stream| Response::new(stream.into()))
     }
 
+    async fn locate_result(&self, request: Request<pb::LocateResultRequest>) -> Answer<pb::LocateResultReply> {
+        let (_, r) = self.admit(request)?;
+        results::locate(&self.node, r).await.map(Response::new)
+    }
+
     type ReadResultStream = ReceiverStream<Result<pb::ReadResultReply, Status>>;
 
     async fn read_result(&self, request: Request<pb::ReadResultRequest>) -> Answer<Self::ReadResultStream> {
