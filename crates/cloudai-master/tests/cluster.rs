@@ -485,8 +485,7 @@ async fn stored_results_are_read_through_any_master() {
         let other = pb::ListResultsRequest { attempt: 7, ..list };
         assert_eq!(kind(client.list_results(other).await.expect_err("no such attempt")), pb::ErrorKind::NotFound);
         // A directory gives out nothing itself.
-        let locate =
-            pb::LocateResultRequest { job: job.to_string(), path: "empty".into(), ..Default::default() };
+        let locate = pb::LocateResultRequest { job: job.to_string(), path: "empty".into(), ..Default::default() };
         assert_eq!(client.locate_result(locate).await.expect("found").into_inner(), Default::default());
     }
     worker.abort();

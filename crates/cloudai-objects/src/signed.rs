@@ -4,8 +4,6 @@
 
 use std::time::Duration;
 
-use object_store::signer::Signer as _;
-
 use crate::download::ReadError;
 use crate::key::ResultKey;
 use crate::manifest::StoredFile;

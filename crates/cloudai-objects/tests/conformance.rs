@@ -13,7 +13,6 @@ use bytes::Bytes;
 use cloudai_objects::{FetchError, Manifest, ReadError, ResultKey, Store, StoreConfig};
 use cloudai_types::{AttemptId, JobId, TaskId, limits};
 use futures::TryStreamExt as _;
-use tower::Service as _;
 
 const LARGE: usize = 2 * limits::RESULT_PART_BYTES + 12_345;
 
@@ -185,7 +184,7 @@ async fn s3s(dir: &Path) -> String {
     let serve = move |request: Request| {
         let mut service = service.clone();
         async move {
-            let answer = service.call(request).await.expect("it answers, also with a refusal");
+            let answer = tower::Service::call(&mut service, request).await.expect("it answers, also with a refusal");
             answer.map(axum::body::Body::new)
         }
     };

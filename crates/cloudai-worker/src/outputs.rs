@@ -344,7 +344,7 @@ mod tests {
                 fs::create_dir_all(at.parent().unwrap()).unwrap();
                 fs::write(at, text).unwrap();
             }
-            let results = self.outputs.store(attempt).await.unwrap();
+            let results = self.outputs.store(attempt, None).await.unwrap();
             self.outputs.remove(attempt).await;
             results
         }
@@ -403,10 +403,10 @@ mod tests {
         let again = Rig::open(rig.dir.path());
         again.tidy_up(&BTreeSet::from([id(0, 1)]));
         assert_eq!(again.prepare(id(0, 1), &spec(&[])).await.unwrap(), folders, "what is ready stays");
-        let stored = again.store(id(0, 1)).await.unwrap();
+        let stored = again.store(id(0, 1), None).await.unwrap();
         assert_eq!(stored.files_total, 1);
-        assert_eq!(again.store(id(0, 1)).await.unwrap(), stored, "once more, after another kill");
-        let gone = again.store(id(1, 1)).await.unwrap_err();
+        assert_eq!(again.store(id(0, 1), None).await.unwrap(), stored, "once more, after another kill");
+        let gone = again.store(id(1, 1), None).await.unwrap_err();
         assert!(gone.contains("its folder is gone"), "{gone}");
     }
 
@@ -427,7 +427,7 @@ mod tests {
         for n in 0..=limits::RESULT_FILES_MAX {
             fs::write(out.join(n.to_string()), "").unwrap();
         }
-        let why = rig.outputs.store(id(0, 1)).await.unwrap_err();
+        let why = rig.outputs.store(id(0, 1), None).await.unwrap_err();
         assert!(why.contains("more than 10000 files"), "{why}");
     }
 }

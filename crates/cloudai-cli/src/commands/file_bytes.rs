@@ -50,18 +50,21 @@ impl Source {
             self.http = None;
             return None;
         }
-        let answer = http.get(address).header(RANGE, format!("bytes={}-", of.offset)).send().await;
-        match answer {
-            // Without the range: all of it, which is right only from the beginning.
-            Ok(answer) if answer.status() == StatusCode::PARTIAL_CONTENT => Some(answer),
-            Ok(answer) if answer.status() == StatusCode::OK && of.offset == 0 => Some(answer),
-            // The address is in the error; nobody needs to see it.
-            Ok(_) | Err(_) => {
-                self.http = None;
-                None
-            }
+        let answer = ask(http, &address, of.offset).await;
+        if answer.is_none() {
+            self.http = None;
         }
+        answer
     }
+}
+
+/// What the address gives from this byte on.
+async fn ask(http: &reqwest::Client, address: &str, from: u64) -> Option<Response> {
+    // The address is in the error as well; nobody needs to see it.
+    let answer = http.get(address).header(RANGE, format!("bytes={from}-")).send().await.ok()?;
+    // Without the range: all of it, which is right only from the beginning.
+    let is_good = answer.status() == StatusCode::PARTIAL_CONTENT || (answer.status() == StatusCode::OK && from == 0);
+    is_good.then_some(answer)
 }
 
 pub struct FileBytes {
@@ -89,5 +92,48 @@ impl FileBytes {
         }
         let (client, request, size) = (&self.client, &self.request, self.size);
         self.through.get_or_insert_with(|| client.read_result(request.clone(), size)).next().await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::{Read as _, Write as _};
+    use std::net::TcpListener;
+
+    /// Answers one request so, and says what was asked.
+    fn answer(with: &'static str) -> (String, std::thread::JoinHandle<String>) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = format!("http://{}/a?signed", listener.local_addr().unwrap());
+        let asked = std::thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            let mut request = vec![0; 4096];
+            let n = stream.read(&mut request).unwrap();
+            stream.write_all(with.as_bytes()).unwrap();
+            String::from_utf8_lossy(&request[..n]).to_ascii_lowercase()
+        });
+        (address, asked)
+    }
+
+    #[tokio::test]
+    async fn only_an_answer_that_begins_where_it_was_asked_to_is_taken() {
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let http = reqwest::Client::new();
+        const PART: &str = "HTTP/1.1 206 Partial Content\r\nContent-Length: 3\r\nConnection: close\r\n\r\nxyz";
+        const WHOLE: &str = "HTTP/1.1 200 OK\r\nContent-Length: 3\r\nConnection: close\r\n\r\nxyz";
+        const REFUSED: &str = "HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+        for (with, from, is_taken) in
+            [(PART, 7, true), (PART, 0, true), (WHOLE, 0, true), (WHOLE, 7, false), (REFUSED, 0, false)]
+        {
+            let (address, asked) = answer(with);
+            let got = ask(&http, &address, from).await;
+            assert_eq!(got.is_some(), is_taken, "{with} from {from}");
+            if let Some(mut got) = got {
+                assert_eq!(got.chunk().await.unwrap().as_deref(), Some(&b"xyz"[..]));
+            }
+            assert!(asked.join().unwrap().contains(&format!("range: bytes={from}-")));
+        }
+        let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        assert!(ask(&http, &format!("http://{nobody}/"), 0).await.is_none());
     }
 }
