@@ -6,6 +6,7 @@ cd "$ROOT"
 began=$SECONDS
 
 sample-tasks/build.sh
+deploy/moto.sh
 deploy/lint.sh
 say "The sample tasks' programs, without an engine"
 sample-tasks/test.sh

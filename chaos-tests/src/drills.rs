@@ -7,9 +7,11 @@ pub mod canary;
 pub mod certificates;
 pub mod engine_restarts;
 pub mod explained;
+pub mod large_result;
 pub mod leader_kills;
 pub mod limits_hold;
 pub mod lines;
+pub mod loud_task;
 pub mod masters_killed;
 pub mod mixed_endings;
 pub mod paused_agent;
@@ -37,7 +39,7 @@ pub enum Verdict {
 pub type Drill = fn(Size) -> anyhow::Result<Verdict>;
 
 /// What it is called by, what it shows, drill.
-pub const ALL: [(&str, &str, Drill); 14] = [
+pub const ALL: [(&str, &str, Drill); 16] = [
     ("2", "submits go on while leaders are killed", leader_kills::run),
     ("3", "all masters killed at once lose nothing", masters_killed::run),
     ("4", "a worker killed, with and without its containers", worker_killed::run),
@@ -51,6 +53,8 @@ pub const ALL: [(&str, &str, Drill); 14] = [
     ("engine-restarts", "tasks go on over a restart of the engine, or run again", engine_restarts::run),
     ("paused-agent", "a worker that is paused or gone keeps no task past its lease", paused_agent::run),
     ("secrets", "a canary secret is found nowhere", canary::run),
+    ("loud-task", "a task that prints a gigabyte hurts nobody", loud_task::run),
+    ("large-result", "a large result is stored once, though its worker was killed", large_result::run),
     ("bad-input", "bad input is refused clearly, and other work goes on", bad_input::run),
 ];
 

@@ -59,6 +59,16 @@ pub fn inspect(container: &str, template: &str) -> anyhow::Result<String> {
     Ok(docker(&["inspect", "--format", template, container])?.trim().to_owned())
 }
 
+/// What the engine keeps on the disk of a container's output. 0: its files cannot be seen from here.
+pub fn log_bytes(name: &str) -> anyhow::Result<u64> {
+    let path = docker(&["inspect", "--format", "{{.LogPath}}", name])?;
+    let path = std::path::Path::new(path.trim());
+    let (Some(dir), Some(file)) = (path.parent(), path.file_name().and_then(|n| n.to_str())) else { return Ok(0) };
+    let entries = std::fs::read_dir(dir).into_iter().flatten().flatten();
+    let ours = entries.filter(|e| e.file_name().to_str().is_some_and(|name| name.starts_with(file)));
+    Ok(ours.filter_map(|e| e.metadata().ok()).map(|m| m.len()).sum())
+}
+
 /// SIGKILL to these containers.
 pub fn kill(names: &[String]) -> anyhow::Result<()> {
     for name in names {

@@ -16,6 +16,7 @@ pub mod command;
 pub mod demo;
 pub mod drills;
 pub mod engine;
+pub mod forwarder;
 pub mod history;
 pub mod load;
 pub mod own_engine;

@@ -74,6 +74,16 @@ fn a_canary_secret_is_found_nowhere() {
 }
 
 #[test]
+fn a_task_that_prints_a_gigabyte_hurts_nobody() {
+    drill("loud-task");
+}
+
+#[test]
+fn a_large_result_is_stored_once_though_its_worker_was_killed() {
+    drill("large-result");
+}
+
+#[test]
 fn bad_input_is_refused_clearly_and_other_work_goes_on() {
     drill("bad-input");
 }

@@ -58,6 +58,18 @@ pub fn parse_duration(text: &str) -> Result<std::time::Duration, String> {
     humantime::parse_duration(t).map_err(|_| wrong())
 }
 
+/// A time: so long before `now_ms`, or a moment in RFC 3339. Milliseconds since the epoch.
+pub fn parse_since(text: &str, now_ms: u64) -> Result<u64, String> {
+    let t = text.trim();
+    if let Ok(at) = OffsetDateTime::parse(t, &Rfc3339) {
+        return u64::try_from(at.unix_timestamp_nanos() / 1_000_000)
+            .map_err(|_| format!("'{t}' is before 1970: write a later time"));
+    }
+    let ago = parse_duration(t)
+        .map_err(|_| format!("'{t}' is no time: write for example 10m or 1h30m (ago), or 2026-11-24T02:03:04Z"))?;
+    Ok(now_ms.saturating_sub(u64::try_from(ago.as_millis()).unwrap_or(u64::MAX)))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -78,6 +90,19 @@ mod tests {
         assert_eq!(parse_duration("1h30m").unwrap().as_secs(), 5400);
         for bad in ["", "x", "-1", "1e300", "nan"] {
             assert!(parse_duration(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_time_is_so_long_ago_or_a_moment() {
+        let now = 1_790_000_000_123;
+        assert_eq!(parse_since("10m", now), Ok(now - 600_000));
+        assert_eq!(parse_since("5", now), Ok(now - 5_000));
+        assert_eq!(parse_since("2026-09-21T14:13:20.123Z", 0), Ok(now));
+        assert_eq!(parse_since("2026-09-21T16:13:20.123+02:00", 0), Ok(now));
+        assert_eq!(parse_since("1000000h", now), Ok(0), "before there was time");
+        for bad in ["", "x", "2026-09-21", "1960-01-01T00:00:00Z", "-1"] {
+            assert!(parse_since(bad, now).is_err(), "{bad}");
         }
     }
 }

@@ -36,6 +36,7 @@ reads! {
     list_tasks(ListTasksRequest) -> ListTasksReply;
     get_task(GetTaskRequest) -> GetTaskReply;
     explain_task(ExplainTaskRequest) -> Explanation;
+    locate_result(LocateResultRequest) -> LocateResultReply;
     list_dead(ListDeadRequest) -> ListDeadReply;
     list_secrets(ListSecretsRequest) -> ListSecretsReply;
     list_workers(ListWorkersRequest) -> ListWorkersReply;

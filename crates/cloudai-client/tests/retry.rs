@@ -136,7 +136,13 @@ impl Control for Fake {
     type LogsStream = Out<LogsReply>;
     async fn logs(&self, r: Request<LogsRequest>) -> Result<Response<Self::LogsStream>, Status> {
         let frame = |data: &'static str| LogFrame { time_ms: 1, source: 1, data: data.as_bytes().to_vec().into() };
-        let reply = |data, complete| LogsReply { attempt: 2, worker: "w1".into(), frames: vec![frame(data)], complete };
+        let reply = |data, complete| LogsReply {
+            attempt: 2,
+            worker: "w1".into(),
+            frames: vec![frame(data)],
+            complete,
+            stored: false,
+        };
         let items = if self.log_broke.swap(true, Ordering::SeqCst) {
             assert_eq!(r.get_ref().attempt, 2, "a repetition asks for the same attempt");
             vec![Ok(reply("one two ", false)), Ok(reply("three", true))]
@@ -173,6 +179,9 @@ impl Control for Fake {
         Ok(Response::new(Box::pin(futures::stream::iter(items))))
     }
 
+    async fn locate_result(&self, _: Request<LocateResultRequest>) -> Result<Response<LocateResultReply>, Status> {
+        absent!()
+    }
     async fn list_jobs(&self, _: Request<ListJobsRequest>) -> Result<Response<ListJobsReply>, Status> {
         absent!()
     }

@@ -1,10 +1,14 @@
 //! Ended jobs leave when their retention is over. Comes in: rows of jobs, looked at in rounds, a bounded part at a time. Goes out: a
 //! logged command that names them; `apply` checks each again, so that a stale look removes nothing it must not.
 
+use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+
 use cloudai_core::command::{ExpireJobs, ExpiringJob, Kind};
 use cloudai_core::rows::{ExpiringRow, Family, JobRow};
 use cloudai_core::{Command, Reply};
 use cloudai_types::{JobId, NamespaceId, limits};
+use futures::StreamExt as _;
 use prost::Message;
 
 use crate::node::Node;
@@ -71,8 +75,12 @@ impl Retention {
             return;
         }
         self.has_more = found.is_full();
-        self.remove_results(node, &found.jobs).await;
-        let expire = Kind::ExpireJobs(ExpireJobs { jobs: found.jobs, ended_until_ms });
+        let late = self.remove_stored(node, &found.jobs).await;
+        let jobs: Vec<ExpiringJob> = found.jobs.into_iter().filter(|job| !late.contains(&job.job)).collect();
+        if jobs.is_empty() {
+            return;
+        }
+        let expire = Kind::ExpireJobs(ExpireJobs { jobs, ended_until_ms });
         match node.proposer.propose(Command::new("leader", expire)).await {
             Ok((_, Reply::JobsExpired { jobs, rows })) => tracing::debug!(jobs, rows, "old jobs are removed"),
             Ok((_, other)) => tracing::warn!(?other, "an unexpected reply to the removal of old jobs"),
@@ -80,24 +88,47 @@ impl Retention {
         }
     }
 
-    /// Results go with their job, before its rows: what breaks off here is found again by the next round. A store that refuses holds nobody up:
-    /// the job goes all the same, and what is left of it in the store is named in the log.
-    async fn remove_results<S: StateStore>(&self, node: &Node<S>, jobs: &[ExpiringJob]) {
-        let Some(store) = node.results.store() else { return };
+    /// Results and logs go with their job, before its rows: what breaks off here is found again by the next round. A store that refuses holds
+    /// nobody up: the job goes all the same, and what is left of it in the store is named in the log. Where it takes too long the job
+    /// waits for the next round, which goes on with it: these jobs are returned.
+    async fn remove_stored<S: StateStore>(&self, node: &Node<S>, jobs: &[ExpiringJob]) -> BTreeSet<u64> {
+        let Some(store) = node.results.store() else { return BTreeSet::new() };
+        let mut stored = vec![];
         for job in jobs {
             let (ns, id) = (NamespaceId(job.namespace), JobId(job.job));
-            let namespace = {
-                let state = node.shared.read();
-                match node.job_rows(&state, ns, id) {
-                    Ok((row, _)) if row.spec.results => row.spec.namespace,
-                    // It stored none, or its rows went with an earlier round.
-                    Ok(_) | Err(_) => continue,
-                }
-            };
-            if let Err(error) = store.remove_job(&namespace, id).await {
-                tracing::error!(%error, job = %id, namespace, "results of a job that is removed stay in the store");
+            let state = node.shared.read();
+            // Without rows: they went with an earlier round.
+            if let Ok((row, _)) = node.job_rows(&state, ns, id) {
+                stored.push((id, row.spec.results.then_some(row.spec.namespace)));
             }
         }
+        // One that does not answer is not asked for each of a thousand jobs.
+        let is_silent = &AtomicBool::new(false);
+        let removing = stored.into_iter().map(|(id, namespace)| async move {
+            if is_silent.load(Relaxed) {
+                return Some(id.0);
+            }
+            let removal = async {
+                if let Some(namespace) = &namespace {
+                    store.remove_job(namespace, id).await?;
+                }
+                store.remove_logs(id).await
+            };
+            match tokio::time::timeout(limits::REMOVE_WITHIN.as_duration(), removal).await {
+                Ok(Ok(())) => None,
+                Ok(Err(error)) => {
+                    tracing::error!(%error, job = %id, "results or logs of a job that is removed stay in the store");
+                    None
+                }
+                Err(_) => {
+                    is_silent.store(true, Relaxed);
+                    tracing::warn!(job = %id, "the store is slow: results and logs of old jobs are removed later");
+                    Some(id.0)
+                }
+            }
+        });
+        let late = futures::stream::iter(removing).buffer_unordered(limits::REMOVED_AT_ONCE);
+        late.filter_map(std::future::ready).collect().await
     }
 
     /// First what was begun, then the next part of the jobs, round and round.

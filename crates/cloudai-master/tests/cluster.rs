@@ -2,6 +2,9 @@
 //! leadership moves, and a master stops. (Wiped masters need real processes: the drills have them.)
 #![cfg(feature = "rocksdb")]
 
+#[path = "cluster/stored.rs"]
+mod stored;
+
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -421,70 +424,6 @@ async fn a_dead_task_is_listed_and_replayed_as_it_is_and_as_a_new_job() {
     let tasks: Vec<u32> = reply.tasks.iter().map(|task| task.index).collect();
     assert_eq!((tasks, reply.job.expect("a job").count), (vec![UNLUCKY], 1), "one task, of the same index");
 
-    worker.abort();
-    for n in 0..3 {
-        cluster.stop(n).await.expect("a planned stop");
-    }
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn stored_results_are_read_through_any_master() {
-    cloudai_net::install_crypto_provider();
-    let mut cluster = Cluster::new();
-    (0..3).for_each(|n| cluster.start(n));
-    cluster.status(0).await;
-    // Its number is known before it is there: a new cluster's first job.
-    let attempt = AttemptId::new(JobId(1), 0, 1);
-    let ending = success();
-    {
-        let results = cluster.store(attempt).await;
-        let mut ending = ending.lock().expect("no panic");
-        ending.results = Some(Box::new(results));
-    }
-    let job = submit_storing(&cluster, 1, "stores").await;
-    assert_eq!(job, attempt.task.job);
-    let worker = hollow_worker(&cluster, "hollow", ending).await;
-    let wait = pb::WaitJobRequest { namespace: String::new(), job: job.to_string() };
-    let mut changes = cluster.client(0).wait_job(wait).await.expect("found").into_inner();
-    while changes.message().await.expect("no error").is_some() {}
-    let whole = format!("task {attempt}\n").repeat(50_000);
-    for n in 0..3 {
-        let mut client = cluster.client(n);
-        let list = pb::ListResultsRequest { job: job.to_string(), ..Default::default() };
-        let mut pieces = client.list_results(list.clone()).await.expect("found").into_inner();
-        let (mut files, mut left_out) = (vec![], vec![]);
-        while let Some(piece) = pieces.message().await.expect("no error") {
-            assert_eq!((piece.attempt, piece.files_total, piece.bytes_total), (1, 2, whole.len() as u64));
-            files.extend(piece.files);
-            left_out.extend(piece.left_out);
-        }
-        let names: Vec<&str> = files.iter().map(|f| f.path.as_str()).collect();
-        assert_eq!((names, left_out.len()), (vec!["deep/table.csv", "empty"], 1));
-        let read = pb::ReadResultRequest { job: job.to_string(), path: "deep/table.csv".into(), ..Default::default() };
-        for (path, offset, length, wanted) in [
-            ("deep/table.csv", 0, 0, &whole[..]),
-            ("deep/table.csv", 100_001, 0, &whole[100_001..]),
-            ("deep/table.csv", 7, 20, &whole[7..27]),
-            ("deep/table.csv", whole.len() as u64, 0, ""),
-            ("empty", 0, 0, ""),
-        ] {
-            let read = pb::ReadResultRequest { path: path.into(), offset, length, ..read.clone() };
-            let mut stream = client.read_result(read).await.expect("found").into_inner();
-            let mut bytes = vec![];
-            while let Some(piece) = stream.message().await.expect("no error") {
-                assert!(!piece.data.is_empty() && piece.data.len() <= limits::RESULT_CHUNK_BYTES);
-                bytes.extend_from_slice(&piece.data);
-            }
-            assert!(bytes == wanted.as_bytes(), "{path} from {offset}");
-        }
-        let kind = |status: tonic::Status| pb::ErrorInfo::from_status(&status).kind();
-        let gone = pb::ReadResultRequest { path: "../table.csv".into(), ..read.clone() };
-        assert_eq!(kind(client.read_result(gone).await.expect_err("no such file")), pb::ErrorKind::NotFound);
-        let beyond = pb::ReadResultRequest { offset: u64::MAX, ..read };
-        assert_eq!(kind(client.read_result(beyond).await.expect_err("beyond")), pb::ErrorKind::Invalid);
-        let other = pb::ListResultsRequest { attempt: 7, ..list };
-        assert_eq!(kind(client.list_results(other).await.expect_err("no such attempt")), pb::ErrorKind::NotFound);
-    }
     worker.abort();
     for n in 0..3 {
         cluster.stop(n).await.expect("a planned stop");

@@ -76,6 +76,7 @@ fn may_call(method: &str) -> Option<&'static [Role]> {
         | "Control/Logs"
         | "Control/ListResults"
         | "Control/ReadResult"
+        | "Control/LocateResult"
         | "Control/ListDead"
         | "Control/ReplayDead"
         | "Control/SubmitReplay"

@@ -8,6 +8,7 @@ use object_store::{ObjectStore as _, ObjectStoreExt as _};
 use crate::download::ReadError;
 use crate::key::{ResultKey, job_prefix};
 use crate::store::Store;
+use crate::upload::{UploadError, blocking};
 
 /// Why something is not removed, or not all of it. To be tried again.
 #[derive(Debug, thiserror::Error)]
@@ -18,6 +19,26 @@ pub enum RemoveError {
     Store(#[source] object_store::Error),
     #[error("what a broken upload left cannot be removed")]
     Leftovers(#[source] std::io::Error),
+}
+
+/// `NAME#N` is what the directory's store writes to before it renames it to `NAME`; no object of ours is named so.
+fn sweep(at: &std::path::Path) -> std::io::Result<()> {
+    let entries = match std::fs::read_dir(at) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+        entries => entries?,
+    };
+    for entry in entries {
+        let entry = entry?;
+        if entry.file_type()?.is_dir() {
+            sweep(&entry.path())?;
+        } else if entry.file_name().as_encoded_bytes().contains(&b'#') {
+            match std::fs::remove_file(entry.path()) {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
+                Ok(()) | Err(_) => {}
+            }
+        }
+    }
+    Ok(())
 }
 
 impl Store {
@@ -47,7 +68,16 @@ impl Store {
         self.remove_below(&job_prefix(namespace, job)).await
     }
 
-    async fn remove_below(&self, prefix: &str) -> Result<(), RemoveError> {
+    /// Files that were being written when their writer was killed, of an attempt that is stored now: nobody else writes there, and no listing
+    /// shows them. A bucket's own rule removes what lies there.
+    pub(crate) async fn sweep(&self, key: &ResultKey) -> Result<(), UploadError> {
+        let Some(directory) = &self.directory else { return Ok(()) };
+        let at = directory.join(key.prefix());
+        let swept = blocking(move || sweep(&at)).await?;
+        swept.map_err(UploadError::Leftovers)
+    }
+
+    pub(crate) async fn remove_below(&self, prefix: &str) -> Result<(), RemoveError> {
         let at = self.path(prefix).map_err(RemoveError::Store)?;
         let listed = self.objects.list(Some(&at)).map_ok(|object| object.location).boxed();
         let mut removed = self.objects.delete_stream(listed);

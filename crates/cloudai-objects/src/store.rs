@@ -10,6 +10,7 @@ use object_store::aws::AmazonS3Builder;
 use object_store::local::LocalFileSystem;
 use object_store::memory::InMemory;
 use object_store::path::Path;
+use object_store::signer::Signer;
 use tokio::sync::Semaphore;
 
 use crate::location::{Location, LocationError, StoreConfig};
@@ -23,6 +24,8 @@ pub struct Store {
     pub(crate) objects: Arc<dyn ObjectStore>,
     /// Before every key; empty: nothing.
     pub(crate) prefix: String,
+    /// Makes addresses, where the store can.
+    pub(crate) signer: Option<Arc<dyn Signer>>,
     /// The directory, where it is one.
     pub(crate) directory: Option<PathBuf>,
     /// Parts in memory, of all uploads together.
@@ -78,7 +81,8 @@ impl Store {
                         .with_access_key_id(&config.access_key_id)
                         .with_secret_access_key(read_key(&config.secret_access_key_file)?);
                 }
-                Ok(Store::over(Arc::new(builder.build()?), &prefix, &config.location))
+                let bucket = Arc::new(builder.build()?);
+                Ok(Store { signer: Some(bucket.clone()), ..Store::over(bucket, &prefix, &config.location) })
             }
         }
     }
@@ -92,6 +96,7 @@ impl Store {
         Store {
             objects,
             prefix: prefix.to_owned(),
+            signer: None,
             directory: None,
             parts: Arc::new(Semaphore::new(limits::RESULT_PARTS_IN_MEMORY)),
             part_bytes: limits::RESULT_PART_BYTES,

@@ -41,6 +41,8 @@ pub enum UploadError {
     TooLarge,
     #[error("an earlier manifest of this attempt cannot be read")]
     Earlier(#[source] ReadError),
+    #[error("what a broken upload left cannot be removed")]
+    Leftovers(#[source] io::Error),
     #[error("the store does not take '{path}'")]
     Store { path: String, source: object_store::Error },
     /// The worker stops.
@@ -59,6 +61,7 @@ impl UploadError {
             | UploadError::Walk(WalkError::Io { .. })
             | UploadError::File { .. }
             | UploadError::Earlier(_)
+            | UploadError::Leftovers(_)
             | UploadError::Store { .. }
             | UploadError::Ended => false,
         }
@@ -72,7 +75,7 @@ enum Sent {
 }
 
 /// A file on its way: what was read of it so far.
-struct Reading {
+pub(crate) struct Reading {
     file: File,
     sum: Sum,
     size: u64,
@@ -84,6 +87,7 @@ impl Store {
         if let Some(stored) = self.manifest(key).await.map_err(UploadError::Earlier)? {
             return Ok(stored);
         }
+        self.sweep(key).await?;
         let at = folder.to_owned();
         let (folder, found) = blocking(move || {
             let folder = Folder::open(&at).map_err(UploadError::Folder)?;
@@ -135,19 +139,29 @@ impl Store {
             Err(error) if was_swapped(&error) => return Ok(Sent::LeftOut(LeftOut::new(&path, Why::Changed))),
             Err(source) => return Err(UploadError::File { path: read_failed, source }),
         };
-        let failed = |source| UploadError::Store { path: path.clone(), source };
-        let at = self.path(&key.object(&object)).map_err(failed)?;
-        let reading = Reading { file, sum: Sum::new(), size: 0 };
-        let (reading, first, permit) = self.part(&path, reading, total).await?;
-        let reading = if first.len() < self.part_bytes {
-            self.objects.put(&at, PutPayload::from(first)).await.map_err(failed)?;
-            drop(permit);
-            reading
-        } else {
-            self.send_parts(&path, &at, reading, (first, permit), total).await?
-        };
+        let at = self.path(&key.object(&object)).map_err(|source| UploadError::Store { path: path.clone(), source })?;
+        let reading = self.send_file(&path, &at, file, total).await?;
         let media_type = media_type::of(&path).to_owned();
         Ok(Sent::Stored(StoredFile { path, size: reading.size, sha256: reading.sum.finish(), media_type, object }))
+    }
+
+    /// What the file has from where it stands: in one piece, or in parts. `path`: its name in errors.
+    pub(crate) async fn send_file(
+        &self,
+        path: &str,
+        at: &object_store::path::Path,
+        file: File,
+        total: &AtomicU64,
+    ) -> Result<Reading, UploadError> {
+        let reading = Reading { file, sum: Sum::new(), size: 0 };
+        let (reading, first, permit) = self.part(path, reading, total).await?;
+        if first.len() >= self.part_bytes {
+            return self.send_parts(path, at, reading, (first, permit), total).await;
+        }
+        let failed = |source| UploadError::Store { path: path.to_owned(), source };
+        self.objects.put(at, PutPayload::from(first)).await.map_err(failed)?;
+        drop(permit);
+        Ok(reading)
     }
 
     async fn send_parts(
@@ -241,7 +255,7 @@ fn was_swapped(error: &io::Error) -> bool {
         || matches!(errno, Some(Errno::LOOP | Errno::NOTDIR | Errno::NOENT | Errno::NXIO | Errno::XDEV | Errno::AGAIN))
 }
 
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, UploadError> {
+pub(crate) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, UploadError> {
     // It fails only when the runtime ends.
     tokio::task::spawn_blocking(work).await.map_err(|_| UploadError::Ended)
 }

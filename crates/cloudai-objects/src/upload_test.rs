@@ -123,6 +123,12 @@ async fn half_an_upload_is_never_seen_and_the_next_one_ends_it() {
         assert_eq!(store.manifest(&key(1)).await.unwrap(), None);
         assert_eq!(store.task("default", key(1).attempt.task).await.unwrap(), None);
         let manifest = store.upload(&key(1), &rig.out()).await.unwrap();
+        if let Some(directory) = &store.directory {
+            let left = std::fs::read_dir(directory.join(key(1).object("files"))).unwrap();
+            let mut left: Vec<_> = left.map(|e| e.unwrap().file_name()).collect();
+            left.sort();
+            assert_eq!(left, ["large", "small"], "what the killed one was writing is gone");
+        }
         for (path, wanted) in [("small", &small), ("large", &large)] {
             let file = manifest.file(path).unwrap();
             assert_eq!(read(store, &key(1), file, 0..file.size).await, *wanted);

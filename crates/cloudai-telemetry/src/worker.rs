@@ -36,6 +36,12 @@ pub struct WorkerMetrics {
     pub ops: IntCounterVec,
     /// Label `op`.
     pub op_seconds: HistogramVec,
+    /// Logs of ended attempts that the store has not got yet.
+    pub logs_owed: IntGauge,
+    /// Label `result`: `ok`, `error` (and tried again).
+    pub logs_stored: IntCounterVec,
+    /// Logs that were removed here before the store had them.
+    pub logs_lost: IntCounter,
     /// Label `result`: `ok`, `error`.
     pub pulls: IntCounterVec,
     pub pulls_running: IntGauge,
@@ -91,6 +97,13 @@ impl WorkerMetrics {
                 LONG_SECONDS,
                 &["op"],
             ),
+            logs_owed: s.int_gauge(names::WORKER_LOGS_OWED, "Logs of ended attempts that the store has not got yet"),
+            logs_stored: s.counter_vec(
+                names::WORKER_LOGS_STORED,
+                "Logs sent to the store, by how that ended",
+                &["result"],
+            ),
+            logs_lost: s.counter(names::WORKER_LOGS_LOST, "Logs that went before the store had them"),
             pulls: s.counter_vec(names::WORKER_PULLS, "Image pulls, by how they ended", &["result"]),
             pulls_running: s.int_gauge(names::WORKER_PULLS_RUNNING, "Image pulls that have not ended"),
             pull_bytes: s.counter(names::WORKER_PULL_BYTES, "Bytes of layers that came from registries"),
@@ -118,6 +131,7 @@ mod tests {
         m.ended.with_label_values(&["exit_code"]).inc();
         m.ops.with_label_values(&["create", "ok"]).inc();
         m.op_seconds.with_label_values(&["create"]).observe(0.2);
+        m.logs_stored.with_label_values(&["ok"]).inc();
         m.pulls.with_label_values(&["ok"]).inc();
         let page = m.text();
         crate::metric::tests::check_rules(&page);

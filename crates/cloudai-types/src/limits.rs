@@ -170,6 +170,10 @@ pub const STOP_GRACE: Millis = Millis(10_000);
 pub const LOG_BYTES_MAX: u64 = 16 << 20;
 /// Logs of ended attempts that a worker keeps, oldest removed first.
 pub const LOGS_TOTAL_BYTES_MAX: u64 = 4 << 30;
+/// Logs of ended attempts on their way to the store at a time, and the pauses after one that it refused.
+pub const LOGS_STORED_AT_ONCE: usize = 4;
+pub const LOG_STORE_RETRY_MIN: Millis = Millis(1_000);
+pub const LOG_STORE_RETRY_MAX: Millis = Millis(60_000);
 /// Network namespaces that a worker keeps for short tasks, those in use included. Each costs the engine a supervisor of some 10 MB.
 pub const NETWORK_SANDBOXES_MAX: usize = 16;
 pub const NETWORK_SANDBOXES_MADE_AT_ONCE: usize = 2;
@@ -288,6 +292,9 @@ pub const RESULT_FILES_AT_ONCE: usize = 4;
 pub const RESULT_STORE_MAX: Millis = Millis::from_secs(3_600);
 /// A store that refuses for this long is given up for that attempt.
 pub const RESULT_STORE_RETRY: Millis = Millis::from_secs(300);
+/// Ended jobs whose results and logs a leader removes at a time, and how long it waits for one of them: nothing else waits longer.
+pub const REMOVED_AT_ONCE: usize = 8;
+pub const REMOVE_WITHIN: Millis = Millis(5_000);
 /// Inputs of one spec, and tasks of a whole job that is one.
 pub const INPUTS_MAX: usize = 64;
 pub const INPUT_TASKS_MAX: usize = 10_000;
@@ -296,6 +303,12 @@ pub const INPUT_BYTES_MAX: u64 = 256 << 30;
 /// One piece of a file on its stream to a user, and the files that one piece of a list names.
 pub const RESULT_CHUNK_BYTES: usize = 256 << 10;
 pub const RESULT_LIST_FILES: usize = 500;
+/// How long an address is good that gives one file to whoever has it; and of how many bytes on it is worth a question.
+pub const RESULT_ADDRESS_VALID: Millis = Millis::from_secs(3_600);
+pub const RESULT_ADDRESS_FROM: u64 = 1 << 20;
+/// A store that cannot be connected to for this long, or says nothing, is read through a master.
+pub const RESULT_ADDRESS_CONNECT: Millis = Millis(3_000);
+pub const RESULT_ADDRESS_SILENCE: Millis = Millis::from_secs(15);
 
 // ---- Secrets ----------------------------------------------------------------------------------------------------------
 

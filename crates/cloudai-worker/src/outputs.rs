@@ -97,15 +97,16 @@ impl Outputs {
 
     /// Stores what lies in the attempt's folder: at once where it is stored already, again and again while the store refuses, and not
     /// where another try would fail the same way.
-    pub async fn store(&self, attempt: AttemptId) -> Result<Results, String> {
+    /// `log`: that of the attempt, where the store has not got it yet. It goes first: a success has both.
+    pub async fn store(&self, attempt: AttemptId, log: Option<&Path>) -> Result<Results, String> {
         let given_up = CancellationToken::new();
         self.storing.lock().expect(UNPOISONED).insert(attempt, given_up.clone());
-        let stored = given_up.run_until_cancelled(self.store_now(attempt)).await;
+        let stored = given_up.run_until_cancelled(self.store_now(attempt, log)).await;
         self.storing.lock().expect(UNPOISONED).remove(&attempt);
         stored.unwrap_or_else(|| Err("it was given up".into()))
     }
 
-    async fn store_now(&self, attempt: AttemptId) -> Result<Results, String> {
+    async fn store_now(&self, attempt: AttemptId, log: Option<&Path>) -> Result<Results, String> {
         let Some(store) = &self.store else {
             return Err(
                 "this worker has no store for results any more; its operator names one as results.location".into()
@@ -118,7 +119,13 @@ impl Outputs {
         let begun = Instant::now();
         let mut backoff = Backoff::new(RETRY_FIRST, RETRY_MAX);
         loop {
-            let error = match store.upload(&key, &folder.join("out")).await {
+            let stored = async {
+                if let Some(log) = log {
+                    store.put_log(attempt, log).await?;
+                }
+                store.upload(&key, &folder.join("out")).await
+            };
+            let error = match stored.await {
                 Ok(manifest) => return Ok(manifest.results(&key)),
                 Err(error) => error,
             };
@@ -337,7 +344,7 @@ mod tests {
                 fs::create_dir_all(at.parent().unwrap()).unwrap();
                 fs::write(at, text).unwrap();
             }
-            let results = self.outputs.store(attempt).await.unwrap();
+            let results = self.outputs.store(attempt, None).await.unwrap();
             self.outputs.remove(attempt).await;
             results
         }
@@ -396,10 +403,10 @@ mod tests {
         let again = Rig::open(rig.dir.path());
         again.tidy_up(&BTreeSet::from([id(0, 1)]));
         assert_eq!(again.prepare(id(0, 1), &spec(&[])).await.unwrap(), folders, "what is ready stays");
-        let stored = again.store(id(0, 1)).await.unwrap();
+        let stored = again.store(id(0, 1), None).await.unwrap();
         assert_eq!(stored.files_total, 1);
-        assert_eq!(again.store(id(0, 1)).await.unwrap(), stored, "once more, after another kill");
-        let gone = again.store(id(1, 1)).await.unwrap_err();
+        assert_eq!(again.store(id(0, 1), None).await.unwrap(), stored, "once more, after another kill");
+        let gone = again.store(id(1, 1), None).await.unwrap_err();
         assert!(gone.contains("its folder is gone"), "{gone}");
     }
 
@@ -420,7 +427,7 @@ mod tests {
         for n in 0..=limits::RESULT_FILES_MAX {
             fs::write(out.join(n.to_string()), "").unwrap();
         }
-        let why = rig.outputs.store(id(0, 1)).await.unwrap_err();
+        let why = rig.outputs.store(id(0, 1), None).await.unwrap_err();
         assert!(why.contains("more than 10000 files"), "{why}");
     }
 }

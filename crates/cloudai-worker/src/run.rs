@@ -26,7 +26,7 @@ use crate::hands::Hands;
 use crate::journal::{Journal, Restored};
 use crate::lease_file::{LeaseFile, boot_id};
 use crate::link::Link;
-use crate::logs::LogStore;
+use crate::logs::{LogStore, ship};
 use crate::nvidia::{Gpu, Nvidia};
 use crate::outputs::Outputs;
 use crate::secret_files::SecretFiles;
@@ -79,8 +79,13 @@ pub async fn run(config: WorkerConfig, stop: CancellationToken) -> Result<(), Wo
     metrics.cpu_capacity_cores.set(capacity.cpu_milli as f64 / 1000.0);
     metrics.memory_capacity_bytes.set(i64::try_from(capacity.memory_bytes).unwrap_or(i64::MAX));
 
-    let logs =
-        LogStore::open(&dir.join("logs"), config.log_bytes_max(), config.logs_total_bytes_max()).map_err(at_dir)?;
+    let store = match config.executor {
+        ExecutorKind::Docker if !config.results.is_unset() => Some(Store::open(&config.results)?),
+        ExecutorKind::Docker | ExecutorKind::Noop => None,
+    };
+    let (log_bytes, logs_bytes) = (config.log_bytes_max(), config.logs_total_bytes_max());
+    let owing = store.is_some().then(|| metrics.clone());
+    let logs = LogStore::open(&dir.join("logs"), log_bytes, logs_bytes, owing).map_err(at_dir)?;
     let (events, executor_events) = mpsc::unbounded_channel();
     let (on_durable, durable) = mpsc::unbounded_channel();
     let volatile = config.executor == ExecutorKind::Noop;
@@ -99,9 +104,8 @@ pub async fn run(config: WorkerConfig, stop: CancellationToken) -> Result<(), Wo
             (Box::new(NoopExecutor::new(events, &tasks, record)), vec![])
         }
         ExecutorKind::Docker => {
-            let store = if config.results.is_unset() { None } else { Some(Store::open(&config.results)?) };
             let options = DockerOptions {
-                outputs: Outputs::open(&dir.join("outputs"), store).map_err(at_dir)?,
+                outputs: Outputs::open(&dir.join("outputs"), store.clone()).map_err(at_dir)?,
                 socket: config.docker_socket().to_owned(),
                 cluster: identity.cluster.to_string(),
                 worker: identity.name.clone(),
@@ -170,6 +174,10 @@ pub async fn run(config: WorkerConfig, stop: CancellationToken) -> Result<(), Wo
             worker: identity.name.clone(),
         };
         tasks.spawn(guard::keep(config.guard_program.clone(), whose));
+    }
+    if let Some(store) = store {
+        // After the containers of an earlier run were found: their logs are written again.
+        tasks.spawn(ship(hands.logs.clone(), store, metrics.clone()));
     }
     tasks.spawn(tls.clone().watch());
     tasks.spawn(renew::keep_renewed(tls.clone(), config.masters.clone()));

@@ -19,7 +19,7 @@ use crate::executor::ExecutorEvent;
 use crate::hands::Hands;
 use crate::lease_file::LeaseFile;
 use crate::link::{LinkEvent, Session};
-use crate::logs::OpenError;
+use crate::logs::{OpenError, Selection};
 use crate::run::Status;
 use crate::tasks::Tasks;
 use crate::upload::{self, Log};
@@ -271,8 +271,9 @@ impl Shell {
         }
         let expected = self.agent.phase(attempt).is_some_and(|p| p < Phase::Exited);
         let logs = self.hands.logs.clone();
+        let selection = Selection::of_wire(open.since_ms, open.only);
         self.tasks.spawn(async move {
-            match logs.reader(attempt, expected && open.follow).await {
+            match logs.reader(attempt, expected && open.follow, selection).await {
                 Ok(reader) => {
                     let log = Log::Stored { reader, follow: open.follow, tail_lines: open.tail_lines };
                     upload::upload(factory, address, stream_id, log).await;

@@ -9,6 +9,8 @@ mod hardening;
 mod images;
 #[path = "docker/limits.rs"]
 mod limits;
+#[path = "docker/logs.rs"]
+mod logs;
 #[path = "docker/results.rs"]
 mod results;
 #[path = "docker/secrets.rs"]

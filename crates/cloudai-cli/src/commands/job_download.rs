@@ -1,4 +1,4 @@
-//! `job download`: what a task has stored, or all tasks of a job, as files here. Comes in: the list, and bytes from any master. Goes out:
+//! `job download`: what a task has stored, or all tasks of a job, as files here. Comes in: the list, and bytes from the store or any master. Goes out:
 //! files whose sums were checked, below one folder. What was fetched in part is gone on with; what is there already stays.
 
 use std::fs::{self, File, OpenOptions};
@@ -6,12 +6,12 @@ use std::io::{self, IsTerminal, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-use cloudai_client::Client;
 use cloudai_proto::v1::ReadResultRequest;
 use cloudai_types::results::{check_path, hex};
 use cloudai_types::{ResultFile, limits};
 use ring::digest::{Context, SHA256};
 
+use crate::commands::file_bytes::Source;
 use crate::commands::result_list::{self, Found, Listed};
 use crate::exit::{Code, Failure};
 use crate::output::{Format, count, one_line, say, show};
@@ -40,12 +40,13 @@ pub async fn run(settings: &Settings, args: &DownloadArgs) -> Result<(), Failure
     fs::create_dir_all(&args.dir).map_err(|e| unusable(&args.dir, &e))?;
     let bar = Bar::new(found.listed.iter().flat_map(|l| &l.files).map(|f| f.size).sum());
     let mut rows = vec![];
+    let mut source = Source::new(client);
     for listed in &found.listed {
         let folder = if found.is_many { format!("{}/", listed.task.index) } else { String::new() };
         for file in &listed.files {
             bar.begin(&file.path);
             let to = Target::new(&args.dir, &folder, file)?;
-            let fetched = fetch(&client, &found, listed, file, &to, args.force, &bar).await?;
+            let fetched = fetch(&mut source, &found, listed, file, &to, args.force, &bar).await?;
             rows.push(FetchedRow {
                 task: listed.task.to_string(),
                 path: file.path.clone(),
@@ -110,7 +111,7 @@ impl Target {
 
 /// False: it was there already.
 async fn fetch(
-    client: &Client,
+    source: &mut Source,
     found: &Found,
     listed: &Listed,
     file: &ResultFile,
@@ -144,7 +145,7 @@ async fn fetch(
         offset: have,
         length: 0,
     };
-    let mut stream = client.read_result(request, file.size);
+    let mut stream = source.file(request, file.size).await;
     while let Some(bytes) = stream.next().await? {
         part.write_all(&bytes).map_err(|e| unusable(&to.part, &e))?;
         sum.update(&bytes);

@@ -37,17 +37,8 @@ pub async fn run(settings: &Settings, args: &LogsArgs) -> Result<(), Failure> {
     let id = JobId(job.id).to_string();
     let mut decoration = Decoration::of(settings.format)?;
     decoration.timestamps = args.how.timestamps;
-    let one = |index: u32, decoration: Decoration| {
-        let request = LogsRequest {
-            namespace: job.namespace.clone(),
-            job: id.clone(),
-            index,
-            attempt: 0,
-            follow: args.how.follow,
-            tail_lines: args.how.tail,
-        };
-        read(&client, request, decoration)
-    };
+    let one =
+        |index: u32, decoration: Decoration| read(&client, args.how.request(&job.namespace, &id, index, 0), decoration);
     let reading = async {
         if job.count == 1 {
             return one(job.first_index, decoration).await.map_err(Failure::from_either);

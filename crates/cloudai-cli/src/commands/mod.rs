@@ -12,6 +12,7 @@ pub mod dead_list;
 pub mod dead_replay;
 pub mod dead_selection;
 pub mod dead_show;
+pub mod file_bytes;
 pub mod help;
 pub mod job_cancel;
 pub mod job_download;

@@ -128,7 +128,7 @@ async fn one_log(
             index: 0,
             attempt,
             follow: true,
-            tail_lines: 0,
+            ..Default::default()
         };
         let mut stream = client.logs(request);
         let refused = loop {

@@ -79,6 +79,8 @@ pub fn run(data: &[u8]) {
             pb::ListResultsReply,
             pb::ReadResultRequest,
             pb::ReadResultReply,
+            pb::LocateResultRequest,
+            pb::LocateResultReply,
         ]
     );
     conversions(rest);

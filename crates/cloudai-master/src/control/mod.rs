@@ -6,6 +6,7 @@ pub mod dead;
 pub mod errors;
 pub mod jobs;
 mod pinning;
+pub mod logs;
 pub mod reads;
 pub mod results;
 pub mod secrets;
@@ -97,7 +98,7 @@ impl<S: StateStore> control_server::Control for ControlService<S> {
 
     async fn logs(&self, request: Request<pb::LogsRequest>) -> Answer<Self::LogsStream> {
         let (_, r) = self.admit(request)?;
-        tasks::logs(self.node.clone(), r).await.map(|stream| Response::new(stream.into()))
+        logs::logs(self.node.clone(), r).await.map(|stream| Response::new(stream.into()))
     }
 
     type ListResultsStream = ReceiverStream<Result<pb::ListResultsReply, Status>>;
@@ -105,6 +106,11 @@ impl<S: StateStore> control_server::Control for ControlService<S> {
     async fn list_results(&self, request: Request<pb::ListResultsRequest>) -> Answer<Self::ListResultsStream> {
         let (_, r) = self.admit(request)?;
         results::list(&self.node, r).await.map(|stream| Response::new(stream.into()))
+    }
+
+    async fn locate_result(&self, request: Request<pb::LocateResultRequest>) -> Answer<pb::LocateResultReply> {
+        let (_, r) = self.admit(request)?;
+        results::locate(&self.node, r).await.map(Response::new)
     }
 
     type ReadResultStream = ReceiverStream<Result<pb::ReadResultReply, Status>>;

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use bytes::BytesMut;
-use cloudai_objects::{Manifest, ResultKey};
+use cloudai_objects::{Manifest, ResultKey, StoredFile};
 use cloudai_proto::v1 as pb;
 use cloudai_types::{AttemptId, Results, TaskId, limits};
 use futures::StreamExt as _;
@@ -104,10 +104,12 @@ fn pieces_of(key: &ResultKey, manifest: &Manifest) -> Vec<pb::ListResultsReply> 
     let left_out =
         |l: &cloudai_objects::LeftOut| pb::LeftOutFile { path: l.path.clone(), why: l.why.text().to_owned() };
     let mut pieces = vec![head.clone()];
-    pieces.extend(manifest.files.chunks(limits::RESULT_LIST_FILES).map(|files| pb::ListResultsReply {
-        files: files.iter().map(cloudai_objects::StoredFile::record).collect(),
-        ..head.clone()
-    }));
+    pieces.extend(
+        manifest.files.chunks(limits::RESULT_LIST_FILES).map(|files| pb::ListResultsReply {
+            files: files.iter().map(StoredFile::record).collect(),
+            ..head.clone()
+        }),
+    );
     pieces.extend(
         manifest
             .left_out
@@ -117,6 +119,29 @@ fn pieces_of(key: &ResultKey, manifest: &Manifest) -> Vec<pb::ListResultsReply> 
     pieces
 }
 
+fn file_of<'a>(manifest: &'a Manifest, key: &ResultKey, path: &str) -> Result<&'a StoredFile, Status> {
+    manifest.file(path).ok_or_else(|| {
+        errors::not_found(
+            format!("the results of attempt {} hold no file '{path}'", key.attempt),
+            "list them with `cloudai job results`",
+        )
+    })
+}
+
+pub async fn locate<S: StateStore>(
+    node: &Node<S>,
+    r: pb::LocateResultRequest,
+) -> Result<pb::LocateResultReply, Status> {
+    let (key, _) = find(node, &r.namespace, &r.job, r.index, r.attempt).await?;
+    let store = node.results.require_store()?;
+    let manifest = node.results.manifest(&key).await?;
+    let file = file_of(&manifest, &key, &r.path)?;
+    let valid = limits::RESULT_ADDRESS_VALID;
+    let address = store.address(&key, file, valid.as_duration()).await.map_err(|e| unread(&e))?;
+    let valid_ms = if address.is_some() { valid.0 } else { 0 };
+    Ok(pb::LocateResultReply { address: address.unwrap_or_default(), valid_ms })
+}
+
 pub async fn read<S: StateStore>(
     node: Arc<Node<S>>,
     r: pb::ReadResultRequest,
@@ -124,12 +149,7 @@ pub async fn read<S: StateStore>(
     let (key, _) = find(&node, &r.namespace, &r.job, r.index, r.attempt).await?;
     let store = node.results.require_store()?;
     let manifest = node.results.manifest(&key).await?;
-    let Some(file) = manifest.file(&r.path) else {
-        return Err(errors::not_found(
-            format!("the results of attempt {} hold no file '{}'", key.attempt, r.path),
-            "list them with `cloudai job results`",
-        ));
-    };
+    let file = file_of(&manifest, &key, &r.path)?;
     let end = if r.length == 0 { file.size } else { file.size.min(r.offset.saturating_add(r.length)) };
     let mut stream = store.read(&key, file, r.offset..end.max(r.offset)).await.map_err(|e| unread(&e))?;
     let (out, replies) = mpsc::channel(QUEUE);

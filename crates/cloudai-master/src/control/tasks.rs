@@ -1,19 +1,13 @@
-//! Calls about one task that only the leader answers: why it waits, and its log. Comes in: requests whose caller is admitted. Goes
-//! out: the scheduler's explanation in words of the wire; a worker's log frames as they come.
+//! A call about one task that only the leader answers: why it waits. Comes in: requests whose caller is admitted. Goes out: the scheduler's
+//! explanation in words of the wire.
 
-use std::sync::Arc;
-use std::time::Duration;
-
-use cloudai_core::rows::{JobState, TaskState, WorkerState};
+use cloudai_core::rows::TaskState;
 use cloudai_proto::v1 as pb;
 use cloudai_scheduler::{Standing, WaitKind, explain as explain_task};
-use cloudai_types::{NamespaceId, TaskId, WorkerId, limits};
-use tokio::sync::mpsc;
+use cloudai_types::{TaskId, limits};
 use tonic::Status;
 
-use super::errors;
 use super::jobs::require_index;
-use crate::dispatch::logs::Upload;
 use crate::node::Node;
 use crate::state_store::StateStore;
 
@@ -114,172 +108,6 @@ fn reason_kind(kind: WaitKind) -> pb::WaitReason {
         WaitKind::AttemptsFull => pb::WaitReason::Full,
         WaitKind::Avoided => pb::WaitReason::Avoided,
     }
-}
-
-/// How long a reader waits for the worker to dial in with the log.
-const UPLOAD_WAIT: Duration = Duration::from_secs(10);
-/// How often a session that is about to come is looked for.
-const SESSION_LOOK: Duration = Duration::from_millis(50);
-/// How often the first attempt of a queued task is looked for, besides the job's changes.
-const FIRST_ATTEMPT_LOOK: Duration = Duration::from_secs(1);
-
-pub async fn logs<S: StateStore>(
-    node: Arc<Node<S>>,
-    request: pb::LogsRequest,
-) -> Result<mpsc::Receiver<Result<pb::LogsReply, Status>>, Status> {
-    node.read_point(pb::Consistency::Linearizable).await?;
-    let (ns, job) = node.find_job(&node.shared.read(), &request.namespace, &request.job)?;
-    let task = TaskId { job, index: request.index };
-    require_index(task, &node.summary(&node.shared.read(), ns, job)?)?;
-    let attempt = match wanted_attempt(&node, ns, task, request.attempt)? {
-        Some(attempt) => Some(attempt),
-        None if request.follow && request.attempt == 0 => None,
-        None => {
-            let which = if request.attempt == 0 {
-                "it has not started yet".into()
-            } else {
-                format!("it has no attempt {}", request.attempt)
-            };
-            return Err(errors::not_found(
-                format!("task {task} has no log: {which}"),
-                "follow it with -f, or see `cloudai task explain`",
-            ));
-        }
-    };
-    let (out, replies) = mpsc::channel(8);
-    tokio::spawn(async move {
-        if let Err(status) = stream(&node, ns, task, attempt, &request, &out).await {
-            // A reader that has gone does not need to hear it.
-            let _ = out.send(Err(status)).await;
-        }
-    });
-    Ok(replies)
-}
-
-/// The asked attempt, or the newest; `None`: there is none.
-fn wanted_attempt<S: StateStore>(
-    node: &Node<S>,
-    ns: NamespaceId,
-    task: TaskId,
-    number: u32,
-) -> Result<Option<pb::AttemptInfo>, Status> {
-    let info = node.task(&node.shared.read(), ns, task)?;
-    let mut attempts = info.attempts.into_iter();
-    Ok(if number == 0 { attempts.next_back() } else { attempts.find(|a| a.number == number) })
-}
-
-async fn first_attempt<S: StateStore>(
-    node: &Arc<Node<S>>,
-    ns: NamespaceId,
-    task: TaskId,
-    out: &mpsc::Sender<Result<pb::LogsReply, Status>>,
-) -> Result<Option<pb::AttemptInfo>, Status> {
-    let watch = node.hub.watch_job(task.job);
-    loop {
-        if let Some(attempt) = wanted_attempt(node, ns, task, 0)? {
-            return Ok(Some(attempt));
-        }
-        let summary = node.summary(&node.shared.read(), ns, task.job)?;
-        if JobState::try_from(summary.state).is_ok_and(JobState::is_ended) {
-            return Ok(None);
-        }
-        tokio::select! {
-            () = watch.changed() => {}
-            () = tokio::time::sleep(FIRST_ATTEMPT_LOOK) => {}
-            () = out.closed() => return Ok(None),
-        }
-    }
-}
-
-async fn stream<S: StateStore>(
-    node: &Arc<Node<S>>,
-    ns: NamespaceId,
-    task: TaskId,
-    attempt: Option<pb::AttemptInfo>,
-    request: &pb::LogsRequest,
-    out: &mpsc::Sender<Result<pb::LogsReply, Status>>,
-) -> Result<(), Status> {
-    let attempt = match attempt {
-        Some(attempt) => attempt,
-        None => match first_attempt(node, ns, task, out).await? {
-            Some(attempt) => attempt,
-            // It was cancelled before it ever started: an empty log is complete.
-            None => {
-                let _ = out.send(Ok(pb::LogsReply { complete: true, ..Default::default() })).await;
-                return Ok(());
-            }
-        },
-    };
-    // The worker must hear of the attempt before it is asked for the log: its assignment leaves after the commit.
-    let seen_at = node.shared.read().index;
-    let deadline = tokio::time::Instant::now() + UPLOAD_WAIT;
-    if node.raft.await_applied(seen_at, deadline).await.is_err() {
-        return Err(unreachable_worker(&attempt.worker));
-    }
-    let (stream_id, mut uploads) = node.logs.open(&attempt.worker);
-    let open = pb::leader_message::OpenLog {
-        stream_id,
-        attempt: Some(pb::AttemptKey { job: task.job.0, index: task.index, number: attempt.number }),
-        follow: request.follow,
-        tail_lines: request.tail_lines,
-        address: node.own.grpc_addr.clone(),
-    };
-    // Right after a change of leader the worker is on its way here: it is waited for, unless it is known to be gone.
-    let worker = WorkerId(attempt.worker_id);
-    while !node.hub.open_log(worker, open.clone()) {
-        let is_ready = node.shared.read().hot.workers.get(&worker).is_some_and(|w| w.state == WorkerState::Ready);
-        if !is_ready || tokio::time::Instant::now() > deadline || out.is_closed() {
-            node.logs.close(stream_id);
-            return Err(unreachable_worker(&attempt.worker));
-        }
-        tokio::time::sleep(SESSION_LOOK).await;
-    }
-    let header = pb::LogsReply { attempt: attempt.number, worker: attempt.worker.clone(), ..Default::default() };
-    if out.send(Ok(header)).await.is_err() {
-        return Ok(());
-    }
-    let mut wait = UPLOAD_WAIT;
-    loop {
-        let upload = tokio::select! {
-            upload = tokio::time::timeout(wait, uploads.recv()) => upload,
-            () = out.closed() => return Ok(()),
-        };
-        match upload {
-            Err(_) => {
-                node.logs.close(stream_id);
-                return Err(unreachable_worker(&attempt.worker));
-            }
-            Ok(None) => return Err(unreachable_worker(&attempt.worker)),
-            Ok(Some(Upload::Failed { reason, not_found })) => {
-                let kind = if not_found { pb::ErrorKind::NotFound } else { pb::ErrorKind::Unreachable };
-                let what = format!("the log of task {task} cannot be read on worker '{}'", attempt.worker);
-                return Err(pb::ErrorInfo::new(kind, what).why(reason).into_status());
-            }
-            Ok(Some(Upload::Frames(message))) => {
-                // From now on the stream's own end counts: a quiet program may be quiet for days.
-                wait = limits::TIMEOUT_MAX.as_duration();
-                if !message.error.is_empty() {
-                    let what = format!("the log of task {task} broke off on worker '{}'", attempt.worker);
-                    return Err(pb::ErrorInfo::new(pb::ErrorKind::Unreachable, what).why(message.error).into_status());
-                }
-                let reply = pb::LogsReply {
-                    attempt: attempt.number,
-                    worker: attempt.worker.clone(),
-                    frames: message.frames,
-                    complete: message.complete,
-                };
-                if out.send(Ok(reply)).await.is_err() || message.complete {
-                    return Ok(());
-                }
-            }
-        }
-    }
-}
-
-fn unreachable_worker(worker: &str) -> Status {
-    pb::ErrorInfo::new(pb::ErrorKind::Unreachable, format!("worker '{worker}' has the log and cannot be reached now"))
-        .next("try again when it is back: `cloudai worker show` tells")
-        .into_status()
 }
 
 #[cfg(test)]

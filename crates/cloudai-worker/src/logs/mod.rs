@@ -1,14 +1,17 @@
 //! Logs of attempts, on this worker's disk. Comes in: what a program wrote, with its times. Goes out: the same, to any number of
-//! readers, also while it runs. A log is bounded and says so where it was cut; all logs together are bounded too.
+//! readers, also while it runs; and once the attempt has ended, to the store, where there is one. A log is bounded and says so where it was
+//! cut; all logs together are bounded too.
 //!
 //! It does not know the engine that the log comes from, nor the stream on which it leaves.
 
-mod file;
+mod kept;
 mod reader;
+mod shipping;
 mod store;
 mod writer;
 
-pub use file::{Frame, Source};
+pub use cloudai_logs::{Frame, Selection, Source};
 pub use reader::{LogReader, OpenError};
+pub use shipping::ship;
 pub use store::LogStore;
 pub use writer::LogWriter;

@@ -4,18 +4,16 @@
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use cloudai_logs::{FRAME_BYTES_MAX, Frame, MAGIC, Selection, Tail, parse};
 use tokio::sync::watch;
 
-use super::file::{Frame, MAGIC, parse};
-use super::store::Progress;
+use super::store::{Files, Progress};
 
 /// One read; a longer frame is read in one piece of its own.
 const READ_BYTES: usize = 256 << 10;
-const FRAME_BYTES: usize = (1 << 20) + 64;
 
 /// Why there is no log to read.
 #[derive(Debug, thiserror::Error)]
@@ -27,19 +25,21 @@ pub enum OpenError {
 }
 
 pub struct LogReader {
-    path: PathBuf,
+    files: Files,
     file: Option<Arc<File>>,
     at: u64,
     /// `None`: nobody writes it any more.
     progress: Option<watch::Receiver<Progress>>,
+    selection: Selection,
 }
 
 impl LogReader {
     pub(super) async fn open(
-        path: PathBuf,
+        files: Files,
         progress: Option<watch::Receiver<Progress>>,
+        selection: Selection,
     ) -> Result<LogReader, OpenError> {
-        let mut reader = LogReader { path, file: None, at: MAGIC.len() as u64, progress };
+        let mut reader = LogReader { files, file: None, at: MAGIC.len() as u64, progress, selection };
         if !reader.try_open()? && reader.progress.is_none() {
             return Err(OpenError::NotFound);
         }
@@ -48,38 +48,27 @@ impl LogReader {
 
     fn try_open(&mut self) -> io::Result<bool> {
         if self.file.is_none() {
-            match File::open(&self.path) {
-                Ok(file) => self.file = Some(Arc::new(file)),
-                Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(false),
-                Err(e) => return Err(e),
-            }
+            self.file = self.files.open()?.map(Arc::new);
         }
-        Ok(true)
+        Ok(self.file.is_some())
     }
 
-    /// Begins at the last `lines` lines of what is there now; 0: at the beginning.
+    /// Begins at the last `lines` wanted lines of what is there now; 0: at the beginning.
     pub async fn skip_to_tail(&mut self, lines: u32) -> io::Result<()> {
         if lines == 0 || !self.try_open()? {
             return Ok(());
         }
-        // The engine gives a frame per line, so frames are what can be skipped; a frame with several lines shows them all.
-        let mut frames = vec![];
+        let mut tail = Tail::new(lines);
+        let mut at = self.at;
         while let Some(batch) = self.read().await? {
             for frame in batch {
-                let newlines = frame.data.iter().filter(|b| **b == b'\n').count();
-                frames.push((frame.encoded_len(), newlines, frame.data.ends_with(b"\n")));
+                if self.selection.takes(&frame) {
+                    tail.see(at, &frame);
+                }
+                at += frame.encoded_len();
             }
         }
-        let (mut at, mut shown) = (self.at, 0);
-        for (i, (len, newlines, whole)) in frames.iter().enumerate().rev() {
-            let last_is_unfinished = i + 1 == frames.len() && !whole;
-            if shown >= lines as usize && *whole {
-                break;
-            }
-            shown += newlines + usize::from(last_is_unfinished);
-            at -= len;
-        }
-        self.at = at;
+        self.at = tail.begins_at().unwrap_or(at);
         Ok(())
     }
 
@@ -89,8 +78,12 @@ impl LogReader {
             // What is read after this mark was seen may be more, never less.
             let seen = self.progress.as_mut().map(|p| *p.borrow_and_update());
             if self.try_open()?
-                && let Some(frames) = self.read().await?
+                && let Some(mut frames) = self.read().await?
             {
+                frames.retain(|frame| self.selection.takes(frame));
+                if frames.is_empty() {
+                    continue;
+                }
                 return Ok(Some(frames));
             }
             let (Some(seen), Some(progress)) = (seen, self.progress.as_mut()) else { return Ok(None) };
@@ -107,7 +100,7 @@ impl LogReader {
     /// Whole frames from where it stands.
     async fn read(&mut self) -> io::Result<Option<Vec<Frame>>> {
         let Some(file) = self.file.clone() else { return Ok(None) };
-        for size in [READ_BYTES, FRAME_BYTES] {
+        for size in [READ_BYTES, FRAME_BYTES_MAX] {
             let (file, at) = (file.clone(), self.at);
             let bytes = tokio::task::spawn_blocking(move || read_at(&file, at, size)).await??;
             let full = bytes.len() == size;

@@ -7,10 +7,10 @@ use std::io::{self, Read, Write};
 use std::sync::Arc;
 
 use bytes::Bytes;
+use cloudai_logs::{Frame, MAGIC, Source, parse};
 use cloudai_types::AttemptId;
 use tokio::sync::watch;
 
-use super::file::{Frame, MAGIC, Source, parse};
 use super::store::{Inner, Progress};
 
 /// How much of the end of a log that is too long is kept: a program's last line is often its result.
@@ -58,7 +58,7 @@ impl LogWriter {
             broken: false,
             finished: false,
         };
-        match OpenOptions::new().read(true).append(true).open(writer.store.path(attempt)) {
+        match OpenOptions::new().read(true).append(true).open(writer.store.files(attempt).written) {
             Ok(file) => writer.resume(file)?,
             Err(e) if e.kind() == io::ErrorKind::NotFound => {}
             Err(e) => return Err(e),
@@ -124,6 +124,8 @@ impl LogWriter {
     /// Nothing follows. `ended_ms`: milliseconds since the epoch, decides which logs are old.
     pub fn finish(mut self, ended_ms: u64) {
         self.conclude(ended_ms);
+        self.store.on_finished(self.attempt, ended_ms, self.bytes);
+        self.publish(true);
     }
 
     fn conclude(&mut self, ended_ms: u64) {
@@ -142,8 +144,6 @@ impl LogWriter {
             self.create();
         }
         self.finished = true;
-        self.store.on_finished(self.attempt, ended_ms, self.bytes);
-        self.publish(true);
     }
 
     fn publish(&self, complete: bool) {
@@ -168,7 +168,7 @@ impl LogWriter {
     }
 
     fn create(&mut self) {
-        let path = self.store.path(self.attempt);
+        let path = self.store.files(self.attempt).written;
         let made = path.parent().map_or(Ok(()), fs::create_dir_all).and_then(|()| {
             let mut file = OpenOptions::new().append(true).create_new(true).open(&path)?;
             file.write_all(MAGIC)?;
@@ -201,10 +201,12 @@ fn place(source: Source) -> Option<usize> {
 }
 
 impl Drop for LogWriter {
-    /// Without `finish` the log ends where it is: whoever follows it must not wait for ever.
+    /// Without `finish` the log ends where it is: whoever follows it must not wait for ever. It is not all, so nobody stores it.
     fn drop(&mut self) {
         if !self.finished {
             self.conclude(crate::clock::wall().0);
+            self.store.on_left(self.attempt);
+            self.publish(true);
         }
     }
 }

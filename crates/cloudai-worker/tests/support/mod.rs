@@ -259,7 +259,7 @@ impl Master {
     pub fn open_log(&self, stream_id: u64, attempt: AttemptId, follow: bool, tail_lines: u32) {
         self.cluster.table.lock().unwrap().uploads.insert(stream_id, Upload::default());
         let attempt = Some(attempt.into());
-        let open = pb::leader_message::OpenLog { stream_id, attempt, follow, tail_lines, address: String::new() };
+        let open = pb::leader_message::OpenLog { stream_id, attempt, follow, tail_lines, ..Default::default() };
         self.send(Kind::OpenLog(open));
     }
 

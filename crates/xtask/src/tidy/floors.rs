@@ -17,6 +17,7 @@ pub const FLOORS: [(&str, u8); 23] = [
     ("cloudai-registry", 2),
     ("cloudai-store", 3),
     ("cloudai-api", 3),
+    ("cloudai-logs", 3),
     ("cloudai-objects", 3),
     ("cloudai-client", 3),
     ("cloudai-session", 3),

@@ -82,8 +82,9 @@ pub fn start(shared: Arc<Shared>, start: Start) {
 /// Goes on with a container of an earlier run.
 pub fn adopt(shared: Arc<Shared>, attempt: AttemptId, running: Running) {
     let signals = listen(&shared, attempt);
+    // At once: what is written is not stored meanwhile.
+    let writer = open_log(&shared, attempt);
     shared.tasks.clone().spawn(async move {
-        let writer = open_log(&shared, attempt);
         see_through(&shared, attempt, running, writer, signals).await;
     });
 }

@@ -253,7 +253,12 @@ impl Executor for DockerExecutor {
     fn store(&mut self, attempt: AttemptId) {
         let shared = self.0.clone();
         self.0.tasks.spawn(async move {
-            let stored = shared.options.outputs.store(attempt).await;
+            // Ended means that the log is complete; whether the store has it already is no matter.
+            let log = shared.logs.owed(attempt);
+            let stored = shared.options.outputs.store(attempt, log.as_deref()).await;
+            if stored.is_ok() && log.is_some() {
+                shared.logs.sent(attempt, true);
+            }
             // The shell is gone only when the worker stops; its successor stores again.
             let _ = shared.events.send(ExecutorEvent::Stored { attempt, stored });
         });

@@ -5,10 +5,12 @@ use std::io;
 
 use bytes::Bytes;
 
-pub(super) const MAGIC: &[u8; 8] = b"CLDLOG1\n";
+pub const MAGIC: &[u8; 8] = b"CLDLOG1\n";
 const HEADER_BYTES: usize = 13;
 /// Longer payloads are split.
 const PAYLOAD_BYTES_MAX: usize = 1 << 20;
+/// No frame is longer.
+pub const FRAME_BYTES_MAX: usize = PAYLOAD_BYTES_MAX + HEADER_BYTES;
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Source {
@@ -33,7 +35,7 @@ impl Frame {
         Frame { time_ns, source: Source::Marker, data: text.into() }
     }
 
-    pub(super) fn push_to(&self, out: &mut Vec<u8>) {
+    pub fn push_to(&self, out: &mut Vec<u8>) {
         for piece in self.data.chunks(PAYLOAD_BYTES_MAX) {
             out.extend_from_slice(&(piece.len() as u32).to_le_bytes());
             out.push(self.source as u8);
@@ -42,13 +44,13 @@ impl Frame {
         }
     }
 
-    pub(super) fn encoded_len(&self) -> u64 {
+    pub fn encoded_len(&self) -> u64 {
         (self.data.len().div_ceil(PAYLOAD_BYTES_MAX) * HEADER_BYTES + self.data.len()) as u64
     }
 }
 
 /// The whole frames at the start of `bytes`, and how many bytes they are.
-pub(super) fn parse(bytes: &Bytes) -> io::Result<(Vec<Frame>, usize)> {
+pub fn parse(bytes: &Bytes) -> io::Result<(Vec<Frame>, usize)> {
     let mut frames = vec![];
     let mut at = 0;
     while bytes.len() - at >= HEADER_BYTES {

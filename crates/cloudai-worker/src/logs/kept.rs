@@ -1,0 +1,135 @@
+//! Which logs of ended attempts a worker has, and which of them goes next: into the store, or away. Comes in: what ended, what was stored. Goes
+//! out: the oldest of either kind. Pure.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use cloudai_types::AttemptId;
+
+/// A small file occupies a block.
+pub const FILE_BYTES_MIN: u64 = 4096;
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Standing {
+    /// The store is to have it.
+    Owed,
+    /// It is on its way there.
+    Sending,
+    /// The store has it, or there is none: it may go.
+    Spare,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Log {
+    /// When its attempt ended, in milliseconds since the epoch.
+    age: u64,
+    bytes: u64,
+    standing: Standing,
+}
+
+#[derive(Default)]
+pub struct Kept {
+    pub bytes: u64,
+    logs: BTreeMap<AttemptId, Log>,
+    /// Oldest first; what is on its way is in neither.
+    owed: BTreeSet<(u64, AttemptId)>,
+    spare: BTreeSet<(u64, AttemptId)>,
+}
+
+impl Kept {
+    pub fn add(&mut self, attempt: AttemptId, age: u64, bytes: u64, standing: Standing) {
+        self.remove(attempt);
+        let bytes = bytes.max(FILE_BYTES_MIN);
+        self.bytes += bytes;
+        self.logs.insert(attempt, Log { age, bytes, standing });
+        self.list(attempt, age, standing);
+    }
+
+    /// Whether it was here.
+    pub fn remove(&mut self, attempt: AttemptId) -> bool {
+        let Some(log) = self.logs.remove(&attempt) else { return false };
+        self.bytes -= log.bytes;
+        self.owed.remove(&(log.age, attempt));
+        self.spare.remove(&(log.age, attempt));
+        true
+    }
+
+    pub fn standing(&self, attempt: AttemptId) -> Option<Standing> {
+        self.logs.get(&attempt).map(|log| log.standing)
+    }
+
+    pub fn owed(&self) -> usize {
+        self.owed.len()
+    }
+
+    /// The oldest that the store is to have; from now on it is on its way.
+    pub fn next_to_send(&mut self) -> Option<AttemptId> {
+        let (_, attempt) = self.owed.pop_first()?;
+        self.change(attempt, Standing::Sending);
+        Some(attempt)
+    }
+
+    /// False: it is not here any more.
+    pub fn change(&mut self, attempt: AttemptId, standing: Standing) -> bool {
+        let Some(log) = self.logs.get_mut(&attempt) else { return false };
+        log.standing = standing;
+        let age = log.age;
+        self.owed.remove(&(age, attempt));
+        self.spare.remove(&(age, attempt));
+        self.list(attempt, age, standing);
+        true
+    }
+
+    /// The one that goes when there is no room: what is stored before what is not, and then the oldest. What is on its way stays.
+    pub fn next_to_go(&self) -> Option<(AttemptId, Standing)> {
+        let (_, attempt) = self.spare.first().or_else(|| self.owed.first())?;
+        self.standing(*attempt).map(|standing| (*attempt, standing))
+    }
+
+    fn list(&mut self, attempt: AttemptId, age: u64, standing: Standing) {
+        match standing {
+            Standing::Owed => self.owed.insert((age, attempt)),
+            Standing::Spare => self.spare.insert((age, attempt)),
+            Standing::Sending => false,
+        };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use cloudai_types::JobId;
+
+    fn id(n: u32) -> AttemptId {
+        AttemptId::new(JobId(1), n, 1)
+    }
+
+    #[test]
+    fn the_oldest_is_sent_first_and_what_is_stored_goes_first() {
+        let mut kept = Kept::default();
+        for n in [3, 1, 2] {
+            kept.add(id(n), u64::from(n), 10_000, Standing::Owed);
+        }
+        assert_eq!((kept.bytes, kept.owed()), (30_000, 3));
+        assert_eq!(kept.next_to_send(), Some(id(1)));
+        assert_eq!(kept.next_to_go(), Some((id(2), Standing::Owed)), "what is on its way stays");
+        assert!(kept.change(id(1), Standing::Owed), "it did not arrive");
+        assert_eq!(kept.next_to_send(), Some(id(1)));
+        assert!(kept.change(id(1), Standing::Spare));
+        assert_eq!(kept.next_to_send(), Some(id(2)));
+        assert!(kept.change(id(2), Standing::Spare));
+        assert_eq!(kept.next_to_go(), Some((id(1), Standing::Spare)));
+        assert!(kept.remove(id(1)) && !kept.remove(id(1)));
+        assert!(!kept.change(id(1), Standing::Spare), "it has gone");
+        assert_eq!((kept.bytes, kept.owed(), kept.next_to_go()), (20_000, 1, Some((id(2), Standing::Spare))));
+    }
+
+    #[test]
+    fn one_log_counts_once() {
+        let mut kept = Kept::default();
+        kept.add(id(1), 1, 1, Standing::Owed);
+        kept.add(id(1), 2, 9_000, Standing::Spare);
+        assert_eq!((kept.bytes, kept.owed(), kept.next_to_send()), (9_000, 0, None));
+        kept.remove(id(1));
+        assert_eq!((kept.bytes, kept.next_to_go()), (0, None));
+    }
+}
