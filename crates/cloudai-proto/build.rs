@@ -4,11 +4,13 @@
 use std::path::PathBuf;
 
 /// What `types.proto` declares and `cloudai-types` owns.
-const OWNED: [(&str, &str); 15] = [
+const OWNED: [(&str, &str); 17] = [
     (".cloudai.v1.Resources", "::cloudai_types::resources::Resources"),
     (".cloudai.v1.OnDisconnect", "::cloudai_types::spec::OnDisconnect"),
     (".cloudai.v1.PullPolicy", "::cloudai_types::spec::PullPolicy"),
     (".cloudai.v1.Mount", "::cloudai_types::spec::Mount"),
+    (".cloudai.v1.VolumeKind", "::cloudai_types::volume::VolumeKind"),
+    (".cloudai.v1.Volume", "::cloudai_types::volume::Volume"),
     (".cloudai.v1.JobSpec", "::cloudai_types::spec::JobSpec"),
     (".cloudai.v1.RetryAction", "::cloudai_types::retry::RetryAction"),
     (".cloudai.v1.RetryRule", "::cloudai_types::retry::RetryRule"),

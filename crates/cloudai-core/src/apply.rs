@@ -8,7 +8,9 @@ mod authorize;
 mod cancel_job;
 mod drop_dead;
 mod ending;
+mod evict_workers;
 mod expire_jobs;
+mod expire_queued;
 mod expire_requests;
 mod forget_master;
 mod found_cluster;
@@ -26,6 +28,7 @@ mod revoke;
 mod set_config;
 mod set_drain;
 mod submit_job;
+mod worker_leaves;
 
 use cloudai_types::{TaskId, limits};
 
@@ -145,6 +148,9 @@ fn apply_command(hot: &mut Hot, out: &mut Out, command: Command) -> Result<Reply
         Kind::ExpireJobs(c) => Ok(expire_jobs::expire_jobs(out, c)),
         Kind::ReplayDead(c) => Ok(replay_dead::replay_dead(hot, out, c)),
         Kind::DropDead(c) => Ok(drop_dead::drop_dead(out, c)),
+        Kind::ExpireQueued(_) => Ok(expire_queued::expire_queued(hot, out)),
+        Kind::EvictWorkers(_) => Ok(evict_workers::evict_workers(hot, out)),
+        Kind::WorkerLeaves(c) => worker_leaves::worker_leaves(hot, out, c),
     }
 }
 

@@ -15,6 +15,7 @@ pub mod signal;
 pub mod spec;
 pub mod time;
 pub mod usage;
+pub mod volume;
 
 pub use config::{ClusterConfig, ScorePolicy};
 pub use ids::{AttemptId, JobId, NamespaceId, NodeId, ParseIdError, RequestId, TaskId, WorkerId};
@@ -26,3 +27,4 @@ pub use retry::{RetryAction, RetryRule, RetryRules};
 pub use spec::{Fault, JobSpec, OnDisconnect, PullPolicy, SpecError, ValidJobSpec};
 pub use time::{Millis, Timestamp};
 pub use usage::Usage;
+pub use volume::{Volume, VolumeKind};

@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use cloudai_core::Hot;
+use cloudai_core::command::AttemptState;
 use cloudai_proto::v1 as pb;
 use cloudai_types::{AttemptId, JobId, TaskId, WorkerId, limits};
 
@@ -52,14 +53,18 @@ impl Groups {
         }
     }
 
-    /// Attempts that must end: cancelled while their job waits for their ending, lost otherwise.
+    /// Attempts that must end, and why. One that lives, of a job that is not cancelled, on a worker that is not evicted (any more), need not.
     pub fn withdrawn(&mut self, hot: &Hot, attempts: &[AttemptId]) {
         use pb::stop_group::Why;
         for a in attempts {
-            let cancelled = hot.jobs.get(&a.task.job).is_some_and(|j| {
-                j.cancel_requested && j.active.get(&a.task.index).is_some_and(|x| x.number == a.number)
-            });
-            let why = if cancelled { Why::Cancelled } else { Why::Lost };
+            let job = hot.jobs.get(&a.task.job);
+            let live = job.and_then(|job| Some((job, job.active.get(&a.task.index)?)));
+            let why = match live.filter(|(_, attempt)| attempt.number == a.number) {
+                None => Why::Lost,
+                Some((job, _)) if job.cancel_requested => Why::Cancelled,
+                Some((_, attempt)) if hot.workers.get(&attempt.worker).is_some_and(|w| w.evicting) => Why::Preempted,
+                Some(_) => continue,
+            };
             self.stop.entry((a.task.job, a.number, why as i32)).or_default().push(a.task.index);
         }
     }
@@ -71,7 +76,8 @@ impl Groups {
         for task in &w.active {
             let Some(job) = hot.jobs.get(&task.job) else { continue };
             let Some(a) = job.active.get(&task.index) else { continue };
-            if job.cancel_requested {
+            // What only stores its results holds nothing, and may go on.
+            if job.cancel_requested || (w.evicting && a.state < AttemptState::Storing) {
                 groups.withdrawn(hot, &[AttemptId { task: *task, number: a.number }]);
             } else {
                 let key = (task.job, a.number, a.assigned_index, a.state as i32, 0);
