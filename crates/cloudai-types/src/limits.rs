@@ -197,6 +197,8 @@ pub const NETWORK_SANDBOX_MEMORY: i64 = 16 << 20;
 pub const NETWORK_SANDBOX_PIDS: i64 = 64;
 /// A worker that stops takes this long at most to remove them, and the cgroups of its attempts.
 pub const WORKER_TIDY_MAX: Millis = Millis(5_000);
+/// A worker that says that it leaves stays this long at least: what was assigned to it meanwhile is given back, and not lost.
+pub const WORKER_LEAVE_LINGER: Millis = Millis(1_000);
 /// A worker that ends by draining waits for this long at most until the last containers are removed; what is left, its next start removes.
 pub const WORKER_REMOVALS_MAX: Millis = Millis(30_000);
 /// What a task wrote to its disk is looked at this often: soon where it grows fast, seldom where it does not.
@@ -274,6 +276,9 @@ pub const CLIENT_CALL_TIMEOUT: Millis = Millis(15_000);
 /// Pause after every master was asked once, doubled per round, up to the cap.
 pub const CLIENT_BACKOFF_FIRST: Millis = Millis(50);
 pub const CLIENT_BACKOFF_MAX: Millis = Millis(1_000);
+/// Calls that one command of a user makes at a time, and how often one that waits looks.
+pub const CLIENT_CALLS_AT_ONCE: usize = 16;
+pub const CLIENT_LOOK_EVERY: Millis = Millis(1_000);
 /// Largest reply that a client reads: a full page of tasks with their reasons.
 pub const CLIENT_MESSAGE_BYTES_MAX: usize = 64 << 20;
 

@@ -68,6 +68,8 @@ pub trait Executor: Send {
     fn remove(&mut self, attempt: AttemptId);
     /// Whether attempts write logs.
     fn has_logs(&self) -> bool;
+    /// Resolves when nothing is left that was to be removed.
+    fn settled(&self) -> BoxFuture<'static, ()>;
     /// To be awaited when everything else of the worker has ended: what was kept for tasks to come goes.
     fn tidy_up(&self) -> BoxFuture<'static, ()>;
 }

@@ -97,6 +97,10 @@ impl Executor for NoopExecutor {
         false
     }
 
+    fn settled(&self) -> BoxFuture<'static, ()> {
+        std::future::ready(()).boxed()
+    }
+
     fn tidy_up(&self) -> BoxFuture<'static, ()> {
         std::future::ready(()).boxed()
     }

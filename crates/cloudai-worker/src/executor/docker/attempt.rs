@@ -16,7 +16,7 @@ use super::faults::Fault;
 use super::log_stream::{self, Control, Followed};
 use super::policy::{self, Image, Network};
 use super::storage::{self, Watch};
-use super::{Shared, UNPOISONED, cgroups, kernel_log, labels, outputs, pulls, reason, sandbox, users};
+use super::{Shared, UNPOISONED, cgroups, kernel_log, labels, outputs, pulls, reason, sandbox, users, volumes};
 use crate::clock;
 use crate::executor::{ExecutorEvent, Start};
 use crate::logs::{Frame, LogWriter};
@@ -145,6 +145,10 @@ async fn bring_up(shared: &Arc<Shared>, start: &Start, mut signals: Signals) -> 
     let mut mounts = shared.mounts.check(&spec.mounts).map_err(rejected)?;
     tokio::select! {
         folders = outputs::mounts(shared, start) => mounts.extend(folders.map_err(not_made)?),
+        () = asked_to_stop(&mut signals) => return Err(NeverRan::cancelled()),
+    }
+    tokio::select! {
+        made = volumes::mounts(shared, start) => mounts.extend(made.map_err(not_made)?),
         () = asked_to_stop(&mut signals) => return Err(NeverRan::cancelled()),
     }
     let gpus = shared.gpus.allocate(attempt, start.spec.resources.gpus).ok_or_else(|| {
