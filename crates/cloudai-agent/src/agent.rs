@@ -6,11 +6,11 @@ use cloudai_types::limits::{REPORTS_BYTES_MAX, STOP_GRACE};
 use cloudai_types::{AttemptId, EndReason, Millis, Resources, Timestamp};
 
 use crate::attempt::{Attempt, Durability, Phase, State, StopWhy, reason_of_stopped};
-use crate::leaving::Leaving;
 use crate::deps::{Deps, EndingRecord, Leave, Report, Signal};
 use crate::fence::Fence;
 use crate::input::{Found, FoundState, Input, Needs, Now};
 use crate::lease::Lease;
+use crate::leaving::Leaving;
 use crate::outbox::Outbox;
 
 #[derive(Clone, Copy, Debug)]

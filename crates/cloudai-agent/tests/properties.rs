@@ -105,8 +105,16 @@ enum Step {
     Up,
     Down,
     Renew,
-    FullSet { back: u64, members: Vec<u32>, stop: Vec<u32> },
-    Delta { back: u64, add: Vec<u32>, stop: Vec<(u32, u8)> },
+    FullSet {
+        back: u64,
+        members: Vec<u32>,
+        stop: Vec<u32>,
+    },
+    Delta {
+        back: u64,
+        add: Vec<u32>,
+        stop: Vec<(u32, u8)>,
+    },
     Started(u32),
     Ended(u32),
     Stored(u32, bool),

@@ -489,7 +489,10 @@ fn what_outstays_the_deadline_of_a_worker_that_leaves_is_stopped_with_its_grace(
     assert_eq!(s.go(5_010, Input::Tick), ["stop 0.1 Term"]);
     assert_eq!(s.agent.next_deadline(), Some(Timestamp(8_010)));
     assert_eq!(s.go(8_010, Input::Tick), ["stop 0.1 Kill"]);
-    assert_eq!(s.go(8_011, ended(0, EndReason::exit(137), 8_011)), ["persist 0.1 preempted 137: its worker is drained"]);
+    assert_eq!(
+        s.go(8_011, ended(0, EndReason::exit(137), 8_011)),
+        ["persist 0.1 preempted 137: its worker is drained"]
+    );
 }
 
 #[test]

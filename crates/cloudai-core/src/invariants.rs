@@ -258,7 +258,11 @@ fn queue_limits_are_of_fresh_tasks(hot: &Hot, faults: &mut Faults) {
         }
     }
     if due != hot.queue_limits.due_len() {
-        fault(faults, "queue limit", format!("{due} jobs may wait for too long, {} are due", hot.queue_limits.due_len()));
+        fault(
+            faults,
+            "queue limit",
+            format!("{due} jobs may wait for too long, {} are due", hot.queue_limits.due_len()),
+        );
     }
 }
 

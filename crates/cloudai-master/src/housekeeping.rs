@@ -4,8 +4,8 @@
 use std::time::Duration;
 
 use cloudai_core::Command;
-use cloudai_core::command::{AdvanceClock, EvictWorkers, ExpireQueued, ExpireRequests, Kind, RaiseVersion, VERSION};
 use cloudai_core::Hot;
+use cloudai_core::command::{AdvanceClock, EvictWorkers, ExpireQueued, ExpireRequests, Kind, RaiseVersion, VERSION};
 use cloudai_core::rows::{Family, RequestRow};
 use cloudai_types::limits;
 use prost::Message;
@@ -112,4 +112,19 @@ fn old_requests<S: StateStore>(node: &Node<S>, cursor: &mut Vec<u8>) -> std::io:
         true
     })?;
     Ok(old)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use cloudai_types::WorkerId;
+
+    #[test]
+    fn a_deadline_is_carried_out_when_it_is_due_and_not_before() {
+        let mut hot = Hot::default();
+        assert!(next_deadline(&hot, u64::MAX).is_none());
+        hot.drains.insert((500, WorkerId(1)));
+        assert!(next_deadline(&hot, 499).is_none());
+        assert!(matches!(next_deadline(&hot, 500), Some(Kind::EvictWorkers(_))));
+    }
 }

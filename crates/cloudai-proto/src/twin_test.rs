@@ -169,16 +169,8 @@ fn the_twin_has_exactly_these_fields() {
         memory_factor_percent: _,
         memory_max_bytes: _,
     } = twin::RetryRules::default();
-    let twin::Volume {
-        kind: _,
-        target: _,
-        read_only: _,
-        name: _,
-        size_bytes: _,
-        server: _,
-        path: _,
-        options: _,
-    } = twin::Volume::default();
+    let twin::Volume { kind: _, target: _, read_only: _, name: _, size_bytes: _, server: _, path: _, options: _ } =
+        twin::Volume::default();
     let twin::Mount { source: _, target: _, write: _ } = twin::Mount::default();
     let twin::Resources { cpu_milli: _, memory_bytes: _, storage_bytes: _, gpus: _ } = twin::Resources::default();
     let twin::EndReason { kind: _, exit_code: _, detail: _, usage: _, results: _ } = twin::EndReason::default();

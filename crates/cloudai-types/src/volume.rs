@@ -61,8 +61,26 @@ pub struct Volume {
 
 /// What a spec may say of a mount. Not among them is what would name another server, another port, another owner, or make a file a device.
 pub const NFS_OPTIONS: [&str; 20] = [
-    "vers", "nfsvers", "minorversion", "proto", "soft", "softerr", "hard", "timeo", "retrans", "rsize", "wsize", "lock", "nolock",
-    "noatime", "nodiratime", "ac", "noac", "actimeo", "cto", "nocto",
+    "vers",
+    "nfsvers",
+    "minorversion",
+    "proto",
+    "soft",
+    "softerr",
+    "hard",
+    "timeo",
+    "retrans",
+    "rsize",
+    "wsize",
+    "lock",
+    "nolock",
+    "noatime",
+    "nodiratime",
+    "ac",
+    "noac",
+    "actimeo",
+    "cto",
+    "nocto",
 ];
 pub const NFS_OPTIONS_DEFAULT: &str = "vers=4";
 
@@ -121,7 +139,9 @@ impl Volume {
 /// A host name, an IPv4 or an IPv6 address.
 pub fn check_server(server: &str) -> Result<(), String> {
     let known = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_' | ':');
-    let good = (1..=limits::HOST_NAME_BYTES_MAX).contains(&server.len()) && !server.starts_with('-') && server.chars().all(known);
+    let good = (1..=limits::HOST_NAME_BYTES_MAX).contains(&server.len())
+        && !server.starts_with('-')
+        && server.chars().all(known);
     if good { Ok(()) } else { Err(format!("'{server}' is no host name and no address of a server")) }
 }
 
@@ -193,7 +213,9 @@ mod tests {
 
     #[test]
     fn each_kind_has_its_own_fields_and_no_others() {
-        for good in [named("cache", "/c"), nfs("nas.lan", "/export/a", ""), nfs("fd00::1", "/", "vers=4.1,soft"), tmpfs(1)] {
+        for good in
+            [named("cache", "/c"), nfs("nas.lan", "/export/a", ""), nfs("fd00::1", "/", "vers=4.1,soft"), tmpfs(1)]
+        {
             assert_eq!(good.check(), Ok(()), "{good:?}");
         }
         for bad in [

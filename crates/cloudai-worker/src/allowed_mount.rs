@@ -59,8 +59,7 @@ mod tests {
     fn a_text_is_read_only_and_a_table_says_more() {
         let text = "allowed_mounts = [\"/a\", { path = \"/b\", write = true }, { path = \"/c\" }]";
         let file: File = toml::from_str(text).unwrap();
-        let told: Vec<(&str, bool)> =
-            file.allowed_mounts.iter().map(|m| (m.path.to_str().unwrap(), m.write)).collect();
+        let told: Vec<(&str, bool)> = file.allowed_mounts.iter().map(|m| (m.path.to_str().unwrap(), m.write)).collect();
         assert_eq!(told, [("/a", false), ("/b", true), ("/c", false)]);
         assert_eq!(toml::from_str::<File>(&toml::to_string(&file).unwrap()).unwrap(), file);
         assert!(toml::from_str::<File>("allowed_mounts = [{ path = \"/b\", wirte = true }]").is_err());

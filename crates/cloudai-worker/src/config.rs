@@ -211,10 +211,7 @@ mod tests {
             executor: ExecutorKind::Noop,
             labels: BTreeMap::from([("zone".to_owned(), "a".to_owned())]),
             results: StoreConfig::directory(Path::new("/var/lib/results")),
-            allowed_mounts: vec![
-                PathBuf::from("/data").into(),
-                AllowedMount { path: "/scratch".into(), write: true },
-            ],
+            allowed_mounts: vec![PathBuf::from("/data").into(), AllowedMount { path: "/scratch".into(), write: true }],
             stop: StopConfig { mode: crate::StopMode::Drain, deadline_secs: 60 },
             volumes: VolumesConfig { named: false, nfs: vec!["nas:/a".into()] },
             ..Default::default()

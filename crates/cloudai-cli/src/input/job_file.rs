@@ -15,6 +15,7 @@ use serde::Deserialize;
 use serde::de::{self, Deserializer, Visitor};
 
 use crate::exit::Failure;
+use crate::input::volume_text::VolumeEntry;
 
 /// What a file says.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -55,6 +56,8 @@ struct Fields {
     retry: Option<Retry>,
     results: bool,
     inputs: BTreeMap<String, Scalar>,
+    queue_timeout: Option<Timeout>,
+    volumes: Vec<VolumeEntry>,
 }
 
 /// What follows a failed attempt.
@@ -156,6 +159,8 @@ pub fn parse(text: &str) -> Result<JobFile, String> {
         inputs: texts(fields.inputs),
         // The masters fill it in.
         namespace: String::new(),
+        queue_timeout_ms: fields.queue_timeout.map_or(0, |t| t.0),
+        volumes: fields.volumes.into_iter().map(|v| v.0).collect(),
     };
     Ok(JobFile { spec, namespace: fields.namespace })
 }
@@ -180,15 +185,18 @@ pub fn parse_array(text: &str) -> Result<u32, String> {
     }
 }
 
-/// `SOURCE:TARGET`, always read-only; `:ro` may be written.
+/// `SOURCE:TARGET`, read-only unless `:rw` follows; `:ro` may be written.
 pub fn parse_mount(text: &str) -> Result<Mount, String> {
-    let bare = text.strip_suffix(":ro").unwrap_or(text);
+    let (bare, write) = match text.strip_suffix(":rw") {
+        Some(bare) => (bare, true),
+        None => (text.strip_suffix(":ro").unwrap_or(text), false),
+    };
     match bare.split_once(':') {
         Some((source, target)) if !source.is_empty() && !target.is_empty() && !target.contains(':') => {
-            Ok(Mount { source: source.to_owned(), target: target.to_owned() })
+            Ok(Mount { source: source.to_owned(), target: target.to_owned(), write })
         }
         Some(_) | None => {
-            Err(format!("'{text}' is no mount: write SOURCE:TARGET, both absolute; mounts are read-only"))
+            Err(format!("'{text}' is no mount: write SOURCE:TARGET, both absolute; :rw to write to it"))
         }
     }
 }
@@ -372,6 +380,9 @@ writable_root: true
 on_disconnect: stop
 mounts:
   - /data/in:/input
+  - /data/out:/output:rw
+queue_timeout: 10m
+volumes: ['cache:/cache']
 retry:
   reasons: {signal: elsewhere, exit_code: fail}
   delay: 5s
@@ -395,7 +406,9 @@ inputs: {raw: 3gk7q2zx/0}
         let r = Resources { cpu_milli: 500, memory_bytes: 32 << 20, storage_bytes: 1 << 30, gpus: 1 };
         assert_eq!((s.resources, s.priority, s.count, s.max_attempts, s.timeout_ms), (r, -5, 1000, 3, 2000));
         assert_eq!(s.on_disconnect, OnDisconnect::Stop as i32);
-        assert_eq!(s.mounts, [Mount { source: "/data/in".into(), target: "/input".into() }]);
+        let mount = |source: &str, target: &str, write| Mount { source: source.into(), target: target.into(), write };
+        assert_eq!(s.mounts, [mount("/data/in", "/input", false), mount("/data/out", "/output", true)]);
+        assert_eq!((s.queue_timeout_ms, s.volumes.len()), (600_000, 1));
         assert_eq!((s.require["disk"].as_str(), s.processes_max), ("ssd", 100));
         assert_eq!((s.open_files, s.shm_bytes, s.stop_signal, s.grace_ms), (1024, 16 << 20, 2, 90_000));
         assert_eq!((s.user.as_str(), s.network.as_str(), s.pull()), ("1000", "none", PullPolicy::Always));

@@ -6,3 +6,4 @@ pub mod job_flags;
 pub mod pairs;
 pub mod reference;
 pub mod retry_flags;
+pub mod volume_text;

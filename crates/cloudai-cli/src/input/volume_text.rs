@@ -4,6 +4,7 @@
 use std::fmt;
 
 use cloudai_types::resources::parse_size;
+use cloudai_types::spec::check_name;
 use cloudai_types::volume::{Volume, VolumeKind};
 use serde::Deserialize;
 use serde::de::{self, Deserializer, MapAccess, Visitor};
@@ -15,7 +16,7 @@ pub fn parse_named(text: &str) -> Result<Volume, String> {
         None => (text.strip_suffix(":rw").unwrap_or(text), false),
     };
     match bare.split_once(':') {
-        Some((name, target)) if !name.is_empty() && target.starts_with('/') && !target.contains(':') => {
+        Some((name, target)) if check_name(name).is_ok() && target.starts_with('/') && !target.contains(':') => {
             Ok(Volume { name: name.to_owned(), target: target.to_owned(), read_only, ..Volume::default() })
         }
         Some(_) | None => Err(format!("'{text}' is no volume: write NAME:/TARGET or NAME:/TARGET:ro")),

@@ -129,7 +129,12 @@ impl<'a> Out<'a> {
                 if std::mem::take(&mut job.untouched)
                     && let Some(shape) = hot.shapes.get(job.shape)
                 {
-                    let row = job.alive_row(shape, hot.retry.get(&id), hot.only.get(&id), hot.queue_limits.get(id).timeout_ms);
+                    let row = job.alive_row(
+                        shape,
+                        hot.retry.get(&id),
+                        hot.only.get(&id),
+                        hot.queue_limits.get(id).timeout_ms,
+                    );
                     self.put(Family::Alive, &alive_key(id), &row);
                 }
                 self.events.push(Event::JobChanged { job: id });

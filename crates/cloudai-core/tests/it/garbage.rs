@@ -110,8 +110,11 @@ pub fn garbage() -> impl Strategy<Value = Kind> {
             RedeemToken { role: role % 3, name, secret_hash, key_hash }
         )),
         (any::<i32>(), text()).prop_map(|(role, name)| Kind::Revoke(Revoke { role: role % 3, name })),
-        (text(), any::<bool>(), id())
-            .prop_map(|(name, draining, deadline_ms)| Kind::SetDrain(SetDrain { name, draining, deadline_ms })),
+        (text(), any::<bool>(), id()).prop_map(|(name, draining, deadline_ms)| Kind::SetDrain(SetDrain {
+            name,
+            draining,
+            deadline_ms
+        })),
         (small(), id()).prop_map(|(worker, session)| Kind::WorkerLeaves(WorkerLeaves { worker, session })),
         (id(), text(), text(), text(), small()).prop_map(|(node, name, disk, addr, version)| Kind::RegisterMaster(
             RegisterMaster {

@@ -57,7 +57,8 @@ fn spec() -> JobSpec {
 
 /// What a spec may say since format 5 about what a task sees beside its own files.
 fn with_volumes() -> JobSpec {
-    let named = Volume { kind: VolumeKind::Named as i32, name: "cache".into(), target: "/c".into(), ..Volume::default() };
+    let named =
+        Volume { kind: VolumeKind::Named as i32, name: "cache".into(), target: "/c".into(), ..Volume::default() };
     let nfs = Volume {
         kind: VolumeKind::Nfs as i32,
         target: "/n".into(),
@@ -67,7 +68,8 @@ fn with_volumes() -> JobSpec {
         options: "vers=4,soft".into(),
         ..Volume::default()
     };
-    let tmpfs = Volume { kind: VolumeKind::Tmpfs as i32, target: "/t".into(), size_bytes: 1 << 20, ..Volume::default() };
+    let tmpfs =
+        Volume { kind: VolumeKind::Tmpfs as i32, target: "/t".into(), size_bytes: 1 << 20, ..Volume::default() };
     JobSpec {
         mounts: vec![Mount { source: "/data".into(), target: "/d".into(), write: true }],
         volumes: vec![named, nfs, tmpfs],
@@ -276,7 +278,12 @@ fn grown() -> [(&'static str, Kind); 11] {
         ),
         (
             "command_register_worker_leaving",
-            Kind::RegisterWorker(RegisterWorker { worker: 2, capacity: resources(), leaving: true, ..Default::default() }),
+            Kind::RegisterWorker(RegisterWorker {
+                worker: 2,
+                capacity: resources(),
+                leaving: true,
+                ..Default::default()
+            }),
         ),
         (
             "command_set_drain_deadline",

@@ -153,7 +153,9 @@ pub async fn drain<S: StateStore>(
     let note = match deadline_in_ms {
         None => format!("{running} tasks still run there, and may finish"),
         Some(0) => format!("{running} tasks are stopped, and go elsewhere"),
-        Some(_) => format!("{running} tasks still run there; those that do at the deadline are stopped, and go elsewhere"),
+        Some(_) => {
+            format!("{running} tasks still run there; those that do at the deadline are stopped, and go elsewhere")
+        }
     };
     change(node, actor, Kind::SetDrain(SetDrain { name, draining: true, deadline_ms }), note).await
 }

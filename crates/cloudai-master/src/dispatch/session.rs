@@ -6,9 +6,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use cloudai_core::command::{
-    self, AttemptReport, Kind, LEAVING_SINCE, RegisterWorker, ReportAttempts, WorkerLeaves,
-};
+use cloudai_core::command::{self, AttemptReport, Kind, LEAVING_SINCE, RegisterWorker, ReportAttempts, WorkerLeaves};
 use cloudai_core::rows::{Family, JobSpecRow, WorkerState, job_key};
 use cloudai_core::{Command, Reply};
 use cloudai_proto::v1 as pb;

@@ -7,12 +7,10 @@ use std::time::Instant;
 
 use bollard::Docker;
 use bollard::errors::Error;
-use bollard::models::{
-    ContainerCreateBody, ContainerInspectResponse, ContainerSummary, Volume, VolumeCreateRequest,
-};
+use bollard::models::{ContainerCreateBody, ContainerInspectResponse, ContainerSummary, Volume, VolumeCreateRequest};
 use bollard::query_parameters::{
-    CreateContainerOptions, InspectContainerOptions, KillContainerOptions, ListContainersOptions,
-    ListVolumesOptions, RemoveContainerOptions, RemoveVolumeOptions, StartContainerOptions,
+    CreateContainerOptions, InspectContainerOptions, KillContainerOptions, ListContainersOptions, ListVolumesOptions,
+    RemoveContainerOptions, RemoveVolumeOptions, StartContainerOptions,
 };
 use cloudai_telemetry::WorkerMetrics;
 use cloudai_types::Timestamp;

@@ -55,7 +55,9 @@ impl AllowedMounts {
         if !self.allowed.iter().any(|allowed| resolved.starts_with(&allowed.path)) {
             return Err(refused());
         }
-        if let Some(above) = self.allowed.iter().find(|a| a.write && resolved != a.path && resolved.starts_with(&a.path)) {
+        if let Some(above) =
+            self.allowed.iter().find(|a| a.write && resolved != a.path && resolved.starts_with(&a.path))
+        {
             let above = above.path.display();
             return Err(format!(
                 "mount {source}: tasks may write to {above}, so nothing below it can be mounted safely; mount {above} itself"

@@ -159,7 +159,8 @@ fn volumes(spec: &JobSpec, policy: &Policy) -> Result<(), Refusal> {
                 if !policy.named_volumes {
                     return Err(Refusal::NamedVolume(volume.name.clone()));
                 }
-                spec::check_name(&spec.namespace).map_err(|problem| Refusal::Volume(format!("its namespace {problem}")))?;
+                spec::check_name(&spec.namespace)
+                    .map_err(|problem| Refusal::Volume(format!("its namespace {problem}")))?;
             }
         }
     }
@@ -294,7 +295,8 @@ mod tests {
             assert_eq!(is_named(&hides, "app"), Err(Refusal::Untold("app".into())), "{target}");
             assert_eq!(is_named(&hides, "1000"), Ok(false));
         }
-        let beside = JobSpec { mounts: vec![Mount { source: "/x".into(), target: "/etc/x".into(), write: false }], ..spec() };
+        let beside =
+            JobSpec { mounts: vec![Mount { source: "/x".into(), target: "/etc/x".into(), write: false }], ..spec() };
         assert_eq!(is_named(&beside, "app"), Ok(true));
     }
 
@@ -349,7 +351,10 @@ mod tests {
         };
         assert_eq!(asks(&open, "default", named()), Ok(vec!["/tmp".to_owned()]));
         assert_eq!(asks(&strict, "default", named()), Err(Refusal::NamedVolume("cache".into())));
-        assert!(matches!(asks(&open, "../x", named()), Err(Refusal::Volume(_))), "whatever the masters have let through");
+        assert!(
+            matches!(asks(&open, "../x", named()), Err(Refusal::Volume(_))),
+            "whatever the masters have let through"
+        );
         assert!(matches!(asks(&open, "default", Volume { name: "a/b".into(), ..named() }), Err(Refusal::Volume(_))));
         assert!(asks(&open, "", nfs("/export/a/b")).is_ok());
         for (policy, path) in [(&open, "/export"), (&open, "/export/ab"), (&strict, "/export/a")] {

@@ -185,7 +185,11 @@ mod tests {
             ..Volume::default()
         };
         let m = of(Volume { read_only: true, options: "vers=3,nolock".into(), ..nfs.clone() }, None);
-        assert_eq!((m.typ, m.source, m.read_only), (Some(MountType::VOLUME), None, Some(true)), "no name: it goes with the container");
+        assert_eq!(
+            (m.typ, m.source, m.read_only),
+            (Some(MountType::VOLUME), None, Some(true)),
+            "no name: it goes with the container"
+        );
         let options = m.volume_options.unwrap();
         assert_eq!(options.no_copy, Some(true));
         assert_eq!(options.labels.unwrap()[labels::ATTEMPT], AttemptId::new(JobId(1), 4, 2).to_string());

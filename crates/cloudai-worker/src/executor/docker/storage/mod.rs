@@ -22,8 +22,8 @@ use tokio::sync::Semaphore;
 use self::extent::Extent;
 use self::quota::EngineStorage;
 use self::verdict::{Looks, Verdict};
-use super::{Shared, labels};
 use super::policy::SCRATCH;
+use super::{Shared, labels};
 use crate::clock;
 
 /// Everybody may write there, and remove only what is theirs.
@@ -96,7 +96,8 @@ impl Watch {
         let mounts = seen.mounts.as_deref().unwrap_or_default();
         // What outlives the task, or is others' as well, is none of its storage.
         let labels = seen.config.as_ref().and_then(|config| config.labels.as_ref());
-        let shared: Vec<&str> = labels.and_then(|l| l.get(labels::SHARED)).map_or(vec![], |text| text.split(',').collect());
+        let shared: Vec<&str> =
+            labels.and_then(|l| l.get(labels::SHARED)).map_or(vec![], |text| text.split(',').collect());
         // Any other path of the machine that a task may write to is a folder that this worker has made for it.
         let is_own = |m: &&MountPoint| match (m.typ.as_deref(), m.driver.as_deref()) {
             (Some("volume"), Some("local")) | (Some("bind"), _) => {
