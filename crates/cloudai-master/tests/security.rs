@@ -308,7 +308,8 @@ fn hostile_spec(n: u64) -> JobSpec {
     let mut text = || format!("{}{}", texts[pick(texts.len() as u64) as usize], if pick(40) == 0 { &long } else { "" });
     let (name, image) = (text(), text());
     let pairs: BTreeMap<String, String> = (0..3).map(|_| (text(), text())).collect();
-    let (command, mount) = (vec![text(), text()], cloudai_types::spec::Mount { source: text(), target: text(), write: true });
+    let (command, mount) =
+        (vec![text(), text()], cloudai_types::spec::Mount { source: text(), target: text(), write: true });
     let numbers = [0, 1, 7, u64::from(u32::MAX), u64::MAX];
     let mut number = || numbers[pick(5) as usize];
     let resources =
@@ -330,7 +331,8 @@ fn hostile_spec(n: u64) -> JobSpec {
             10 => spec.queue_timeout_ms = timeout_ms,
             11 => {
                 let (target, server, path) = (mount.target.clone(), mount.source.clone(), name.clone());
-                spec.volumes = vec![cloudai_types::Volume { kind: count as i32, target, server, path, ..Default::default() }];
+                spec.volumes =
+                    vec![cloudai_types::Volume { kind: count as i32, target, server, path, ..Default::default() }];
             }
             _ => spec.on_disconnect = count as i32,
         }

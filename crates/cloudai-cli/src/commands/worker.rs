@@ -79,7 +79,9 @@ pub async fn run(args: &WorkerArgs) -> Result<(), Failure> {
         if mode == StopMode::Drain {
             asked.leave.cancel();
             asked_to_stop().await;
-            tracing::warn!("asked to stop again: it ends at once; what still runs goes on, and is adopted when it starts again");
+            tracing::warn!(
+                "asked to stop again: it ends at once; what still runs goes on, and is adopted when it starts again"
+            );
         }
         asked.stop.cancel();
     });
@@ -157,9 +159,11 @@ mod tests {
     fn flags_make_a_whole_configuration() {
         let words = "x --data-dir /d --masters a:1,b:2 --executor noop --capacity cpu=4 --reserve cpu=1 --label zone=eu --allow-mount /data --allow-mount /s:rw --stop-mode drain --stop-deadline 90.5s --fresh-networks --allow-root --network none --network lab";
         let c = config(&Alone::try_parse_from(words.split(' ')).unwrap().args).unwrap();
-        let mounts: Vec<(&str, bool)> =
-            c.allowed_mounts.iter().map(|m| (m.path.to_str().unwrap(), m.write)).collect();
-        assert_eq!((c.masters.len(), c.labels["zone"].as_str(), mounts), (2, "eu", vec![("/data", false), ("/s", true)]));
+        let mounts: Vec<(&str, bool)> = c.allowed_mounts.iter().map(|m| (m.path.to_str().unwrap(), m.write)).collect();
+        assert_eq!(
+            (c.masters.len(), c.labels["zone"].as_str(), mounts),
+            (2, "eu", vec![("/data", false), ("/s", true)])
+        );
         assert_eq!((c.stop.mode, c.stop.deadline_secs), (StopMode::Drain, 91));
         assert_eq!((c.executor, c.fresh_networks), (cloudai_worker::ExecutorKind::Noop, true));
         assert_eq!((c.capacity.as_str(), c.reserve.as_str()), ("cpu=4", "cpu=1"));

@@ -195,9 +195,7 @@ pub fn parse_mount(text: &str) -> Result<Mount, String> {
         Some((source, target)) if !source.is_empty() && !target.is_empty() && !target.contains(':') => {
             Ok(Mount { source: source.to_owned(), target: target.to_owned(), write })
         }
-        Some(_) | None => {
-            Err(format!("'{text}' is no mount: write SOURCE:TARGET, both absolute; :rw to write to it"))
-        }
+        Some(_) | None => Err(format!("'{text}' is no mount: write SOURCE:TARGET, both absolute; :rw to write to it")),
     }
 }
 

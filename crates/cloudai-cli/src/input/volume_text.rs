@@ -29,7 +29,11 @@ pub fn parse_tmpfs(text: &str) -> Result<Volume, String> {
     let (target, size) = text.rsplit_once(':').ok_or_else(wrong)?;
     let size_bytes = parse_size(size).map_err(|e| e.to_string())?;
     let kind = VolumeKind::Tmpfs as i32;
-    if target.starts_with('/') { Ok(Volume { kind, target: target.to_owned(), size_bytes, ..Volume::default() }) } else { Err(wrong()) }
+    if target.starts_with('/') {
+        Ok(Volume { kind, target: target.to_owned(), size_bytes, ..Volume::default() })
+    } else {
+        Err(wrong())
+    }
 }
 
 /// `nas.lan:/export/a`, `[fd00::1]:/export`.

@@ -60,7 +60,12 @@ pub fn job_reply() -> GetJobReply {
             inputs: BTreeMap::from([("raw".to_owned(), "3gk7q2zx/0".to_owned())]),
             namespace: "default".into(),
             queue_timeout_ms: 600_000,
-            volumes: vec![Volume { name: "cache".into(), target: "/cache".into(), read_only: true, ..Volume::default() }],
+            volumes: vec![Volume {
+                name: "cache".into(),
+                target: "/cache".into(),
+                read_only: true,
+                ..Volume::default()
+            }],
         }),
         actor: "admin/ann".into(),
         request_id: "key-1".into(),

@@ -297,6 +297,9 @@ fn queue_time_outs_volumes_and_drains_are_kept_since_format_5() {
         world.one(1_000, Kind::RegisterWorker(RegisterWorker { worker: 1, leaving: true, ..Default::default() }));
         world.check();
         let worker: WorkerRow = world.row(Family::Worker, &worker_key(WorkerId(1))).expect("it is there");
-        assert_eq!((worker.draining, worker.drain_deadline_ms, worker.leaving), (true, if kept { 5_000 } else { 0 }, kept));
+        assert_eq!(
+            (worker.draining, worker.drain_deadline_ms, worker.leaving),
+            (true, if kept { 5_000 } else { 0 }, kept)
+        );
     }
 }

@@ -5,10 +5,9 @@
 use arbitrary::{Arbitrary, Result, Unstructured};
 use cloudai_core::command::{
     AdvanceClock, AttemptReport, Authorize, CancelJob, DeadGroup, DropDead, EvictWorkers, ExpireJobs, ExpireQueued,
-    ExpireRequests, ExpiringJob,
-    ForgetMaster, FoundCluster, Kind, LoseWorker, PlaceGroup, PlaceTasks, RaiseVersion, RedeemToken, RegisterMaster,
-    RegisterWorker, ReplayDead, ReportAttempts, Revoke, SetConfig, SetDrain, StartIncarnation, SubmitJob, TaskKey,
-    VERSION, WorkerLeaves,
+    ExpireRequests, ExpiringJob, ForgetMaster, FoundCluster, Kind, LoseWorker, PlaceGroup, PlaceTasks, RaiseVersion,
+    RedeemToken, RegisterMaster, RegisterWorker, ReplayDead, ReportAttempts, Revoke, SetConfig, SetDrain,
+    StartIncarnation, SubmitJob, TaskKey, VERSION, WorkerLeaves,
 };
 use cloudai_core::memory::MemRows;
 use cloudai_core::{Command, Hot, Proposal, apply, invariants, load};

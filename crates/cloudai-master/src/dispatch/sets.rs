@@ -162,7 +162,13 @@ mod tests {
         let (name, namespace) = ("w1".to_owned(), "default".to_owned());
         let authorize = Authorize { role: 0, name: name.clone(), secret_hash: vec![0; 32], labels: Default::default() };
         let report = |index, state: AttemptState| {
-            let report = cloudai_core::command::AttemptReport { job: 1, index, number: 1, state: state as i32, ..Default::default() };
+            let report = cloudai_core::command::AttemptReport {
+                job: 1,
+                index,
+                number: 1,
+                state: state as i32,
+                ..Default::default()
+            };
             Kind::ReportAttempts(ReportAttempts { worker: 1, session: 1, reports: vec![report] })
         };
         let groups = vec![PlaceGroup { job: 1, worker: 1, indexes: vec![0, 1] }];

@@ -121,7 +121,8 @@ async fn a_path_of_the_machine_is_written_to_only_where_the_list_says_so() {
         target: "/m".into(),
         write,
     };
-    let with = |source: &std::path::Path, write, script: &str| JobSpec { mounts: vec![mount(source, write)], ..sh(script) };
+    let with =
+        |source: &std::path::Path, write, script: &str| JobSpec { mounts: vec![mount(source, write)], ..sh(script) };
     let good = rig.leader.assign(1, with(&writes, true, "echo from the task > /m/x && cat /m/x"))[0];
     assert_eq!(said(&rig, 1, good).await, "from the task\n");
     assert_eq!(std::fs::read_to_string(writes.join("x")).unwrap(), "from the task\n");
@@ -175,7 +176,8 @@ async fn a_named_volume_is_not_counted_as_storage() {
         return;
     }
     let mut rig = Rig::start(|_| {}).await;
-    let mut spec = with(vec![named("large", "/large")], "dd if=/dev/zero of=/large/x bs=1M count=32 && sleep 4 && echo done");
+    let mut spec =
+        with(vec![named("large", "/large")], "dd if=/dev/zero of=/large/x bs=1M count=32 && sleep 4 && echo done");
     spec.resources.storage_bytes = 8 << 20;
     let attempt = rig.leader.assign(1, spec)[0];
     assert_eq!(said(&rig, 1, attempt).await, "done\n");
