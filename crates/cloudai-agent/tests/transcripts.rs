@@ -455,6 +455,7 @@ fn a_worker_that_leaves_starts_nothing_and_lets_finish_what_runs() {
     s.go(1, delta(11, [assigned(0, 11, spec(600)), assigned(1, 11, spec(600))], []));
     s.go(2, started(0, 2));
     s.flush();
+    s.go(2, Input::ReportsAcked { sequence: 1 });
     assert_eq!(s.go(3, Input::Leave { after: None }), NOTHING);
     assert_eq!(s.flush(), ["report 2: 1.1 Exited(preempted: its worker is drained)"]);
     assert!(s.agent.is_leaving() && !s.agent.is_empty());
@@ -464,7 +465,7 @@ fn a_worker_that_leaves_starts_nothing_and_lets_finish_what_runs() {
     assert_eq!(s.agent.next_deadline(), None, "there is no hurry");
     s.go(900_000, ended(0, EndReason::exit(0), 900_000));
     s.go(900_000, Input::Persisted(vec![id(0, 1)]));
-    for sequence in 1..=3 {
+    for sequence in 2..=3 {
         s.go(900_001, Input::ReportsAcked { sequence });
     }
     assert_eq!(s.flush(), ["report 4: 0.1 Exited(exit_code 0)"]);

@@ -10,6 +10,7 @@ use cloudai_proto::v1 as pb;
 use cloudai_proto::v1::leader_message::Kind;
 use cloudai_session::{Specs, heartbeat_period, hello};
 use cloudai_types::{AttemptId, Millis, Resources, limits};
+use futures::future::BoxFuture;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
@@ -113,7 +114,8 @@ impl Shell {
             self.tell(live.is_some(), sessions);
             let lingered = leaves_since.is_some_and(|at| at.elapsed() >= limits::WORKER_LEAVE_LINGER.as_duration());
             if lingered && self.agent.is_empty() {
-                self.settle(stops).await;
+                let settled = self.hands.executor.settled();
+                settle(settled, stops).await;
                 return End::Left;
             }
         }
@@ -130,17 +132,6 @@ impl Shell {
     /// Without a session the next hello says it.
     fn say_that_it_leaves(&mut self) {
         self.hands.send(pb::worker_message::Kind::Leaving(pb::worker_message::Leaving {}));
-    }
-
-    /// The last containers go.
-    async fn settle(&self, stops: &Stops) {
-        let settled = tokio::time::timeout(limits::WORKER_REMOVALS_MAX.as_duration(), self.hands.executor.settled());
-        tokio::select! {
-            settled = settled => if settled.is_err() {
-                tracing::warn!("the engine is slow: containers of ended tasks are left; the next start removes them");
-            },
-            () = stops.stop.cancelled() => {}
-        }
     }
 
     fn handle(&mut self, input: Input) {
@@ -347,6 +338,18 @@ impl Shell {
         m.cpu_allocated_cores.set(used.cpu_milli as f64 / 1000.0);
         m.memory_allocated_bytes.set(i64::try_from(used.memory_bytes).unwrap_or(i64::MAX));
         self.status.set_connected(connected);
+    }
+}
+
+/// The last containers go.
+async fn settle(settled: BoxFuture<'static, ()>, stops: &Stops) {
+    tokio::select! {
+        settled = tokio::time::timeout(limits::WORKER_REMOVALS_MAX.as_duration(), settled) => {
+            if settled.is_err() {
+                tracing::warn!("the engine is slow: containers of ended tasks are left; the next start removes them");
+            }
+        }
+        () = stops.stop.cancelled() => {}
     }
 }
 

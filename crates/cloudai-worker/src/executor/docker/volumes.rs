@@ -5,7 +5,7 @@
 use std::collections::HashMap;
 use std::io;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use bollard::models::{
@@ -70,7 +70,7 @@ async fn make(shared: &Shared, namespace: &str, name: &str) -> Result<String, En
 }
 
 /// A new one is root's alone. One that has another owner or other rights was used, and stays as it is.
-fn open_to_all(folder: &PathBuf) -> io::Result<()> {
+fn open_to_all(folder: &Path) -> io::Result<()> {
     let meta = std::fs::symlink_metadata(folder)?;
     let is_new = meta.is_dir() && meta.uid() == 0 && meta.permissions().mode() & 0o7777 == 0o755;
     if is_new && std::fs::read_dir(folder)?.next().is_none() {
