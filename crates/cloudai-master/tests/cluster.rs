@@ -515,7 +515,7 @@ async fn deadlines_are_carried_out_of_queues_and_of_drains() {
     })
     .await;
     assert_eq!((summary.state(), summary.counts.expect("counted").failed), (pb::JobState::Failed, 1_000_000));
-    let reason = task.reason.expect("it says why");
+    let reason = task.reason.clone().expect("it says why");
     assert_eq!((task.state(), task.attempts.len(), reason.kind()), (pb::TaskState::Failed, 0, ReasonKind::Timeout));
     assert!(reason.detail.contains("more than its queue_timeout of 0.300 s"), "{reason}");
     assert!(task.ended_ms >= summary.submitted_ms + 300);

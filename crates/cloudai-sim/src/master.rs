@@ -286,8 +286,8 @@ async fn here(node: &SimNode, call: Call) -> Result<Answer, Status> {
     match call {
         Call::Submit(request) => jobs::submit(node, ACTOR, *request).await.map(Answer::Submitted),
         Call::Cancel(request) => jobs::cancel(node, ACTOR, request).await.map(Answer::Cancelled),
-        Call::Drain(request) => workers::drain(node, ACTOR, request).await.map(Answer::Changed),
-        Call::Resume(request) => workers::resume(node, ACTOR, &request.name).await.map(Answer::Changed),
+        Call::Drain(request) => workers::drain(node, ACTOR, request).await.map(|_| Answer::Changed),
+        Call::Resume(request) => workers::resume(node, ACTOR, &request.name).await.map(|_| Answer::Changed),
         Call::Get(request) => jobs::get(node, request).await.map(|reply| Answer::Job(Box::new(reply))),
     }
 }

@@ -38,7 +38,7 @@ pub enum Answer {
     Submitted(pb::SubmitReply),
     Cancelled(pb::CancelJobReply),
     Job(Box<pb::GetJobReply>),
-    Changed(pb::ChangeReply),
+    Changed,
 }
 
 /// What a stream is for.

@@ -1,6 +1,6 @@
 //! What tasks see beside their image: named volumes, paths of the machine, folders in memory, shares of a server.
 
-use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::os::unix::fs::MetadataExt as _;
 
 use cloudai_types::{Volume, VolumeKind};
 use cloudai_worker::{AllowedMount, VolumesConfig};
