@@ -522,7 +522,7 @@ impl Worker {
 
 impl Drop for Worker {
     fn drop(&mut self) {
-        self.stop.cancel();
+        self.stops.stop.cancel();
     }
 }
 
