@@ -11,6 +11,8 @@ const OWNED: [(&str, &str); 17] = [
     (".cloudai.v1.Mount", "::cloudai_types::spec::Mount"),
     (".cloudai.v1.SecretKind", "::cloudai_types::secrets::SecretKind"),
     (".cloudai.v1.SecretUse", "::cloudai_types::secrets::SecretUse"),
+    (".cloudai.v1.VolumeKind", "::cloudai_types::volume::VolumeKind"),
+    (".cloudai.v1.Volume", "::cloudai_types::volume::Volume"),
     (".cloudai.v1.JobSpec", "::cloudai_types::spec::JobSpec"),
     (".cloudai.v1.RetryAction", "::cloudai_types::retry::RetryAction"),
     (".cloudai.v1.RetryRule", "::cloudai_types::retry::RetryRule"),

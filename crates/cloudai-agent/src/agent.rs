@@ -10,6 +10,7 @@ use crate::deps::{Deps, EndingRecord, Leave, Report, Signal};
 use crate::fence::Fence;
 use crate::input::{Found, FoundState, Input, Needs, Now};
 use crate::lease::Lease;
+use crate::leaving::Leaving;
 use crate::outbox::Outbox;
 
 #[derive(Clone, Copy, Debug)]
@@ -47,6 +48,8 @@ pub struct Agent {
     pub(crate) forgotten: BTreeSet<AttemptId>,
     /// Containers that were found made but never started.
     pub(crate) unstarted: BTreeSet<AttemptId>,
+    /// Once this worker is about to end.
+    pub(crate) leaving: Option<Leaving>,
 }
 
 /// What the executor saw of an ending.
@@ -74,6 +77,7 @@ impl Agent {
             awaits_set: false,
             forgotten: BTreeSet::new(),
             unstarted: BTreeSet::new(),
+            leaving: None,
         }
     }
 
@@ -101,6 +105,7 @@ impl Agent {
                 self.start_what_fits(now, deps);
             }
             Input::Stored { attempt, stored } => self.on_stored(attempt, stored, deps),
+            Input::Leave { after } => self.on_leave(now, after),
             Input::Persisted(attempts) => self.on_persisted(&attempts),
             Input::Tick => {}
             Input::Flush => self.flush(deps),
@@ -123,7 +128,7 @@ impl Agent {
                 | State::Ended { .. } => None,
             })
             .min();
-        own.into_iter().chain(lease).min()
+        own.into_iter().chain(lease).chain(self.leaves_at()).min()
     }
 
     /// Every attempt that this worker has, and how far it is.
@@ -274,6 +279,10 @@ impl Agent {
     /// without one has perhaps been given to another worker. A new session brings a young lease before it brings the set that
     /// may take attempts away: nothing starts in between.
     pub(crate) fn start_what_fits(&mut self, now: Now, deps: &mut impl Deps) {
+        if self.leaving.is_some() {
+            self.give_back_what_waits(now);
+            return;
+        }
         if self.awaits_set || now.mono >= self.lease.term_at() {
             return;
         }
@@ -395,6 +404,7 @@ impl Agent {
                 }
             }
         }
+        self.stop_what_outstays(now, deps);
         if self.bound_to_lease.is_empty() || now.mono < self.lease.term_at() {
             return;
         }

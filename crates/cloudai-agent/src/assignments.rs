@@ -4,7 +4,7 @@
 use cloudai_types::{AttemptId, EndReason, ReasonKind};
 
 use crate::agent::Agent;
-use crate::attempt::{Phase, State, StopWhy};
+use crate::attempt::{DRAINED, Phase, State, StopWhy};
 use crate::deps::{Deps, Leave};
 use crate::fence::Fence;
 use crate::input::{Assignment, Needs, Now, WithdrawWhy, Withdrawal};
@@ -127,11 +127,18 @@ impl Agent {
 
     fn withdraw(&mut self, now: Now, w: Withdrawal, deps: &mut impl Deps) {
         let id = w.attempt;
-        let never_ran = EndReason::new(ReasonKind::Cancelled, "it had not been started");
+        let never_ran = match w.why {
+            WithdrawWhy::Cancelled | WithdrawWhy::Lost => {
+                EndReason::new(ReasonKind::Cancelled, "it had not been started")
+            }
+            WithdrawWhy::Preempted => EndReason::new(ReasonKind::Preempted, DRAINED),
+        };
         match self.attempts.get(&id).map(|a| &a.state) {
             None => match w.why {
-                WithdrawWhy::Cancelled if !self.forgotten.contains(&id) => self.end_without_running(now, id, never_ran),
-                WithdrawWhy::Cancelled | WithdrawWhy::Lost => {
+                WithdrawWhy::Cancelled | WithdrawWhy::Preempted if !self.forgotten.contains(&id) => {
+                    self.end_without_running(now, id, never_ran);
+                }
+                WithdrawWhy::Cancelled | WithdrawWhy::Lost | WithdrawWhy::Preempted => {
                     if self.unstarted.remove(&id) {
                         deps.remove(id);
                     }
@@ -142,6 +149,7 @@ impl Agent {
                 let why = match w.why {
                     WithdrawWhy::Cancelled => StopWhy::Cancelled,
                     WithdrawWhy::Lost => StopWhy::Outside,
+                    WithdrawWhy::Preempted => StopWhy::Preempted,
                 };
                 self.begin_stop(now, id, why, deps);
             }
@@ -149,6 +157,8 @@ impl Agent {
                 let text = match w.why {
                     WithdrawWhy::Cancelled => "it had succeeded, and its results were not stored yet",
                     WithdrawWhy::Lost => "no longer assigned to this worker",
+                    // It holds nothing, and has succeeded: its results are worth the wait.
+                    WithdrawWhy::Preempted => return,
                 };
                 self.give_up_storing(id, ReasonKind::Cancelled, text, deps);
             }

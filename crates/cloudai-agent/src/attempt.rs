@@ -40,12 +40,12 @@ impl Phase {
 /// `Lost` is not the agent's to enter.
 pub const TRANSITIONS: &[(Phase, &str, Phase)] = &[
     (Phase::Assigned, "room: start", Phase::Preparing),
-    (Phase::Assigned, "withdrawn, or it can never fit", Phase::Exited),
+    (Phase::Assigned, "withdrawn, the worker leaves, or it can never fit", Phase::Exited),
     (Phase::Preparing, "the program runs", Phase::Running),
-    (Phase::Preparing, "withdrawn, or no lease", Phase::Stopping),
+    (Phase::Preparing, "withdrawn, no lease, or the worker leaves", Phase::Stopping),
     (Phase::Preparing, "succeeded at once, and leaves results", Phase::Storing),
     (Phase::Preparing, "could not start, or ended at once", Phase::Exited),
-    (Phase::Running, "withdrawn, timed out, or no lease", Phase::Stopping),
+    (Phase::Running, "withdrawn, timed out, no lease, or the worker leaves", Phase::Stopping),
     (Phase::Running, "succeeded, and leaves results", Phase::Storing),
     (Phase::Running, "ended", Phase::Exited),
     (Phase::Stopping, "had succeeded before, and leaves results", Phase::Storing),
@@ -64,6 +64,8 @@ pub(crate) enum StopWhy {
     Disconnected,
     /// The container belongs to an assignment of another history.
     OtherFence,
+    /// This worker is drained, or about to end.
+    Preempted,
 }
 
 /// Whether an ending survives the agent.
@@ -157,6 +159,9 @@ impl Attempt {
     }
 }
 
+/// Why something ends on a worker that is drained or about to end.
+pub(crate) const DRAINED: &str = "its worker is drained";
+
 /// The reason to report for an ending that the agent itself had asked for. What the program did before it was asked stands.
 pub(crate) fn reason_of_stopped(why: StopWhy, asked: Now, seen: EndReason, ended: Timestamp) -> EndReason {
     if ended.0 > 0 && ended < asked.wall && seen.kind() != ReasonKind::Cancelled {
@@ -167,6 +172,7 @@ pub(crate) fn reason_of_stopped(why: StopWhy, asked: Now, seen: EndReason, ended
         StopWhy::Cancelled => (ReasonKind::Cancelled, ""),
         StopWhy::Outside => (ReasonKind::Cancelled, "no longer assigned to this worker"),
         StopWhy::Disconnected => (ReasonKind::WorkerLost, "stopped: the worker had lost contact with the masters"),
+        StopWhy::Preempted => (ReasonKind::Preempted, DRAINED),
         StopWhy::OtherFence => (ReasonKind::EngineError, "a container of another assignment was in the way"),
     };
     let mut reason = EndReason::new(kind, detail).with_usage(seen.usage);

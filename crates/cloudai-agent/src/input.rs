@@ -64,6 +64,8 @@ pub enum WithdrawWhy {
     Cancelled,
     /// The attempt was given up; its ending will be refused.
     Lost,
+    /// This worker is drained, and may not wait longer: the leader waits for this attempt's ending, and the task goes elsewhere.
+    Preempted,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -153,6 +155,12 @@ pub enum Input {
     },
     /// Answers `persist_ending`: these are on disk.
     Persisted(Vec<AttemptId>),
+
+    /// This worker is about to end. Nothing is started any more; what runs may finish, until `after` has passed: then it is stopped, and its
+    /// task goes elsewhere. Said again: the earlier deadline counts.
+    Leave {
+        after: Option<Millis>,
+    },
 
     /// Time has passed; due at [`crate::Agent::next_deadline`] at the latest.
     Tick,

@@ -10,6 +10,7 @@
 //! - W3: an `on_disconnect: stop` container without a lease is stopped.
 //! - An ending is durable before it is reported, and a container is removed only after its ending is acknowledged.
 //! - A success that leaves results is one only when they are stored; storing holds no resources, and has a time limit.
+//! - A worker that is about to end starts nothing any more, and what outstays its deadline is stopped.
 //! - Repeated and outdated messages change nothing.
 
 mod agent;
@@ -19,6 +20,7 @@ mod deps;
 mod fence;
 mod input;
 mod lease;
+mod leaving;
 mod outbox;
 mod recent;
 mod storing;

@@ -11,7 +11,7 @@ use cloudai_agent::{
     Withdrawal,
 };
 use cloudai_types::limits::{REPORTS_WINDOW, STOP_KILL_AFTER, STOP_TERM_AFTER};
-use cloudai_types::{AttemptId, EndReason, JobSpec, Resources, Results, Timestamp};
+use cloudai_types::{AttemptId, EndReason, JobSpec, Millis, Resources, Results, Timestamp};
 use proptest::prelude::*;
 use support::{WALL_OFFSET, bound, id, spec};
 
@@ -105,8 +105,16 @@ enum Step {
     Up,
     Down,
     Renew,
-    FullSet { back: u64, members: Vec<u32>, stop: Vec<u32> },
-    Delta { back: u64, add: Vec<u32>, stop: Vec<(u32, bool)> },
+    FullSet {
+        back: u64,
+        members: Vec<u32>,
+        stop: Vec<u32>,
+    },
+    Delta {
+        back: u64,
+        add: Vec<u32>,
+        stop: Vec<(u32, u8)>,
+    },
     Started(u32),
     Ended(u32),
     Stored(u32, bool),
@@ -114,6 +122,8 @@ enum Step {
     Ack,
     AckAgain,
     Wait(u64),
+    /// It is about to end, after so many milliseconds if any.
+    Leave(Option<u64>),
     Flush,
 }
 
@@ -124,7 +134,7 @@ fn step() -> impl Strategy<Value = Step> {
         1 => Just(Step::Down),
         3 => Just(Step::Renew),
         1 => (0u64..3, few(), few()).prop_map(|(back, members, stop)| Step::FullSet { back, members, stop }),
-        4 => (0u64..3, few(), prop::collection::vec((0u32..6, any::<bool>()), 0..2))
+        4 => (0u64..3, few(), prop::collection::vec((0u32..6, 0u8..3), 0..2))
             .prop_map(|(back, add, stop)| Step::Delta { back, add, stop }),
         4 => (0u32..6).prop_map(Step::Started),
         4 => (0u32..6).prop_map(Step::Ended),
@@ -133,6 +143,7 @@ fn step() -> impl Strategy<Value = Step> {
         4 => Just(Step::Ack),
         1 => Just(Step::AckAgain),
         3 => (1u64..3_000).prop_map(Step::Wait),
+        1 => prop::option::weighted(0.7, 0u64..5_000).prop_map(Step::Leave),
         4 => Just(Step::Flush),
     ]
 }
@@ -153,6 +164,8 @@ fn play(steps: Vec<Step>) {
     let (mut ms, mut log, mut sequence, mut renewed) = (0u64, 10u64, 0u64, None::<u64>);
     let (mut session, mut synced) = (false, false);
     let mut last_acked = 0;
+    // Once it is about to end: when it must have stopped everything, if it must.
+    let (mut leaves, mut started_before_leaving) = (None::<Option<u64>>, None::<BTreeSet<AttemptId>>);
     // Endings acknowledged at the highest fence: only those can still come in a repeated delta.
     let mut over_at_this_fence = BTreeSet::new();
     let mut fence_before = Fence::default();
@@ -217,9 +230,9 @@ fn play(steps: Vec<Step>) {
                 let stop = stop
                     .into_iter()
                     .filter(|(i, _)| !over(i))
-                    .map(|(i, lost)| Withdrawal {
+                    .map(|(i, why)| Withdrawal {
                         attempt: id(i, 1),
-                        why: if lost { WithdrawWhy::Lost } else { WithdrawWhy::Cancelled },
+                        why: [WithdrawWhy::Lost, WithdrawWhy::Cancelled, WithdrawWhy::Preempted][usize::from(why)],
                     })
                     .collect();
                 go(&mut agent, &mut world, Input::Delta { fence, add, stop });
@@ -268,6 +281,12 @@ fn play(steps: Vec<Step>) {
                 let now = Now { mono: Timestamp(ms), wall: Timestamp(WALL_OFFSET + ms) };
                 agent.handle(now, Input::Tick, &mut world);
             }
+            Step::Leave(after) => {
+                let at = after.map(|after| ms + after);
+                leaves = Some(leaves.flatten().into_iter().chain(at).min());
+                go(&mut agent, &mut world, Input::Leave { after: after.map(Millis) });
+                started_before_leaving.get_or_insert_with(|| world.started.clone());
+            }
             Step::Flush => go(&mut agent, &mut world, Input::Flush),
             // Not possible now.
             Step::Renew
@@ -278,6 +297,16 @@ fn play(steps: Vec<Step>) {
             | Step::Stored(..)
             | Step::Ack
             | Step::AckAgain => {}
+        }
+        if let Some(before) = &started_before_leaving {
+            assert_eq!(*before, world.started, "a worker that leaves starts nothing");
+            let waits = agent.held().find(|(_, phase)| *phase == Phase::Assigned);
+            assert_eq!(waits, None, "a worker that leaves keeps nothing waiting");
+        }
+        if leaves.flatten().is_some_and(|at| ms >= at) {
+            for a in &world.alive {
+                assert!(world.stopped.contains_key(a), "{a} outstays the deadline of a worker that leaves");
+            }
         }
         let age = renewed.map_or(u64::MAX, |r| ms - r);
         for a in world.alive.intersection(&world.bound) {
@@ -311,6 +340,7 @@ fn play(steps: Vec<Step>) {
             agent.handle(now, Input::ReportsAcked { sequence }, &mut world);
         }
     }
+    assert!(agent.is_empty());
     assert_eq!(agent.held().collect::<Vec<_>>(), [], "something was never reported or never removed");
     assert_eq!(agent.next_deadline(), None);
 }

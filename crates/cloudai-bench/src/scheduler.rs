@@ -256,6 +256,7 @@ impl Cluster {
                 labels: [("zone".to_owned(), zone.to_owned())].into(),
                 software: "bench".to_owned(),
                 reserved: None,
+                leaving: false,
             });
             let replies = self.apply(vec![authorize, register])?;
             if !matches!(replies[..], [Reply::Authorized { .. }, Reply::WorkerRegistered { .. }]) {

@@ -177,10 +177,10 @@ pub enum WorkerVerb {
     #[cfg(feature = "server")]
     #[command(hide = true)]
     Guard(commands::worker_guard::GuardArgs),
-    /// Give it no new tasks; what runs goes on
+    /// Give it no new tasks; what runs goes on, or is stopped at a deadline
     Drain(commands::worker_drain::DrainArgs),
     /// Give it tasks again
-    Resume(commands::worker_drain::DrainArgs),
+    Resume(commands::worker_drain::ResumeArgs),
 }
 
 #[derive(Debug, Subcommand)]
@@ -277,6 +277,9 @@ mod tests {
             "cloudai job show abc -o yaml",
             "cloudai job wait abc --timeout 40s",
             "cloudai job cancel abc",
+            "cloudai job cancel --all --yes",
+            "cloudai job cancel --name sweep-* --state queued --state running -y -o json",
+            "cloudai job submit --queue-timeout 10m --volume cache:/cache:ro --tmpfs /fast:64m --mount /a:/b:rw busybox",
             "cloudai job logs -f abc",
             "cloudai job submit --results --input raw=3gk7q2zx/0 --input all=3gk7q2zx busybox -- true",
             "cloudai job results abc -o json",
@@ -310,6 +313,8 @@ mod tests {
             "cloudai worker authorize w1 --label zone=eu --label disk=ssd",
             "cloudai worker revoke w1",
             "cloudai worker drain w1",
+            "cloudai worker drain w1 --deadline 10m --wait --timeout 20m",
+            "cloudai worker drain w1 --stop",
             "cloudai worker resume w1",
             "cloudai queue",
             "cloudai cluster status --consistency stale",
@@ -343,6 +348,7 @@ mod tests {
             "cloudai init --data-dir d --name m1",
             "cloudai master --config f",
             "cloudai worker --config f",
+            "cloudai worker --stop-mode drain --stop-deadline 10m --allow-mount /data:rw",
             "cloudai worker --join token --masters a:1,b:2 --data-dir d",
         ] {
             parse(words).unwrap_or_else(|e| panic!("{words}: {e}"));
@@ -366,6 +372,12 @@ mod tests {
             "cloudai cluster config set colour red",
             "cloudai job list --limit -1",
             "cloudai task explain",
+            "cloudai job cancel abc --all",
+            "cloudai job cancel --state failed",
+            "cloudai worker drain w1 --stop --deadline 5s",
+            "cloudai worker drain w1 --timeout 5s",
+            "cloudai job submit --tmpfs /fast busybox",
+            "cloudai job submit --volume /a:/b busybox",
             "cloudai job submit --retry-on bad_luck=retry busybox",
             "cloudai job submit --retry-on signal busybox",
             "cloudai dead show",

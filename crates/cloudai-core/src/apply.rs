@@ -8,7 +8,9 @@ mod authorize;
 mod cancel_job;
 mod drop_dead;
 mod ending;
+mod evict_workers;
 mod expire_jobs;
+mod expire_queued;
 mod expire_requests;
 mod forget_master;
 mod found_cluster;
@@ -28,6 +30,7 @@ mod set_config;
 mod set_drain;
 mod set_secret;
 mod submit_job;
+mod worker_leaves;
 
 use cloudai_types::{TaskId, limits};
 
@@ -149,6 +152,9 @@ fn apply_command(hot: &mut Hot, out: &mut Out, command: Command) -> Result<Reply
         Kind::DropDead(c) => Ok(drop_dead::drop_dead(out, c)),
         Kind::SetSecret(c) => set_secret::set_secret(hot, out, actor, c),
         Kind::RemoveSecret(c) => remove_secret::remove_secret(hot, out, c),
+        Kind::ExpireQueued(_) => Ok(expire_queued::expire_queued(hot, out)),
+        Kind::EvictWorkers(_) => Ok(evict_workers::evict_workers(hot, out)),
+        Kind::WorkerLeaves(c) => worker_leaves::worker_leaves(hot, out, c),
     }
 }
 

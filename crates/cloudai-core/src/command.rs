@@ -41,6 +41,18 @@ pub const PINNED_SINCE: u32 = 5;
 /// The first format that has secrets: the commands that set and remove them, [`crate::rows::Family::Secret`], and [`JobSpec::secrets`].
 pub const SECRETS_SINCE: u32 = 5;
 
+/// The first format whose specs keep [`JobSpec::queue_timeout_ms`], and that has [`ExpireQueued`].
+pub const QUEUE_TIMEOUT_SINCE: u32 = 5;
+
+/// The first format whose drains keep [`SetDrain::deadline_ms`], and that has [`EvictWorkers`].
+pub const DRAIN_DEADLINE_SINCE: u32 = 5;
+
+/// The first format in which a worker may say that it is about to end ([`WorkerLeaves`], [`RegisterWorker::leaving`]).
+pub const LEAVING_SINCE: u32 = 5;
+
+/// The first format whose specs keep [`JobSpec::volumes`], and [`cloudai_types::spec::Mount::write`].
+pub const VOLUMES_SINCE: u32 = 5;
+
 /// One log entry's payload: every command that waited when the entry was made.
 #[derive(Clone, PartialEq, prost::Message)]
 pub struct Proposal {
@@ -63,7 +75,7 @@ pub struct Command {
     pub trace_parent: String,
     #[prost(
         oneof = "Kind",
-        tags = "10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 40, 41, 55, 56"
+        tags = "10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 40, 41, 55, 56, 60, 61, 62"
     )]
     pub kind: Option<Kind>,
 }
@@ -80,6 +92,9 @@ impl Command {
             Some(Kind::ExpireJobs(_)) => 2,
             Some(Kind::ReplayDead(_) | Kind::DropDead(_)) => DEAD_SINCE,
             Some(Kind::SetSecret(_) | Kind::RemoveSecret(_)) => SECRETS_SINCE,
+            Some(Kind::ExpireQueued(_)) => QUEUE_TIMEOUT_SINCE,
+            Some(Kind::EvictWorkers(_)) => DRAIN_DEADLINE_SINCE,
+            Some(Kind::WorkerLeaves(_)) => LEAVING_SINCE,
             Some(
                 Kind::SubmitJob(_)
                 | Kind::CancelJob(_)
@@ -163,6 +178,15 @@ pub enum Kind {
     /// Since format 5.
     #[prost(message, tag = "56")]
     RemoveSecret(RemoveSecret),
+    /// Since format 5.
+    #[prost(message, tag = "60")]
+    ExpireQueued(ExpireQueued),
+    /// Since format 5.
+    #[prost(message, tag = "61")]
+    EvictWorkers(EvictWorkers),
+    /// Since format 5.
+    #[prost(message, tag = "62")]
+    WorkerLeaves(WorkerLeaves),
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -274,6 +298,9 @@ pub struct RegisterWorker {
     /// What its operator keeps for the machine itself, beside the capacity; `None`: nothing. Kept since format 4.
     #[prost(message, optional, tag = "5")]
     pub reserved: Option<Resources>,
+    /// It is about to end: it gets no new tasks in this session. Kept since format 5.
+    #[prost(bool, tag = "60")]
+    pub leaving: bool,
 }
 
 /// Its lease ran out in the leader's memory. Only if `session` is still its session.
@@ -335,6 +362,9 @@ pub struct SetDrain {
     pub name: String,
     #[prost(bool, tag = "2")]
     pub draining: bool,
+    /// Replicated time from which on what still runs there is stopped, and goes elsewhere; 0: it may finish. Kept since format 5.
+    #[prost(uint64, tag = "60")]
+    pub deadline_ms: u64,
 }
 
 /// A master tells its node id, its disk's own random id and its addresses, at every start. The first disk of a node id
@@ -460,6 +490,26 @@ pub struct RemoveSecret {
     pub kind: i32,
     #[prost(string, tag = "3")]
     pub name: String,
+}
+
+/// Tasks that were never placed, and have waited for longer than their job's queue time-out, have failed. `apply` finds them by replicated
+/// time, of at most [`cloudai_types::limits::EXPIRE_QUEUED_JOBS_MAX`] jobs per command; the leader proposes it again while there are more.
+#[derive(Clone, Copy, PartialEq, prost::Message)]
+pub struct ExpireQueued {}
+
+/// What still runs on draining workers whose deadline has passed is stopped, and goes elsewhere. `apply` finds them by replicated time, at most
+/// [`cloudai_types::limits::EVICT_WORKERS_MAX`] per command.
+#[derive(Clone, Copy, PartialEq, prost::Message)]
+pub struct EvictWorkers {}
+
+/// A worker says that it is about to end: from now on it gets no new tasks, until it registers again without saying so.
+#[derive(Clone, Copy, PartialEq, prost::Message)]
+pub struct WorkerLeaves {
+    #[prost(uint32, tag = "1")]
+    pub worker: u32,
+    /// Only if this is still its session.
+    #[prost(uint64, tag = "2")]
+    pub session: u64,
 }
 
 /// Tasks of one job.

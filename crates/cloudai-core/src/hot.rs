@@ -16,6 +16,7 @@ use crate::backlog::Backlog;
 use crate::command::AttemptState;
 use crate::job_table::JobTable;
 use crate::queue::Queue;
+use crate::queue_limits::QueueLimits;
 use crate::rows::{
     AliveRow, AttemptRow, ClusterRow, Counts, JobRow, JobState, MasterRow, TaskState, WorkerRow, WorkerState,
 };
@@ -71,6 +72,10 @@ pub struct Hot {
     pub only: BTreeMap<JobId, u32>,
     /// How many secrets and logins each namespace has; those without are not here. The secrets themselves are rows.
     pub secrets: BTreeMap<NamespaceId, u32>,
+    /// Live jobs whose tasks may wait only for so long. Most have no such limit, and are not here.
+    pub queue_limits: QueueLimits,
+    /// (deadline, worker) of those that drain until a time that has not come.
+    pub drains: BTreeSet<(u64, WorkerId)>,
 }
 
 /// Interned shapes, counted by the live jobs that use them.
@@ -129,6 +134,12 @@ pub struct Worker {
     pub name: String,
     pub state: WorkerState,
     pub draining: bool,
+    /// While it drains: replicated time from which on what still runs is stopped; 0: it may finish.
+    pub drain_deadline_ms: u64,
+    /// That time has passed: its attempts are told to stop, and go elsewhere.
+    pub evicting: bool,
+    /// It said itself that it is about to end.
+    pub leaving: bool,
     /// What tasks may have.
     pub capacity: Resources,
     /// What its operator keeps for the machine itself, beside the capacity: for people, no decision looks at it.
@@ -175,6 +186,8 @@ impl Default for Hot {
             retry: BTreeMap::new(),
             only: BTreeMap::new(),
             secrets: BTreeMap::new(),
+            queue_limits: QueueLimits::default(),
+            drains: BTreeSet::new(),
         }
     }
 }
@@ -334,8 +347,14 @@ impl Job {
         taken
     }
 
-    /// What a start needs of a live job with this shape, these rules and this only index, but for how far it has come.
-    pub fn alive_row(&self, shape: &Shape, retry: Option<&RetryRules>, only: Option<&u32>) -> AliveRow {
+    /// What a start needs of a live job with this shape, these rules, this only index and this queue time-out, but for how far it has come.
+    pub fn alive_row(
+        &self,
+        shape: &Shape,
+        retry: Option<&RetryRules>,
+        only: Option<&u32>,
+        queue_timeout_ms: u64,
+    ) -> AliveRow {
         AliveRow {
             namespace: self.namespace.0,
             resources: shape.resources,
@@ -347,11 +366,12 @@ impl Job {
             untouched: self.untouched,
             retry: retry.cloned(),
             only_index: only.copied(),
+            queue_timeout_ms,
         }
     }
 
-    /// The row of this state; `ended_ms` is 0 while the job lives.
-    pub fn row(&self, ended_ms: u64) -> JobRow {
+    /// The row of this state; `ended_ms` is 0 while the job lives, `queue_expired_ms` unless its queue time-out took some tasks.
+    pub fn row(&self, ended_ms: u64, queue_expired_ms: u64) -> JobRow {
         JobRow {
             state: self.state() as i32,
             counts: self.counts,
@@ -359,6 +379,7 @@ impl Job {
             cancel_requested: self.cancel_requested,
             started_ms: self.started_ms,
             ended_ms,
+            queue_expired_ms,
         }
     }
 }
@@ -409,13 +430,22 @@ impl Worker {
             software: self.software.clone(),
             assigned_labels: self.assigned_labels.clone(),
             reserved: self.reserved,
+            drain_deadline_ms: self.drain_deadline_ms,
+            evicting: self.evicting,
+            leaving: self.leaving,
         }
     }
 
     /// True when the scheduler may place here.
     pub fn is_schedulable(&self) -> bool {
-        self.state == WorkerState::Ready && !self.draining
+        self.state == WorkerState::Ready && !self.draining && !self.leaving
     }
+
+    /// When its attempts are to be told to stop; `None`: they need not, or were told.
+    pub(crate) fn evicts_at_ms(&self) -> Option<u64> {
+        (self.draining && self.drain_deadline_ms > 0 && !self.evicting).then_some(self.drain_deadline_ms)
+    }
+
     /// What is left for placements; zero where it holds more than it has (it registered again with less).
     pub fn free(&self) -> Resources {
         self.capacity.minus(&self.used)

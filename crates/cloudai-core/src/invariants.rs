@@ -37,6 +37,8 @@ pub fn check(hot: &Hot) -> Vec<Violation> {
     apart_is_what_asks_for_something_else(hot, &mut faults);
     budgets_are_not_exceeded(hot, &mut faults);
     secrets_are_counted(hot, &mut faults);
+    queue_limits_are_of_fresh_tasks(hot, &mut faults);
+    drains_wait_for_their_deadline(hot, &mut faults);
     faults
 }
 
@@ -243,6 +245,47 @@ fn secrets_are_counted(hot: &Hot, faults: &mut Faults) {
     for (namespace, held) in &hot.secrets {
         if !(1..=limits::SECRETS_OF_NAMESPACE_MAX).contains(held) || !known.contains(namespace) {
             fault(faults, "I10", format!("{namespace:?}: is said to have {held} secrets"));
+        }
+    }
+}
+
+/// Who may still wait for too long is exactly who has a queue time-out and a task that was never placed.
+fn queue_limits_are_of_fresh_tasks(hot: &Hot, faults: &mut Faults) {
+    let mut due = 0;
+    for (id, limit) in hot.queue_limits.iter() {
+        let Some(job) = hot.jobs.get(&id) else {
+            fault(faults, "queue limit", format!("{id}: has a queue time-out, and is not alive"));
+            continue;
+        };
+        due += usize::from(hot.queue_limits.is_due(id));
+        if hot.queue_limits.is_due(id) == job.fresh.is_empty() {
+            fault(faults, "queue limit", format!("{id}: has the fresh tasks {:?}, and {limit:?}", job.fresh));
+        }
+        if limit.timeout_ms == 0 || limit.due_ms != job.submitted_ms.saturating_add(limit.timeout_ms) {
+            fault(faults, "queue limit", format!("{id}: was submitted at {}, and {limit:?}", job.submitted_ms));
+        }
+        if limit.expired_ms > 0 && (limit.expired_ms < limit.due_ms || !job.fresh.is_empty()) {
+            fault(faults, "queue limit", format!("{id}: {limit:?} has expired, and {:?} are fresh", job.fresh));
+        }
+    }
+    if due != hot.queue_limits.due_len() {
+        fault(
+            faults,
+            "queue limit",
+            format!("{due} jobs may wait for too long, {} are due", hot.queue_limits.due_len()),
+        );
+    }
+}
+
+fn drains_wait_for_their_deadline(hot: &Hot, faults: &mut Faults) {
+    let wanted: BTreeSet<_> =
+        hot.workers.iter().filter_map(|(id, worker)| Some((worker.evicts_at_ms()?, *id))).collect();
+    if wanted != hot.drains {
+        fault(faults, "drains", format!("workers drain until {wanted:?}, the index says {:?}", hot.drains));
+    }
+    for worker in hot.workers.values().filter(|w| w.evicting || w.drain_deadline_ms > 0) {
+        if !worker.draining || worker.drain_deadline_ms == 0 {
+            fault(faults, "drains", format!("{}: has a deadline or is evicted, and does not drain", worker.name));
         }
     }
 }

@@ -25,6 +25,7 @@ pub mod keys;
 pub mod load;
 pub mod memory;
 pub mod queue;
+pub mod queue_limits;
 pub mod reply;
 pub mod rows;
 pub mod transitions;

@@ -192,6 +192,9 @@ fn add_worker(hot: &mut Hot, id: WorkerId, row: WorkerRow) -> Result<(), String>
         state,
         draining: row.draining,
         capacity: row.capacity,
+        drain_deadline_ms: row.drain_deadline_ms,
+        evicting: row.evicting,
+        leaving: row.leaving,
         reserved: row.reserved,
         used: Default::default(),
         labels: row.labels,
@@ -201,6 +204,7 @@ fn add_worker(hot: &mut Hot, id: WorkerId, row: WorkerRow) -> Result<(), String>
         software: row.software,
         active: Default::default(),
     };
+    hot.drains.extend(worker.evicts_at_ms().map(|at_ms| (at_ms, id)));
     hot.workers.insert(id, worker);
     Ok(())
 }
@@ -217,6 +221,14 @@ fn set_progress(hot: &mut Hot, id: JobId, row: JobRow) -> Result<(), String> {
     if row.cancel_requested {
         // What was fresh then was cancelled without rows.
         job.fresh.end = row.next_fresh;
+    }
+    if row.queue_expired_ms > 0 {
+        // What was fresh then has failed without rows.
+        job.fresh.end = row.next_fresh;
+        hot.queue_limits.expire(id, row.queue_expired_ms);
+    }
+    if job.fresh.is_empty() {
+        hot.queue_limits.settle(id);
     }
     Ok(())
 }

@@ -60,6 +60,16 @@ pub enum Reply {
     SecretSet {
         version: u64,
     },
+    /// Whose queue time-out is over, and how many of their tasks have failed.
+    QueueExpired {
+        jobs: u32,
+        tasks: u64,
+    },
+    /// Whose drain's deadline has passed, and how many of their attempts were told to stop.
+    Evicted {
+        workers: u32,
+        attempts: u32,
+    },
     /// Changed as asked, nothing to add.
     Done,
     Refused(Refusal),

@@ -179,6 +179,9 @@ pub struct AliveRow {
     /// Only this index of the job ever runs: it replays a dead task. Since format 4.
     #[prost(uint32, optional, tag = "21")]
     pub only_index: Option<u32>,
+    /// The spec's. Since format 5.
+    #[prost(uint64, tag = "60")]
+    pub queue_timeout_ms: u64,
 }
 
 /// Tasks of a job by state. They always sum up to the job's `count`.
@@ -223,7 +226,8 @@ pub struct JobRow {
     pub state: i32,
     #[prost(message, required, tag = "2")]
     pub counts: Counts,
-    /// Indexes from here on are fresh: never placed. After a cancel: indexes from here on without a task row were cancelled.
+    /// Indexes from here on are fresh: never placed. After a cancel: indexes from here on without a task row were cancelled. After its queue
+    /// time-out (`queue_expired_ms`): they have failed.
     #[prost(uint32, tag = "3")]
     pub next_fresh: u32,
     #[prost(bool, tag = "4")]
@@ -233,6 +237,9 @@ pub struct JobRow {
     pub started_ms: u64,
     #[prost(uint64, tag = "6")]
     pub ended_ms: u64,
+    /// Replicated time at which its queue time-out took what was fresh; 0: it did not. Since format 5.
+    #[prost(uint64, tag = "60")]
+    pub queue_expired_ms: u64,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, prost::Enumeration)]
@@ -376,6 +383,15 @@ pub struct WorkerRow {
     /// What its operator keeps for the machine itself, beside the capacity; `None`: nothing. Since format 4.
     #[prost(message, optional, tag = "10")]
     pub reserved: Option<Resources>,
+    /// While it drains: replicated time from which on what still runs is stopped; 0: it may finish. Since format 5.
+    #[prost(uint64, tag = "60")]
+    pub drain_deadline_ms: u64,
+    /// That time has passed, and its attempts were told to stop. Since format 5.
+    #[prost(bool, tag = "61")]
+    pub evicting: bool,
+    /// It said itself that it is about to end. Since format 5.
+    #[prost(bool, tag = "62")]
+    pub leaving: bool,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]

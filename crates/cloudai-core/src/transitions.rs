@@ -16,6 +16,7 @@ pub enum Owner {
     Authorize,
     Revoke,
     ReplayDead,
+    ExpireQueued,
 }
 
 impl Owner {
@@ -31,6 +32,7 @@ impl Owner {
             Kind::Authorize(_) => Some(Owner::Authorize),
             Kind::Revoke(_) => Some(Owner::Revoke),
             Kind::ReplayDead(_) => Some(Owner::ReplayDead),
+            Kind::ExpireQueued(_) => Some(Owner::ExpireQueued),
             Kind::RedeemToken(_)
             | Kind::SetDrain(_)
             | Kind::RegisterMaster(_)
@@ -44,7 +46,9 @@ impl Owner {
             | Kind::ExpireJobs(_)
             | Kind::DropDead(_)
             | Kind::SetSecret(_)
-            | Kind::RemoveSecret(_) => None,
+            | Kind::RemoveSecret(_)
+            | Kind::EvictWorkers(_)
+            | Kind::WorkerLeaves(_) => None,
         }
     }
 }
@@ -62,6 +66,7 @@ pub const TASK: &[Transition<TaskState>] = &[
     Transition { from: None, to: &[TaskState::Queued], owners: &[Owner::SubmitJob] },
     Transition { from: Some(TaskState::Queued), to: &[TaskState::Active], owners: &[Owner::PlaceTasks] },
     Transition { from: Some(TaskState::Queued), to: &[TaskState::Cancelled], owners: &[Owner::CancelJob] },
+    Transition { from: Some(TaskState::Queued), to: &[TaskState::Failed], owners: &[Owner::ExpireQueued] },
     Transition {
         from: Some(TaskState::Active),
         to: &[TaskState::Queued, TaskState::Succeeded, TaskState::Failed, TaskState::Cancelled, TaskState::Dead],

@@ -1,10 +1,11 @@
-//! What a leader does now and then: lets waiting retries become ready, forgets old request ids, removes jobs whose retention is over,
-//! and raises the format that the log may use. Comes in: the state. Goes out: logged commands, because only those may change rows.
+//! What a leader does now and then: lets waiting retries become ready, ends what waited for too long, stops what outlives a drain's deadline,
+//! forgets old request ids, removes jobs whose retention is over, and raises the format that the log may use. Comes in: the state. Goes out: logged commands, because only those may change rows.
 
 use std::time::Duration;
 
 use cloudai_core::Command;
-use cloudai_core::command::{AdvanceClock, ExpireRequests, Kind, RaiseVersion, VERSION};
+use cloudai_core::Hot;
+use cloudai_core::command::{AdvanceClock, EvictWorkers, ExpireQueued, ExpireRequests, Kind, RaiseVersion, VERSION};
 use cloudai_core::rows::{Family, RequestRow};
 use cloudai_types::limits;
 use prost::Message;
@@ -34,6 +35,7 @@ pub async fn run<S: StateStore>(node: &Node<S>, leading: &CancellationToken) {
         if first_due.is_some_and(|due| due <= node.log_clock.now_ms()) {
             let _ = node.proposer.propose(Command::new("leader", Kind::AdvanceClock(AdvanceClock {}))).await;
         }
+        carry_out_deadlines(node, leading).await;
         raise_version(node).await;
         let is_time = tick.is_multiple_of(EXPIRE_EVERY_TICKS);
         if is_time {
@@ -50,6 +52,28 @@ pub async fn run<S: StateStore>(node: &Node<S>, leading: &CancellationToken) {
         if is_time || retention.has_more() {
             retention.step(node).await;
         }
+    }
+}
+
+/// Queue time-outs and drains whose time has come, a bounded piece per command until none is left.
+async fn carry_out_deadlines<S: StateStore>(node: &Node<S>, leading: &CancellationToken) {
+    while !leading.is_cancelled() {
+        let Some(kind) = next_deadline(&node.shared.read().hot, node.log_clock.now_ms()) else { return };
+        if let Err(error) = node.proposer.propose(Command::new("leader", kind)).await {
+            tracing::debug!(%error, "a deadline has no outcome yet; the next look tries again");
+            return;
+        }
+    }
+}
+
+/// What is due at this time.
+fn next_deadline(hot: &Hot, now_ms: u64) -> Option<Kind> {
+    if hot.queue_limits.first_due_ms().is_some_and(|due| due <= now_ms) {
+        Some(Kind::ExpireQueued(ExpireQueued {}))
+    } else if hot.drains.first().is_some_and(|(due, _)| *due <= now_ms) {
+        Some(Kind::EvictWorkers(EvictWorkers {}))
+    } else {
+        None
     }
 }
 
@@ -88,4 +112,19 @@ fn old_requests<S: StateStore>(node: &Node<S>, cursor: &mut Vec<u8>) -> std::io:
         true
     })?;
     Ok(old)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use cloudai_types::WorkerId;
+
+    #[test]
+    fn a_deadline_is_carried_out_when_it_is_due_and_not_before() {
+        let mut hot = Hot::default();
+        assert!(next_deadline(&hot, u64::MAX).is_none());
+        hot.drains.insert((500, WorkerId(1)));
+        assert!(next_deadline(&hot, 499).is_none());
+        assert!(matches!(next_deadline(&hot, 500), Some(Kind::EvictWorkers(_))));
+    }
 }

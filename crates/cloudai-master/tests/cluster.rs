@@ -429,3 +429,57 @@ async fn a_dead_task_is_listed_and_replayed_as_it_is_and_as_a_new_job() {
         cluster.stop(n).await.expect("a planned stop");
     }
 }
+
+/// The leader looks at the time, and `apply` decides: nobody else need do anything.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn deadlines_are_carried_out_of_queues_and_of_drains() {
+    cloudai_net::install_crypto_provider();
+    let mut cluster = Cluster::new();
+    for n in 0..3 {
+        cluster.start(n);
+    }
+    let since = cloudai_core::command::QUEUE_TIMEOUT_SINCE;
+    eventually(async || (cluster.status(0).await.version >= since).then_some(())).await;
+    // Nobody could run it.
+    let mut request = submit("waits", 1_000_000);
+    if let Some(spec) = &mut request.spec {
+        spec.queue_timeout_ms = 300;
+    }
+    let job = JobId(cluster.client(0).submit(request).await.expect("accepted").into_inner().job_id).to_string();
+    let get = pb::GetTaskRequest { job: job.clone(), index: 999_999, ..Default::default() };
+    let (task, summary) = eventually(async || {
+        let reply = cluster.client(2).get_task(get.clone()).await.ok()?.into_inner();
+        let (task, job) = (reply.task?, reply.job?);
+        job.state().is_ended().then_some((task, job))
+    })
+    .await;
+    assert_eq!((summary.state(), summary.counts.expect("counted").failed), (pb::JobState::Failed, 1_000_000));
+    let reason = task.reason.clone().expect("it says why");
+    assert_eq!((task.state(), task.attempts.len(), reason.kind()), (pb::TaskState::Failed, 0, ReasonKind::Timeout));
+    assert!(reason.detail.contains("more than its queue_timeout of 0.300 s"), "{reason}");
+    assert!(task.ended_ms >= summary.submitted_ms + 300);
+    let explain = pb::ExplainTaskRequest { job, index: 7, ..Default::default() };
+    let explained = cluster.client(0).explain_task(explain).await.expect("explained").into_inner();
+    assert!(explained.summary.contains("(timeout: waited"), "{}", explained.summary);
+
+    let worker = hollow_worker(&cluster, "w1", success()).await;
+    let name = || "w1".to_owned();
+    let drain = |deadline_in_ms| pb::DrainWorkerRequest { name: name(), deadline_in_ms };
+    let too_long = cluster.client(0).drain_worker(drain(Some(u64::MAX))).await.expect_err("it is refused");
+    assert!(too_long.message().contains("30 days"), "{too_long}");
+    cluster.client(1).drain_worker(drain(Some(3_600_000))).await.expect("drained");
+    let get = pb::GetWorkerRequest { name: name(), ..Default::default() };
+    let info = async || cluster.client(2).get_worker(get.clone()).await.expect("it is there").into_inner().worker;
+    let seen = info().await.expect("it is there");
+    assert!(seen.draining && !seen.evicting && seen.drain_deadline_ms > 0, "{seen:?}");
+    // The last word counts.
+    cluster.client(1).drain_worker(drain(Some(100))).await.expect("drained");
+    eventually(async || info().await.filter(|w| w.evicting)).await;
+    cluster.client(1).resume_worker(pb::ResumeWorkerRequest { name: name() }).await.expect("resumed");
+    let seen = info().await.expect("it is there");
+    assert_eq!((seen.draining, seen.evicting, seen.drain_deadline_ms), (false, false, 0));
+    worker.abort();
+    for n in 0..3 {
+        cluster.stop(n).await.expect("stops");
+    }
+}

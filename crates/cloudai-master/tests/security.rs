@@ -312,7 +312,8 @@ fn hostile_spec(n: u64) -> JobSpec {
     let mut text = || format!("{}{}", texts[pick(texts.len() as u64) as usize], if pick(40) == 0 { &long } else { "" });
     let (name, image) = (text(), text());
     let pairs: BTreeMap<String, String> = (0..3).map(|_| (text(), text())).collect();
-    let (command, mount) = (vec![text(), text()], cloudai_types::spec::Mount { source: text(), target: text() });
+    let (command, mount) =
+        (vec![text(), text()], cloudai_types::spec::Mount { source: text(), target: text(), write: true });
     let numbers = [0, 1, 7, u64::from(u32::MAX), u64::MAX];
     let mut number = || numbers[pick(5) as usize];
     let resources =
@@ -320,7 +321,7 @@ fn hostile_spec(n: u64) -> JobSpec {
     let (priority, count, timeout_ms) = (number() as i32, number() as u32, number());
     let mut spec = JobSpec { name: "ok".into(), image: "noop".into(), ..Default::default() };
     for _ in 0..1 + pick(3) {
-        match pick(11) {
+        match pick(13) {
             0 => spec.name = name.clone(),
             1 => spec.image = image.clone(),
             2 => spec.command = command.clone(),
@@ -331,6 +332,12 @@ fn hostile_spec(n: u64) -> JobSpec {
             7 => spec.count = count,
             8 => spec.timeout_ms = timeout_ms,
             9 => spec.mounts = vec![mount.clone()],
+            10 => spec.queue_timeout_ms = timeout_ms,
+            11 => {
+                let (target, server, path) = (mount.target.clone(), mount.source.clone(), name.clone());
+                spec.volumes =
+                    vec![cloudai_types::Volume { kind: count as i32, target, server, path, ..Default::default() }];
+            }
             _ => spec.on_disconnect = count as i32,
         }
     }

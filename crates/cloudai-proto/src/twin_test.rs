@@ -8,7 +8,7 @@ use prost::Message;
 
 use cloudai_types::{
     ClusterConfig, EndReason, JobSpec, OnDisconnect, PullPolicy, ReasonKind, Resources, ResultFile, Results,
-    RetryAction, RetryRule, RetryRules, ScorePolicy, SecretKind, SecretUse, Usage, spec::Mount,
+    RetryAction, RetryRule, RetryRules, ScorePolicy, SecretKind, SecretUse, Usage, Volume, VolumeKind, spec::Mount,
 };
 
 #[allow(clippy::all, dead_code)]
@@ -63,18 +63,29 @@ prop_compose! {
 }
 
 prop_compose! {
+    fn volume()(
+        kind in 1i32..3, target in "/[a-z]{1,9}", name in "[a-z]{1,9}", size_bytes in 1u64.., server in "[a-z]{1,9}",
+        path in "/[a-z]{1,9}", options in "[a-z]{1,9}"
+    ) -> Volume {
+        Volume { kind, target, read_only: true, name, size_bytes, server, path, options }
+    }
+}
+
+prop_compose! {
     fn spec()(
         name in "[a-z]{1,9}", image in "[a-z]{1,9}", command in prop::collection::vec("[a-z]{1,5}", 1..4),
         env in words(), resources in resources(), require in words(), priority in 1i32..1000, count in 1u32..,
         max_attempts in 1u32.., timeout_ms in 1u64..,
         (processes_max, open_files, shm_bytes, stop_signal, grace_ms, user, network) in
             (1u32.., 1u32.., 1u64.., 1u32.., 1u64.., "[0-9]{1,9}", "[a-z]{1,9}"),
-        (retry, inputs, namespace, image_digest) in (retry(), words(), "[a-z]{1,9}", "[a-z]{1,9}")
+        (retry, inputs, namespace, image_digest, volume, queue_timeout_ms) in
+            (retry(), words(), "[a-z]{1,9}", "[a-z]{1,9}", volume(), 1u64..)
     ) -> JobSpec {
         JobSpec {
             name, image, command, env, resources, require, priority: -priority, count, max_attempts, timeout_ms,
             on_disconnect: OnDisconnect::Stop as i32,
-            mounts: vec![Mount { source: "/a".into(), target: "/b".into() }],
+            mounts: vec![Mount { source: "/a".into(), target: "/b".into(), write: true }],
+            queue_timeout_ms, volumes: vec![volume],
             processes_max, open_files, shm_bytes, stop_signal, grace_ms, user, network,
             retry: Some(retry), results: true, inputs, namespace,
             pull: PullPolicy::Never as i32, writable_root: true, image_digest,
@@ -152,6 +163,8 @@ fn the_twin_has_exactly_these_fields() {
         writable_root: _,
         image_digest: _,
         secrets: _,
+        queue_timeout_ms: _,
+        volumes: _,
     } = twin::JobSpec::default();
     let twin::SecretUse { name: _, env: _, file: _ } = twin::SecretUse::default();
     let twin::RetryRule { reason: _, action: _ } = twin::RetryRule::default();
@@ -164,7 +177,9 @@ fn the_twin_has_exactly_these_fields() {
         memory_factor_percent: _,
         memory_max_bytes: _,
     } = twin::RetryRules::default();
-    let twin::Mount { source: _, target: _ } = twin::Mount::default();
+    let twin::Volume { kind: _, target: _, read_only: _, name: _, size_bytes: _, server: _, path: _, options: _ } =
+        twin::Volume::default();
+    let twin::Mount { source: _, target: _, write: _ } = twin::Mount::default();
     let twin::Resources { cpu_milli: _, memory_bytes: _, storage_bytes: _, gpus: _ } = twin::Resources::default();
     let twin::EndReason { kind: _, exit_code: _, detail: _, usage: _, results: _ } = twin::EndReason::default();
     let twin::Results { manifest: _, files_total: _, bytes_total: _, files: _, left_out: _ } = twin::Results::default();
@@ -191,6 +206,11 @@ fn numbers_mean_the_same_words_in_both() {
         assert_eq!(t.as_str_name(), format!("RETRY_ACTION_{}", a.name().to_uppercase()));
     }
     assert!(twin::RetryAction::try_from(RetryAction::ALL.len() as i32).is_err());
+    for v in VolumeKind::ALL {
+        let t = twin::VolumeKind::try_from(v as i32).expect("the twin knows the number");
+        assert_eq!(t.as_str_name(), format!("VOLUME_KIND_{}", v.name().to_uppercase()));
+    }
+    assert!(twin::VolumeKind::try_from(VolumeKind::ALL.len() as i32).is_err());
     for p in PullPolicy::ALL {
         let t = twin::PullPolicy::try_from(p as i32).expect("the twin knows the number");
         assert_eq!(t.as_str_name(), format!("PULL_POLICY_{}", p.name().to_uppercase()));

@@ -124,6 +124,7 @@ fn withdrawals(groups: Vec<pb::StopGroup>) -> Result<Vec<Withdrawal>, WireError>
         let why = match group.why() {
             Why::Cancelled => WithdrawWhy::Cancelled,
             Why::Lost => WithdrawWhy::Lost,
+            Why::Preempted => WithdrawWhy::Preempted,
         };
         let attempt = |index: &u32| AttemptId::new(JobId(group.job), *index, group.number);
         out.extend(group.indexes.iter().map(|i| Withdrawal { attempt: attempt(i), why }));
@@ -153,6 +154,7 @@ pub fn hello(
         held: held.collect(),
         fence: Some(to_fence(agent.fence())),
         reserved: (reserved != Resources::default()).then_some(reserved),
+        leaving: agent.is_leaving(),
     }
 }
 

@@ -14,7 +14,7 @@ use crate::event_log::EventLog;
 use crate::message::{Answer, Call, Question};
 use crate::network::{HostId, Net, Place};
 use crate::oracle::{Oracle, Outcome, Verdict, judge};
-use crate::plan::Order;
+use crate::plan::{Drain, Order};
 
 #[derive(Clone)]
 pub struct Users {
@@ -25,8 +25,8 @@ pub struct Users {
     pub events: EventLog,
 }
 
-/// Starts every order at its time, counted from now.
-pub async fn run(users: Users, orders: Vec<Order>, born_ms: u64, mut dice: Dice) {
+/// Starts every order and every drain at its time, counted from now.
+pub async fn run(users: Users, orders: Vec<Order>, drains: Vec<(String, Drain)>, born_ms: u64, mut dice: Dice) {
     let clock = Clock::start(born_ms, Skew::default());
     for (n, order) in orders.into_iter().enumerate() {
         let request = format!("r{n}");
@@ -37,6 +37,11 @@ pub async fn run(users: Users, orders: Vec<Order>, born_ms: u64, mut dice: Dice)
             drop(tokio::spawn(again.carry_out(order)));
         }
         drop(tokio::spawn(user.carry_out(order)));
+    }
+    // After the orders, so that they keep their dice.
+    for (worker, drain) in drains {
+        let operator = User { users: users.clone(), clock: clock.clone(), dice: dice.fork(), request: worker };
+        drop(tokio::spawn(operator.drain(drain)));
     }
     std::future::pending().await
 }
@@ -100,6 +105,20 @@ impl User {
             }
         }
         oracle.ended(&self.request, Outcome::Acknowledged);
+    }
+
+    /// Whatever became of the drain: the worker gets tasks again in the end.
+    async fn drain(mut self, drain: Drain) {
+        tokio::time::sleep(Duration::from_millis(drain.at_ms)).await;
+        let name = self.request.clone();
+        let request = pb::DrainWorkerRequest { name: name.clone(), deadline_in_ms: drain.deadline_in_ms };
+        let outcome = self.ask(Call::Drain(request)).await.map(|_| "done");
+        self.say(format_args!("{name} is to drain, {:?} ms: {outcome:?}", drain.deadline_in_ms));
+        tokio::time::sleep(Duration::from_millis(drain.back_after_ms)).await;
+        while self.ask(Call::Resume(pb::ResumeWorkerRequest { name: name.clone() })).await.is_err() {
+            tokio::time::sleep(limits::CLIENT_BACKOFF_MAX.as_duration()).await;
+        }
+        self.say(format_args!("{name} is resumed"));
     }
 
     /// What was acknowledged is there, for a linearizable read at any master.

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
-use cloudai_master::control::jobs;
+use cloudai_master::control::{jobs, workers};
 use cloudai_master::dispatch::session;
 use cloudai_master::forward::find_leader;
 use cloudai_master::hub::Hub;
@@ -286,6 +286,8 @@ async fn here(node: &SimNode, call: Call) -> Result<Answer, Status> {
     match call {
         Call::Submit(request) => jobs::submit(node, ACTOR, *request).await.map(Answer::Submitted),
         Call::Cancel(request) => jobs::cancel(node, ACTOR, request).await.map(Answer::Cancelled),
+        Call::Drain(request) => workers::drain(node, ACTOR, request).await.map(|_| Answer::Changed),
+        Call::Resume(request) => workers::resume(node, ACTOR, &request.name).await.map(|_| Answer::Changed),
         Call::Get(request) => jobs::get(node, request).await.map(|reply| Answer::Job(Box::new(reply))),
     }
 }

@@ -26,6 +26,8 @@ pub enum Call {
     Submit(Box<pb::SubmitRequest>),
     Cancel(pb::CancelJobRequest),
     Get(pb::GetJobRequest),
+    Drain(pb::DrainWorkerRequest),
+    Resume(pb::ResumeWorkerRequest),
 }
 
 #[derive(Clone, Debug)]
@@ -36,6 +38,7 @@ pub enum Answer {
     Submitted(pb::SubmitReply),
     Cancelled(pb::CancelJobReply),
     Job(Box<pb::GetJobReply>),
+    Changed,
 }
 
 /// What a stream is for.

@@ -17,6 +17,7 @@ pub struct Plan {
     pub weather: Weather,
     pub snapshot_every_entries: u64,
     pub orders: Vec<Order>,
+    pub drains: Vec<Drain>,
     pub faults: Vec<(u64, Fault)>,
     /// Faults happen until here, then everything is mended.
     pub safety_ms: u64,
@@ -33,6 +34,16 @@ pub struct Order {
     pub reads: bool,
     /// Sends the same request a second time, somewhere else, at once.
     pub twice: bool,
+}
+
+/// An operator takes a worker out and lets it in again.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Drain {
+    pub at_ms: u64,
+    pub worker: u8,
+    /// What still runs then is stopped.
+    pub deadline_in_ms: Option<u64>,
+    pub back_after_ms: u64,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -140,10 +151,23 @@ impl Plan {
             weather: Weather { delay_ms: (1, dice.between(2, 20)), loss_per_thousand: 0 },
             snapshot_every_entries: if dice.chance(500) { dice.between(30, 120) } else { 5_000 },
             orders,
+            drains: drains(workers, safety_ms),
             faults,
             safety_ms,
         }
     }
+}
+
+/// Every third worker, without a draw, so that a seed keeps its faults.
+fn drains(workers: u64, safety_ms: u64) -> Vec<Drain> {
+    let drained = (0..workers).filter(|n| (safety_ms + n).is_multiple_of(3));
+    let one = |n: u64| Drain {
+        at_ms: 2_000 + (safety_ms * (n + 1)) % (safety_ms - 8_000),
+        worker: n as u8,
+        deadline_in_ms: [None, Some(0), Some(1_500)][((safety_ms / 7 + n) % 3) as usize],
+        back_after_ms: 3_000 + 500 * n,
+    };
+    drained.map(one).collect()
 }
 
 /// Every second order has rules of its own, without a draw, so that a seed keeps its faults. One is sent elsewhere only where more workers are
@@ -191,6 +215,8 @@ impl Order {
             on_disconnect: on_disconnect as i32,
             // Shorter and longer than the lease and the usual one. Not by the dice: the other draws of a seed stay what they were.
             grace_ms: if program == "stubborn" { [0, 2_000, 60_000][(runs_ms % 3) as usize] } else { 0 },
+            // Not by the dice either. Some have time for their first attempt, some hardly.
+            queue_timeout_ms: if runs_ms % 4 == 1 { 300 + runs_ms } else { 0 },
             retry,
             results: matches!(kind, 2 | 5 | 8),
             ..JobSpec::default()

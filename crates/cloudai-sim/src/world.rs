@@ -21,7 +21,7 @@ use crate::journal::Journal;
 use crate::master::{self, SimNode, Slot};
 use crate::network::{HostId, Net};
 use crate::oracle::Oracle;
-use crate::plan::Plan;
+use crate::plan::{Drain, Plan};
 use crate::rows::{Commit, SimRows};
 use crate::worker;
 
@@ -366,8 +366,10 @@ impl World {
             events: self.events.clone(),
         };
         let (orders, born_ms, dice, seed) = (self.plan.orders.clone(), self.now_ms, self.dice.fork(), self.dice.next());
+        let named = |drain: &Drain| Some((self.workers.get(usize::from(drain.worker))?.parts.name.clone(), *drain));
+        let drains = self.plan.drains.iter().filter_map(named).collect();
         if let Some(h) = self.hosts.get_mut(&USERS) {
-            h.boot(born_ms, seed, || client::run(users, orders, born_ms, dice));
+            h.boot(born_ms, seed, || client::run(users, orders, drains, born_ms, dice));
         }
     }
 }

@@ -17,6 +17,7 @@ pub mod signal;
 pub mod spec;
 pub mod time;
 pub mod usage;
+pub mod volume;
 
 pub use config::{ClusterConfig, ScorePolicy};
 pub use ids::{AttemptId, JobId, NamespaceId, NodeId, ParseIdError, RequestId, TaskId, WorkerId};
@@ -29,3 +30,4 @@ pub use secrets::{SecretKind, SecretUse};
 pub use spec::{Fault, JobSpec, OnDisconnect, PullPolicy, SpecError, ValidJobSpec};
 pub use time::{Millis, Timestamp};
 pub use usage::Usage;
+pub use volume::{Volume, VolumeKind};

@@ -17,6 +17,14 @@ pub const ENV_VARS_MAX: usize = 1024;
 pub const LABELS_MAX: usize = 64;
 pub const LABEL_BYTES_MAX: usize = 128;
 pub const MOUNTS_MAX: usize = 32;
+/// Volumes of one task, beside its mounts.
+pub const VOLUMES_MAX: usize = 32;
+/// A path in a spec, a server's name, and the options of one mount of it.
+pub const PATH_BYTES_MAX: usize = 4_096;
+pub const HOST_NAME_BYTES_MAX: usize = 253;
+pub const NFS_OPTIONS_BYTES_MAX: usize = 256;
+/// Shares of file servers that one worker's operator lists.
+pub const NFS_SHARES_MAX: usize = 64;
 pub const PRIORITY_MAX: i32 = 1000;
 pub const ATTEMPTS_MAX: u32 = 100;
 /// Processes and threads of one attempt at a time: where its spec says nothing, and what a spec may say. The engine itself needs some to
@@ -75,6 +83,13 @@ pub const REPLAYED_ATTEMPTS_MAX: u32 = 1_000;
 /// An ended job is not replayed for so long before its retention is over, or for a tenth of the retention where that is shorter: its results
 /// are removed from the store before its rows are, and a replay that is on its way must not meet that.
 pub const REPLAY_BEFORE_REMOVAL: Millis = Millis::from_secs(60);
+/// Jobs whose queue time-out one logged command carries out; a job of any size is one row.
+pub const EXPIRE_QUEUED_JOBS_MAX: u32 = 1_000;
+/// Drained workers whose attempts one logged command tells to stop: at most [`WORKER_ATTEMPTS_MAX`] of each.
+pub const EVICT_WORKERS_MAX: u32 = 10;
+/// How long a task may wait for its first attempt, as a spec may say it; and how long a drain may last.
+pub const QUEUE_TIMEOUT_MAX: Millis = Millis::from_secs(365 * 24 * 3600);
+pub const DRAIN_DEADLINE_MAX: Millis = Millis::from_secs(30 * 24 * 3600);
 /// How long a request id is remembered (I6).
 pub const REQUEST_RETENTION: Millis = Millis::from_secs(24 * 3600);
 /// Request ids that one logged command expires.
@@ -200,6 +215,10 @@ pub const ENGINE_AWAY_MAX: Millis = Millis(120_000);
 pub const ENGINE_AWAY_LOOK: Millis = Millis(500);
 /// Between two readings of a worker's GPUs for its metrics.
 pub const GPU_READ_PERIOD: Millis = Millis(5_000);
+/// A worker that says that it leaves stays this long at least: what was assigned to it meanwhile is given back, and not lost.
+pub const WORKER_LEAVE_LINGER: Millis = Millis(1_000);
+/// A worker that ends by draining waits for this long at most until the last containers are removed; what is left, its next start removes.
+pub const WORKER_REMOVALS_MAX: Millis = Millis(30_000);
 /// What a task wrote to its disk is looked at this often: soon where it grows fast, seldom where it does not.
 pub const STORAGE_LOOK_MIN: Millis = Millis(1_000);
 pub const STORAGE_LOOK_MAX: Millis = Millis(5_000);
@@ -336,6 +355,9 @@ pub const CLIENT_CALL_TIMEOUT: Millis = Millis(15_000);
 /// Pause after every master was asked once, doubled per round, up to the cap.
 pub const CLIENT_BACKOFF_FIRST: Millis = Millis(50);
 pub const CLIENT_BACKOFF_MAX: Millis = Millis(1_000);
+/// Calls that one command of a user makes at a time, and how often one that waits looks.
+pub const CLIENT_CALLS_AT_ONCE: usize = 16;
+pub const CLIENT_LOOK_EVERY: Millis = Millis(1_000);
 /// Largest reply that a client reads: a full page of tasks with their reasons.
 pub const CLIENT_MESSAGE_BYTES_MAX: usize = 64 << 20;
 

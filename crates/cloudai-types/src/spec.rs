@@ -9,6 +9,7 @@ use crate::resources::{Bytes, Resources};
 use crate::results::{self, InputSource};
 use crate::retry::RetryRules;
 use crate::secrets::{self, SecretUse};
+use crate::volume::{self, Volume, VolumeKind};
 use crate::{image, limits, signal};
 
 /// What a worker does with a running task when it cannot reach the masters.
@@ -46,7 +47,7 @@ impl PullPolicy {
     }
 }
 
-/// A host path made visible read-only inside the container; the worker's operator must have allowed it.
+/// A host path made visible inside the container; the worker's operator must have allowed it.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, prost::Message)]
 pub struct Mount {
     /// Absolute path on the worker.
@@ -55,6 +56,9 @@ pub struct Mount {
     /// Absolute path inside the container.
     #[prost(string, tag = "2")]
     pub target: String,
+    /// It may be written to. Since format 5 of the log.
+    #[prost(bool, tag = "3")]
+    pub write: bool,
 }
 
 /// One immutable spec, stored once, for `count` identical tasks.
@@ -122,7 +126,7 @@ pub struct JobSpec {
     /// Name below [`results::IN_DIR`] → whose results are placed there, an [`InputSource`] as text.
     #[prost(btree_map = "string, string", tag = "31")]
     pub inputs: BTreeMap<String, String>,
-    /// The name of the job's namespace, where results are written or read: `apply` fills it in, whatever a user says.
+    /// The name of the job's namespace, whose results and named volumes it uses: `apply` fills it in, whatever a user says.
     #[prost(string, tag = "32")]
     pub namespace: String,
     #[prost(enumeration = "PullPolicy", tag = "40")]
@@ -137,12 +141,23 @@ pub struct JobSpec {
     /// Secrets of the job's namespace that each task gets. Since format 5 of the log.
     #[prost(message, repeated, tag = "55")]
     pub secrets: Vec<SecretUse>,
+    /// How long each task may wait for its first attempt, in milliseconds since the submit; 0: no limit. Since format 5 of the log.
+    #[prost(uint64, tag = "60")]
+    pub queue_timeout_ms: u64,
+    /// Since format 5 of the log.
+    #[prost(message, repeated, tag = "61")]
+    pub volumes: Vec<Volume>,
 }
 
 impl JobSpec {
     /// The image by the name under which it is pulled and run.
     pub fn pinned_image(&self) -> String {
         image::pinned(&self.image, &self.image_digest)
+    }
+
+    /// What it names is of its namespace: results, inputs, named volumes.
+    pub fn needs_namespace(&self) -> bool {
+        self.needs_store() || self.volumes.iter().any(|v| v.kind == VolumeKind::Named as i32)
     }
 
     /// It reads or writes results: its worker needs the store.
@@ -342,6 +357,9 @@ fn check(spec: &JobSpec, fault: &mut impl FnMut(&'static str, String)) {
     if spec.timeout_ms > limits::TIMEOUT_MAX.0 {
         fault("timeout", format!("is over {} days", limits::TIMEOUT_MAX.0 / 86_400_000));
     }
+    if spec.queue_timeout_ms > limits::QUEUE_TIMEOUT_MAX.0 {
+        fault("queue_timeout", format!("is over {} days", limits::QUEUE_TIMEOUT_MAX.0 / 86_400_000));
+    }
     if OnDisconnect::try_from(spec.on_disconnect).is_err() {
         fault("on_disconnect", "is neither continue nor stop".into());
     }
@@ -363,6 +381,10 @@ fn check(spec: &JobSpec, fault: &mut impl FnMut(&'static str, String)) {
         fault("processes_max", text);
     }
     check_isolation(spec, fault);
+    // Only for a spec that has some: what an older format let in must still be let in.
+    if !spec.volumes.is_empty() {
+        volume::check_all(spec, fault);
+    }
     if let Some(rules) = &spec.retry {
         rules.check(spec.resources.memory_bytes, fault);
     }
@@ -442,7 +464,8 @@ mod tests {
         assert_eq!(faults(JobSpec { grace_ms: u64::MAX, ..ok.clone() }), ["grace"]);
         assert_eq!(faults(JobSpec { pull: 7, ..ok.clone() }), ["pull"]);
         assert_eq!(faults(JobSpec { writable_root: true, ..ok.clone() }), ["writable_root"]);
-        let mounts = vec![Mount { source: "/a/../etc".into(), target: "/in".into() }];
+        assert_eq!(faults(JobSpec { queue_timeout_ms: u64::MAX, ..ok.clone() }), ["queue_timeout"]);
+        let mounts = vec![Mount { source: "/a/../etc".into(), target: "/in".into(), write: false }];
         assert_eq!(faults(JobSpec { mounts, ..ok.clone() }), ["mounts"]);
         let require = BTreeMap::from([("zone".to_owned(), "a b".to_owned())]);
         assert_eq!(faults(JobSpec { require, ..ok.clone() }), ["require"]);
@@ -451,7 +474,7 @@ mod tests {
         assert_eq!(faults(JobSpec { inputs: input("a", format!("{job}/0")), ..ok.clone() }), [""; 0]);
         assert_eq!(faults(JobSpec { inputs: input("a", format!("{job}/../b")), ..ok.clone() }), ["inputs"]);
         assert_eq!(faults(JobSpec { inputs: input("../a", format!("{job}")), ..ok.clone() }), ["inputs"]);
-        let mounts = vec![Mount { source: "/a".into(), target: "//cloudai/out".into() }];
+        let mounts = vec![Mount { source: "/a".into(), target: "//cloudai/out".into(), write: false }];
         assert_eq!(faults(JobSpec { mounts: mounts.clone(), ..ok.clone() }), [""; 0], "as before there were results");
         assert_eq!(faults(JobSpec { mounts, results: true, ..ok }), ["mounts"]);
     }

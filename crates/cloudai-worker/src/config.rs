@@ -9,7 +9,10 @@ use cloudai_registry::{LoginError, Logins};
 use cloudai_types::{Millis, Resources, limits};
 use serde::{Deserialize, Serialize};
 
+use crate::allowed_mount::AllowedMount;
 use crate::capacity::{CapacityOverride, parse_capacity};
+use crate::stop_config::StopConfig;
+use crate::volumes_config::VolumesConfig;
 
 /// What runs the tasks.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
@@ -42,8 +45,8 @@ pub struct WorkerConfig {
     pub reserve: String,
     /// Labels beside those given at authorisation, which win.
     pub labels: BTreeMap<String, String>,
-    /// Host paths below which tasks may mount read-only.
-    pub allowed_mounts: Vec<PathBuf>,
+    /// Host paths that tasks may mount: read-only and below, or, where the entry says so, also to write to, and then only itself.
+    pub allowed_mounts: Vec<AllowedMount>,
     /// Whether a job may ask for root. Without it nobody is.
     pub allow_root: bool,
     /// What a job may name as its network: `default` (the engine's own), `none`, or names of the engine. The first is what one gets that names
@@ -81,6 +84,12 @@ pub struct WorkerConfig {
     /// Logins at registries, for jobs of namespaces that have stored none.
     #[serde(skip_serializing_if = "Logins::is_empty")]
     pub registries: Logins,
+    /// What happens to tasks when it is asked to stop.
+    #[serde(skip_serializing_if = "StopConfig::is_usual")]
+    pub stop: StopConfig,
+    /// Which volumes tasks may have.
+    #[serde(skip_serializing_if = "VolumesConfig::is_usual")]
+    pub volumes: VolumesConfig,
 }
 
 /// How a worker fetches images, and how many it keeps.
@@ -151,6 +160,10 @@ pub enum ConfigError {
     Network { name: String, problem: String },
     #[error("networks: has {0} entries; {max} are allowed", max = limits::NETWORKS_MAX)]
     Networks(usize),
+    #[error("stop: {0}")]
+    Stop(String),
+    #[error("volumes: {0}")]
+    Volumes(String),
     #[error("results: {0}")]
     Results(#[from] LocationError),
     #[error(transparent)]
@@ -224,8 +237,10 @@ impl WorkerConfig {
             Location::parse(&self.results)?;
         }
         self.registries.check()?;
-        match self.allowed_mounts.iter().find(|p| !p.is_absolute()) {
-            Some(p) => Err(ConfigError::Mount(p.clone())),
+        self.stop.check().map_err(ConfigError::Stop)?;
+        self.volumes.shares().map_err(ConfigError::Volumes)?;
+        match self.allowed_mounts.iter().find(|m| !m.path.is_absolute()) {
+            Some(m) => Err(ConfigError::Mount(m.path.clone())),
             None => Ok(()),
         }
     }
@@ -258,6 +273,9 @@ mod tests {
             results: StoreConfig::directory(Path::new("/var/lib/results")),
             images: ImagesConfig { cache_bytes: 1 << 30, ..Default::default() },
             registries: logins("/etc/cloudai/password"),
+            allowed_mounts: vec![PathBuf::from("/data").into(), AllowedMount { path: "/scratch".into(), write: true }],
+            stop: StopConfig { mode: crate::StopMode::Drain, deadline_secs: 60 },
+            volumes: VolumesConfig { named: false, nfs: vec!["nas:/a".into()] },
             ..Default::default()
         };
         let text = toml::to_string(&config).unwrap();
@@ -285,6 +303,11 @@ mod tests {
         let results = StoreConfig { location: "ftp://x".into(), ..Default::default() };
         assert_eq!(field(WorkerConfig { results, ..ok.clone() }), "results");
         assert_eq!(field(WorkerConfig { registries: logins("password"), ..ok.clone() }), "registries");
-        assert_eq!(field(WorkerConfig { allowed_mounts: vec!["etc".into()], ..ok }), "allowed_mounts");
+        let stop = StopConfig { deadline_secs: 5, ..StopConfig::default() };
+        assert_eq!(field(WorkerConfig { stop, ..ok.clone() }), "stop");
+        let volumes = VolumesConfig { nfs: vec!["nas".into()], ..VolumesConfig::default() };
+        assert_eq!(field(WorkerConfig { volumes, ..ok.clone() }), "volumes");
+        let relative = vec![PathBuf::from("etc").into()];
+        assert_eq!(field(WorkerConfig { allowed_mounts: relative, ..ok }), "allowed_mounts");
     }
 }

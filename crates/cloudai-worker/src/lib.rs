@@ -4,6 +4,7 @@
 //! session with the leader. What to do is decided by `cloudai-agent`; here are only the hands: the container engine, the
 //! journal, the network, the clocks. This crate deliberately knows no Raft, no queue and no placement.
 
+mod allowed_mount;
 mod capacity;
 mod clock;
 mod config;
@@ -24,12 +25,17 @@ mod run;
 mod secret_files;
 mod secrets;
 mod shell;
+mod stop_config;
 mod tasks;
 mod upload;
+mod volumes_config;
 
 pub use cloudai_objects::StoreConfig;
 
+pub use allowed_mount::AllowedMount;
 pub use capacity::{CapacityError, CapacityOverride, parse_capacity};
 pub use config::{ConfigError, ExecutorKind, ImagesConfig, WorkerConfig};
 pub use error::WorkerError;
-pub use run::run;
+pub use run::{Stops, run, run_until};
+pub use stop_config::{StopConfig, StopMode};
+pub use volumes_config::VolumesConfig;

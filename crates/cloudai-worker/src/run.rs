@@ -1,4 +1,5 @@
-//! Puts a worker together and runs it until it is told to stop. Stopping leaves the containers running: the next start adopts them.
+//! Puts a worker together and runs it until it is told to stop. Stopping leaves the containers running: the next start adopts them. Leaving
+//! waits for them first, or stops them.
 
 use std::fs::{self, File, OpenOptions};
 use std::net::SocketAddr;
@@ -15,7 +16,7 @@ use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use crate::config::{ExecutorKind, WorkerConfig};
+use crate::config::{ConfigError, ExecutorKind, WorkerConfig};
 use crate::error::WorkerError;
 use crate::executor::Executor;
 use crate::executor::docker::{ConnectError, DockerExecutor, DockerOptions, Images, Policy};
@@ -31,7 +32,7 @@ use crate::nvidia::{Gpu, Nvidia};
 use crate::outputs::Outputs;
 use crate::secret_files::SecretFiles;
 use crate::secrets::SecretSource;
-use crate::shell::Shell;
+use crate::shell::{End, Shell};
 use crate::tasks::{StopOnDrop, Tasks};
 use crate::{capacity, clock, gpu_watch, guard, join, nvidia, renew};
 
@@ -48,8 +49,22 @@ impl Status {
     }
 }
 
+/// How a worker is asked to end.
+#[derive(Clone, Default)]
+pub struct Stops {
+    /// Takes no new tasks, waits for those that run as its configuration says, and ends when nothing of it is left.
+    pub leave: CancellationToken,
+    /// Ends at once; its containers go on.
+    pub stop: CancellationToken,
+}
+
 /// Runs until `stop` is cancelled. Returns an error only for what makes it impossible to begin.
 pub async fn run(config: WorkerConfig, stop: CancellationToken) -> Result<(), WorkerError> {
+    run_until(config, Stops { stop, ..Stops::default() }).await
+}
+
+/// Runs until it has left, or is stopped.
+pub async fn run_until(config: WorkerConfig, stops: Stops) -> Result<(), WorkerError> {
     config.check()?;
     let dir = &config.data_dir;
     let at_dir = |source| WorkerError::DataDir { path: dir.clone(), source };
@@ -62,7 +77,8 @@ pub async fn run(config: WorkerConfig, stop: CancellationToken) -> Result<(), Wo
     let capacity = capacity::allocatable(&found, &reserved)?;
     let files = IdentityFiles::new(config.identity_dir());
     tokio::select! {
-        () = stop.cancelled() => return Ok(()),
+        () = stops.stop.cancelled() => return Ok(()),
+        () = stops.leave.cancelled() => return Ok(()),
         joined = join::ensure_joined(&files, config.join_token.as_deref(), &config.name, &config.masters) => joined?,
     }
     let tls = ReloadingTls::load(files, Revoked::default())?;
@@ -110,7 +126,8 @@ pub async fn run(config: WorkerConfig, stop: CancellationToken) -> Result<(), Wo
                 cluster: identity.cluster.to_string(),
                 worker: identity.name.clone(),
                 allowed_mounts: config.allowed_mounts.clone(),
-                policy: Policy::new(config.allow_root, &config.networks),
+                policy: Policy::new(config.allow_root, &config.networks)
+                    .with_volumes(config.volumes.named, config.volumes.shares().map_err(ConfigError::Volumes)?),
                 gpus: devices(&gpus, capacity.gpus),
                 reuse_networks: !config.fresh_networks,
                 images: Images::open(&dir.join("images.json"), &config.images),
@@ -198,7 +215,7 @@ pub async fn run(config: WorkerConfig, stop: CancellationToken) -> Result<(), Wo
     if let Some(nvidia) = nvidia {
         tasks.spawn(gpu_watch::watch(Arc::new(nvidia), gpus, metrics.clone()));
     }
-    Shell {
+    let end = Shell {
         agent,
         hands,
         capacity,
@@ -211,12 +228,16 @@ pub async fn run(config: WorkerConfig, stop: CancellationToken) -> Result<(), Wo
         executor_events,
         durable,
         link,
+        patience: config.stop.deadline(),
     }
-    .run(stop)
+    .run(&stops)
     .await;
     tasks.end().await;
     tidy_up.await;
-    tracing::info!("the worker stops; its containers go on and are adopted at the next start");
+    match end {
+        End::Stopped => tracing::info!("the worker stops; its containers go on and are adopted at the next start"),
+        End::Left => tracing::info!("the worker has left: nothing of it runs, and every ending was acknowledged"),
+    }
     Ok(())
 }
 

@@ -9,10 +9,10 @@ use cloudai_net::ChannelFactory;
 use cloudai_proto::v1 as pb;
 use cloudai_proto::v1::leader_message::Kind;
 use cloudai_session::{Specs, heartbeat_period, hello};
-use cloudai_types::{AttemptId, Resources, limits};
+use cloudai_types::{AttemptId, Millis, Resources, limits};
+use futures::future::BoxFuture;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
-use tokio_util::sync::CancellationToken;
 
 use crate::clock;
 use crate::executor::ExecutorEvent;
@@ -20,7 +20,7 @@ use crate::hands::Hands;
 use crate::lease_file::LeaseFile;
 use crate::link::{LinkEvent, Session};
 use crate::logs::{OpenError, Selection};
-use crate::run::Status;
+use crate::run::{Status, Stops};
 use crate::tasks::Tasks;
 use crate::upload::{self, Log};
 
@@ -60,17 +60,34 @@ pub struct Shell {
     pub executor_events: mpsc::UnboundedReceiver<ExecutorEvent>,
     pub durable: mpsc::UnboundedReceiver<Vec<AttemptId>>,
     pub link: mpsc::Receiver<LinkEvent>,
+    /// How long what runs may go on once the worker leaves; `None`: until it ends.
+    pub patience: Option<Millis>,
+}
+
+/// How the loop ended.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum End {
+    /// At once, with whatever runs.
+    Stopped,
+    /// With nothing left.
+    Left,
 }
 
 impl Shell {
-    /// Runs until `stop`. Containers go on; their reports are in the journal or will be found again.
-    pub async fn run(mut self, stop: CancellationToken) {
+    /// Runs until it is stopped: containers go on; their reports are in the journal or will be found again. Or until nothing is left after it
+    /// was told to leave.
+    pub async fn run(mut self, stops: &Stops) -> End {
         let mut live: Option<Live> = None;
         let mut sessions = 0u64;
+        let mut leaves_since: Option<Instant> = None;
         loop {
             let timer = tokio::time::sleep_until(self.wake_at(live.as_ref()));
             tokio::select! {
-                () = stop.cancelled() => return,
+                () = stops.stop.cancelled() => return End::Stopped,
+                () = stops.leave.cancelled(), if leaves_since.is_none() => {
+                    leaves_since = Some(Instant::now());
+                    self.leave();
+                }
                 Some(event) = self.executor_events.recv() => self.handle(event.into()),
                 Some(attempts) = self.durable.recv() => self.handle(Input::Persisted(attempts)),
                 event = self.link.recv() => match event {
@@ -78,7 +95,7 @@ impl Shell {
                         sessions += u64::from(matches!(event, LinkEvent::Up(_)));
                         self.on_link(event, &mut live);
                     }
-                    None => return,
+                    None => return End::Stopped,
                 },
                 () = timer => self.handle(Input::Tick),
             }
@@ -95,7 +112,26 @@ impl Shell {
                 self.session_down();
             }
             self.tell(live.is_some(), sessions);
+            let lingered = leaves_since.is_some_and(|at| at.elapsed() >= limits::WORKER_LEAVE_LINGER.as_duration());
+            if lingered && self.agent.is_empty() {
+                let settled = self.hands.executor.settled();
+                settle(settled, stops).await;
+                return End::Left;
+            }
         }
+    }
+
+    fn leave(&mut self) {
+        let running = self.agent.held().count();
+        let patience_s = self.patience.map(|p| p.0 / 1_000);
+        tracing::info!(running, patience_s, "the worker leaves: it takes no new tasks, and ends when these have ended");
+        self.handle(Input::Leave { after: self.patience });
+        self.say_that_it_leaves();
+    }
+
+    /// Without a session the next hello says it.
+    fn say_that_it_leaves(&mut self) {
+        self.hands.send(pb::worker_message::Kind::Leaving(pb::worker_message::Leaving {}));
     }
 
     fn handle(&mut self, input: Input) {
@@ -203,6 +239,10 @@ impl Shell {
         };
         self.handle(input);
         self.write_lease();
+        // It may have been told after its hello.
+        if self.agent.is_leaving() {
+            self.say_that_it_leaves();
+        }
         live
     }
 
@@ -299,6 +339,18 @@ impl Shell {
         m.cpu_allocated_cores.set(used.cpu_milli as f64 / 1000.0);
         m.memory_allocated_bytes.set(i64::try_from(used.memory_bytes).unwrap_or(i64::MAX));
         self.status.set_connected(connected);
+    }
+}
+
+/// The last containers go.
+async fn settle(settled: BoxFuture<'static, ()>, stops: &Stops) {
+    tokio::select! {
+        settled = tokio::time::timeout(limits::WORKER_REMOVALS_MAX.as_duration(), settled) => {
+            if settled.is_err() {
+                tracing::warn!("the engine is slow: containers of ended tasks are left; the next start removes them");
+            }
+        }
+        () = stops.stop.cancelled() => {}
     }
 }
 

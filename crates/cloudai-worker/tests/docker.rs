@@ -18,6 +18,8 @@ mod secrets;
 mod support;
 #[path = "docker/usage.rs"]
 mod usage;
+#[path = "docker/volumes.rs"]
+mod volumes;
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
@@ -131,6 +133,9 @@ impl Drop for Rig {
         for id in containers(&self.cluster).into_iter().chain(sandboxes(&self.cluster)) {
             docker(&["rm", "-f", "-v", &id]);
         }
+        for name in volumes::of(&self.cluster) {
+            docker(&["volume", "rm", "-f", &name]);
+        }
     }
 }
 
@@ -191,8 +196,8 @@ async fn limits_timeouts_cancels_and_refusals() {
     }
     let shared = tempfile::tempdir().unwrap();
     std::fs::write(shared.path().join("data"), "from the host\n").unwrap();
-    let mut rig = Rig::start(|c| c.allowed_mounts = vec![shared.path().to_owned()]).await;
-    let mount = |source: &str| Mount { source: source.into(), target: "/in".into() };
+    let mut rig = Rig::start(|c| c.allowed_mounts = vec![shared.path().to_owned().into()]).await;
+    let mount = |source: &str| Mount { source: source.into(), target: "/in".into(), write: false };
     let inside = shared.path().join("data").to_str().unwrap().to_owned();
 
     let oom = {

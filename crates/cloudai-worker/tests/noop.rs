@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering::SeqCst;
 
 use cloudai_proto::v1::AttemptPhase;
 use cloudai_types::{EndReason, JobSpec, ReasonKind, Resources, limits};
-use cloudai_worker::{ExecutorKind, WorkerConfig, WorkerError};
+use cloudai_worker::{ExecutorKind, StopConfig, StopMode, WorkerConfig, WorkerError};
 use support::*;
 
 fn noop(cluster: &Cluster, masters: &[&Master]) -> WorkerConfig {
@@ -206,4 +206,58 @@ async fn what_cannot_begin_says_why() {
     });
     let engine = { socket }.result().await.unwrap_err();
     assert!(matches!(engine, WorkerError::Engine { .. }), "{engine}");
+}
+
+#[tokio::test]
+async fn one_that_leaves_says_so_lets_finish_what_runs_and_ends_with_nothing_left() {
+    let cluster = Cluster::new();
+    let leader = Master::start(&cluster, "m1").await;
+    let mut worker = Worker::start(noop(&cluster, &[&leader]));
+    leader.until_connected().await;
+    let runs = leader.assign(1, command("sleep 2"))[0];
+    let waits = leader.assign(2, {
+        let mut spec = command("true");
+        spec.resources.cpu_milli = 4_000;
+        spec
+    })[0];
+    cluster.until_phase(runs, AttemptPhase::Running).await;
+    worker.leave();
+    cluster.until("the leader hears of it", |t| t.leavings == 1).await;
+    // A leader that has not heard of it yet gets it back at once.
+    let late = leader.assign(3, command("true"))[0];
+    assert_eq!(cluster.ending(late).await.kind(), ReasonKind::Preempted);
+    // Another leader hears it in the hello.
+    leader.drop_session();
+    cluster.until("it is back", |t| t.hellos.len() == 2).await;
+    assert!(cluster.table.lock().unwrap().hellos[1].leaving);
+    worker.result().await.unwrap();
+    assert_eq!(cluster.ending(runs).await, EndReason::exit(0), "it may finish");
+    let waited = cluster.ending(waits).await;
+    assert!(waited == EndReason::exit(0) || waited.kind() == ReasonKind::Preempted, "{waited}");
+    assert!(cluster.table.lock().unwrap().live.is_empty(), "every ending was acknowledged before it ended");
+}
+
+#[tokio::test]
+async fn one_that_leaves_stops_what_outstays_its_deadline_and_a_second_word_ends_it_at_once() {
+    let cluster = Cluster::new();
+    let leader = Master::start(&cluster, "m1").await;
+    let stop = StopConfig { mode: StopMode::Drain, deadline_secs: 1 };
+    let mut worker = Worker::start(WorkerConfig { stop, ..noop(&cluster, &[&leader]) });
+    leader.until_connected().await;
+    let long = leader.assign(1, command("sleep 1000"))[0];
+    cluster.until_phase(long, AttemptPhase::Running).await;
+    worker.leave();
+    worker.result().await.unwrap();
+    let reason = cluster.ending(long).await;
+    assert_eq!((reason.kind(), reason.exit_code), (ReasonKind::Preempted, Some(143)), "{reason}");
+
+    let stop = StopConfig { mode: StopMode::Drain, deadline_secs: 0 };
+    let mut patient = Worker::start(WorkerConfig { stop, join_token: None, ..worker.config.clone() });
+    leader.until_connected().await;
+    let endless = leader.assign(2, command("sleep 1000"))[0];
+    cluster.until_phase(endless, AttemptPhase::Running).await;
+    patient.leave();
+    cluster.until("the leader hears of it", |t| t.leavings == 2).await;
+    patient.stop().await.unwrap();
+    assert!(!cluster.table.lock().unwrap().ended.contains_key(&endless));
 }

@@ -130,7 +130,7 @@ async fn ask(door: &Door, call: Call, spec: JobSpec) -> Result<Answer, Event> {
             Ok(written(through!(door, resume_worker, ResumeWorkerRequest { name: key })?.index))
         }
         Call::Write { key, value: _ } => {
-            Ok(written(through!(door, drain_worker, DrainWorkerRequest { name: key })?.index))
+            Ok(written(through!(door, drain_worker, DrainWorkerRequest { name: key, deadline_in_ms: None })?.index))
         }
         Call::Read { key } => value(door, key, Consistency::Linearizable).await,
         Call::StaleRead { key } => value(door, key, Consistency::Stale).await,

@@ -26,7 +26,7 @@ pub struct ReplayArgs {
     #[command(flatten)]
     selection: SelectionArgs,
     /// Change the spec (repeatable): image, name, cpu, memory, gpu, storage, priority, max_attempts, processes_max, open_files, shm,
-    /// timeout, stop_signal, grace, user, network, pull, on_disconnect, env.NAME
+    /// timeout, queue_timeout, stop_signal, grace, user, network, pull, on_disconnect, env.NAME
     #[arg(long, value_name = "FIELD=VALUE", value_parser = pairs::parse)]
     set: Vec<(String, String)>,
     /// Take the spec from a job file instead of the old job; `-` for standard input
@@ -140,6 +140,7 @@ fn flags(set: &[(String, String)]) -> Result<JobFlags, Failure> {
             "open_files" => flags.open_files = Some(number()?),
             "shm" => flags.shm = Some(size()?),
             "timeout" => flags.timeout = Some(parse_timeout(value).map_err(wrong)?),
+            "queue_timeout" => flags.queue_timeout = Some(parse_timeout(value).map_err(wrong)?),
             "stop_signal" => flags.stop_signal = Some(signal::parse(value).map_err(wrong)?),
             "grace" => flags.grace = Some(parse_grace(value).map_err(wrong)?),
             "user" => flags.user = Some(value.clone()),

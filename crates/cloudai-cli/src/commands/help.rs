@@ -57,7 +57,10 @@ A job file (YAML or JSON) says what the flags of `job submit` say; unknown field
   pull: missing               # when to ask the registry: always, missing, never
   writable_root: false        # true: it may write over its image's files, within its storage
   on_disconnect: continue     # or stop
-  mounts: [\"/data:/input\"]    # read-only, if the worker's operator allowed the path
+  mounts: [\"/data:/input\"]    # read-only, or with :rw, if the worker's operator allowed the path
+  volumes: [\"cache:/cache\", {tmpfs: 16m, target: /fast}]
+                              # also {nfs: \"SERVER:/PATH\", target: /data, read_only: true}; see docs/volumes.md
+  queue_timeout: 1h           # how long it may wait before its first attempt
   retry: {reasons: {out_of_memory: retry, signal: elsewhere}, delay: 5s, memory_factor: 1.5, memory_max: 1g}
                               # what follows a failed attempt, by its reason; see docs/retries.md";
 

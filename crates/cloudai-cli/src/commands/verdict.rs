@@ -22,7 +22,7 @@ pub async fn of_job(client: &Client, job: &JobSummary) -> Result<Code, Failure> 
         consistency: cloudai_proto::v1::Consistency::Linearizable as i32,
     };
     let task = client.get_task(request).await?.task.unwrap_or_default();
-    Ok(match task.attempts.last().and_then(|a| a.reason.as_ref()) {
+    Ok(match task.attempts.last().and_then(|a| a.reason.as_ref()).or(task.reason.as_ref()) {
         Some(reason) => {
             if !reason.is_success() && reason.kind() != ReasonKind::ExitCode {
                 say(format!("the task ended: {reason}"));

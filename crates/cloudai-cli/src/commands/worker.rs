@@ -1,15 +1,16 @@
 //! `worker`: be one, with the configuration from file, environment and flags.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
-use cloudai_worker::{WorkerConfig, WorkerError};
-use tokio_util::sync::CancellationToken;
+use cloudai_worker::{StopMode, Stops, WorkerConfig, WorkerError};
 use toml::{Table, Value};
 
 use crate::commands::layered::{self, Overlay};
 use crate::commands::server::{LogFlags, asked_to_stop};
 use crate::exit::{Code, Failure};
 use crate::input::pairs;
+use crate::times::parse_duration;
 
 #[derive(Debug, Clone, clap::Args)]
 pub struct WorkerArgs {
@@ -40,9 +41,15 @@ pub struct WorkerArgs {
     /// Label of its own, for `--require` (repeatable)
     #[arg(long, value_name = "KEY=VALUE", value_parser = pairs::parse)]
     label: Vec<(String, String)>,
-    /// Path below which tasks may mount read-only (repeatable)
-    #[arg(long = "allow-mount", value_name = "DIR")]
-    allow_mount: Vec<PathBuf>,
+    /// Path below which tasks may mount read-only, or with :rw the path itself to write to (repeatable)
+    #[arg(long = "allow-mount", value_name = "DIR[:rw]")]
+    allow_mount: Vec<String>,
+    /// What SIGTERM does to tasks: leave (they go on, the next start adopts them) or drain (they finish first)
+    #[arg(long, env = "CLOUDAI_WORKER_STOP_MODE", value_parser = ["leave", "drain"])]
+    stop_mode: Option<String>,
+    /// With drain: what still runs after so long is stopped, and goes elsewhere
+    #[arg(long, env = "CLOUDAI_WORKER_STOP_DEADLINE", value_name = "DURATION", value_parser = parse_duration)]
+    stop_deadline: Option<Duration>,
     /// Let jobs ask for root; without it no task is
     #[arg(long, env = "CLOUDAI_WORKER_ALLOW_ROOT")]
     allow_root: bool,
@@ -65,21 +72,36 @@ pub struct WorkerArgs {
 pub async fn run(args: &WorkerArgs) -> Result<(), Failure> {
     let config = config(args)?;
     tracing::info!(name = config.name, data_dir = %config.data_dir.display(), "worker starts");
-    let stop = CancellationToken::new();
-    let watcher = stop.clone();
+    let stops = Stops::default();
+    let (mode, asked) = (config.stop.mode, stops.clone());
     tokio::spawn(async move {
         asked_to_stop().await;
-        watcher.cancel();
+        if mode == StopMode::Drain {
+            asked.leave.cancel();
+            asked_to_stop().await;
+            tracing::warn!(
+                "asked to stop again: it ends at once; what still runs goes on, and is adopted when it starts again"
+            );
+        }
+        asked.stop.cancel();
     });
-    cloudai_worker::run(config, stop).await.map_err(failure)?;
-    tracing::info!("worker stopped; its containers go on, and are adopted when it starts again");
+    cloudai_worker::run_until(config, stops).await.map_err(failure)?;
+    tracing::info!("worker stopped");
     Ok(())
 }
 
 fn config(args: &WorkerArgs) -> Result<WorkerConfig, Failure> {
     let path = |p: &Option<PathBuf>| p.as_ref().map(|p| p.display().to_string());
     let labels: Table = args.label.iter().map(|(k, v)| (k.clone(), Value::from(v.as_str()))).collect();
-    let mounts: Vec<String> = args.allow_mount.iter().map(|p| p.display().to_string()).collect();
+    let mounts: Vec<Value> = args.allow_mount.iter().map(|text| allowed_mount(text)).collect();
+    let mut stop = Table::new();
+    if let Some(mode) = &args.stop_mode {
+        stop.insert("mode".to_owned(), Value::from(mode.as_str()));
+    }
+    if let Some(deadline) = args.stop_deadline {
+        let secs = deadline.as_secs() + u64::from(deadline.subsec_nanos() > 0);
+        stop.insert("deadline_secs".to_owned(), Value::from(i64::try_from(secs).unwrap_or(i64::MAX)));
+    }
     let mut over = Overlay::default();
     over.set("name", args.name.clone())
         .set("data_dir", path(&args.data_dir))
@@ -89,7 +111,8 @@ fn config(args: &WorkerArgs) -> Result<WorkerConfig, Failure> {
         .set("capacity", args.capacity.clone())
         .set("reserve", args.reserve.clone())
         .set("labels", (!labels.is_empty()).then_some(labels))
-        .list("allowed_mounts", &mounts)
+        .set("allowed_mounts", (!mounts.is_empty()).then_some(mounts))
+        .set("stop", (!stop.is_empty()).then_some(stop))
         .set("allow_root", args.allow_root.then_some(true))
         .list("networks", &args.networks)
         .set("fresh_networks", args.fresh_networks.then_some(true))
@@ -100,6 +123,17 @@ fn config(args: &WorkerArgs) -> Result<WorkerConfig, Failure> {
         .map_err(|e| Failure::failed("this program cannot find itself, to start a guard beside the worker").why(e))?;
     config.check().map_err(|e| Failure::invalid(format!("the worker's configuration is not valid: {e}")))?;
     Ok(config)
+}
+
+/// `DIR` or `DIR:rw`, as the configuration file says it.
+fn allowed_mount(text: &str) -> Value {
+    match text.strip_suffix(":rw") {
+        None => Value::from(text),
+        Some(path) => {
+            let entry = [("path".to_owned(), Value::from(path)), ("write".to_owned(), Value::from(true))];
+            Value::Table(entry.into_iter().collect())
+        }
+    }
 }
 
 fn failure(e: WorkerError) -> Failure {
@@ -125,9 +159,14 @@ mod tests {
 
     #[test]
     fn flags_make_a_whole_configuration() {
-        let words = "x --data-dir /d --masters a:1,b:2 --executor noop --capacity cpu=4 --reserve cpu=1 --label zone=eu --allow-mount /data --fresh-networks --allow-root --network none --network lab";
+        let words = "x --data-dir /d --masters a:1,b:2 --executor noop --capacity cpu=4 --reserve cpu=1 --label zone=eu --allow-mount /data --allow-mount /s:rw --stop-mode drain --stop-deadline 90.5s --fresh-networks --allow-root --network none --network lab";
         let c = config(&Alone::try_parse_from(words.split(' ')).unwrap().args).unwrap();
-        assert_eq!((c.masters.len(), c.labels["zone"].as_str(), c.allowed_mounts.len()), (2, "eu", 1));
+        let mounts: Vec<(&str, bool)> = c.allowed_mounts.iter().map(|m| (m.path.to_str().unwrap(), m.write)).collect();
+        assert_eq!(
+            (c.masters.len(), c.labels["zone"].as_str(), mounts),
+            (2, "eu", vec![("/data", false), ("/s", true)])
+        );
+        assert_eq!((c.stop.mode, c.stop.deadline_secs), (StopMode::Drain, 91));
         assert_eq!((c.executor, c.fresh_networks), (cloudai_worker::ExecutorKind::Noop, true));
         assert_eq!((c.capacity.as_str(), c.reserve.as_str()), ("cpu=4", "cpu=1"));
         assert_eq!((c.allow_root, c.networks.as_slice()), (true, &["none".to_owned(), "lab".to_owned()][..]));

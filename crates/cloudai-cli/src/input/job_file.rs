@@ -16,6 +16,7 @@ use serde::Deserialize;
 use serde::de::{self, Deserializer, Visitor};
 
 use crate::exit::Failure;
+use crate::input::volume_text::VolumeEntry;
 
 /// What a file says.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -57,6 +58,8 @@ struct Fields {
     results: bool,
     inputs: BTreeMap<String, Scalar>,
     secrets: Vec<SecretText>,
+    queue_timeout: Option<Timeout>,
+    volumes: Vec<VolumeEntry>,
 }
 
 /// What follows a failed attempt.
@@ -160,6 +163,8 @@ pub fn parse(text: &str) -> Result<JobFile, String> {
         namespace: String::new(),
         image_digest: String::new(),
         secrets: fields.secrets.into_iter().map(|s| s.0).collect(),
+        queue_timeout_ms: fields.queue_timeout.map_or(0, |t| t.0),
+        volumes: fields.volumes.into_iter().map(|v| v.0).collect(),
     };
     Ok(JobFile { spec, namespace: fields.namespace })
 }
@@ -184,16 +189,17 @@ pub fn parse_array(text: &str) -> Result<u32, String> {
     }
 }
 
-/// `SOURCE:TARGET`, always read-only; `:ro` may be written.
+/// `SOURCE:TARGET`, read-only unless `:rw` follows; `:ro` may be written.
 pub fn parse_mount(text: &str) -> Result<Mount, String> {
-    let bare = text.strip_suffix(":ro").unwrap_or(text);
+    let (bare, write) = match text.strip_suffix(":rw") {
+        Some(bare) => (bare, true),
+        None => (text.strip_suffix(":ro").unwrap_or(text), false),
+    };
     match bare.split_once(':') {
         Some((source, target)) if !source.is_empty() && !target.is_empty() && !target.contains(':') => {
-            Ok(Mount { source: source.to_owned(), target: target.to_owned() })
+            Ok(Mount { source: source.to_owned(), target: target.to_owned(), write })
         }
-        Some(_) | None => {
-            Err(format!("'{text}' is no mount: write SOURCE:TARGET, both absolute; mounts are read-only"))
-        }
+        Some(_) | None => Err(format!("'{text}' is no mount: write SOURCE:TARGET, both absolute; :rw to write to it")),
     }
 }
 
@@ -380,6 +386,9 @@ writable_root: true
 on_disconnect: stop
 mounts:
   - /data/in:/input
+  - /data/out:/output:rw
+queue_timeout: 10m
+volumes: ['cache:/cache']
 retry:
   reasons: {signal: elsewhere, exit_code: fail}
   delay: 5s
@@ -404,7 +413,9 @@ secrets: [token, 'token=env:TOKEN']
         let r = Resources { cpu_milli: 500, memory_bytes: 32 << 20, storage_bytes: 1 << 30, gpus: 1 };
         assert_eq!((s.resources, s.priority, s.count, s.max_attempts, s.timeout_ms), (r, -5, 1000, 3, 2000));
         assert_eq!(s.on_disconnect, OnDisconnect::Stop as i32);
-        assert_eq!(s.mounts, [Mount { source: "/data/in".into(), target: "/input".into() }]);
+        let mount = |source: &str, target: &str, write| Mount { source: source.into(), target: target.into(), write };
+        assert_eq!(s.mounts, [mount("/data/in", "/input", false), mount("/data/out", "/output", true)]);
+        assert_eq!((s.queue_timeout_ms, s.volumes.len()), (600_000, 1));
         assert_eq!((s.require["disk"].as_str(), s.processes_max), ("ssd", 100));
         assert_eq!((s.open_files, s.shm_bytes, s.stop_signal, s.grace_ms), (1024, 16 << 20, 2, 90_000));
         assert_eq!((s.user.as_str(), s.network.as_str(), s.pull()), ("1000", "none", PullPolicy::Always));

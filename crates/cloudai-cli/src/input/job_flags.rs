@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use cloudai_proto::v1::SubmitRequest;
 use cloudai_types::resources::{parse_cpu, parse_size};
 use cloudai_types::spec::Mount;
+use cloudai_types::volume::Volume;
 use cloudai_types::{OnDisconnect, PullPolicy, RequestId, SecretUse, ValidJobSpec, signal};
 
 use crate::exit::Failure;
@@ -13,6 +14,7 @@ use crate::input::job_file::{
 };
 use crate::input::pairs;
 use crate::input::retry_flags::RetryFlags;
+use crate::input::volume_text::{parse_named, parse_tmpfs};
 
 /// What to run.
 #[derive(Debug, Clone, Default, clap::Args)]
@@ -83,9 +85,18 @@ pub struct JobFlags {
     /// What a worker does with the task when it cannot reach the masters
     #[arg(long, value_name = "continue|stop", value_parser = parse_disconnect)]
     pub on_disconnect: Option<OnDisconnect>,
-    /// Path of the worker made visible read-only, if its operator allowed it (repeatable)
-    #[arg(long, value_name = "SOURCE:TARGET", value_parser = parse_mount)]
+    /// Path of the worker made visible, if its operator allowed it; read-only unless :rw follows (repeatable)
+    #[arg(long, value_name = "SOURCE:TARGET[:rw]", value_parser = parse_mount)]
     pub mount: Vec<Mount>,
+    /// Named volume of the worker, made when it is first used, kept after the task (repeatable)
+    #[arg(long, value_name = "NAME:/TARGET[:ro]", value_parser = parse_named)]
+    pub volume: Vec<Volume>,
+    /// Folder in memory, counted within the memory (repeatable)
+    #[arg(long, value_name = "/TARGET:SIZE", value_parser = parse_tmpfs)]
+    pub tmpfs: Vec<Volume>,
+    /// How long it may wait before its first try; it has failed then
+    #[arg(long, value_name = "DURATION", value_parser = parse_timeout)]
+    pub queue_timeout: Option<u64>,
     #[command(flatten)]
     pub retry: RetryFlags,
     /// Store what each task writes to /cloudai/out when it succeeds
@@ -176,6 +187,8 @@ pub fn overlay(flags: &JobFlags, many: &ManyFlags, spec: &mut cloudai_types::Job
     }
     spec.require.extend(pairs::map(&flags.require));
     spec.mounts.extend(flags.mount.iter().cloned());
+    spec.volumes.extend(flags.volume.iter().chain(&flags.tmpfs).cloned());
+    spec.queue_timeout_ms = flags.queue_timeout.unwrap_or(spec.queue_timeout_ms);
     spec.results |= flags.results;
     spec.inputs.extend(pairs::map(&flags.input));
     spec.secrets.extend(flags.secret.iter().cloned());

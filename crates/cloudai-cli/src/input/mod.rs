@@ -7,3 +7,4 @@ pub mod pairs;
 pub mod reference;
 pub mod retry_flags;
 pub mod secret_value;
+pub mod volume_text;

@@ -331,10 +331,14 @@ IDIDIDI5  sweep  Running    4/10 (2 failed)  10.0s ago  8.5s
                 "env": {"A": "1"},
                 "resources": {"cpu": 0.5, "memory_bytes": 33554432, "storage_bytes": 0, "gpu": 0},
                 "require": {"zone": "eu"}, "priority": 3, "count": 10, "max_attempts": 2, "timeout": 2.0,
-                "on_disconnect": "continue", "mounts": [{"source": "/data", "target": "/input"}],
+                "on_disconnect": "continue", "mounts": [{"source": "/data", "target": "/input", "write": false}],
                 "processes_max": 100, "open_files": 1024, "shm_bytes": null, "stop_signal": "SIGINT", "grace": 30.0,
                 "user": "1000:1000", "network": "none", "pull": "always", "writable_root": false, "retry": null,
                 "results": true, "inputs": {"raw": "3gk7q2zx/0"}, "secrets": ["token=env:TOKEN"],
+                "results": true, "inputs": {"raw": "3gk7q2zx/0"},
+                "queue_timeout": 600.0,
+                "volumes": [{"kind": "named", "target": "/cache", "read_only": true, "name": "cache",
+                    "size_bytes": null, "share": null, "options": null}],
             })
         );
         assert_eq!(
@@ -376,6 +380,7 @@ each task:     cpu 0.5, memory 32.0 MiB
 requires:      zone=eu
 env:           A=1
 mounts:        /data:/input
+volumes:       cache:/cache:ro
 inputs:        raw=3gk7q2zx/0
 secrets:       token=env:TOKEN
 results:       stored

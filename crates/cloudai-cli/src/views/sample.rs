@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use cloudai_proto::v1::*;
 use cloudai_types::spec::Mount;
+use cloudai_types::volume::Volume;
 use cloudai_types::{ClusterConfig, EndReason, JobSpec, PullPolicy, ReasonKind, Resources, ScorePolicy, Usage};
 
 /// 2026-09-21T14:13:20Z
@@ -44,7 +45,7 @@ pub fn job_reply() -> GetJobReply {
             max_attempts: 2,
             timeout_ms: 2000,
             on_disconnect: 0,
-            mounts: vec![Mount { source: "/data".into(), target: "/input".into() }],
+            mounts: vec![Mount { source: "/data".into(), target: "/input".into(), write: false }],
             processes_max: 100,
             open_files: 1024,
             shm_bytes: 0,
@@ -60,6 +61,13 @@ pub fn job_reply() -> GetJobReply {
             inputs: BTreeMap::from([("raw".to_owned(), "3gk7q2zx/0".to_owned())]),
             namespace: "default".into(),
             secrets: vec!["token=env:TOKEN".parse().expect("a secret")],
+            queue_timeout_ms: 600_000,
+            volumes: vec![Volume {
+                name: "cache".into(),
+                target: "/cache".into(),
+                read_only: true,
+                ..Volume::default()
+            }],
         }),
         actor: "admin/ann".into(),
         request_id: "key-1".into(),
@@ -101,6 +109,7 @@ pub fn failed_task() -> TaskInfo {
         not_before_ms: 0,
         ended_ms: T0 + 10_000,
         memory_bytes: 0,
+        reason: None,
     }
 }
 
@@ -130,6 +139,9 @@ pub fn worker() -> WorkerInfo {
         software: "0.1.0".into(),
         connected: true,
         heard_ms_ago: 250,
+        drain_deadline_ms: 0,
+        evicting: false,
+        leaving: false,
         reserved: Some(Resources { cpu_milli: 1000, memory_bytes: 1 << 30, storage_bytes: 0, gpus: 0 }),
     }
 }

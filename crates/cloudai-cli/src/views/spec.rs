@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use cloudai_types::resources::Bytes;
-use cloudai_types::{JobSpec, OnDisconnect, PullPolicy, signal};
+use cloudai_types::{JobSpec, OnDisconnect, PullPolicy, Volume, VolumeKind, signal};
 use serde::Serialize;
 
 use crate::times::{duration, seconds};
@@ -14,6 +14,53 @@ use crate::views::retry::RetryView;
 pub struct MountView {
     pub source: String,
     pub target: String,
+    pub write: bool,
+}
+
+impl MountView {
+    fn text(&self) -> String {
+        format!("{}:{}{}", self.source, self.target, if self.write { ":rw" } else { "" })
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct VolumeView {
+    /// `named`, `nfs`, `tmpfs`.
+    pub kind: &'static str,
+    pub target: String,
+    pub read_only: bool,
+    /// Null: it is not named.
+    pub name: Option<String>,
+    /// Null: it is no folder in memory.
+    pub size_bytes: Option<u64>,
+    /// `SERVER:/PATH`; null: it is no share of a server.
+    pub share: Option<String>,
+    /// Null: the usual ones.
+    pub options: Option<String>,
+}
+
+impl From<Volume> for VolumeView {
+    fn from(v: Volume) -> Self {
+        let is = |kind: VolumeKind| v.kind == kind as i32;
+        VolumeView {
+            kind: v.kind().name(),
+            read_only: v.read_only,
+            size_bytes: is(VolumeKind::Tmpfs).then_some(v.size_bytes),
+            share: is(VolumeKind::Nfs).then(|| format!("{}:{}", v.server, v.path)),
+            name: is(VolumeKind::Named).then(|| v.name.clone()),
+            options: (!v.options.is_empty()).then_some(v.options),
+            target: v.target,
+        }
+    }
+}
+
+impl VolumeView {
+    /// `cache:/cache:ro`, `64.0 MiB in memory:/fast`.
+    fn text(&self) -> String {
+        let memory = self.size_bytes.map(|bytes| format!("{} in memory", Bytes(bytes)));
+        let from = self.name.clone().or(self.share.clone()).or(memory).unwrap_or_default();
+        format!("{from}:{}{}", self.target, if self.read_only { ":ro" } else { "" })
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -56,6 +103,9 @@ pub struct SpecView {
     pub inputs: BTreeMap<String, String>,
     /// Names, and where the task finds them: `NAME`, `NAME=env:VARIABLE` or `NAME=file:FILE`.
     pub secrets: Vec<String>,
+    /// Seconds; null: no limit.
+    pub queue_timeout: Option<f64>,
+    pub volumes: Vec<VolumeView>,
 }
 
 impl From<JobSpec> for SpecView {
@@ -77,7 +127,11 @@ impl From<JobSpec> for SpecView {
             count: s.count,
             max_attempts: s.max_attempts,
             timeout: (s.timeout_ms > 0).then(|| seconds(s.timeout_ms)),
-            mounts: s.mounts.into_iter().map(|m| MountView { source: m.source, target: m.target }).collect(),
+            mounts: s
+                .mounts
+                .into_iter()
+                .map(|m| MountView { source: m.source, target: m.target, write: m.write })
+                .collect(),
             processes_max: (s.processes_max > 0).then_some(s.processes_max),
             open_files: (s.open_files > 0).then_some(s.open_files),
             shm_bytes: (s.shm_bytes > 0).then_some(s.shm_bytes),
@@ -90,6 +144,8 @@ impl From<JobSpec> for SpecView {
             results: s.results,
             inputs: s.inputs,
             secrets: s.secrets.iter().map(ToString::to_string).collect(),
+            queue_timeout: (s.queue_timeout_ms > 0).then(|| seconds(s.queue_timeout_ms)),
+            volumes: s.volumes.into_iter().map(Into::into).collect(),
         }
     }
 }
@@ -103,7 +159,8 @@ impl SpecView {
             ("each task", asks.to_owned()),
             ("requires", labels(&self.require)),
             ("env", self.env.iter().map(|(k, v)| format!("{k}={v}")).collect::<Vec<_>>().join("\n")),
-            ("mounts", self.mounts.iter().map(|m| format!("{}:{}", m.source, m.target)).collect::<Vec<_>>().join("\n")),
+            ("mounts", self.mounts.iter().map(MountView::text).collect::<Vec<_>>().join("\n")),
+            ("volumes", self.volumes.iter().map(VolumeView::text).collect::<Vec<_>>().join("\n")),
             ("inputs", self.inputs.iter().map(|(name, from)| format!("{name}={from}")).collect::<Vec<_>>().join("\n")),
             ("secrets", self.secrets.join("\n")),
             ("results", if self.results { "stored".to_owned() } else { String::new() }),
@@ -118,6 +175,7 @@ impl SpecView {
             ("attempts", if self.max_attempts > 1 { format!("up to {}", self.max_attempts) } else { String::new() }),
             ("retries", self.retry.as_ref().map_or(String::new(), RetryView::text)),
             ("timeout", self.timeout.map_or(String::new(), |t| duration((t * 1000.0) as u64))),
+            ("queue timeout", self.queue_timeout.map_or(String::new(), |t| duration((t * 1000.0) as u64))),
         ]
     }
 

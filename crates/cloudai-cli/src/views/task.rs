@@ -134,6 +134,8 @@ pub struct TaskView {
     /// What its live or next attempt asks for, where that is more than the spec says; null: what the spec says.
     pub memory_bytes: Option<u64>,
     pub ended_at: Option<String>,
+    /// Why it ended without any attempt; null otherwise: the last attempt's says it.
+    pub reason: Option<ReasonView>,
 }
 
 impl From<TaskInfo> for TaskView {
@@ -145,6 +147,7 @@ impl From<TaskInfo> for TaskView {
             not_before: rfc3339(t.not_before_ms),
             memory_bytes: (t.memory_bytes > 0).then_some(t.memory_bytes),
             ended_at: rfc3339(t.ended_ms),
+            reason: t.reason.map(Into::into),
             attempts: t.attempts.into_iter().map(Into::into).collect(),
         }
     }
@@ -156,7 +159,10 @@ pub fn rows(tasks: &[TaskView], out: &mut dyn Write, now: u64) -> io::Result<()>
     for t in tasks {
         let mut row = vec![t.id.clone(), t.state.to_owned()];
         match t.attempts.last() {
-            None => row.extend(["-", "-", "-", "-", "-"].map(str::to_owned)),
+            None => {
+                let reason = t.reason.as_ref().map_or("-".to_owned(), ReasonView::text);
+                row.extend(["-".to_owned(), "-".to_owned(), "-".to_owned(), reason, "-".to_owned()]);
+            }
             Some(a) => row.extend([
                 a.number.to_string(),
                 a.worker.clone(),
@@ -193,6 +199,7 @@ impl View for TaskView {
                 ("next try", self.not_before.clone().unwrap_or_default()),
                 ("memory", self.memory_bytes.map_or(String::new(), memory)),
                 ("ended", self.ended_at.clone().unwrap_or_default()),
+                ("reason", self.reason.as_ref().map_or(String::new(), ReasonView::text)),
             ],
         )?;
         if self.attempts.is_empty() {
@@ -249,6 +256,18 @@ mod tests {
             ),
             "{text}"
         );
+    }
+
+    #[test]
+    fn a_task_that_ended_without_an_attempt_says_why() {
+        let reason = EndReason::new(cloudai_types::ReasonKind::Timeout, "waited 2 s in the queue");
+        let expired = TaskInfo { job_id: 5, index: 9, state: 4, reason: Some(reason), ..Default::default() };
+        let (mut list, mut one) = (vec![], vec![]);
+        rows(&[expired.clone().into()], &mut list, 0).unwrap();
+        TaskView::from(expired).table(&mut one).unwrap();
+        for text in [list, one].map(|out| String::from_utf8(out).unwrap()) {
+            assert!(text.contains("timeout: waited 2 s in the queue"), "{text}");
+        }
     }
 
     #[test]

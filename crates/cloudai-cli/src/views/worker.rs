@@ -19,6 +19,12 @@ pub struct WorkerView {
     /// `Authorized`, `Ready`, `Lost`, `Revoked`.
     pub state: &'static str,
     pub draining: bool,
+    /// While it drains: from then on what still runs is stopped; null: it may finish.
+    pub drain_deadline: Option<String>,
+    /// That time has passed, and its tasks were told to stop.
+    pub evicting: bool,
+    /// It said itself that it is about to end.
+    pub leaving: bool,
     /// What tasks may have.
     pub capacity: ResourcesView,
     /// What its operator keeps for the machine itself, beside the capacity; null: nothing.
@@ -49,6 +55,9 @@ impl WorkerView {
             state: w.state().name(),
             name: w.name,
             draining: w.draining,
+            drain_deadline: rfc3339(w.drain_deadline_ms),
+            evicting: w.evicting,
+            leaving: w.leaving,
             capacity: capacity.into(),
             reserved: w.reserved.map(Into::into),
             allocated: allocated.into(),
@@ -65,10 +74,14 @@ impl WorkerView {
     }
 
     fn state_text(&self) -> String {
-        if self.draining && self.state == WorkerState::Ready.name() {
-            "Ready, draining".to_owned()
-        } else {
-            self.state.to_owned()
+        if self.state != WorkerState::Ready.name() {
+            return self.state.to_owned();
+        }
+        match (self.draining, self.evicting, self.leaving) {
+            (true, true, _) => "Ready, stopping tasks".to_owned(),
+            (true, false, _) => "Ready, draining".to_owned(),
+            (false, _, true) => "Ready, leaving".to_owned(),
+            (false, _, false) => self.state.to_owned(),
         }
     }
 
@@ -164,6 +177,7 @@ impl View for WorkerDetail {
             &[
                 ("worker", w.name.clone()),
                 ("state", w.state_text()),
+                ("drains until", w.drain_deadline.clone().unwrap_or_default()),
                 ("cpu", cpu),
                 ("memory", memory),
                 ("gpu", gpu),
@@ -222,6 +236,22 @@ mod tests {
     }
 
     #[test]
+    fn a_worker_says_how_it_is_drained() {
+        let state = |change: fn(&mut WorkerInfo)| {
+            let mut worker = sample::worker();
+            change(&mut worker);
+            let mut out = vec![];
+            let reply = GetWorkerReply { worker: Some(worker), ..Default::default() };
+            WorkerDetail::from(reply).table(&mut out).unwrap();
+            String::from_utf8(out).unwrap()
+        };
+        let until = state(|w| w.drain_deadline_ms = sample::T0);
+        assert!(until.contains("Ready, draining") && until.contains("2026-09-21T14:13:20Z"), "{until}");
+        assert!(state(|w| (w.drain_deadline_ms, w.evicting) = (sample::T0, true)).contains("Ready, stopping tasks"));
+        assert!(state(|w| (w.draining, w.leaving) = (false, true)).contains("Ready, leaving"));
+    }
+
+    #[test]
     fn workers_as_a_table_and_as_json() {
         let list = WorkerList(vec![WorkerView::new(sample::worker(), true)]);
         let unknown = serde_json::to_value(WorkerView::new(sample::worker(), false)).unwrap();
@@ -242,6 +272,7 @@ mod tests {
             serde_json::to_value(&list).unwrap(),
             serde_json::json!([{
                 "id": 1, "name": "w1", "state": "Ready", "draining": true,
+                "drain_deadline": null, "evicting": false, "leaving": false,
                 "capacity": {"cpu": 4.0, "memory_bytes": 2147483648u64, "storage_bytes": 0, "gpu": 1},
                 "reserved": {"cpu": 1.0, "memory_bytes": 1073741824, "storage_bytes": 0, "gpu": 0},
                 "allocated": {"cpu": 0.5, "memory_bytes": 33554432, "storage_bytes": 0, "gpu": 0},

@@ -19,6 +19,7 @@ pub fn cancel_job(hot: &mut Hot, out: &mut Out, command: CancelJob) -> Result<Re
     }
     job.cancel_requested = true;
     hot.queue.remove(job.priority, job.shape, id);
+    hot.queue_limits.settle(id);
     for (index, waiting) in job.waiting.take().map(|w| *w).unwrap_or_default() {
         hot.delayed.remove(&(waiting.not_before_ms, id, index));
         let task = TaskId { job: id, index };

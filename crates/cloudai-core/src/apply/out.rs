@@ -124,12 +124,17 @@ impl<'a> Out<'a> {
     pub fn finish(mut self, hot: &mut Hot) -> (Vec<Event>, Vec<Write>) {
         for (id, changed) in std::mem::take(&mut self.jobs) {
             let Some(job) = hot.jobs.get_mut(&id) else { continue };
-            self.put(Family::Job, &job_key(job.namespace, id), &job.row(0));
+            self.put(Family::Job, &job_key(job.namespace, id), &job.row(0, hot.queue_limits.get(id).expired_ms));
             if changed {
                 if std::mem::take(&mut job.untouched)
                     && let Some(shape) = hot.shapes.get(job.shape)
                 {
-                    let row = job.alive_row(shape, hot.retry.get(&id), hot.only.get(&id));
+                    let row = job.alive_row(
+                        shape,
+                        hot.retry.get(&id),
+                        hot.only.get(&id),
+                        hot.queue_limits.get(id).timeout_ms,
+                    );
                     self.put(Family::Alive, &alive_key(id), &row);
                 }
                 self.events.push(Event::JobChanged { job: id });

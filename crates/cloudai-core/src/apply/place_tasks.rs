@@ -91,6 +91,9 @@ fn place_group(hot: &mut Hot, out: &mut Out, group: &PlaceGroup) -> u32 {
             // Zero means "not yet", also for a leader whose clock stands at the epoch.
             job.started_ms = out.clock_ms.max(1);
         }
+        if job.fresh.is_empty() {
+            hot.queue_limits.settle(id);
+        }
         if !job.has_ready() && !hot.apart.is_ready(id, 0) {
             hot.queue.remove(job.priority, job.shape, id);
         }

@@ -5,13 +5,13 @@ use cloudai_types::spec::check_labels;
 
 use super::cut;
 use super::out::Out;
-use crate::command::{RESERVED_SINCE, RegisterWorker};
+use crate::command::{LEAVING_SINCE, RESERVED_SINCE, RegisterWorker};
 use crate::hot::Hot;
 use crate::reply::{Refusal, Reply};
 use crate::rows::WorkerState;
 
 pub fn register_worker(hot: &mut Hot, out: &mut Out, command: RegisterWorker) -> Result<Reply, Refusal> {
-    let RegisterWorker { worker: id, capacity, labels, software, reserved } = command;
+    let RegisterWorker { worker: id, capacity, labels, software, reserved, leaving } = command;
     let id = WorkerId(id);
     let Some(worker) = hot.workers.get_mut(&id) else { return Err(Refusal::NoSuchWorker(id.to_string())) };
     if worker.state == WorkerState::Revoked {
@@ -23,6 +23,7 @@ pub fn register_worker(hot: &mut Hot, out: &mut Out, command: RegisterWorker) ->
     worker.session = hot.next_session;
     worker.capacity = capacity;
     worker.reserved = reserved.filter(|_| hot.version >= RESERVED_SINCE);
+    worker.leaving = leaving && hot.version >= LEAVING_SINCE;
     worker.labels = labels;
     worker.labels.extend(worker.assigned_labels.clone());
     worker.software = cut(software);

@@ -75,13 +75,16 @@ fn is_alive_again(hot: &mut Hot, out: &mut Out, namespace: NamespaceId, id: JobI
         untouched: false,
         retry: spec.retry,
         only_index: replay_of.map(|of| of.index),
+        queue_timeout_ms: spec.queue_timeout_ms,
     };
     out.put(Family::Alive, &alive_key(id), &alive);
     let mut job = new_job(hot, id, alive);
     job.counts = row.counts;
     job.started_ms = row.started_ms;
-    // All of them were placed before.
+    // All of them were placed before, or waited for too long.
     job.fresh.start = row.next_fresh.min(job.fresh.end);
+    job.fresh.end = job.fresh.start;
+    hot.queue_limits.expire(id, row.queue_expired_ms);
     hot.jobs.insert(id, job);
     out.job_revived(id);
     true

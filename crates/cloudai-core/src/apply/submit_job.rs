@@ -5,8 +5,8 @@ use cloudai_types::{JobId, JobSpec, NamespaceId, PullPolicy, RequestId, SecretKi
 use super::out::Out;
 use super::{check_name, cut};
 use crate::command::{
-    DEAD_SINCE, ISOLATION_SINCE, PINNED_SINCE, PROCESSES_MAX_SINCE, RESULTS_SINCE, RETRY_SINCE, SECRETS_SINCE, SubmitJob, TaskKey,
-    UNTOUCHED_SINCE,
+    DEAD_SINCE, ISOLATION_SINCE, PINNED_SINCE, PROCESSES_MAX_SINCE, QUEUE_TIMEOUT_SINCE, RESULTS_SINCE, RETRY_SINCE, SECRETS_SINCE, SubmitJob, TaskKey,
+    UNTOUCHED_SINCE, VOLUMES_SINCE,
 };
 use crate::hot::{Hot, Job, Shape};
 use crate::reply::{Refusal, Reply};
@@ -40,8 +40,15 @@ pub fn submit_job(hot: &mut Hot, out: &mut Out, actor: String, command: SubmitJo
     if hot.version < SECRETS_SINCE {
         spec.secrets.clear();
     }
+    if hot.version < QUEUE_TIMEOUT_SINCE {
+        spec.queue_timeout_ms = 0;
+    }
+    if hot.version < VOLUMES_SINCE {
+        spec.volumes.clear();
+        spec.mounts.iter_mut().for_each(|mount| mount.write = false);
+    }
     // Whatever a user says: a job reads and writes the results of its own namespace.
-    spec.namespace = if spec.needs_store() { namespace.clone() } else { String::new() };
+    spec.namespace = if spec.needs_namespace() { namespace.clone() } else { String::new() };
     let known = known_namespace(hot, &namespace)?;
     if let Some(job) = earlier_job(out, &request_id, &request_hash)? {
         return Ok(Reply::Submitted { job, duplicate: true });
@@ -85,6 +92,7 @@ pub fn submit_job(hot: &mut Hot, out: &mut Out, actor: String, command: SubmitJo
         untouched: hot.version >= UNTOUCHED_SINCE,
         retry: spec.retry.clone(),
         only_index: replay_of.map(|of| of.index),
+        queue_timeout_ms: spec.queue_timeout_ms,
     };
     out.put(Family::Alive, &alive_key(id), &alive);
     let row = JobSpecRow { spec, submitted_ms, actor, request_id, replay_of };
@@ -114,6 +122,7 @@ pub(crate) fn new_job(hot: &mut Hot, id: JobId, alive: AliveRow) -> Job {
     if let Some(rules) = alive.retry {
         hot.retry.insert(id, rules);
     }
+    hot.queue_limits.insert(id, alive.submitted_ms, alive.queue_timeout_ms);
     let indexes = match alive.only_index {
         Some(only) => {
             hot.only.insert(id, only);

@@ -32,6 +32,8 @@ pub fn canonical(hot: &Hot) -> String {
         retry,
         only,
         secrets,
+        queue_limits,
+        drains,
     } = hot;
     let mut line = |text: std::fmt::Arguments| writeln!(out, "{text}").expect("a string takes it");
     line(format_args!("{cluster} {incarnation} {clock_ms} {next_job} {next_worker} {next_node} {next_namespace}"));
@@ -60,6 +62,6 @@ pub fn canonical(hot: &Hot) -> String {
         let shape = shapes.get(group.shape);
         line(format_args!("{job:?} {memory_mib} {shape:?} {} {:?}", group.waiting, group.ready));
     }
-    line(format_args!("{retry:?} {only:?} {secrets:?}"));
+    line(format_args!("{retry:?} {only:?} {secrets:?} {queue_limits:?} {drains:?}"));
     out
 }

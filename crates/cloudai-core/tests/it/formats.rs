@@ -347,3 +347,50 @@ fn an_attempt_with_more_memory_gives_all_of_it_back_while_it_stores() {
     report(&mut world, 2, AttemptState::Exited, Some(EndReason::exit(0)));
     assert_eq!((used_mib(&world), world.hot.jobs.len()), (0, 0), "it is given back once");
 }
+
+/// Format 5: how long a task may wait, what it sees, how a worker is drained, and that it leaves. What is wrong there is refused only by who
+/// can see it.
+#[test]
+fn queue_time_outs_volumes_and_drains_are_kept_since_format_5() {
+    use cloudai_core::command::{
+        DRAIN_DEADLINE_SINCE, LEAVING_SINCE, QUEUE_TIMEOUT_SINCE, RaiseVersion, RegisterWorker, SetDrain, SubmitJob,
+        VOLUMES_SINCE,
+    };
+    use cloudai_core::rows::{AliveRow, JobSpecRow, WorkerRow, alive_key, job_key, worker_key};
+    use cloudai_types::spec::Mount;
+    use cloudai_types::{JobSpec, NamespaceId, Volume, WorkerId};
+    assert_eq!([QUEUE_TIMEOUT_SINCE, VOLUMES_SINCE, DRAIN_DEADLINE_SINCE, LEAVING_SINCE], [5; 4]);
+    let asks = |target: &str| JobSpec {
+        image: "busybox".into(),
+        queue_timeout_ms: 60_000,
+        volumes: vec![Volume { name: "cache".into(), target: target.into(), ..Volume::default() }],
+        mounts: vec![Mount { source: "/data".into(), target: "/d".into(), write: true }],
+        ..Default::default()
+    };
+    for (version, kept) in [(4, false), (5, true)] {
+        let mut world = World::default();
+        world.entry(1_000, prelude());
+        world.one(1_000, Kind::RaiseVersion(RaiseVersion { version }));
+        let submit = |spec| Kind::SubmitJob(SubmitJob { namespace: "default".into(), spec, ..Default::default() });
+        // Two things at one place are wrong.
+        world.entry(1_000, vec![submit(asks("/c")), submit(asks("/d"))]);
+        world.check();
+        assert_eq!(world.hot.jobs.len(), if kept { 1 } else { 2 }, "format {version}");
+        let row: JobSpecRow = world.row(Family::JobSpec, &job_key(NamespaceId(1), JobId(1))).expect("it is there");
+        let told = (row.spec.queue_timeout_ms, row.spec.volumes.len(), row.spec.mounts[0].write);
+        assert_eq!(told, if kept { (60_000, 1, true) } else { (0, 0, false) }, "format {version}");
+        assert_eq!(row.spec.namespace, if kept { "default" } else { "" }, "whose volume it is");
+        let alive: AliveRow = world.row(Family::Alive, &alive_key(JobId(1))).expect("it is alive");
+        assert_eq!(alive.queue_timeout_ms, told.0);
+        assert_eq!(world.hot.queue_limits.first_due_ms(), kept.then_some(61_000));
+        let drain = SetDrain { name: "w0".into(), draining: true, deadline_ms: 5_000 };
+        world.one(1_000, Kind::SetDrain(drain));
+        world.one(1_000, Kind::RegisterWorker(RegisterWorker { worker: 1, leaving: true, ..Default::default() }));
+        world.check();
+        let worker: WorkerRow = world.row(Family::Worker, &worker_key(WorkerId(1))).expect("it is there");
+        assert_eq!(
+            (worker.draining, worker.drain_deadline_ms, worker.leaving),
+            (true, if kept { 5_000 } else { 0 }, kept)
+        );
+    }
+}

@@ -2,9 +2,19 @@
 
 use cloudai_core::command::*;
 use cloudai_types::{ClusterConfig, EndReason, JobSpec, Resources, Results, RetryRule, RetryRules, SecretUse};
+use cloudai_types::volume::Volume;
 use proptest::prelude::*;
 
 use crate::histories::USED;
+
+/// Short ones, none, and one that never comes.
+fn shift(n: i32) -> u64 {
+    match n % 4 {
+        0 => 0,
+        1 => u64::MAX,
+        other => u64::from(other.unsigned_abs()) * 1_000,
+    }
+}
 
 /// Any numbers and any texts in every field.
 pub fn garbage() -> impl Strategy<Value = Kind> {
@@ -49,6 +59,8 @@ pub fn garbage() -> impl Strategy<Value = Kind> {
             max_attempts,
             processes_max: priority.unsigned_abs() % 100,
             results: priority % 3 == 0,
+            queue_timeout_ms: shift(priority),
+            volumes: if priority % 4 == 0 { vec![Volume { kind: priority % 5, ..Volume::default() }] } else { vec![] },
             retry: count.is_multiple_of(3).then(|| RetryRules {
                 rules: vec![RetryRule { reason: priority % 20, action: priority % 4 }],
                 jitter_percent: max_attempts,
@@ -96,6 +108,7 @@ pub fn garbage() -> impl Strategy<Value = Kind> {
                 labels,
                 software: software.repeat(40),
                 reserved: (worker % 2 == 0).then_some(capacity),
+                leaving: worker % 3 == 0,
             }
         )),
         (small(), id()).prop_map(|(worker, session)| Kind::LoseWorker(LoseWorker { worker, session })),
@@ -106,7 +119,12 @@ pub fn garbage() -> impl Strategy<Value = Kind> {
             RedeemToken { role: role % 3, name, secret_hash, key_hash }
         )),
         (any::<i32>(), text()).prop_map(|(role, name)| Kind::Revoke(Revoke { role: role % 3, name })),
-        (text(), any::<bool>()).prop_map(|(name, draining)| Kind::SetDrain(SetDrain { name, draining })),
+        (text(), any::<bool>(), id()).prop_map(|(name, draining, deadline_ms)| Kind::SetDrain(SetDrain {
+            name,
+            draining,
+            deadline_ms
+        })),
+        (small(), id()).prop_map(|(worker, session)| Kind::WorkerLeaves(WorkerLeaves { worker, session })),
         (id(), text(), text(), text(), small()).prop_map(|(node, name, disk, addr, version)| Kind::RegisterMaster(
             RegisterMaster {
                 node,

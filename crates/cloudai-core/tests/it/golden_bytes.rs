@@ -8,6 +8,7 @@ use std::path::Path;
 use cloudai_core::command::*;
 use cloudai_core::rows::*;
 use cloudai_types::spec::Mount;
+use cloudai_types::volume::{Volume, VolumeKind};
 use cloudai_types::{
     ClusterConfig, EndReason, JobSpec, OnDisconnect, PullPolicy, ReasonKind, Resources, ResultFile, Results,
     RetryAction, RetryRule, RetryRules, ScorePolicy, SecretKind, SecretUse, Usage,
@@ -35,7 +36,7 @@ fn spec() -> JobSpec {
         max_attempts: 3,
         timeout_ms: 2_000,
         on_disconnect: OnDisconnect::Stop as i32,
-        mounts: vec![Mount { source: "/var/lib/dpkg".into(), target: "/input".into() }],
+        mounts: vec![Mount { source: "/var/lib/dpkg".into(), target: "/input".into(), write: false }],
         processes_max: 0,
         open_files: 0,
         shm_bytes: 0,
@@ -51,6 +52,31 @@ fn spec() -> JobSpec {
         writable_root: false,
         image_digest: String::new(),
         secrets: vec![],
+        queue_timeout_ms: 0,
+        volumes: vec![],
+    }
+}
+
+/// What a spec may say since format 5 about what a task sees beside its own files.
+fn with_volumes() -> JobSpec {
+    let named =
+        Volume { kind: VolumeKind::Named as i32, name: "cache".into(), target: "/c".into(), ..Volume::default() };
+    let nfs = Volume {
+        kind: VolumeKind::Nfs as i32,
+        target: "/n".into(),
+        read_only: true,
+        server: "nas".into(),
+        path: "/export/a".into(),
+        options: "vers=4,soft".into(),
+        ..Volume::default()
+    };
+    let tmpfs =
+        Volume { kind: VolumeKind::Tmpfs as i32, target: "/t".into(), size_bytes: 1 << 20, ..Volume::default() };
+    JobSpec {
+        mounts: vec![Mount { source: "/data".into(), target: "/d".into(), write: true }],
+        volumes: vec![named, nfs, tmpfs],
+        namespace: "default".into(),
+        ..spec()
     }
 }
 
@@ -144,6 +170,7 @@ fn kinds() -> Vec<Kind> {
             labels: labels(&[("disk", "nvme")]),
             software: "0.1.0".into(),
             reserved: None,
+            leaving: false,
         }),
         Kind::LoseWorker(LoseWorker { worker: 2, session: 11 }),
         Kind::Authorize(Authorize {
@@ -159,7 +186,7 @@ fn kinds() -> Vec<Kind> {
             key_hash: vec![2; 32],
         }),
         Kind::Revoke(Revoke { role: MemberRole::Master as i32, name: "m4".into() }),
-        Kind::SetDrain(SetDrain { name: "w1".into(), draining: true }),
+        Kind::SetDrain(SetDrain { name: "w1".into(), draining: true, deadline_ms: 0 }),
         Kind::RegisterMaster(RegisterMaster {
             node: 4,
             name: "m4".into(),
@@ -193,6 +220,9 @@ fn kinds() -> Vec<Kind> {
             kind: SecretKind::RegistryLogin as i32,
             name: "registry:5000".into(),
         }),
+        Kind::ExpireQueued(ExpireQueued {}),
+        Kind::EvictWorkers(EvictWorkers {}),
+        Kind::WorkerLeaves(WorkerLeaves { worker: 2, session: 11 }),
     ]
 }
 
@@ -204,7 +234,7 @@ fn dead_groups() -> Vec<DeadGroup> {
 }
 
 /// Commands that got fields since they were first written, with these fields.
-fn grown() -> [(&'static str, Kind); 8] {
+fn grown() -> [(&'static str, Kind); 12] {
     let report = AttemptReport {
         job: 9,
         index: 5,
@@ -273,8 +303,24 @@ fn grown() -> [(&'static str, Kind); 8] {
                 labels: labels(&[("disk", "nvme")]),
                 software: "0.1.0".into(),
                 reserved: Some(resources()),
+                leaving: false,
             }),
         ),
+        (
+            "command_register_worker_leaving",
+            Kind::RegisterWorker(RegisterWorker {
+                worker: 2,
+                capacity: resources(),
+                leaving: true,
+                ..Default::default()
+            }),
+        ),
+        (
+            "command_set_drain_deadline",
+            Kind::SetDrain(SetDrain { name: "w1".into(), draining: true, deadline_ms: 1_700_000_000_000 }),
+        ),
+        ("command_submit_job_queue_timeout", submit(JobSpec { queue_timeout_ms: 60_000, ..spec() }, None)),
+        ("command_submit_job_volumes", submit(with_volumes(), None)),
     ]
 }
 
@@ -303,6 +349,9 @@ fn name(kind: &Kind) -> &'static str {
         Kind::DropDead(_) => "drop_dead",
         Kind::SetSecret(_) => "set_secret",
         Kind::RemoveSecret(_) => "remove_secret",
+        Kind::ExpireQueued(_) => "expire_queued",
+        Kind::EvictWorkers(_) => "evict_workers",
+        Kind::WorkerLeaves(_) => "worker_leaves",
     }
 }
 
@@ -322,7 +371,7 @@ fn golden<M: Message + Default + PartialEq + Debug>(file: &str, value: &M) {
 fn every_command_decodes_for_ever() {
     let kinds = kinds();
     let names: BTreeSet<&str> = kinds.iter().map(name).collect();
-    assert_eq!(names.len(), 23, "one example of every kind that `name` lists");
+    assert_eq!(names.len(), 26, "one example of every kind that `name` lists");
     let write = |file: &str, kind| {
         let command = Command { actor: "admin/ada".into(), trace_parent: "00-11-22-01".into(), kind: Some(kind) };
         golden(file, &Proposal { version: 1, at_ms: 1_700_000_000_000, commands: vec![command] });
@@ -367,17 +416,19 @@ fn every_row_decodes_for_ever() {
                 golden("row_job_spec", &row);
                 golden("row_job_spec_replay", &JobSpecRow { replay_of: Some(TaskKey { job: 8, index: 5 }), ..row });
             }
-            Family::Job => golden(
-                "row_job",
-                &JobRow {
+            Family::Job => {
+                let row = JobRow {
                     state: JobState::Failed as i32,
                     counts: Counts { queued: 1, active: 2, succeeded: 3, failed: 4, cancelled: 5, dead: 6 },
                     next_fresh: 7,
                     cancel_requested: true,
                     started_ms: 8,
                     ended_ms: 9,
-                },
-            ),
+                    queue_expired_ms: 0,
+                };
+                golden("row_job", &row);
+                golden("row_job_queue_expired", &JobRow { queue_expired_ms: 10, ..row });
+            }
             Family::Alive => {
                 let touched = AliveRow {
                     namespace: 1,
@@ -390,10 +441,12 @@ fn every_row_decodes_for_ever() {
                     untouched: false,
                     retry: None,
                     only_index: None,
+                    queue_timeout_ms: 0,
                 };
                 golden("row_alive", &touched);
                 let replay = AliveRow { retry: Some(retry()), only_index: Some(7), ..touched.clone() };
                 golden("row_alive_retry", &replay);
+                golden("row_alive_queue_timeout", &AliveRow { queue_timeout_ms: 60_000, ..touched.clone() });
                 golden("row_alive_untouched", &AliveRow { untouched: true, ..touched });
             }
             Family::Task => {
@@ -461,9 +514,16 @@ fn every_row_decodes_for_ever() {
                     software: "0.1.0".into(),
                     assigned_labels: labels(&[("zone", "eu")]),
                     reserved: None,
+                    drain_deadline_ms: 0,
+                    evicting: false,
+                    leaving: false,
                 };
                 golden("row_worker", &worker);
-                golden("row_worker_reserved", &WorkerRow { reserved: Some(resources()), ..worker });
+                golden("row_worker_reserved", &WorkerRow { reserved: Some(resources()), ..worker.clone() });
+                golden(
+                    "row_worker_evicting",
+                    &WorkerRow { drain_deadline_ms: 1_700_000_000_000, evicting: true, leaving: true, ..worker },
+                );
             }
             Family::Request => golden("row_request", &RequestRow { hash: vec![7; 16], job: 9, expires_ms: 10 }),
             Family::Member => golden(

@@ -80,6 +80,14 @@ pub enum Step {
     Drain {
         name: u8,
         draining: bool,
+        /// So many milliseconds after the state's own time; 0: no deadline.
+        deadline: u16,
+    },
+    ExpireQueued,
+    EvictWorkers,
+    Leaves {
+        worker: u16,
+        miss: bool,
     },
     RegisterMaster {
         node: u64,
@@ -234,7 +242,11 @@ fn step() -> impl Strategy<Value = Step> {
         1 => (any::<bool>(), 0..5u8, 0..3u8, 0..3u8)
             .prop_map(|(master, name, token, key)| Step::Redeem { master, name, token, key }),
         1 => (any::<bool>(), 0..5u8).prop_map(|(master, name)| Step::Revoke { master, name }),
-        1 => (0..5u8, any::<bool>()).prop_map(|(name, draining)| Step::Drain { name, draining }),
+        2 => (0..5u8, any::<bool>(), prop_oneof![Just(0u16), Just(1u16), any::<u16>()])
+            .prop_map(|(name, draining, deadline)| Step::Drain { name, draining, deadline }),
+        2 => Just(Step::ExpireQueued),
+        1 => Just(Step::EvictWorkers),
+        1 => (any::<u16>(), any::<bool>()).prop_map(|(worker, miss)| Step::Leaves { worker, miss }),
         1 => (0..9u64, 0..2u8).prop_map(|(node, disk)| Step::RegisterMaster { node, disk }),
         1 => (0..9u64).prop_map(Step::ForgetMaster),
         1 => (-1..6i32).prop_map(Step::SetConfig),
@@ -272,6 +284,7 @@ pub fn register(worker: u32, cpu: u8, zone: bool) -> Kind {
         labels,
         software: "test".into(),
         reserved: zone.then_some(capacity),
+        leaving: false,
     })
 }
 
@@ -299,6 +312,8 @@ pub fn resolve(hot: &Hot, step: &Step) -> Kind {
             spec.priority = i32::from(priority);
             spec.resources.cpu_milli = u64::from(cpu) * 500;
             spec.retry = retry_rules(retry);
+            // A third of them may wait only for a second or for an hour.
+            spec.queue_timeout_ms = [0, 0, 0, 0, 1_000, 3_600_000][usize::from(retry % 6)];
             if retry == 2 {
                 spec.resources.memory_bytes = 512 << 20;
             }
@@ -350,7 +365,17 @@ pub fn resolve(hot: &Hot, step: &Step) -> Kind {
             key_hash: vec![key; 32],
         }),
         Step::Revoke { master, name } => Kind::Revoke(Revoke { role: i32::from(master), name: member(master, name) }),
-        Step::Drain { name, draining } => Kind::SetDrain(SetDrain { name: member(false, name), draining }),
+        Step::Drain { name, draining, deadline } => {
+            let deadline_ms = if deadline == 0 { 0 } else { hot.clock_ms.saturating_add(deadline.into()) };
+            Kind::SetDrain(SetDrain { name: member(false, name), draining, deadline_ms })
+        }
+        Step::ExpireQueued => Kind::ExpireQueued(ExpireQueued {}),
+        Step::EvictWorkers => Kind::EvictWorkers(EvictWorkers {}),
+        Step::Leaves { worker, miss } => {
+            let found = pick(hot.workers.iter(), worker);
+            let (worker, session) = found.map_or((0, 0), |(id, w)| (id.0, w.session));
+            Kind::WorkerLeaves(WorkerLeaves { worker, session: session.wrapping_sub(u64::from(miss)) })
+        }
         Step::RegisterMaster { node, disk } => Kind::RegisterMaster(RegisterMaster {
             node,
             name: format!("m{node}"),

@@ -283,7 +283,8 @@ fn finish(world: &mut World) {
         hopeless.map(|(id, _)| Kind::CancelJob(cloudai_core::command::CancelJob { job: id.0 })).collect();
     world.entry(world.hot.clock_ms, cancels);
     for name in ["w0", "w1", "w2"] {
-        let kind = |draining| Kind::SetDrain(cloudai_core::command::SetDrain { name: name.into(), draining });
+        let kind =
+            |draining| Kind::SetDrain(cloudai_core::command::SetDrain { name: name.into(), draining, deadline_ms: 0 });
         world.one(world.hot.clock_ms, kind(false));
     }
     let authorize = (0..3).map(|n| prelude()[1 + 2 * n].clone()).collect();

@@ -69,6 +69,8 @@ scripts!(
     placement,
     retention,
     stale_reports,
+    queue_timeouts,
+    draining,
     joining,
     masters,
     secrets
@@ -134,7 +136,13 @@ impl Story {
             }
         }
         for (id, w) in &hot.workers {
-            let drain = if w.draining { " draining" } else { "" };
+            let drain = match (w.draining, w.drain_deadline_ms, w.evicting) {
+                (false, ..) => String::new(),
+                (true, 0, _) => " draining".to_owned(),
+                (true, until, false) => format!(" draining until {until}"),
+                (true, until, true) => format!(" evicting since {until}"),
+            };
+            let drain = if w.leaving { format!("{drain} leaving") } else { drain };
             let labels = w.labels.iter().map(|(k, v)| format!(" {k}={v}")).collect::<String>();
             lines.push(format!(
                 "{id} {} {:?}{drain} session {} uses {} of {}{labels}",
@@ -144,6 +152,11 @@ impl Story {
         for (node, m) in &hot.masters {
             let removed = if m.removed { " removed" } else { "" };
             lines.push(format!("node {node} {} disk {} at {}{removed}", m.name, m.disk, m.raft_addr));
+        }
+        for (id, limit) in hot.queue_limits.iter() {
+            let over = if limit.expired_ms > 0 { format!(", expired at {}", limit.expired_ms) } else { String::new() };
+            let due = if hot.queue_limits.is_due(id) { "waits" } else { "waited" };
+            lines.push(format!("job {} {due} until {}{over}", id.0, limit.due_ms));
         }
         let queue =
             hot.queue.levels().flat_map(|(p, shapes)| shapes.values().flatten().map(move |id| format!("{p}:{}", id.0)));
@@ -231,6 +244,7 @@ fn kind(words: &mut Words) -> Kind {
                 require: words.labels("require"),
                 retry: words.retry(),
                 secrets: words.secrets(),
+                queue_timeout_ms: words.count("waits").into(),
                 ..Default::default()
             },
             replay_of: words.named.remove("of").map(|task| {
@@ -274,7 +288,14 @@ fn kind(words: &mut Words) -> Kind {
             labels: words.labels("label"),
             software: "0.1.0".into(),
             reserved: None,
+            leaving: words.count("leaving") > 0,
         }),
+        "leaves" => Kind::WorkerLeaves(WorkerLeaves {
+            worker: words.plain[0].parse().expect("a worker"),
+            session: words.number("session"),
+        }),
+        "evict" => Kind::EvictWorkers(EvictWorkers {}),
+        "expirequeued" => Kind::ExpireQueued(ExpireQueued {}),
         "lose" => Kind::LoseWorker(LoseWorker {
             worker: words.plain[0].parse().expect("a worker"),
             session: words.number("session"),
@@ -292,8 +313,12 @@ fn kind(words: &mut Words) -> Kind {
             key_hash: words.hash("key"),
         }),
         "revoke" => Kind::Revoke(Revoke { role: words.role() as i32, name: words.name() }),
-        "drain" => Kind::SetDrain(SetDrain { name: words.plain[0].clone(), draining: true }),
-        "resume" => Kind::SetDrain(SetDrain { name: words.plain[0].clone(), draining: false }),
+        "drain" => Kind::SetDrain(SetDrain {
+            name: words.plain[0].clone(),
+            draining: true,
+            deadline_ms: words.count("until").into(),
+        }),
+        "resume" => Kind::SetDrain(SetDrain { name: words.plain[0].clone(), draining: false, deadline_ms: 0 }),
         "master" => Kind::RegisterMaster(RegisterMaster {
             node: words.number("node"),
             name: words.plain[0].clone(),

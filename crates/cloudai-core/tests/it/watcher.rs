@@ -237,6 +237,8 @@ fn task_state(hot: &Hot, world: &World, namespace: NamespaceId, task: TaskId, af
             assert!(!is_live(row.state()) || !after, "{task} ended and its row says {:?}", row.state());
             row.state()
         }
+        // Never placed: what its job's row says of those.
+        None if world.job_row(namespace, task.job).is_some_and(|row| row.queue_expired_ms > 0) => TaskState::Failed,
         None => TaskState::Cancelled,
     }
 }

@@ -4,10 +4,10 @@
 
 use arbitrary::{Arbitrary, Result, Unstructured};
 use cloudai_core::command::{
-    AdvanceClock, AttemptReport, Authorize, CancelJob, DeadGroup, DropDead, ExpireJobs, ExpireRequests, ExpiringJob,
-    ForgetMaster, FoundCluster, Kind, LoseWorker, PlaceGroup, PlaceTasks, RaiseVersion, RedeemToken, RegisterMaster,
-    RegisterWorker, RemoveSecret, ReplayDead, ReportAttempts, Revoke, SetConfig, SetDrain, SetSecret, StartIncarnation,
-    SubmitJob, TaskKey, VERSION,
+    AdvanceClock, AttemptReport, Authorize, CancelJob, DeadGroup, DropDead, EvictWorkers, ExpireJobs, ExpireQueued,
+    ExpireRequests, ExpiringJob, ForgetMaster, FoundCluster, Kind, LoseWorker, PlaceGroup, PlaceTasks, RaiseVersion,
+    RedeemToken, RegisterMaster, RegisterWorker, RemoveSecret, ReplayDead, ReportAttempts, Revoke, SetConfig, SetDrain,
+    SetSecret, StartIncarnation, SubmitJob, TaskKey, VERSION, WorkerLeaves,
 };
 use cloudai_core::memory::MemRows;
 use cloudai_core::{Command, Hot, Proposal, apply, invariants, load};
@@ -149,6 +149,7 @@ fn spec(u: &mut Unstructured<'_>) -> Result<JobSpec> {
         on_disconnect: i32::from(u8::arbitrary(u)? % 3),
         retry: if u.ratio(1, 2)? { Some(rules(u)?) } else { None },
         results: u.ratio(1, 4)?,
+        queue_timeout_ms: *u.choose(&[0, 0, 1, 60, u64::MAX])?,
         inputs: if u.ratio(1, 8)? { [(name(u)?, name(u)?)].into() } else { Default::default() },
         secrets: if u.ratio(1, 8)? { vec![SecretUse { name: name(u)?, ..Default::default() }] } else { vec![] },
         ..Default::default()
@@ -216,7 +217,7 @@ fn group(u: &mut Unstructured<'_>, hot: &Hot) -> Result<PlaceGroup> {
 
 fn kind(u: &mut Unstructured<'_>, hot: &Hot) -> Result<Kind> {
     let role = i32::from(u8::arbitrary(u)? % 3);
-    Ok(match u.int_in_range(0..=28)? {
+    Ok(match u.int_in_range(0..=31)? {
         0..=2 => Kind::SubmitJob(SubmitJob {
             namespace: name(u)?,
             request_id: name(u)?,
@@ -244,6 +245,7 @@ fn kind(u: &mut Unstructured<'_>, hot: &Hot) -> Result<Kind> {
             labels: [(name(u)?, name(u)?)].into(),
             software: name(u)?,
             reserved: None,
+            leaving: false,
         }),
         12 => {
             let worker = worker(u, hot)?;
@@ -255,7 +257,10 @@ fn kind(u: &mut Unstructured<'_>, hot: &Hot) -> Result<Kind> {
         }
         15 => Kind::RedeemToken(RedeemToken { role, name: name(u)?, secret_hash: hash(u)?, key_hash: hash(u)? }),
         16 => Kind::Revoke(Revoke { role, name: name(u)? }),
-        17 => Kind::SetDrain(SetDrain { name: name(u)?, draining: u.arbitrary()? }),
+        17 => {
+            let deadline_ms = *u.choose(&[0, 1, hot.clock_ms.saturating_add(50), u64::MAX])?;
+            Kind::SetDrain(SetDrain { name: name(u)?, draining: u.arbitrary()?, deadline_ms })
+        }
         18 => Kind::RegisterMaster(RegisterMaster {
             node: u64::from(u8::arbitrary(u)? % 6),
             name: name(u)?,
@@ -288,6 +293,12 @@ fn kind(u: &mut Unstructured<'_>, hot: &Hot) -> Result<Kind> {
         25 => Kind::DropDead(DropDead { groups: dead(u)? }),
         26 => Kind::SetSecret(SetSecret { namespace: name(u)?, kind: role, name: name(u)?, sealed: hash(u)? }),
         27 => Kind::RemoveSecret(RemoveSecret { namespace: name(u)?, kind: role, name: name(u)? }),
+        28 => Kind::ExpireQueued(ExpireQueued {}),
+        29 => Kind::EvictWorkers(EvictWorkers {}),
+        30 => {
+            let worker = worker(u, hot)?;
+            Kind::WorkerLeaves(WorkerLeaves { worker, session: session(u, hot, worker)? })
+        }
         _ => Kind::FoundCluster(FoundCluster { cluster: name(u)?, founders: u.arbitrary()? }),
     })
 }

@@ -3,7 +3,7 @@
 
 use clap::Parser;
 use cloudai_cli::input::job_flags::{JobFlags, ManyFlags};
-use cloudai_cli::input::{job_file, job_flags, reference};
+use cloudai_cli::input::{job_file, job_flags, reference, volume_text};
 use cloudai_types::{JobSpec, ValidJobSpec, resources};
 use prost::Message;
 
@@ -54,6 +54,7 @@ fn texts(data: &[u8]) {
     let _ = (job_file::parse_timeout(text), job_file::parse_disconnect(text), resources::parse_cpu(text));
     let _ = (job_file::parse_delay(text), job_file::parse_factor(text), job_file::parse_reason(text));
     let _ = (job_file::parse_action(text), job_file::parse_grace(text), job_file::parse_pull(text));
+    let _ = (volume_text::parse_named(text), volume_text::parse_tmpfs(text));
     let _ = (cloudai_types::signal::parse(text), resources::parse_size(text));
     let _ = cloudai_types::spec::check_name(text);
 }

@@ -178,12 +178,12 @@ impl<S: StateStore> control_server::Control for ControlService<S> {
 
     async fn drain_worker(&self, request: Request<pb::DrainWorkerRequest>) -> Answer<pb::ChangeReply> {
         let (actor, r) = self.admit(request)?;
-        workers::set_drain(&self.node, &actor, &r.name, true).await.map(Response::new)
+        workers::drain(&self.node, &actor, r).await.map(Response::new)
     }
 
     async fn resume_worker(&self, request: Request<pb::ResumeWorkerRequest>) -> Answer<pb::ChangeReply> {
         let (actor, r) = self.admit(request)?;
-        workers::set_drain(&self.node, &actor, &r.name, false).await.map(Response::new)
+        workers::resume(&self.node, &actor, &r.name).await.map(Response::new)
     }
 
     async fn queue(&self, request: Request<pb::QueueRequest>) -> Answer<pb::QueueReply> {

@@ -4,6 +4,7 @@
 
 use std::time::Duration;
 
+use cloudai_core::queue_limits::waited_too_long;
 use cloudai_core::rows::{EndedAttempt, Family, JobRow, JobSpecRow, TaskRow, TaskState, job_key, task_key};
 use cloudai_core::{ActiveAttempt, Hot};
 use cloudai_proto::v1 as pb;
@@ -160,16 +161,46 @@ impl<S: StateStore> Node<S> {
                     }
                     live
                 }
-                None if row.attempts.is_empty() && row.ended_ms == 0 => TaskState::Cancelled,
-                None => TaskState::try_from(row.state).unwrap_or(TaskState::Failed),
+                None => ended_state(&row),
             },
-            // An ended job: fresh tasks of a cancelled one have no rows.
-            None if row.attempts.is_empty() && row.ended_ms == 0 => TaskState::Cancelled,
-            None => TaskState::try_from(row.state).unwrap_or(TaskState::Failed),
+            None => ended_state(&row),
+        };
+        // It was never placed: its job's own row says what became of those, and when.
+        let task_state = if task_state == TaskState::Cancelled && row.ended_ms == 0 {
+            self.end_of_fresh(state, ns, task, &mut info)?
+        } else {
+            task_state
         };
         info.state = task_state as i32;
         Ok(info)
     }
+
+    /// A task without a row of its own, in a job that has nothing fresh any more: a cancel took it, or the job's queue time-out.
+    fn end_of_fresh(
+        &self,
+        state: &State,
+        ns: NamespaceId,
+        task: TaskId,
+        info: &mut pb::TaskInfo,
+    ) -> Result<TaskState, Status> {
+        let job: Option<JobRow> =
+            self.shared.row(state, Family::Job, &job_key(ns, task.job)).map_err(|e| errors::internal(&e))?;
+        let Some(expired_ms) = job.map(|job| job.queue_expired_ms).filter(|ms| *ms > 0) else {
+            return Ok(TaskState::Cancelled);
+        };
+        let (spec, _) = self.job_rows(state, ns, task.job)?;
+        info.ended_ms = expired_ms;
+        info.reason = Some(waited_too_long(spec.submitted_ms, spec.spec.queue_timeout_ms, expired_ms));
+        Ok(TaskState::Failed)
+    }
+}
+
+/// Of a task that does not live. Without a row it was never placed.
+fn ended_state(row: &TaskRow) -> TaskState {
+    if row.attempts.is_empty() && row.ended_ms == 0 {
+        return TaskState::Cancelled;
+    }
+    TaskState::try_from(row.state).unwrap_or(TaskState::Failed)
 }
 
 fn shown(namespace: &str) -> &str {

@@ -45,7 +45,10 @@ pub async fn explain<S: StateStore>(
     let has_ended = matches!(e.standing, Standing::NotAlive | Standing::Ended);
     let last = info.attempts.last().and_then(|a| Some((a.number, a.reason.as_ref()?)));
     let why = match &e.standing {
-        Standing::NotAlive | Standing::Ended => last.map(|(_, reason)| format!(" ({reason})")),
+        Standing::NotAlive | Standing::Ended => {
+            let reason = last.map(|(_, reason)| reason).or(info.reason.as_ref());
+            reason.map(|reason| format!(" ({reason})"))
+        }
         Standing::Delayed { until_ms, .. } => {
             let after =
                 last.map_or(String::new(), |(number, reason)| format!(" after attempt {number} failed: {reason}"));

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use cloudai_core::command::{AttemptState, Authorize, Kind, MemberRole, Revoke, SetDrain};
+use cloudai_core::command::{AttemptState, Authorize, DRAIN_DEADLINE_SINCE, Kind, MemberRole, Revoke, SetDrain};
 use cloudai_core::rows::WorkerState;
 use cloudai_core::{ActiveAttempt, Command, Hot, Reply, Worker};
 use cloudai_net::{CertificateAuthority, JoinSecret, JoinToken};
@@ -82,6 +82,9 @@ fn info<S: StateStore>(node: &Node<S>, hot: &Hot, id: WorkerId, w: &Worker) -> p
         software: w.software.clone(),
         connected: w.state == WorkerState::Ready && node.hub.has_session(id),
         heard_ms_ago: silence.map_or(0, |s| s.0),
+        drain_deadline_ms: w.drain_deadline_ms,
+        evicting: w.evicting,
+        leaving: w.leaving,
     }
 }
 
@@ -127,15 +130,52 @@ pub async fn revoke<S: StateStore>(node: &Node<S>, actor: &str, name: &str) -> R
     change(node, actor, Kind::Revoke(revoke), format!("{attempts} tasks will run elsewhere")).await
 }
 
-pub async fn set_drain<S: StateStore>(
+/// No new tasks; what runs is stopped after `deadline_in_ms`, if that is said.
+pub async fn drain<S: StateStore>(
     node: &Node<S>,
     actor: &str,
-    name: &str,
-    draining: bool,
+    request: pb::DrainWorkerRequest,
 ) -> Result<pb::ChangeReply, Status> {
-    let running = attempts_of(node, name).await?;
-    let note = if draining { format!("{running} tasks still run there") } else { String::new() };
-    change(node, actor, Kind::SetDrain(SetDrain { name: name.to_owned(), draining }), note).await
+    let pb::DrainWorkerRequest { name, deadline_in_ms } = request;
+    let running = attempts_of(node, &name).await?;
+    let deadline_ms = match deadline_in_ms {
+        None => 0,
+        Some(ms) if ms > limits::DRAIN_DEADLINE_MAX.0 => {
+            let days = limits::DRAIN_DEADLINE_MAX.0 / 86_400_000;
+            return Err(errors::invalid(format!("a drain's deadline of more than {days} days; leave it out for none")));
+        }
+        Some(ms) => {
+            require_deadlines(&node.shared.read().hot)?;
+            // Zero means "none", also for a leader whose clock stands at the epoch.
+            node.log_clock.now_ms().saturating_add(ms).max(1)
+        }
+    };
+    let note = match deadline_in_ms {
+        None => format!("{running} tasks still run there, and may finish"),
+        Some(0) => format!("{running} tasks are stopped, and go elsewhere"),
+        Some(_) => {
+            format!("{running} tasks still run there; those that do at the deadline are stopped, and go elsewhere")
+        }
+    };
+    change(node, actor, Kind::SetDrain(SetDrain { name, draining: true, deadline_ms }), note).await
+}
+
+/// Gives it tasks again.
+pub async fn resume<S: StateStore>(node: &Node<S>, actor: &str, name: &str) -> Result<pb::ChangeReply, Status> {
+    attempts_of(node, name).await?;
+    let resume = SetDrain { name: name.to_owned(), draining: false, deadline_ms: 0 };
+    change(node, actor, Kind::SetDrain(resume), String::new()).await
+}
+
+/// Masters of an older build would let such a drain wait for ever, and say nothing.
+fn require_deadlines(hot: &Hot) -> Result<(), Status> {
+    if hot.version >= DRAIN_DEADLINE_SINCE {
+        return Ok(());
+    }
+    let what = "the cluster cannot drain until a deadline yet";
+    let why = format!("it uses format {} of the log, and that needs {DRAIN_DEADLINE_SINCE}", hot.version);
+    let next = "upgrade every master: the newer format is then used by itself; a drain without a deadline works";
+    Err(pb::ErrorInfo::new(pb::ErrorKind::Conflict, what).why(why).next(next).into_status())
 }
 
 /// A command whose success needs no more than its index.

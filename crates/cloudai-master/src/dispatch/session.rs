@@ -6,7 +6,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use cloudai_core::command::{self, AttemptReport, Kind, RegisterWorker, ReportAttempts};
+use cloudai_core::command::{self, AttemptReport, Kind, LEAVING_SINCE, RegisterWorker, ReportAttempts, WorkerLeaves};
 use cloudai_core::rows::{Family, JobSpecRow, WorkerState, job_key};
 use cloudai_core::{Command, Reply};
 use cloudai_proto::v1 as pb;
@@ -228,6 +228,7 @@ where
             labels: hello.labels.into_iter().collect(),
             software: hello.version,
             reserved: hello.reserved,
+            leaving: hello.leaving,
         };
         let outcome = self.node.proposer.propose(Command::new("leader", Kind::RegisterWorker(register))).await;
         let session = match outcome {
@@ -399,9 +400,28 @@ where
                 }
                 Ok(())
             }
+            Some(From::Leaving(_)) => {
+                self.leaves(registered).await;
+                Ok(())
+            }
             Some(From::Hello(_)) => Err(SessionEnd::Protocol("a second hello")),
             None => Err(SessionEnd::Protocol("an empty message")),
         }
+    }
+
+    /// It gets nothing new from here on. Without an outcome it says so again in its next session's hello.
+    async fn leaves(&self, registered: &Registered<S>) {
+        tracing::info!(worker = self.worker_name, "the worker says that it is about to end; it gets no new tasks");
+        if self.node.shared.read().hot.version < LEAVING_SINCE {
+            return;
+        }
+        let leaves = WorkerLeaves { worker: registered.worker.0, session: registered.session };
+        let on_outcome = |outcome: Outcome| {
+            if let Err(error) = outcome {
+                tracing::debug!(%error, "a worker's leaving has no outcome yet");
+            }
+        };
+        self.node.proposer.enqueue(Command::new("leader", Kind::WorkerLeaves(leaves)), on_outcome).await;
     }
 
     /// Acknowledged once applied, accepted or refused. Without an outcome there is no acknowledgement, and the worker sends them

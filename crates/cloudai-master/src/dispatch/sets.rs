@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use cloudai_core::Hot;
+use cloudai_core::command::AttemptState;
 use cloudai_proto::v1 as pb;
 use cloudai_types::{AttemptId, JobId, TaskId, WorkerId, limits};
 
@@ -52,14 +53,18 @@ impl Groups {
         }
     }
 
-    /// Attempts that must end: cancelled while their job waits for their ending, lost otherwise.
+    /// Attempts that must end, and why. One that lives, of a job that is not cancelled, on a worker that is not evicted (any more), need not.
     pub fn withdrawn(&mut self, hot: &Hot, attempts: &[AttemptId]) {
         use pb::stop_group::Why;
         for a in attempts {
-            let cancelled = hot.jobs.get(&a.task.job).is_some_and(|j| {
-                j.cancel_requested && j.active.get(&a.task.index).is_some_and(|x| x.number == a.number)
-            });
-            let why = if cancelled { Why::Cancelled } else { Why::Lost };
+            let job = hot.jobs.get(&a.task.job);
+            let live = job.and_then(|job| Some((job, job.active.get(&a.task.index)?)));
+            let why = match live.filter(|(_, attempt)| attempt.number == a.number) {
+                None => Why::Lost,
+                Some((job, _)) if job.cancel_requested => Why::Cancelled,
+                Some((_, attempt)) if hot.workers.get(&attempt.worker).is_some_and(|w| w.evicting) => Why::Preempted,
+                Some(_) => continue,
+            };
             self.stop.entry((a.task.job, a.number, why as i32)).or_default().push(a.task.index);
         }
     }
@@ -71,7 +76,8 @@ impl Groups {
         for task in &w.active {
             let Some(job) = hot.jobs.get(&task.job) else { continue };
             let Some(a) = job.active.get(&task.index) else { continue };
-            if job.cancel_requested {
+            // What only stores its results holds nothing, and may go on.
+            if job.cancel_requested || (w.evicting && a.state < AttemptState::Storing) {
                 groups.withdrawn(hot, &[AttemptId { task: *task, number: a.number }]);
             } else {
                 let key = (task.job, a.number, a.assigned_index, a.state as i32, 0);
@@ -143,5 +149,68 @@ mod tests {
         assert!(stop.is_empty());
         let shape: Vec<_> = add.iter().map(|g| (g.job, g.number, g.indexes.clone(), g.assigned_index)).collect();
         assert_eq!(shape, [(1, 1, vec![4, 5], 9), (2, 3, vec![0], 9)]);
+    }
+
+    /// A worker with two attempts of one job: one runs, one stores its results.
+    fn evicted(evicting: bool) -> Hot {
+        use cloudai_core::command::*;
+        use cloudai_core::memory::MemRows;
+        use cloudai_types::{JobSpec, Resources};
+        let (mut hot, mut rows) = (Hot::default(), MemRows::default());
+        let capacity = Resources { cpu_milli: 8_000, ..Resources::default() };
+        let spec = JobSpec { image: "busybox".into(), count: 2, ..JobSpec::default() };
+        let (name, namespace) = ("w1".to_owned(), "default".to_owned());
+        let authorize = Authorize { role: 0, name: name.clone(), secret_hash: vec![0; 32], labels: Default::default() };
+        let report = |index, state: AttemptState| {
+            let report = cloudai_core::command::AttemptReport {
+                job: 1,
+                index,
+                number: 1,
+                state: state as i32,
+                ..Default::default()
+            };
+            Kind::ReportAttempts(ReportAttempts { worker: 1, session: 1, reports: vec![report] })
+        };
+        let groups = vec![PlaceGroup { job: 1, worker: 1, indexes: vec![0, 1] }];
+        let kinds = [
+            Kind::RaiseVersion(RaiseVersion { version: VERSION }),
+            Kind::Authorize(authorize),
+            Kind::RegisterWorker(RegisterWorker { worker: 1, capacity, ..RegisterWorker::default() }),
+            Kind::SubmitJob(SubmitJob { namespace, spec, ..SubmitJob::default() }),
+            Kind::PlaceTasks(PlaceTasks { groups }),
+            report(0, AttemptState::Running),
+            report(1, AttemptState::Storing),
+            Kind::SetDrain(SetDrain { name, draining: true, deadline_ms: if evicting { 1_000 } else { 0 } }),
+        ];
+        let commands = kinds.into_iter().map(|kind| cloudai_core::Command::new("test", kind)).collect();
+        let proposal = cloudai_core::Proposal { version: VERSION, at_ms: 1_000, commands };
+        let applied = cloudai_core::apply(&mut hot, &rows, 1, proposal).expect("known commands");
+        rows.write(applied.writes);
+        hot
+    }
+
+    #[test]
+    fn an_evicted_worker_is_told_to_stop_what_runs_and_to_keep_what_stores() {
+        use pb::stop_group::Why;
+        let told = |groups: Groups| {
+            let (add, stop) = groups.into_messages();
+            let add: Vec<u32> = add.into_iter().flat_map(|g| g.indexes).collect();
+            let stop: Vec<(i32, Vec<u32>)> = stop.into_iter().map(|g| (g.why, g.indexes)).collect();
+            (add, stop)
+        };
+        let both = [AttemptId::new(JobId(1), 0, 1), AttemptId::new(JobId(1), 1, 1)];
+        let withdrawn = |hot: &Hot, attempts: &[AttemptId]| {
+            let mut groups = Groups::default();
+            groups.withdrawn(hot, attempts);
+            told(groups).1
+        };
+        let hot = evicted(true);
+        assert_eq!(told(Groups::all_of(&hot, WorkerId(1))), (vec![1], vec![(Why::Preempted as i32, vec![0])]));
+        assert_eq!(withdrawn(&hot, &both[..1]), [(Why::Preempted as i32, vec![0])]);
+        // It was resumed before the news of its eviction was sent: nothing that lives is stopped.
+        let hot = evicted(false);
+        assert_eq!(told(Groups::all_of(&hot, WorkerId(1))), (vec![0, 1], vec![]));
+        assert_eq!(withdrawn(&hot, &both), []);
+        assert_eq!(withdrawn(&hot, &[AttemptId::new(JobId(1), 0, 9)]), [(Why::Lost as i32, vec![0])]);
     }
 }

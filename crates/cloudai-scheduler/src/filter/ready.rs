@@ -7,7 +7,7 @@ use super::{Refused, WaitKind};
 
 /// `None`: it is ready and not draining.
 pub fn check(worker: &Worker) -> Option<Refused> {
-    let kind = match (worker.state, worker.draining) {
+    let kind = match (worker.state, worker.draining || worker.leaving) {
         (WorkerState::Ready, false) => return None,
         (WorkerState::Ready, true) => WaitKind::Draining,
         (WorkerState::Authorized, _) => WaitKind::NeverSeen,

@@ -98,6 +98,7 @@ impl Cluster {
             labels: labels(own),
             software: "test".to_owned(),
             reserved: None,
+            leaving: false,
         }));
         assert!(matches!(reply, Reply::WorkerRegistered { .. }), "{reply:?}");
     }
@@ -121,7 +122,7 @@ impl Cluster {
     }
 
     pub fn drain(&mut self, name: &str, draining: bool) {
-        let reply = self.one(Kind::SetDrain(SetDrain { name: name.to_owned(), draining }));
+        let reply = self.one(Kind::SetDrain(SetDrain { name: name.to_owned(), draining, deadline_ms: 0 }));
         assert_eq!(reply, Reply::Done);
     }
 

@@ -71,6 +71,8 @@ pub trait Executor: Send {
     fn has_logs(&self) -> bool;
     /// Images that come now, for people; at most [`cloudai_types::limits::HEARTBEAT_PULLS_MAX`].
     fn pulls(&self) -> Vec<ImagePull>;
+    /// Resolves when nothing is left that was to be removed.
+    fn settled(&self) -> BoxFuture<'static, ()>;
     /// To be awaited when everything else of the worker has ended: what was kept for tasks to come goes.
     fn tidy_up(&self) -> BoxFuture<'static, ()>;
 }

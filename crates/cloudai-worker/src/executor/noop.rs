@@ -102,6 +102,10 @@ impl Executor for NoopExecutor {
         false
     }
 
+    fn settled(&self) -> BoxFuture<'static, ()> {
+        std::future::ready(()).boxed()
+    }
+
     fn tidy_up(&self) -> BoxFuture<'static, ()> {
         std::future::ready(()).boxed()
     }

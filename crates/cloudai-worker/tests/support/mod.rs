@@ -21,11 +21,10 @@ use cloudai_proto::v1 as pb;
 use cloudai_proto::v1::dispatch_server::{Dispatch, DispatchServer};
 use cloudai_proto::v1::leader_message::Kind;
 use cloudai_types::{AttemptId, EndReason, JobId, JobSpec, Timestamp, Usage, limits};
-use cloudai_worker::{ExecutorKind, WorkerConfig, WorkerError};
+use cloudai_worker::{ExecutorKind, Stops, WorkerConfig, WorkerError};
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 use tokio_stream::wrappers::ReceiverStream;
-use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status, Streaming};
 
 /// Nothing here takes that long; a test that waits longer has failed.
@@ -61,6 +60,8 @@ pub struct Table {
     /// Every phase that was reported, in order.
     pub phases: BTreeMap<AttemptId, Vec<i32>>,
     pub hellos: Vec<pb::worker_message::Hello>,
+    /// How often it said that it leaves.
+    pub leavings: u32,
     pub heartbeats: usize,
     pub report_messages: usize,
     pub token: Option<[u8; 32]>,
@@ -405,6 +406,11 @@ impl Dispatch for Service {
                         Service::report(&cluster, reports);
                         acks.load(SeqCst).then_some(Kind::ReportAck(pb::leader_message::ReportAck { sequence }))
                     }
+                    Some(pb::worker_message::Kind::Leaving(_)) => {
+                        cluster.table.lock().unwrap().leavings += 1;
+                        cluster.changed();
+                        None
+                    }
                     Some(pb::worker_message::Kind::LogOpenFailed(f)) => {
                         cluster.table.lock().unwrap().log_failures.insert(f.stream_id, f.reason);
                         cluster.changed();
@@ -498,7 +504,7 @@ impl Dispatch for Service {
 /// A worker in this process.
 pub struct Worker {
     pub config: WorkerConfig,
-    stop: CancellationToken,
+    stops: Stops,
     task: Option<tokio::task::JoinHandle<Result<(), WorkerError>>>,
 }
 
@@ -516,18 +522,23 @@ impl Worker {
     }
 
     pub fn start(config: WorkerConfig) -> Worker {
-        let stop = CancellationToken::new();
-        let task = tokio::spawn(cloudai_worker::run(config.clone(), stop.clone()));
-        Worker { config, stop, task: Some(task) }
+        let stops = Stops::default();
+        let task = tokio::spawn(cloudai_worker::run_until(config.clone(), stops.clone()));
+        Worker { config, stops, task: Some(task) }
     }
 
     pub fn data_dir(&self) -> PathBuf {
         self.config.data_dir.clone()
     }
 
+    /// As upon SIGTERM with `[stop] mode = "drain"`.
+    pub fn leave(&self) {
+        self.stops.leave.cancel();
+    }
+
     /// Ends as upon SIGTERM.
     pub async fn stop(&mut self) -> Result<(), WorkerError> {
-        self.stop.cancel();
+        self.stops.stop.cancel();
         let task = self.task.take().expect("stopped once");
         tokio::time::timeout(PATIENCE, task).await.expect("it stops").expect("it does not panic")
     }
@@ -541,7 +552,7 @@ impl Worker {
 
 impl Drop for Worker {
     fn drop(&mut self) {
-        self.stop.cancel();
+        self.stops.stop.cancel();
     }
 }
 

@@ -104,7 +104,7 @@ async fn bring_up(root: &Path, args: &UpArgs, own: &mut Own) -> Result<Vec<Child
             join_token: Some(token),
             executor: if args.executor == "noop" { ExecutorKind::Noop } else { ExecutorKind::Docker },
             capacity: args.capacity.clone().unwrap_or_else(|| share_of_machine(workers)),
-            allowed_mounts: absolute(&args.allow_mount)?,
+            allowed_mounts: absolute(&args.allow_mount)?.into_iter().map(Into::into).collect(),
             allow_root: args.allow_root,
             docker_socket: args.docker_socket.clone().unwrap_or_default(),
             metrics_addr: metrics.clone(),

@@ -16,7 +16,9 @@ use super::faults::Fault;
 use super::log_stream::{self, Control, End, Followed};
 use super::policy::{self, Image, Network};
 use super::storage::{self, Watch};
-use super::{Shared, UNPOISONED, cgroups, images, kernel_log, labels, outputs, pulls, reason, sandbox, secrets, users};
+use super::{
+    Shared, UNPOISONED, cgroups, images, kernel_log, labels, outputs, pulls, reason, sandbox, secrets, users, volumes,
+};
 use crate::clock;
 use crate::executor::{ExecutorEvent, Start};
 use crate::logs::{Frame, LogWriter};
@@ -184,6 +186,10 @@ async fn bring_up(shared: &Arc<Shared>, start: &Start, mut signals: Signals) -> 
     };
     let unplaced = |why: String| not_made(EndReason::new(ReasonKind::EngineError, why));
     mounts.extend(given.mount(shared, attempt).map_err(unplaced)?);
+    tokio::select! {
+        made = volumes::mounts(shared, start) => mounts.extend(made.map_err(not_made)?),
+        () = asked_to_stop(&mut signals) => return Err(NeverRan::cancelled()),
+    }
     let gpus = shared.gpus.allocate(attempt, start.spec.resources.gpus).ok_or_else(|| {
         not_made(EndReason::new(ReasonKind::EngineError, "the GPUs that were promised to it are still in use"))
     })?;

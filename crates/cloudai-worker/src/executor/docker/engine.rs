@@ -7,10 +7,12 @@ use std::time::Instant;
 
 use bollard::Docker;
 use bollard::errors::Error;
-use bollard::models::{ContainerCreateBody, ContainerInspectResponse, ContainerSummary, ImageSummary};
+use bollard::models::{
+    ContainerCreateBody, ContainerInspectResponse, ContainerSummary, ImageSummary, Volume, VolumeCreateRequest,
+};
 use bollard::query_parameters::{
     CreateContainerOptions, InspectContainerOptions, KillContainerOptions, ListContainersOptions, ListImagesOptions,
-    RemoveContainerOptions, RemoveImageOptions, StartContainerOptions,
+    ListVolumesOptions, RemoveContainerOptions, RemoveImageOptions, RemoveVolumeOptions, StartContainerOptions,
 };
 use cloudai_telemetry::WorkerMetrics;
 use cloudai_types::{Timestamp, limits};
@@ -162,6 +164,25 @@ impl Engine {
             Ok(_) | Err(Error::DockerResponseServerError { status_code: 404, .. }) => Ok(()),
             Err(error) => Err(error),
         }
+    }
+
+    /// One of the same name is that one.
+    pub async fn create_volume(&self, request: VolumeCreateRequest) -> Result<Volume, Error> {
+        self.timed("volume", self.docker.create_volume(request)).await
+    }
+
+    /// Names of volumes that attempts of one worker had, and that no container has.
+    pub async fn unused_volumes(&self, cluster: &str, worker: &str) -> Result<Vec<String>, Error> {
+        let mut filters = label_filter(cluster, worker);
+        filters.insert("dangling".to_owned(), vec!["true".to_owned()]);
+        let options = ListVolumesOptions { filters: Some(filters) };
+        let listed = self.timed("volumes", self.docker.list_volumes(Some(options))).await?;
+        let ours = listed.volumes.unwrap_or_default().into_iter().filter(|v| v.labels.contains_key(labels::ATTEMPT));
+        Ok(ours.map(|v| v.name).collect())
+    }
+
+    pub async fn remove_volume(&self, name: &str) -> Result<(), Error> {
+        self.timed("volume_remove", self.docker.remove_volume(name, None::<RemoveVolumeOptions>)).await
     }
 
     async fn timed<T>(&self, op: &str, call: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use cloudai_agent::Needs;
+use cloudai_types::volume::{VolumeKind, plain_path};
 use cloudai_types::{AttemptId, JobSpec, Millis, Resources, signal};
 
 use super::Start;
@@ -19,6 +20,9 @@ pub const NEEDS: &str = "cloudai.needs";
 pub const SANDBOX: &str = "cloudai.sandbox";
 /// The device ids of the GPUs that it holds: `GPU-…,GPU-…`.
 pub const GPUS: &str = "cloudai.gpus";
+
+/// Where it writes to what is not its own, `/target,…`: named volumes, shares of servers, paths of the machine. None of its storage.
+pub const SHARED: &str = "cloudai.shared";
 
 /// The name by which a repeated message finds its container. The cluster is part of it, because job ids of two clusters on one
 /// engine are alike.
@@ -62,10 +66,21 @@ pub fn write(cluster: &str, worker: &str, start: &Start, gpus: &[String]) -> Has
         (FENCE.to_owned(), start.fence.clone()),
         (NEEDS.to_owned(), text),
     ]);
+    let shared = shared_targets(&start.spec);
+    if !shared.is_empty() {
+        labels.insert(SHARED.to_owned(), shared.join(","));
+    }
     if !gpus.is_empty() {
         labels.insert(GPUS.to_owned(), gpus.join(","));
     }
     labels
+}
+
+/// Paths in the container; none of them holds a comma.
+fn shared_targets(spec: &JobSpec) -> Vec<String> {
+    let volumes = spec.volumes.iter().filter(|v| v.kind != VolumeKind::Tmpfs as i32).map(|v| &v.target);
+    let mounts = spec.mounts.iter().filter(|m| m.write).map(|m| &m.target);
+    volumes.chain(mounts).map(|target| plain_path(target)).collect()
 }
 
 #[derive(Clone, PartialEq, Debug)]

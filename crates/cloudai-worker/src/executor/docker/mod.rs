@@ -26,6 +26,7 @@ mod sandbox;
 mod secrets;
 mod storage;
 mod users;
+mod volumes;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -43,6 +44,7 @@ use futures::future::BoxFuture;
 use tokio::sync::{Semaphore, watch};
 
 use super::{Events, Executor, ExecutorEvent, Start};
+use crate::allowed_mount::AllowedMount;
 use crate::logs::LogStore;
 use crate::outputs::Outputs;
 use crate::secret_files::SecretFiles;
@@ -77,7 +79,7 @@ pub struct DockerOptions {
     /// Cluster id and worker name: containers of others are left alone.
     pub cluster: String,
     pub worker: String,
-    pub allowed_mounts: Vec<PathBuf>,
+    pub allowed_mounts: Vec<AllowedMount>,
     /// What a container is allowed to be.
     pub policy: Policy,
     /// Device ids of the GPUs that this worker hands out.
@@ -114,6 +116,8 @@ pub(super) struct Shared {
     pub tasks: Tasks,
     pub starts: Semaphore,
     pub removals: Semaphore,
+    /// Containers that are to be removed, and still there.
+    pub removing: watch::Sender<usize>,
     /// The latest signal for each attempt whose task runs.
     pub signals: Mutex<BTreeMap<AttemptId, watch::Sender<Option<Signal>>>>,
     /// Whether the engine has an init program; until it says otherwise.
@@ -161,6 +165,7 @@ impl DockerExecutor {
             tasks,
             starts: Semaphore::new(STARTS_AT_A_TIME),
             removals: Semaphore::new(REMOVALS_AT_A_TIME),
+            removing: watch::Sender::new(0),
             signals: Mutex::new(BTreeMap::new()),
             has_init: AtomicBool::new(true),
             has_open_files: AtomicBool::new(true),
@@ -178,6 +183,7 @@ impl DockerExecutor {
         if let Err(error) = sandbox::tidy_up(&shared).await {
             tracing::warn!(%error, "network sandboxes of an earlier run are left; the next start removes them");
         }
+        volumes::tidy_up(&shared).await;
         sandbox::watch(&shared);
         images::watch(&shared);
         Ok((DockerExecutor(shared), found))
@@ -266,6 +272,7 @@ impl Executor for DockerExecutor {
 
     fn remove(&mut self, attempt: AttemptId) {
         let shared = self.0.clone();
+        shared.removing.send_modify(|left| *left += 1);
         self.0.tasks.spawn(async move {
             let mut backoff = cloudai_net::Backoff::new(REMOVE_RETRY_FIRST, REMOVE_RETRY_MAX);
             let name = labels::container_name(&shared.options.cluster, attempt);
@@ -281,6 +288,7 @@ impl Executor for DockerExecutor {
                         shared.options.secret_files.remove(&labels::cgroup_name(attempt));
                         // One that was found and never started has not said so itself.
                         sandbox::leave(&shared, attempt, None);
+                        shared.removing.send_modify(|left| *left -= 1);
                         return;
                     }
                     Err(error) => {
@@ -298,6 +306,12 @@ impl Executor for DockerExecutor {
 
     fn has_logs(&self) -> bool {
         true
+    }
+
+    fn settled(&self) -> BoxFuture<'static, ()> {
+        let mut left = self.0.removing.subscribe();
+        // An error means that the executor is gone, and with it whoever could remove something.
+        async move { drop(left.wait_for(|left| *left == 0).await) }.boxed()
     }
 
     fn tidy_up(&self) -> BoxFuture<'static, ()> {

@@ -2,6 +2,9 @@
 //!
 //! Links are resolved on both sides before they are compared, and the container gets the resolved path. The engine's socket is in no container,
 //! whatever the list says: who can speak to the engine is root on this machine, also by a read-only mount.
+//!
+//! Below a path that tasks may write to nothing is mounted, only the path itself: whoever writes there could exchange a folder for a link
+//! between the moment at which it is looked at and the moment at which the engine follows it.
 
 use std::io;
 use std::os::unix::fs::FileTypeExt as _;
@@ -10,25 +13,31 @@ use std::path::{Path, PathBuf};
 use bollard::models::{Mount, MountType};
 use cloudai_types::spec;
 
+use crate::allowed_mount::AllowedMount;
+
 /// Where engines listen, beside where this worker was told.
 const SOCKETS: [&str; 3] = ["/run/docker.sock", "/run/containerd/containerd.sock", "/run/podman/podman.sock"];
 
 pub struct AllowedMounts {
-    allowed: Vec<PathBuf>,
+    /// Resolved.
+    allowed: Vec<AllowedMount>,
     /// Neither these nor what is around them.
     sockets: Vec<PathBuf>,
 }
 
 impl AllowedMounts {
     /// Fails with the path that is not there.
-    pub fn resolve(paths: &[PathBuf], socket: &Path) -> Result<Self, (PathBuf, io::Error)> {
-        let resolve = |p: &PathBuf| p.canonicalize().map_err(|e| (p.clone(), e));
+    pub fn resolve(listed: &[AllowedMount], socket: &Path) -> Result<Self, (PathBuf, io::Error)> {
+        let resolve = |m: &AllowedMount| {
+            let path = m.path.canonicalize().map_err(|e| (m.path.clone(), e))?;
+            Ok(AllowedMount { path, write: m.write })
+        };
         let mut sockets = SOCKETS.map(PathBuf::from).to_vec();
         sockets.push(socket.canonicalize().unwrap_or_else(|_| socket.to_owned()));
-        Ok(AllowedMounts { allowed: paths.iter().map(resolve).collect::<Result<_, _>>()?, sockets })
+        Ok(AllowedMounts { allowed: listed.iter().map(resolve).collect::<Result<_, _>>()?, sockets })
     }
 
-    /// Read-only bind mounts, or why one is refused.
+    /// Bind mounts, read-only unless more is asked and allowed, or why one is refused.
     pub fn check(&self, wanted: &[spec::Mount]) -> Result<Vec<Mount>, String> {
         wanted.iter().map(|m| self.check_one(m)).collect()
     }
@@ -40,11 +49,24 @@ impl AllowedMounts {
         let resolved = match Path::new(source).canonicalize() {
             Ok(p) => p,
             // Whether a path exists is nobody's business where it is not allowed.
-            Err(_) if !self.allowed.iter().any(|a| Path::new(source).starts_with(a)) => return Err(refused()),
+            Err(_) if !self.allowed.iter().any(|a| Path::new(source).starts_with(&a.path)) => return Err(refused()),
             Err(e) => return Err(format!("mount {source}: {e} on this worker")),
         };
-        if !self.allowed.iter().any(|allowed| resolved.starts_with(allowed)) {
+        if !self.allowed.iter().any(|allowed| resolved.starts_with(&allowed.path)) {
             return Err(refused());
+        }
+        if let Some(above) =
+            self.allowed.iter().find(|a| a.write && resolved != a.path && resolved.starts_with(&a.path))
+        {
+            let above = above.path.display();
+            return Err(format!(
+                "mount {source}: tasks may write to {above}, so nothing below it can be mounted safely; mount {above} itself"
+            ));
+        }
+        if wanted.write && !self.allowed.iter().any(|a| a.write && resolved == a.path) {
+            return Err(format!(
+                "mount {source}: this worker allows it read-only; leave write out, or have its operator allow that path (allowed_mounts: path and write = true)"
+            ));
         }
         let is_socket = resolved.metadata().is_ok_and(|m| m.file_type().is_socket());
         if is_socket || self.sockets.iter().any(|s| s.starts_with(&resolved)) {
@@ -57,7 +79,7 @@ impl AllowedMounts {
             target: Some(wanted.target.clone()),
             source: Some(text.to_owned()),
             typ: Some(MountType::BIND),
-            read_only: Some(true),
+            read_only: Some(!wanted.write),
             ..Default::default()
         })
     }
@@ -77,10 +99,11 @@ mod tests {
         }
         std::os::unix::fs::symlink(&shut, open.join("link")).unwrap();
         std::os::unix::fs::symlink(&open, dir.path().join("alias")).unwrap();
-        let allowed = AllowedMounts::resolve(&[dir.path().join("alias")], Path::new("/run/docker.sock")).unwrap();
+        let listed = [dir.path().join("alias").into()];
+        let allowed = AllowedMounts::resolve(&listed, Path::new("/run/docker.sock")).unwrap();
         let check = |source: PathBuf| {
             let source = source.to_str().unwrap().to_owned();
-            allowed.check(&[spec::Mount { source, target: "/in".into() }])
+            allowed.check(&[spec::Mount { source, target: "/in".into(), write: false }])
         };
         let mounts = check(open.join("file")).unwrap();
         assert_eq!(mounts[0].read_only, Some(true));
@@ -93,7 +116,35 @@ mod tests {
         // A prefix of the name is not a parent.
         std::fs::create_dir(dir.path().join("opener")).unwrap();
         assert!(check(dir.path().join("opener")).is_err());
-        assert!(AllowedMounts::resolve(&[dir.path().join("absent")], Path::new("/run/docker.sock")).is_err());
+        let absent = [dir.path().join("absent").into()];
+        assert!(AllowedMounts::resolve(&absent, Path::new("/run/docker.sock")).is_err());
+    }
+
+    #[test]
+    fn what_may_be_written_to_is_the_listed_path_itself_and_nothing_below_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let (reads, writes) = (dir.path().join("reads"), dir.path().join("writes"));
+        for d in [&reads, &writes, &writes.join("below")] {
+            std::fs::create_dir(d).unwrap();
+        }
+        std::os::unix::fs::symlink(&writes, dir.path().join("alias")).unwrap();
+        std::os::unix::fs::symlink(&reads, writes.join("out")).unwrap();
+        let listed = [reads.clone().into(), AllowedMount { path: writes.clone(), write: true }];
+        let allowed = AllowedMounts::resolve(&listed, Path::new("/run/docker.sock")).unwrap();
+        let check = |source: &Path, write| {
+            let source = source.to_str().unwrap().to_owned();
+            allowed.check(&[spec::Mount { source, target: "/in".into(), write }]).map(|m| m[0].read_only)
+        };
+        assert_eq!(check(&writes, true), Ok(Some(false)));
+        assert_eq!(check(&dir.path().join("alias"), true), Ok(Some(false)), "by its resolved path");
+        assert_eq!(check(&writes, false), Ok(Some(true)));
+        assert_eq!(check(&reads, false), Ok(Some(true)));
+        assert!(check(&reads, true).unwrap_err().contains("allows it read-only"));
+        assert!(check(&writes.join("out"), true).unwrap_err().contains("allows it read-only"), "through a link");
+        for write in [true, false] {
+            assert!(check(&writes.join("below"), write).unwrap_err().contains("itself"));
+            assert!(check(Path::new("/etc"), write).unwrap_err().contains("does not allow"));
+        }
     }
 
     /// Whoever reaches the engine is root, and a read-only mount of a socket can be written to.
@@ -106,10 +157,10 @@ mod tests {
         let _other = std::os::unix::net::UnixListener::bind(run.join("other.sock")).unwrap();
         std::os::unix::fs::symlink(run.join("engine.sock"), dir.path().join("link.sock")).unwrap();
         let socket = dir.path().join("link.sock");
-        let allowed = AllowedMounts::resolve(&[PathBuf::from("/")], &socket).unwrap();
+        let allowed = AllowedMounts::resolve(&[PathBuf::from("/").into()], &socket).unwrap();
         let check = |source: &Path| {
             let source = source.to_str().unwrap().to_owned();
-            allowed.check(&[spec::Mount { source, target: "/in".into() }])
+            allowed.check(&[spec::Mount { source, target: "/in".into(), write: false }])
         };
         let around = [run.clone(), dir.path().to_owned(), PathBuf::from("/")];
         for bad in [run.join("engine.sock"), socket.clone(), run.join("other.sock")].into_iter().chain(around) {

@@ -7,9 +7,11 @@
 
 use std::path::Path;
 
+use cloudai_types::volume::{VolumeKind, plain_path as plain};
 use cloudai_types::{JobSpec, limits, results, secrets, spec};
 
 use super::users::{Known, PASSWD};
+use crate::volumes_config::Share;
 
 /// Who a task is when neither its job nor its image names anybody but root.
 pub const NOBODY: &str = "65534:65534";
@@ -24,13 +26,21 @@ pub struct Policy {
     pub allow_root: bool,
     /// What a job may ask for. The first is what one gets that names none.
     networks: Vec<String>,
+    named_volumes: bool,
+    shares: Vec<Share>,
 }
 
 impl Policy {
-    /// Without any network in the list: the engine's own, and none.
+    /// Without any network in the list: the engine's own, and none. With named volumes, without shares of servers.
     pub fn new(allow_root: bool, networks: &[String]) -> Policy {
         let usual = || [DEFAULT_NETWORK, NO_NETWORK].map(str::to_owned).to_vec();
-        Policy { allow_root, networks: if networks.is_empty() { usual() } else { networks.to_vec() } }
+        let networks = if networks.is_empty() { usual() } else { networks.to_vec() };
+        Policy { allow_root, networks, named_volumes: true, shares: vec![] }
+    }
+
+    #[must_use]
+    pub fn with_volumes(self, named_volumes: bool, shares: Vec<Share>) -> Policy {
+        Policy { named_volumes, shares, ..self }
     }
 }
 
@@ -86,6 +96,12 @@ pub enum Refusal {
         "network: this worker does not allow '{asked}'; it allows {}, and its operator lists others in networks", allowed.join(", ")
     )]
     Network { asked: String, allowed: Vec<String> },
+    #[error("volumes: {0}")]
+    Volume(String),
+    #[error("volumes: this worker keeps no named volumes ('{0}'); its operator decides (volumes.named)")]
+    NamedVolume(String),
+    #[error("volumes: this worker does not allow the share {server}:{path}; its operator lists shares (volumes.nfs)")]
+    Share { server: String, path: String },
     #[error(
         "its image declares {0} volumes, and {max} are allowed; ask for storage to have them on disk", max = limits::MOUNTS_MAX
     )]
@@ -96,9 +112,10 @@ pub enum Refusal {
 pub fn settings(spec: &JobSpec, image: &Image, policy: &Policy) -> Result<Settings, Refusal> {
     let network = network(spec, policy)?;
     let user = user(spec, image, policy)?;
+    volumes(spec, policy)?;
     // By the job's mounts, or by the folders that the worker itself makes for it.
     let is_taken = |path: &String| {
-        spec.mounts.iter().any(|m| plain(&m.target) == *path)
+        targets(spec).any(|target| plain(target) == *path)
             || (spec.results && path == results::OUT_DIR)
             || (!spec.inputs.is_empty() && path == results::IN_DIR)
             || (!spec.secrets.is_empty() && path == secrets::DIR)
@@ -114,12 +131,41 @@ pub fn settings(spec: &JobSpec, image: &Image, policy: &Policy) -> Result<Settin
     }
     let (on_disk, in_memory) = if spec.resources.storage_bytes == 0 { (vec![], own) } else { (own, vec![]) };
     let is_named = spec.user.is_empty() && is_name(&user);
-    if is_named && spec.mounts.iter().any(|m| Path::new(PASSWD).starts_with(plain(&m.target))) {
+    if is_named && targets(spec).any(|target| Path::new(PASSWD).starts_with(plain(target))) {
         // What would be read there is not what the engine goes by.
         return Err(Refusal::Untold(user));
     }
     let home = (user == NOBODY && !spec.env.contains_key("HOME")).then_some(SCRATCH);
     Ok(Settings { user, is_named, home, network, writable_root: spec.writable_root, on_disk, in_memory })
+}
+
+/// Where the job itself has something mounted.
+fn targets(spec: &JobSpec) -> impl Iterator<Item = &String> {
+    spec.mounts.iter().map(|m| &m.target).chain(spec.volumes.iter().map(|v| &v.target))
+}
+
+/// The masters have checked each one; this worker does not rely on it.
+fn volumes(spec: &JobSpec, policy: &Policy) -> Result<(), Refusal> {
+    for volume in &spec.volumes {
+        volume.check().map_err(Refusal::Volume)?;
+        match VolumeKind::try_from(volume.kind) {
+            Ok(VolumeKind::Tmpfs) => {}
+            Ok(VolumeKind::Nfs) => {
+                if !policy.shares.iter().any(|share| share.has(&volume.server, &volume.path)) {
+                    return Err(Refusal::Share { server: volume.server.clone(), path: volume.path.clone() });
+                }
+            }
+            // The namespace is part of its name: the masters fill it in.
+            Ok(VolumeKind::Named) | Err(_) => {
+                if !policy.named_volumes {
+                    return Err(Refusal::NamedVolume(volume.name.clone()));
+                }
+                spec::check_name(&spec.namespace)
+                    .map_err(|problem| Refusal::Volume(format!("its namespace {problem}")))?;
+            }
+        }
+    }
+    Ok(())
 }
 
 /// A user whom the image calls by a name, looked up in its list.
@@ -169,16 +215,11 @@ fn is_name(user: &str) -> bool {
     user.split(':').next().unwrap_or_default().trim().parse::<u32>().is_err()
 }
 
-/// As the engine compares paths: without doubled and closing slashes.
-fn plain(path: &str) -> String {
-    let parts: Vec<&str> = path.split('/').filter(|s| !s.is_empty() && *s != ".").collect();
-    format!("/{}", parts.join("/"))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use cloudai_types::Resources;
+    use cloudai_types::Volume;
     use cloudai_types::spec::Mount;
     use proptest::prelude::*;
 
@@ -250,11 +291,13 @@ mod tests {
         let says = |known| named("app", known).unwrap_err().to_string();
         assert!(says(Known::Root).contains("another name") && says(Known::Untold).contains("cannot be told"));
         for target in ["/etc", "/etc/", "/etc/passwd"] {
-            let hides = JobSpec { mounts: vec![Mount { source: "/x".into(), target: target.into() }], ..spec() };
+            let mount = Mount { source: "/x".into(), target: target.into(), write: false };
+            let hides = JobSpec { mounts: vec![mount], ..spec() };
             assert_eq!(is_named(&hides, "app"), Err(Refusal::Untold("app".into())), "{target}");
             assert_eq!(is_named(&hides, "1000"), Ok(false));
         }
-        let beside = JobSpec { mounts: vec![Mount { source: "/x".into(), target: "/etc/x".into() }], ..spec() };
+        let beside =
+            JobSpec { mounts: vec![Mount { source: "/x".into(), target: "/etc/x".into(), write: false }], ..spec() };
         assert_eq!(is_named(&beside, "app"), Ok(true));
     }
 
@@ -285,17 +328,55 @@ mod tests {
     }
 
     #[test]
+    fn which_volumes_it_gets() {
+        let share = |text| Share::parse(text).unwrap();
+        let strict = Policy::new(false, &[]).with_volumes(false, vec![]);
+        let open = Policy::new(false, &[]).with_volumes(true, vec![share("nas:/export/a")]);
+        let asks = |policy: &Policy, namespace: &str, volume: Volume| {
+            let spec = JobSpec { volumes: vec![volume], namespace: namespace.into(), ..spec() };
+            settings(&spec, &image(""), policy).map(|s| s.in_memory)
+        };
+        let named = || Volume { name: "cache".into(), target: "/c".into(), ..Volume::default() };
+        let nfs = |path: &str| Volume {
+            kind: VolumeKind::Nfs as i32,
+            target: "/n".into(),
+            server: "nas".into(),
+            path: path.into(),
+            ..Volume::default()
+        };
+        let tmpfs = |target: &str| Volume {
+            kind: VolumeKind::Tmpfs as i32,
+            target: target.into(),
+            size_bytes: 1,
+            ..Volume::default()
+        };
+        assert_eq!(asks(&open, "default", named()), Ok(vec!["/tmp".to_owned()]));
+        assert_eq!(asks(&strict, "default", named()), Err(Refusal::NamedVolume("cache".into())));
+        assert!(
+            matches!(asks(&open, "../x", named()), Err(Refusal::Volume(_))),
+            "whatever the masters have let through"
+        );
+        assert!(matches!(asks(&open, "default", Volume { name: "a/b".into(), ..named() }), Err(Refusal::Volume(_))));
+        assert!(asks(&open, "", nfs("/export/a/b")).is_ok());
+        for (policy, path) in [(&open, "/export"), (&open, "/export/ab"), (&strict, "/export/a")] {
+            assert!(matches!(asks(policy, "", nfs(path)), Err(Refusal::Share { .. })), "{path}");
+        }
+        assert_eq!(asks(&strict, "", tmpfs("/tmp/")), Ok(vec![]), "it is its scratch, in another size");
+        assert_eq!(asks(&strict, "", tmpfs("/t")), Ok(vec!["/tmp".to_owned()]));
+    }
+
+    #[test]
     fn where_it_may_write() {
         let volumes = vec!["/data/".to_owned(), "/tmp".to_owned(), "/cache".to_owned()];
         let image = Image { volumes, ..image("") };
         let resources = Resources { storage_bytes: 1, ..Default::default() };
-        let mounted = vec![Mount { source: "/x".into(), target: "/cache//".into() }];
+        let mounted = vec![Mount { source: "/x".into(), target: "/cache//".into(), write: false }];
         let none = settings(&JobSpec { mounts: mounted.clone(), ..spec() }, &image, &strict()).unwrap();
         assert_eq!((none.on_disk.len(), none.in_memory), (0, vec!["/tmp".to_owned(), "/data".to_owned()]));
         assert!(!none.writable_root);
         let some = settings(&JobSpec { resources, mounts: mounted, ..spec() }, &image, &strict()).unwrap();
         assert_eq!((some.on_disk, some.in_memory.len()), (vec!["/tmp".to_owned()], 0), "its volumes are the engine's");
-        let over = vec![Mount { source: "/x".into(), target: "/tmp".into() }];
+        let over = vec![Mount { source: "/x".into(), target: "/tmp".into(), write: false }];
         let own = settings(&JobSpec { resources, mounts: over, ..spec() }, &image, &strict()).unwrap();
         assert_eq!((own.on_disk.len(), own.in_memory.len()), (0, 0), "the job has mounted something there");
         let outputs = Image { volumes: vec!["/cloudai/out".to_owned()], ..Image::default() };

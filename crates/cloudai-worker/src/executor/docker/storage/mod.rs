@@ -22,8 +22,8 @@ use tokio::sync::Semaphore;
 use self::extent::Extent;
 use self::quota::EngineStorage;
 use self::verdict::{Looks, Verdict};
-use super::Shared;
 use super::policy::SCRATCH;
+use super::{Shared, labels};
 use crate::clock;
 
 /// Everybody may write there, and remove only what is theirs.
@@ -94,9 +94,15 @@ impl Watch {
     /// `asked`: bytes of storage. `None`: nothing of it is on a disk, and nothing is looked at.
     pub fn of(seen: &ContainerInspectResponse, asked: u64) -> Option<Watch> {
         let mounts = seen.mounts.as_deref().unwrap_or_default();
-        // A path of the machine that a task may write to is a folder that this worker has made for it: others are read-only.
+        // What outlives the task, or is others' as well, is none of its storage.
+        let labels = seen.config.as_ref().and_then(|config| config.labels.as_ref());
+        let shared: Vec<&str> =
+            labels.and_then(|l| l.get(labels::SHARED)).map_or(vec![], |text| text.split(',').collect());
+        // Any other path of the machine that a task may write to is a folder that this worker has made for it.
         let is_own = |m: &&MountPoint| match (m.typ.as_deref(), m.driver.as_deref()) {
-            (Some("volume"), Some("local")) | (Some("bind"), _) => m.rw == Some(true),
+            (Some("volume"), Some("local")) | (Some("bind"), _) => {
+                m.rw == Some(true) && !m.destination.as_deref().is_some_and(|at| shared.contains(&at))
+            }
             _ => false,
         };
         let source = |m: &MountPoint| m.source.clone().map(PathBuf::from);
@@ -202,7 +208,7 @@ pub fn reason_of(over: Option<String>, seen: EndReason) -> EndReason {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use bollard::models::{DriverData, HostConfig};
+    use bollard::models::{ContainerConfig, DriverData, HostConfig};
     use std::collections::HashMap;
 
     fn mount(typ: &str, driver: Option<&str>, rw: bool, source: &str, destination: &str) -> MountPoint {
@@ -247,6 +253,11 @@ mod tests {
         let results = Watch::of(&container(false, &upper), 0).unwrap();
         assert_eq!((results.allowed, results.is_asked, &results.layer), (1 << 30, false, &Layer::ReadOnly));
         assert_eq!((results.folders, results.scratch), (vec!["/w/out".into()], None), "the rest of it is in memory");
+        let told = HashMap::from([(labels::SHARED.to_owned(), "/data,/cloudai/out".to_owned())]);
+        let config = ContainerConfig { labels: Some(told), ..Default::default() };
+        let shares = ContainerInspectResponse { config: Some(config), ..container(true, &upper) };
+        assert_eq!(Watch::of(&shares, 7).unwrap().folders, [PathBuf::from("/v/1/_data")]);
+        assert_eq!(Watch::of(&shares, 0), None, "nothing of it is its own");
         let plain = ContainerInspectResponse { mounts: None, ..container(false, &upper) };
         assert_eq!(Watch::of(&plain, 0), None, "it asked for nothing");
     }
