@@ -4,7 +4,7 @@
 use std::path::PathBuf;
 
 /// What `types.proto` declares and `cloudai-types` owns.
-const OWNED: [(&str, &str); 17] = [
+const OWNED: [(&str, &str); 19] = [
     (".cloudai.v1.Resources", "::cloudai_types::resources::Resources"),
     (".cloudai.v1.OnDisconnect", "::cloudai_types::spec::OnDisconnect"),
     (".cloudai.v1.PullPolicy", "::cloudai_types::spec::PullPolicy"),

@@ -212,7 +212,7 @@ mod tests {
 
     #[test]
     fn no_mount_lies_where_secrets_are() {
-        let mount = |target: &str| vec![Mount { source: "/a".into(), target: target.into() }];
+        let mount = |target: &str| vec![Mount { source: "/a".into(), target: target.into(), write: false }];
         for target in ["/run/secrets", "//run/./secrets/x", "/run"] {
             assert!(told(JobSpec { mounts: mount(target), ..uses(&["a"]) })[0].contains("secrets are"), "{target}");
             assert!(told(JobSpec { mounts: mount(target), ..uses(&[]) }).is_empty(), "as before there were secrets");

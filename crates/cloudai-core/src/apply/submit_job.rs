@@ -5,8 +5,8 @@ use cloudai_types::{JobId, JobSpec, NamespaceId, PullPolicy, RequestId, SecretKi
 use super::out::Out;
 use super::{check_name, cut};
 use crate::command::{
-    DEAD_SINCE, ISOLATION_SINCE, PINNED_SINCE, PROCESSES_MAX_SINCE, QUEUE_TIMEOUT_SINCE, RESULTS_SINCE, RETRY_SINCE, SECRETS_SINCE, SubmitJob, TaskKey,
-    UNTOUCHED_SINCE, VOLUMES_SINCE,
+    DEAD_SINCE, ISOLATION_SINCE, PINNED_SINCE, PROCESSES_MAX_SINCE, QUEUE_TIMEOUT_SINCE, RESULTS_SINCE, RETRY_SINCE,
+    SECRETS_SINCE, SubmitJob, TaskKey, UNTOUCHED_SINCE, VOLUMES_SINCE,
 };
 use crate::hot::{Hot, Job, Shape};
 use crate::reply::{Refusal, Reply};

@@ -1,8 +1,8 @@
 //! Commands that make no sense, for histories: `apply` must refuse them and go on.
 
 use cloudai_core::command::*;
-use cloudai_types::{ClusterConfig, EndReason, JobSpec, Resources, Results, RetryRule, RetryRules, SecretUse};
 use cloudai_types::volume::Volume;
+use cloudai_types::{ClusterConfig, EndReason, JobSpec, Resources, Results, RetryRule, RetryRules, SecretUse};
 use proptest::prelude::*;
 
 use crate::histories::USED;

@@ -4,7 +4,7 @@
 use super::Tree;
 
 /// Crate, floor.
-pub const FLOORS: [(&str, u8); 23] = [
+pub const FLOORS: [(&str, u8); 24] = [
     ("cloudai-types", 0),
     ("cloudai-core", 1),
     ("cloudai-scheduler", 1),
