@@ -4,7 +4,7 @@
 use cloudai_core::rows::TaskState;
 use cloudai_proto::v1 as pb;
 use cloudai_scheduler::{Standing, WaitKind, explain as explain_task};
-use cloudai_types::{TaskId, limits};
+use cloudai_types::{TaskId, WorkerId, limits};
 use tonic::Status;
 
 use super::jobs::require_index;
