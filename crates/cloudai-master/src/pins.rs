@@ -5,8 +5,8 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
-use cloudai_registry::{Logins, Registries, ResolveError, host_of};
-use cloudai_types::image::{Digest, has_digest, registry_of};
+use cloudai_registry::{Logins, Registries, ResolveError};
+use cloudai_types::image::{Digest, has_digest, registry_host, registry_of};
 use cloudai_types::{JobSpec, PullPolicy, RegistryLogin, limits};
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -51,7 +51,7 @@ impl Pins {
 
     /// What the tag means now. `stored` is the login that the job's namespace has for this registry; without one the configuration's is shown.
     pub async fn resolve(&self, image: &str, stored: Option<RegistryLogin>) -> Answer {
-        let host = host_of(image);
+        let host = registry_host(image);
         let login = stored.or_else(|| {
             // Without it there may be an answer all the same.
             self.logins.login(host).unwrap_or_else(|error| {
@@ -92,7 +92,7 @@ fn begin(shared: Arc<Shared>, question: Question, login: Option<RegistryLogin>) 
         let image = question.0.as_str();
         let answer = shared.registries.resolve(image, login.as_ref()).await;
         if let Err(error @ ResolveError::Unreachable { .. }) = &answer {
-            shared.remember(host_of(image), error);
+            shared.remember(registry_host(image), error);
         }
         shared.flights.lock().expect(UNPOISONED).remove(&question);
         tx.send_replace(Some(answer));

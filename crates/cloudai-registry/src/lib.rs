@@ -6,5 +6,4 @@ mod place;
 mod registries;
 
 pub use logins::{LoginConfig, LoginError, Logins};
-pub use place::host_of;
 pub use registries::{Registries, ResolveError};

@@ -2,8 +2,6 @@
 
 use cloudai_types::image;
 
-/// The host that short names belong to, as people and logins call it.
-pub const HUB: &str = "docker.io";
 /// Where it answers.
 const HUB_ANSWERS_AT: &str = "registry-1.docker.io";
 
@@ -15,15 +13,10 @@ pub struct Place {
     pub tag: String,
 }
 
-/// The registry of an image, as logins name it.
-pub fn host_of(image: &str) -> &str {
-    image::registry_of(image).unwrap_or(HUB)
-}
-
 impl Place {
     /// `None`: no registry has an image of such a name.
     pub fn of(name: &str) -> Option<Place> {
-        let host = host_of(name);
+        let host = image::registry_host(name);
         let path = match image::registry_of(name) {
             Some(registry) => name.get(registry.len() + 1..)?,
             None => name,
@@ -40,7 +33,7 @@ impl Place {
         if !fits {
             return None;
         }
-        let is_hub = host == HUB;
+        let is_hub = host == image::DOCKER_HUB;
         let repository = if is_hub && !path.contains('/') { format!("library/{path}") } else { path.to_owned() };
         let host = if is_hub { HUB_ANSWERS_AT } else { host };
         Some(Place { host: host.to_owned(), repository, tag: tag.to_owned() })

@@ -41,6 +41,14 @@ pub fn registry_of(image: &str) -> Option<&str> {
     (first.contains(['.', ':']) || first == "localhost").then_some(first)
 }
 
+/// The registry of images that name none, as people and logins call it.
+pub const DOCKER_HUB: &str = "docker.io";
+
+/// The registry that a name leads to, as engines read it.
+pub fn registry_host(image: &str) -> &str {
+    registry_of(image).unwrap_or(DOCKER_HUB)
+}
+
 /// It names one content for ever, not a tag that may move.
 pub fn has_digest(image: &str) -> bool {
     image.contains('@')

@@ -344,6 +344,8 @@ pub const SECRETS_KEY_FILE_BYTES_MAX: u64 = 16 << 10;
 pub const SECRETS_KEYS_MAX: usize = 16;
 /// A worker asks for the secrets of an attempt for so long, until a master answers.
 pub const SECRETS_FETCH_MAX: Millis = Millis::from_secs(600);
+/// It asks for so long who may pull an attempt's image, and then pulls without a stored login.
+pub const LOGIN_FETCH_MAX: Millis = Millis::from_secs(15);
 
 // ---- Clients ----------------------------------------------------------------------------------------------------------
 

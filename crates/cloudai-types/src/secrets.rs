@@ -3,8 +3,8 @@
 
 use std::str::FromStr;
 
-use crate::limits;
 use crate::spec::{JobSpec, check_name};
+use crate::{image, limits};
 
 /// Where a task finds its secrets as files.
 pub const DIR: &str = "/run/secrets";
@@ -147,21 +147,10 @@ pub fn check_registry_host(host: &str) -> Result<(), String> {
     if let Some(c) = host.chars().find(|c| !known(*c)) {
         return Err(format!("contains {c:?}; write HOST or HOST:PORT in small letters, without https:// and a path"));
     }
-    if registry_host(&format!("{host}/image")) != host {
+    if image::registry_host(&format!("{host}/image")) != host {
         return Err("is no host: image names would not lead to it".to_owned());
     }
     Ok(())
-}
-
-/// The registry of images that name none.
-pub const DEFAULT_REGISTRY: &str = "docker.io";
-
-/// The registry that an image's name leads to, as engines read it.
-pub fn registry_host(image: &str) -> &str {
-    match image.split_once('/') {
-        Some((first, _)) if first.contains(['.', ':']) || first == "localhost" => first,
-        Some(_) | None => DEFAULT_REGISTRY,
-    }
 }
 
 #[cfg(test)]
@@ -230,7 +219,7 @@ mod tests {
             ("reg:5000/team/app:1", "reg:5000"),
             ("reg.example/app@sha256:0", "reg.example"),
         ] {
-            assert_eq!(registry_host(image), host, "{image}");
+            assert_eq!(image::registry_host(image), host, "{image}");
             assert_eq!(check_registry_host(host), Ok(()), "{host}");
         }
         for bad in

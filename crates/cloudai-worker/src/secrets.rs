@@ -25,7 +25,6 @@ pub enum Wanted {
     /// The secrets that its spec names.
     Values,
     /// Who may pull its image, for whoever pulls it.
-    #[allow(dead_code, reason = "the seam for pulls from registries that want a login")]
     Login,
 }
 
@@ -55,12 +54,16 @@ impl SecretSource {
         SecretSource { factory, masters }
     }
 
-    /// Tried again for [`limits::SECRETS_FETCH_MAX`].
+    /// Tried again for [`limits::SECRETS_FETCH_MAX`], or for [`limits::LOGIN_FETCH_MAX`].
     pub async fn fetch(&self, attempt: AttemptId, wanted: Wanted) -> Result<Secrets, EndReason> {
         let request = pb::SecretsRequest {
             attempt: Some(attempt.into()),
             values: wanted == Wanted::Values,
             login: wanted == Wanted::Login,
+        };
+        let patience = match wanted {
+            Wanted::Values => limits::SECRETS_FETCH_MAX,
+            Wanted::Login => limits::LOGIN_FETCH_MAX,
         };
         let begun = Instant::now();
         let mut backoff = Backoff::new(RETRY_FIRST, RETRY_MAX);
@@ -74,7 +77,7 @@ impl SecretSource {
                     Err(Refused::Again(why)) => last = why,
                 }
             }
-            if begun.elapsed() > limits::SECRETS_FETCH_MAX.as_duration() {
+            if begun.elapsed() > patience.as_duration() {
                 let text = format!("its secrets could not be had from any master; the last said: {last}");
                 return Err(EndReason::new(ReasonKind::StartFailed, text));
             }

@@ -10,6 +10,7 @@ use cloudai_types::PullPolicy;
 use cloudai_types::image::Digest;
 
 use crate::control::errors;
+use crate::dispatch::secrets;
 use crate::node::Node;
 use crate::state_store::StateStore;
 
@@ -44,7 +45,8 @@ pub async fn pin<S: StateStore>(node: &Node<S>, command: &mut Command) -> Result
         }
     }
     let pull = submit.spec.pull();
-    let answer = node.pins.resolve(&submit.spec.image, None).await;
+    let login = secrets::stored_login(node, &submit.namespace, &submit.spec.image);
+    let answer = node.pins.resolve(&submit.spec.image, login).await;
     if let Some(digest) = decide(pull, &submit.spec.image, answer)? {
         submit.spec.image_digest = digest.into_string();
     }

@@ -7,9 +7,10 @@ use std::collections::BTreeSet;
 use cloudai_core::Hot;
 use cloudai_core::command::AttemptState;
 use cloudai_core::rows::{Family, JobSpecRow, SecretRow, job_key, secret_key};
+use cloudai_proto::convert::DEFAULT_NAMESPACE;
 use cloudai_proto::v1 as pb;
-use cloudai_types::secrets::registry_host;
-use cloudai_types::{AttemptId, JobSpec, NamespaceId, SecretKind};
+use cloudai_types::image::registry_host;
+use cloudai_types::{AttemptId, JobSpec, NamespaceId, RegistryLogin, SecretKind};
 use tonic::Status;
 
 use crate::control::{errors, secrets as stored};
@@ -37,6 +38,23 @@ pub async fn of_attempt<S: StateStore>(
     let name = state.hot.namespaces.iter().find(|(_, id)| **id == namespace).map(|(name, _)| name.as_str());
     let opener = Opener { node, state: &state, namespace, name: name.unwrap_or_default() };
     opener.reply(&spec, request.values, request.login)
+}
+
+/// What a namespace has stored for the registry of this image. One that cannot be opened is as good as none: the registry says what it thinks of that.
+pub fn stored_login<S: StateStore>(node: &Node<S>, namespace: &str, image: &str) -> Option<RegistryLogin> {
+    let state = node.shared.read();
+    let namespace = namespace_or_default(namespace);
+    let id = state.hot.namespaces.get(namespace).copied()?;
+    let opener = Opener { node, state: &state, namespace: id, name: namespace };
+    let login = opener.login(registry_host(image)).unwrap_or_else(|status| {
+        tracing::warn!(image, namespace, error = status.message(), "a stored login cannot be used");
+        None
+    })?;
+    Some(RegistryLogin { username: login.username, password: login.password })
+}
+
+fn namespace_or_default(namespace: &str) -> &str {
+    if namespace.is_empty() { DEFAULT_NAMESPACE } else { namespace }
 }
 
 /// The namespace of the attempt's job, if the attempt is live, has not stopped, and is this worker's.
@@ -75,13 +93,15 @@ impl<S: StateStore> Opener<'_, S> {
             }
         }
         if login {
-            let host = registry_host(&spec.image);
-            if let Some(row) = self.row(SecretKind::RegistryLogin, host)? {
-                let value = self.open(&stored::keys(self.node)?, SecretKind::RegistryLogin, host, &row.sealed)?;
-                reply.login = stored::login_of(&value);
-            }
+            reply.login = self.login(registry_host(&spec.image))?;
         }
         Ok(reply)
+    }
+
+    fn login(&self, host: &str) -> Result<Option<pb::RegistryLogin>, Status> {
+        let Some(row) = self.row(SecretKind::RegistryLogin, host)? else { return Ok(None) };
+        let value = self.open(&stored::keys(self.node)?, SecretKind::RegistryLogin, host, &row.sealed)?;
+        Ok(stored::login_of(&value))
     }
 
     fn row(&self, kind: SecretKind, name: &str) -> Result<Option<SecretRow>, Status> {

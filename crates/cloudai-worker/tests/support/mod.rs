@@ -73,6 +73,8 @@ pub struct Table {
     /// Otherwise nobody leads, as far as secrets are asked for.
     pub gives_secrets: bool,
     pub secrets_asked: usize,
+    /// At any registry, of any namespace.
+    pub registry_login: Option<pb::RegistryLogin>,
 }
 
 #[derive(Clone, Default)]
@@ -482,6 +484,10 @@ impl Dispatch for Service {
         self.cluster.changed();
         if !self.leads.load(SeqCst) || !table.gives_secrets {
             return Err(pb::ErrorInfo::new(pb::ErrorKind::NoLeader, "nobody leads").into_status());
+        }
+        if request.login {
+            let login = table.registry_login.clone();
+            return Ok(Response::new(pb::SecretsReply { login, ..Default::default() }));
         }
         if !request.values || !table.live.contains_key(&attempt) {
             return Err(pb::ErrorInfo::new(pb::ErrorKind::Denied, "it is not its own").into_status());

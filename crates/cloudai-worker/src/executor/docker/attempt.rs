@@ -208,8 +208,9 @@ async fn bring_up(shared: &Arc<Shared>, start: &Start, mut signals: Signals) -> 
     loop {
         if std::mem::take(&mut must_pull) {
             // Others go on while this one waits for its image.
+            let pull = async { pulls::pull(shared, &wanted, secrets::login(shared, attempt).await, looked).await };
             tokio::select! {
-                pulled = pulls::pull(shared, &wanted, None, looked) => pulled.map_err(not_made)?,
+                pulled = pull => pulled.map_err(not_made)?,
                 () = asked_to_stop(&mut signals) => return Err(NeverRan::cancelled()),
             }
         }

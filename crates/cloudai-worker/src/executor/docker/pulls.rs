@@ -8,7 +8,6 @@ use std::time::Instant;
 use bollard::auth::DockerCredentials;
 use bollard::query_parameters::CreateImageOptions;
 use cloudai_proto::v1::worker_message::ImagePull;
-use cloudai_registry::host_of;
 use cloudai_types::{EndReason, ReasonKind, RegistryLogin, image as names, limits};
 use futures::StreamExt;
 use tokio::sync::watch;
@@ -60,7 +59,7 @@ pub async fn pull(
         None => shared
             .options
             .logins
-            .login(host_of(image))
+            .login(names::registry_host(image))
             .map_err(|e| EndReason::new(ReasonKind::ImagePullFailed, format!("{image}: {e}")))?,
     };
     let key: Key = (image.to_owned(), login.as_ref().map(|l| (l.username.clone(), l.password.clone())));
@@ -131,7 +130,7 @@ async fn fetch(shared: &Shared, image: &str, login: Option<RegistryLogin>) -> Re
     let credentials = login.map(|login| DockerCredentials {
         username: Some(login.username),
         password: Some(login.password),
-        serveraddress: Some(host_of(image).to_owned()),
+        serveraddress: Some(names::registry_host(image).to_owned()),
         ..Default::default()
     });
     let mut steps = shared.engine.docker.create_image(Some(options), None, credentials);

@@ -4,7 +4,7 @@
 use std::fmt;
 
 use bollard::models::{Mount, MountType};
-use cloudai_types::{AttemptId, EndReason, JobSpec, ReasonKind, secrets};
+use cloudai_types::{AttemptId, EndReason, JobSpec, ReasonKind, RegistryLogin, secrets};
 use zeroize::Zeroizing;
 
 use super::{Shared, Start, labels};
@@ -23,6 +23,18 @@ pub async fn fetch(shared: &Shared, start: &Start) -> Result<Given, EndReason> {
     }
     let fetched = shared.options.secrets.fetch(start.attempt, Wanted::Values).await?;
     given(&start.spec, &fetched).map_err(|why| EndReason::new(ReasonKind::StartFailed, why))
+}
+
+/// Who may pull the attempt's image, as its namespace has stored it. Masters that do not say so are no reason not to pull: this worker may have a
+/// login of its own, and most images need none.
+pub async fn login(shared: &Shared, attempt: AttemptId) -> Option<RegistryLogin> {
+    match shared.options.secrets.fetch(attempt, Wanted::Login).await {
+        Ok(fetched) => fetched.login,
+        Err(reason) => {
+            tracing::warn!(%attempt, %reason, "no master says who may pull the image; it is pulled without a stored login");
+            None
+        }
+    }
 }
 
 /// Each secret where the spec wants it.
