@@ -1,5 +1,6 @@
 //! What a leader does now and then: lets waiting retries become ready, ends what waited for too long, stops what outlives a drain's deadline,
-//! forgets old request ids, removes jobs whose retention is over, and raises the format that the log may use. Comes in: the state. Goes out: logged commands, because only those may change rows.
+//! forgets old request ids, removes jobs whose retention is over, and raises the format that the log may use. Comes in: the state. Goes out:
+//! logged commands, because only those may change rows.
 
 use std::time::Duration;
 
