@@ -1,5 +1,7 @@
 //! Must-show 7, its part that needs masters: a tag that moves between submit and start. What is run is what the tag meant at the submit.
 
+use std::io::Write as _;
+use std::process::Stdio;
 use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
@@ -95,5 +97,34 @@ fn a_tag_that_moves_between_submit_and_start_does_not_move_the_job() -> anyhow::
     let shown = cluster.cli.json::<Value>(&["job", "show", &unpinned])?;
     ensure!(shown["spec"]["image_digest"].is_null(), "nobody could say what the tag means");
     say("a registry that is away refuses no job");
+    Ok(())
+}
+
+/// The password is in the cluster's state only, sealed: the leader asks with it, and the worker pulls with it.
+#[test]
+fn a_stored_login_opens_a_registry_to_the_leader_and_to_the_workers() -> anyhow::Result<()> {
+    if let Some(why) = engine::why_not().or_else(registry::why_not) {
+        say(format!("NOT RUN: {why}"));
+        return Ok(());
+    }
+    let rig =
+        Rig { registry: Registry::start(Some(("ci", "s3cret"))), cluster: Cluster::start(&Options::docker(3, 1))? };
+    let digest = rig.registry.push("moving:1", "let in");
+    let image = rig.image("1");
+    let shut_out = rig.submit(&image, &[])?;
+    ensure!(rig.pinned_to(&shut_out)?.is_null(), "the registry told a stranger what the tag means");
+    let ended = rig.cluster.cli.ended(&shut_out, LIMIT)?;
+    ensure!(ended.state != "Succeeded", "the registry let a stranger in");
+
+    let mut login =
+        rig.cluster.cli.command(&["registry", "login", &rig.registry.host, "--username", "ci", "--password-stdin"]);
+    let mut login = login.stdin(Stdio::piped()).stdout(Stdio::null()).spawn().context("cloudai cannot be started")?;
+    login.stdin.take().context("it has an input")?.write_all(b"s3cret\n")?;
+    ensure!(login.wait()?.success(), "the login is not stored");
+    let let_in = rig.submit(&image, &[])?;
+    ensure!(rig.pinned_to(&let_in)? == Value::String(digest), "the leader did not ask with the stored login");
+    let output = rig.output(&let_in)?;
+    ensure!(output.trim() == "let in", "it ran something else: {output}");
+    say("with the stored login the leader pinned the tag, and the worker pulled it");
     Ok(())
 }
