@@ -86,7 +86,7 @@ async fn a_restarted_worker_keeps_what_is_in_use_and_removes_the_rest() {
     }
     let mut rig = Rig::start(|_| {}).await;
     store(&rig, "token", b"canary");
-    let attempt = rig.leader.assign(1, using(&["token"], "", "sleep 3; cat /run/secrets/token"))[0];
+    let attempt = rig.leader.assign(1, using(&["token"], "", "sleep 3; [ \"$(cat /run/secrets/token)\" = canary ]"))[0];
     rig.cluster.until_phase(attempt, AttemptPhase::Running).await;
     let leftover = in_memory(&rig).join("of-an-earlier-attempt");
     std::fs::create_dir(&leftover).unwrap();
@@ -95,8 +95,7 @@ async fn a_restarted_worker_keeps_what_is_in_use_and_removes_the_rest() {
     rig.worker.stop().await.unwrap();
     rig.worker = Worker::start(config);
     let reason = rig.cluster.ending(attempt).await;
-    assert!(reason.is_success(), "{reason}");
-    assert_eq!(rig.leader.log(1, attempt, false, 0).await.stdout, b"canary");
+    assert!(reason.is_success(), "it still reads its secret: {reason}");
     assert!(!leftover.exists());
     assert_eq!(left(&rig), 0);
 }
