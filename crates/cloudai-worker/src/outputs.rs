@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
 use cloudai_net::Backoff;
-use cloudai_objects::{FetchError, Manifest, ResultKey, Store, StoredFile};
+use cloudai_objects::{FetchError, Manifest, ResultKey, Store, StoredFile, UploadError};
 use cloudai_types::{AttemptId, EndReason, InputSource, JobSpec, Millis, ReasonKind, Results, TaskId, limits};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
@@ -121,7 +121,11 @@ impl Outputs {
         loop {
             let stored = async {
                 if let Some(log) = log {
-                    store.put_log(attempt, log).await?;
+                    match store.put_log(attempt, log).await {
+                        // It is not there any more: it was stored meanwhile, or went for lack of room, which was said there.
+                        Ok(()) | Err(UploadError::File { .. }) => {}
+                        Err(error) => return Err(error),
+                    }
                 }
                 store.upload(&key, &folder.join("out")).await
             };
