@@ -96,7 +96,7 @@ fn mount(cluster: &str, worker: &str, attempt: AttemptId, volume: &Volume, sourc
         Ok(VolumeKind::Nfs) => Mount {
             target,
             typ: Some(MountType::VOLUME),
-            read_only: Some(volume.read_only),
+            // An engine takes no word about reading only for a volume without a name: the mount's own options say it.
             volume_options: Some(MountVolumeOptions {
                 // What the image has there is not written to the server.
                 no_copy: Some(true),
@@ -187,7 +187,7 @@ mod tests {
         let m = of(Volume { read_only: true, options: "vers=3,nolock".into(), ..nfs.clone() }, None);
         assert_eq!(
             (m.typ, m.source, m.read_only),
-            (Some(MountType::VOLUME), None, Some(true)),
+            (Some(MountType::VOLUME), None, None),
             "no name: it goes with the container"
         );
         let options = m.volume_options.unwrap();
