@@ -335,7 +335,6 @@ IDIDIDI5  sweep  Running    4/10 (2 failed)  10.0s ago  8.5s
                 "processes_max": 100, "open_files": 1024, "shm_bytes": null, "stop_signal": "SIGINT", "grace": 30.0,
                 "user": "1000:1000", "network": "none", "pull": "always", "writable_root": false, "retry": null,
                 "results": true, "inputs": {"raw": "3gk7q2zx/0"}, "secrets": ["token=env:TOKEN"],
-                "results": true, "inputs": {"raw": "3gk7q2zx/0"},
                 "queue_timeout": 600.0,
                 "volumes": [{"kind": "named", "target": "/cache", "read_only": true, "name": "cache",
                     "size_bytes": null, "share": null, "options": null}],
@@ -344,7 +343,7 @@ IDIDIDI5  sweep  Running    4/10 (2 failed)  10.0s ago  8.5s
         assert_eq!(
             value["tasks"][0],
             serde_json::json!({
-                "id": format!("{}/3", JobId(5)), "index": 3, "state": "Failed", "not_before": null, "memory_bytes": null,
+                "id": format!("{}/3", JobId(5)), "index": 3, "state": "Failed", "reason": null, "not_before": null, "memory_bytes": null,
                 "ended_at": "2026-09-21T14:13:30Z",
                 "attempts": [
                     {"number": 1, "worker": "w1", "state": "Lost", "reason": {"kind": "worker_lost", "exit_code": null, "detail": "no heartbeat"},
@@ -365,35 +364,36 @@ IDIDIDI5  sweep  Running    4/10 (2 failed)  10.0s ago  8.5s
             .table_at(&mut out, sample::T0 + 60_000)
             .unwrap();
         let expected = "\
-job:           IDIDIDI5
-name:          sweep
-namespace:     default
-state:         Running
-tasks:         10 (4 queued, 2 active, 2 succeeded, 1 failed, 1 dead)
-image:         busybox
-priority:      3
-submitted:     2026-09-21T14:13:20Z (1m0s ago)
-waited:        1.5s
-ran:           58.5s
-command:       sh -c exit 3
-each task:     cpu 0.5, memory 32.0 MiB
-requires:      zone=eu
-env:           A=1
-mounts:        /data:/input
-volumes:       cache:/cache:ro
-inputs:        raw=3gk7q2zx/0
-secrets:       token=env:TOKEN
-results:       stored
-processes:     up to 100
-open files:    up to 1024
-user:          1000:1000
-network:       none
-pull:          always
-stops with:    SIGINT, SIGKILL after 30.0s
-attempts:      up to 2
-timeout:       2.0s
-submitted by:  admin/ann
-key:           key-1
+job:            IDIDIDI5
+name:           sweep
+namespace:      default
+state:          Running
+tasks:          10 (4 queued, 2 active, 2 succeeded, 1 failed, 1 dead)
+image:          busybox
+priority:       3
+submitted:      2026-09-21T14:13:20Z (1m0s ago)
+waited:         1.5s
+ran:            58.5s
+command:        sh -c exit 3
+each task:      cpu 0.5, memory 32.0 MiB
+requires:       zone=eu
+env:            A=1
+mounts:         /data:/input
+volumes:        cache:/cache:ro
+inputs:         raw=3gk7q2zx/0
+secrets:        token=env:TOKEN
+results:        stored
+processes:      up to 100
+open files:     up to 1024
+user:           1000:1000
+network:        none
+pull:           always
+stops with:     SIGINT, SIGKILL after 30.0s
+attempts:       up to 2
+timeout:        2.0s
+queue timeout:  10m0s
+submitted by:   admin/ann
+key:            key-1
 
 TASK        STATE   ATTEMPT  WORKER  PHASE   REASON       RAN
 IDIDIDI5/3  Failed  2        w2      Exited  exit_code 3  3.0s

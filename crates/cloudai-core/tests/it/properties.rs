@@ -184,6 +184,7 @@ fn histories_make_every_move_of_the_tables() {
     for last in [lose, revoke] {
         watch(&a_task_that_no_loss_may_repeat_and(last), &mut seen);
     }
+    watch(&a_task_that_waits_for_too_long(), &mut seen);
     // Births that the histories' fixed beginning makes.
     seen.workers.insert((None, WorkerState::Authorized, Owner::Authorize));
     assert_eq!(all(transitions::TASK).difference(&seen.tasks).collect::<Vec<_>>(), [].as_slice() as &[&_]);
@@ -231,6 +232,23 @@ fn a_task_that_no_loss_may_repeat_and(last: Step) -> Vec<EntrySteps> {
     };
     let place = Step::Place { job: 0, worker: 0, many: 0, skip: 0 };
     let steps = [Step::RaiseVersion(VERSION), submit, place, last];
+    steps.into_iter().map(|step| (20_000, vec![step])).collect()
+}
+
+/// Its queue time-out is a second, and an entry comes every 20.
+fn a_task_that_waits_for_too_long() -> Vec<EntrySteps> {
+    let submit = Step::Submit {
+        namespace: 0,
+        request: 0,
+        body: 0,
+        count: 2,
+        cpu: 1,
+        attempts: 1,
+        priority: 0,
+        zone: false,
+        retry: 4,
+    };
+    let steps = [Step::RaiseVersion(VERSION), submit, Step::ExpireQueued];
     steps.into_iter().map(|step| (20_000, vec![step])).collect()
 }
 
