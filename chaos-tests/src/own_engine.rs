@@ -131,7 +131,7 @@ impl OwnEngine {
         let mut child = self.dockerd.take().context("the engine does not run")?;
         terminate(&child)?;
         let ended = wait::until("the engine's end", STOP_LIMIT, Duration::from_millis(100), || {
-            Ok(child.try_wait().context("the engine cannot be waited for")?)
+            child.try_wait().context("the engine cannot be waited for")
         });
         if ended.is_err() {
             // A refusal means that it has just ended.
@@ -167,7 +167,7 @@ impl Drop for OwnEngine {
         let _ = self.stop();
         let _ = terminate(&self.containerd);
         let ended = wait::until("containerd's end", STOP_LIMIT, Duration::from_millis(100), || {
-            Ok(self.containerd.try_wait().context("containerd cannot be waited for")?)
+            self.containerd.try_wait().context("containerd cannot be waited for")
         });
         if ended.is_err() {
             let _ = self.containerd.kill();

@@ -39,6 +39,8 @@ mod secret_keys;
 mod state_store;
 mod surroundings;
 
+/// The newest format of the log that this build understands.
+pub use cloudai_core::command::VERSION as LOG_FORMAT;
 pub use config::{Founder, ImagesConfig, Join, MasterConfig, RaftTimes};
 pub use masters::AskMaster;
 pub use node_file::{NodeFile, NodeFileError};

@@ -18,7 +18,7 @@ use super::dead::require_dead_letters;
 use super::errors;
 use super::pinning;
 use super::reads::{page, summary};
-use super::secrets::require_format_of;
+use super::spec_format::require_format_of;
 use crate::node::Node;
 use crate::proposer::Outcome;
 use crate::state_store::StateStore;

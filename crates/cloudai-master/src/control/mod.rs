@@ -10,6 +10,7 @@ mod pinning;
 pub mod reads;
 pub mod results;
 pub mod secrets;
+mod spec_format;
 pub mod tasks;
 pub mod workers;
 

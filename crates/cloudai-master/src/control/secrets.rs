@@ -7,7 +7,7 @@ use cloudai_core::rows::{Family, SecretRow, secret_key};
 use cloudai_core::{Command, Hot, Reply};
 use cloudai_proto::convert::DEFAULT_NAMESPACE;
 use cloudai_proto::v1 as pb;
-use cloudai_types::{JobSpec, SecretKind, limits};
+use cloudai_types::{SecretKind, limits};
 use prost::Message;
 use ring::rand::{SecureRandom as _, SystemRandom};
 use tonic::Status;
@@ -101,11 +101,6 @@ fn require_secrets(hot: &Hot) -> Result<(), Box<pb::ErrorInfo>> {
     Err(pb::ErrorInfo::new(pb::ErrorKind::Conflict, "the cluster has no secrets yet").why(why).next(next).into())
 }
 
-/// A job that would run without its secrets is not accepted.
-pub fn require_format_of(hot: &Hot, spec: &JobSpec) -> Result<(), Box<pb::ErrorInfo>> {
-    if spec.secrets.is_empty() { Ok(()) } else { require_secrets(hot) }
-}
-
 /// Read when it is needed, and not kept.
 pub fn keys<S: StateStore>(node: &Node<S>) -> Result<KeyRing, Status> {
     let path = node.config.secrets_key();
@@ -181,9 +176,7 @@ mod tests {
     #[test]
     fn an_older_format_has_no_secrets_yet() {
         let hot = Hot { version: SECRETS_SINCE - 1, ..Hot::default() };
-        let uses = JobSpec { secrets: vec![cloudai_types::SecretUse::default()], ..JobSpec::default() };
-        assert!(require_format_of(&hot, &uses).is_err_and(|e| e.what.contains("no secrets yet")));
-        assert!(require_format_of(&hot, &JobSpec::default()).is_ok());
-        assert!(require_format_of(&Hot { version: SECRETS_SINCE, ..hot }, &uses).is_ok());
+        assert!(require_secrets(&hot).is_err_and(|e| e.what.contains("no secrets yet")));
+        assert!(require_secrets(&Hot { version: SECRETS_SINCE, ..hot }).is_ok());
     }
 }

@@ -144,13 +144,15 @@ async fn start_again(root: &Path, mut children: Vec<Child>, own: &mut Own) -> Re
     Ok(children)
 }
 
-/// Until a linearizable read succeeds: somebody leads and has a quorum.
+/// Until a linearizable read succeeds: somebody leads and has a quorum. And until all masters are known to understand the newest format of the
+/// log: before that, jobs that need it are refused.
 async fn wait_for_leader(root: &Path, children: &[Child], own: &mut Own, begun: Instant) -> Result<(), Failure> {
     let client = leader::client(root, children, Duration::from_millis(500))?;
     loop {
         let request = ClusterStatusRequest { consistency: Consistency::Linearizable as i32 };
         let said = match client.cluster_status(request).await {
-            Ok(status) if status.leader_id > 0 => return Ok(()),
+            Ok(status) if status.leader_id > 0 && status.version >= cloudai_master::LOG_FORMAT => return Ok(()),
+            Ok(status) if status.leader_id > 0 => format!("format {} of the log is in use", status.version),
             Ok(_) => "nobody leads".to_owned(),
             Err(e) => e.to_string(),
         };

@@ -20,7 +20,9 @@ use crate::clock;
 /// Each tick is told to the leader, and every so many to this worker's log.
 const TICKS_PER_LINE: u32 = 5;
 
-type Outcome = Option<Result<(), EndReason>>;
+type Pulled = Result<(), EndReason>;
+/// `None`: it runs still.
+type Outcome = Option<Pulled>;
 /// An image, and the login that opens it: who has none must not share another's.
 type Key = (String, Option<(String, String)>);
 
@@ -28,7 +30,7 @@ type Key = (String, Option<(String, String)>);
 pub struct Pulls {
     running: Mutex<BTreeMap<Key, watch::Receiver<Outcome>>>,
     /// How the last ones ended, and when.
-    ended: Mutex<BTreeMap<Key, (Instant, Result<(), EndReason>)>>,
+    ended: Mutex<BTreeMap<Key, (Instant, Pulled)>>,
     /// How far the running ones are, by image.
     told: Mutex<BTreeMap<String, ImagePull>>,
 }

@@ -1,0 +1,68 @@
+//! Whether the log's format in use can hold a spec. Comes in: a checked spec. Goes out: a refusal that names what would be lost: a job must not be
+//! accepted and then run without what it asked for. Between a cluster's start, or an upgrade, and the moment at which every master is known to
+//! understand the newest format, `apply` would leave it out.
+
+use cloudai_core::Hot;
+use cloudai_core::command::{
+    ISOLATION_SINCE, PROCESSES_MAX_SINCE, QUEUE_TIMEOUT_SINCE, RESULTS_SINCE, RETRY_SINCE, SECRETS_SINCE, VOLUMES_SINCE,
+};
+use cloudai_proto::v1 as pb;
+use cloudai_types::{JobSpec, PullPolicy};
+
+/// Cheap: most specs ask for none of it.
+pub fn require_format_of(hot: &Hot, spec: &JobSpec) -> Result<(), Box<pb::ErrorInfo>> {
+    let Some((field, since)) = newest(spec).filter(|(_, since)| hot.version < *since) else { return Ok(()) };
+    let info = pb::ErrorInfo::new(pb::ErrorKind::Conflict, format!("the cluster cannot keep '{field}' of a job yet"))
+        .why(format!("it uses format {} of the log, and '{field}' needs {since}", hot.version))
+        .next("a cluster that has just started is ready in a moment: submit again; otherwise upgrade every master");
+    Err(info.into())
+}
+
+/// What of the spec needs the newest format, and which that is.
+fn newest(spec: &JobSpec) -> Option<(&'static str, u32)> {
+    let isolation = spec.open_files != 0
+        || spec.shm_bytes != 0
+        || spec.stop_signal != 0
+        || spec.grace_ms != 0
+        || !spec.user.is_empty()
+        || !spec.network.is_empty()
+        || spec.pull() != PullPolicy::Missing
+        || spec.writable_root;
+    let asked = [
+        ("processes_max", PROCESSES_MAX_SINCE, spec.processes_max != 0),
+        ("open_files, shm, stop_signal, grace, user, network, pull or writable_root", ISOLATION_SINCE, isolation),
+        ("retry", RETRY_SINCE, spec.retry.is_some()),
+        ("results or inputs", RESULTS_SINCE, spec.needs_store()),
+        ("queue_timeout", QUEUE_TIMEOUT_SINCE, spec.queue_timeout_ms != 0),
+        ("volumes", VOLUMES_SINCE, !spec.volumes.is_empty() || spec.mounts.iter().any(|m| m.write)),
+        ("secrets", SECRETS_SINCE, !spec.secrets.is_empty()),
+    ];
+    let needed = asked.into_iter().filter(|(_, _, is_asked)| *is_asked);
+    needed.map(|(field, since, _)| (field, since)).max_by_key(|(_, since)| *since)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_job_is_not_accepted_that_would_run_without_what_it_asks_for() {
+        let hot = |version| Hot { version, ..Hot::default() };
+        let results = JobSpec { results: true, ..JobSpec::default() };
+        let secrets = JobSpec { secrets: vec![Default::default()], ..results.clone() };
+        let table = [
+            (JobSpec::default(), None, 1),
+            (results, Some("results"), RESULTS_SINCE),
+            (secrets, Some("secrets"), SECRETS_SINCE),
+            (JobSpec { user: "root".into(), ..JobSpec::default() }, Some("user"), ISOLATION_SINCE),
+            (JobSpec { queue_timeout_ms: 1, ..JobSpec::default() }, Some("queue_timeout"), QUEUE_TIMEOUT_SINCE),
+        ];
+        for (spec, named, since) in table {
+            assert!(require_format_of(&hot(since), &spec).is_ok(), "{named:?}");
+            if let Some(named) = named {
+                let error = require_format_of(&hot(since - 1), &spec).expect_err("it is refused");
+                assert!(error.what.contains(named) && error.why.contains(&since.to_string()), "{error:?}");
+            }
+        }
+    }
+}
