@@ -111,7 +111,7 @@ fn downloaded(cluster: &Cluster, network: &Network, job: &str, bytes: u64, sum: 
     // The masters of `cloudai dev` listen on this machine only: what they say is passed on at the namespace's gateway.
     let masters = cluster.processes()?.into_iter().filter(|p| p.role == "master").filter_map(|p| p.grpc);
     let forwarders = masters
-        .map(|to| Forwarder::start(&network.gateway, &to))
+        .map(|to| Forwarder::start(&network.gateway, to.trim_start_matches("https://")))
         .collect::<anyhow::Result<Vec<Forwarder>>>()
         .context("no way to the masters")?;
     let addresses: Vec<String> = forwarders.iter().map(|f| f.address.to_string()).collect();
