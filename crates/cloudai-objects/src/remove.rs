@@ -1,6 +1,8 @@
 //! Removal of results. Comes in: an attempt or a whole job. Goes out: an empty place in the store. The manifest goes first: a removal
 //! that breaks off leaves objects that nobody sees, and the next one ends it.
 
+use std::time::SystemTime;
+
 use cloudai_types::{AttemptId, JobId, TaskId};
 use futures::{StreamExt as _, TryStreamExt as _};
 use object_store::{ObjectStore as _, ObjectStoreExt as _};
@@ -22,7 +24,8 @@ pub enum RemoveError {
 }
 
 /// `NAME#N` is what the directory's store writes to before it renames it to `NAME`; no object of ours is named so.
-fn sweep(at: &std::path::Path) -> std::io::Result<()> {
+/// Only of what is older than `before`: an upload that was given up may still be writing.
+fn sweep(at: &std::path::Path, before: SystemTime) -> std::io::Result<()> {
     let entries = match std::fs::read_dir(at) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
         entries => entries?,
@@ -30,8 +33,8 @@ fn sweep(at: &std::path::Path) -> std::io::Result<()> {
     for entry in entries {
         let entry = entry?;
         if entry.file_type()?.is_dir() {
-            sweep(&entry.path())?;
-        } else if entry.file_name().as_encoded_bytes().contains(&b'#') {
+            sweep(&entry.path(), before)?;
+        } else if entry.file_name().as_encoded_bytes().contains(&b'#') && is_older(&entry, before) {
             match std::fs::remove_file(entry.path()) {
                 Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
                 Ok(()) | Err(_) => {}
@@ -39,6 +42,11 @@ fn sweep(at: &std::path::Path) -> std::io::Result<()> {
         }
     }
     Ok(())
+}
+
+/// One that has vanished is nobody's to remove.
+fn is_older(entry: &std::fs::DirEntry, before: SystemTime) -> bool {
+    entry.metadata().and_then(|m| m.modified()).is_ok_and(|modified| modified < before)
 }
 
 impl Store {
@@ -68,12 +76,13 @@ impl Store {
         self.remove_below(&job_prefix(namespace, job)).await
     }
 
-    /// Files that were being written when their writer was killed, of an attempt that is stored now: nobody else writes there, and no listing
+    /// Files that were being written when an earlier process was killed, of an attempt that is stored now: nobody else writes there, and no listing
     /// shows them. A bucket's own rule removes what lies there.
     pub(crate) async fn sweep(&self, key: &ResultKey) -> Result<(), UploadError> {
         let Some(directory) = &self.directory else { return Ok(()) };
         let at = directory.join(key.prefix());
-        let swept = blocking(move || sweep(&at)).await?;
+        let before = self.opened;
+        let swept = blocking(move || sweep(&at, before)).await?;
         swept.map_err(UploadError::Leftovers)
     }
 

@@ -3,6 +3,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use cloudai_types::limits;
 use object_store::ObjectStore;
@@ -28,6 +29,8 @@ pub struct Store {
     pub(crate) signer: Option<Arc<dyn Signer>>,
     /// The directory, where it is one.
     pub(crate) directory: Option<PathBuf>,
+    /// What is older, no upload of this process writes.
+    pub(crate) opened: SystemTime,
     /// Parts in memory, of all uploads together.
     pub(crate) parts: Arc<Semaphore>,
     pub(crate) part_bytes: usize,
@@ -98,6 +101,7 @@ impl Store {
             prefix: prefix.to_owned(),
             signer: None,
             directory: None,
+            opened: SystemTime::now(),
             parts: Arc::new(Semaphore::new(limits::RESULT_PARTS_IN_MEMORY)),
             part_bytes: limits::RESULT_PART_BYTES,
             shown: shown.to_owned(),

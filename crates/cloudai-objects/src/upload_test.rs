@@ -106,6 +106,14 @@ async fn an_attempt_is_stored_once() {
     }
 }
 
+/// As if an earlier process had written it.
+fn make_old(folder: &std::path::Path) {
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let file = std::fs::File::options().write(true).open(entry.unwrap().path()).unwrap();
+        file.set_modified(std::time::UNIX_EPOCH).unwrap();
+    }
+}
+
 #[tokio::test]
 async fn half_an_upload_is_never_seen_and_the_next_one_ends_it() {
     let rig = Rig::new();
@@ -120,6 +128,9 @@ async fn half_an_upload_is_never_seen_and_the_next_one_ends_it() {
         let mut begun = store.objects.put_multipart(&at).await.unwrap();
         begun.put_part(PutPayload::from(bytes(PART))).await.unwrap();
         std::mem::forget(begun);
+        if let Some(directory) = &store.directory {
+            make_old(&directory.join(key(1).object("files")));
+        }
         assert_eq!(store.manifest(&key(1)).await.unwrap(), None);
         assert_eq!(store.task("default", key(1).attempt.task).await.unwrap(), None);
         let manifest = store.upload(&key(1), &rig.out()).await.unwrap();

@@ -248,7 +248,9 @@ fn a_task_that_waits_for_too_long() -> Vec<EntrySteps> {
         zone: false,
         retry: 4,
     };
-    let steps = [Step::RaiseVersion(VERSION), submit, Step::ExpireQueued];
+    // One of both runs, so that the job lives on and what has failed can be seen.
+    let place = Step::Place { job: 0, worker: 0, many: 0, skip: 0 };
+    let steps = [Step::RaiseVersion(VERSION), submit, place, Step::ExpireQueued];
     steps.into_iter().map(|step| (20_000, vec![step])).collect()
 }
 
