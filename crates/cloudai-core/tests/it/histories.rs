@@ -312,8 +312,8 @@ pub fn resolve(hot: &Hot, step: &Step) -> Kind {
             spec.priority = i32::from(priority);
             spec.resources.cpu_milli = u64::from(cpu) * 500;
             spec.retry = retry_rules(retry);
-            // A third of them may wait only for a second or for an hour.
-            spec.queue_timeout_ms = [0, 0, 0, 0, 1_000, 3_600_000][usize::from(retry % 6)];
+            // Half of them may wait only for a second or for an hour.
+            spec.queue_timeout_ms = [0, 0, 1_000, 3_600_000][usize::from(count % 4)];
             if retry == 2 {
                 spec.resources.memory_bytes = 512 << 20;
             }

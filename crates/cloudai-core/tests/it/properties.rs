@@ -246,7 +246,7 @@ fn a_task_that_waits_for_too_long() -> Vec<EntrySteps> {
         attempts: 1,
         priority: 0,
         zone: false,
-        retry: 4,
+        retry: 0,
     };
     // One of both runs, so that the job lives on and what has failed can be seen.
     let place = Step::Place { job: 0, worker: 0, many: 0, skip: 0 };
