@@ -20,7 +20,7 @@ use crate::wait;
 
 const LIMIT: Duration = Duration::from_secs(900);
 
-/// Tasks of one kind, in hundreds of all 500.
+/// One way to end; `tasks` of all kinds together are 500.
 struct Kind {
     name: &'static str,
     tasks: usize,

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use cloudai_proto::v1::worker_message::ImagePull;
 use cloudai_types::image::{Digest, pull_text};
@@ -12,24 +13,36 @@ use tokio::time::Instant;
 const UNPOISONED: &str = "nothing panics under this lock";
 
 #[derive(Default)]
-pub struct Pulls(Mutex<BTreeMap<WorkerId, (Instant, Vec<ImagePull>)>>);
+pub struct Pulls {
+    by_worker: Mutex<BTreeMap<WorkerId, (Instant, Vec<ImagePull>)>>,
+    /// How many workers are listed: nearly every heartbeat of nearly every worker tells of no pull, and need not meet the others at the lock.
+    workers: AtomicUsize,
+}
 
 impl Pulls {
     /// A new leadership knows nothing yet.
     pub fn begin(&self) {
-        self.0.lock().expect(UNPOISONED).clear();
+        let mut all = self.by_worker.lock().expect(UNPOISONED);
+        all.clear();
+        self.workers.store(0, Relaxed);
     }
 
     /// All that this worker fetches now. More or longer than a worker sends is left out.
     pub fn tell(&self, worker: WorkerId, mut pulls: Vec<ImagePull>) {
-        let mut all = self.0.lock().expect(UNPOISONED);
+        // A worker's heartbeats come one after the other: what it told before is counted by now.
+        if pulls.is_empty() && self.workers.load(Relaxed) == 0 {
+            return;
+        }
+        let mut all = self.by_worker.lock().expect(UNPOISONED);
         if pulls.is_empty() {
             all.remove(&worker);
+            self.workers.store(all.len(), Relaxed);
             return;
         }
         pulls.truncate(limits::HEARTBEAT_PULLS_MAX);
         pulls.retain(|p| p.image.len() <= limits::IMAGE_BYTES_MAX + 1 + Digest::BYTES);
         all.insert(worker, (Instant::now(), pulls));
+        self.workers.store(all.len(), Relaxed);
     }
 
     /// `43 %, 120 MB/s`, if it is fetched there. What was told long ago is not told again.
@@ -38,7 +51,7 @@ impl Pulls {
     }
 
     fn text_at(&self, now: Instant, worker: WorkerId, image: &str) -> Option<String> {
-        let all = self.0.lock().expect(UNPOISONED);
+        let all = self.by_worker.lock().expect(UNPOISONED);
         let (at, pulls) = all.get(&worker)?;
         let pull = pulls.iter().find(|p| p.image == image)?;
         (now.saturating_duration_since(*at) < limits::LEASE.as_duration())
@@ -64,17 +77,17 @@ mod tests {
         let later = Instant::now() + limits::LEASE.as_duration();
         assert_eq!(pulls.text_at(later, WorkerId(1), "x"), None);
         pulls.tell(WorkerId(1), vec![]);
-        assert!(pulls.0.lock().unwrap().is_empty());
+        assert!(pulls.by_worker.lock().unwrap().is_empty());
     }
 
     #[test]
     fn what_no_worker_sends_is_not_kept() {
         let pulls = Pulls::default();
         pulls.tell(WorkerId(1), (0..100).map(|n| pull(&"x".repeat(n * 20), 1)).collect());
-        assert_eq!(pulls.0.lock().unwrap()[&WorkerId(1)].1.len(), limits::HEARTBEAT_PULLS_MAX);
+        assert_eq!(pulls.by_worker.lock().unwrap()[&WorkerId(1)].1.len(), limits::HEARTBEAT_PULLS_MAX);
         pulls.tell(WorkerId(1), vec![pull(&"x".repeat(10_000), 1)]);
-        assert!(pulls.0.lock().unwrap()[&WorkerId(1)].1.is_empty());
+        assert!(pulls.by_worker.lock().unwrap()[&WorkerId(1)].1.is_empty());
         pulls.begin();
-        assert!(pulls.0.lock().unwrap().is_empty());
+        assert!(pulls.by_worker.lock().unwrap().is_empty());
     }
 }

@@ -61,7 +61,7 @@ pub async fn submit<S: StateStore>(
 ) -> Result<pb::SubmitReply, Status> {
     pinning::forget(&mut request);
     let submit = Submit::try_from(request).map_err(pb::ErrorInfo::into_status)?;
-    require_format_of(&node.shared.read().hot, submit.spec.get()).map_err(|e| e.into_status())?;
+    require_format_of(node, submit.spec.get()).map_err(|e| e.into_status())?;
     propose_submit(node, submit_command(actor, submit, None)).await
 }
 
@@ -78,7 +78,7 @@ pub async fn submit_replay<S: StateStore>(
     let mut submit = request.submit.unwrap_or_default();
     pinning::forget(&mut submit);
     let submit = Submit::try_from(submit).map_err(pb::ErrorInfo::into_status)?;
-    require_format_of(&node.shared.read().hot, submit.spec.get()).map_err(|e| e.into_status())?;
+    require_format_of(node, submit.spec.get()).map_err(|e| e.into_status())?;
     let replay_of = TaskKey { job: of.job_id, index: of.index };
     propose_submit(node, submit_command(actor, submit, Some(replay_of))).await
 }
@@ -111,7 +111,7 @@ pub fn submit_stream<S: StateStore>(
             let mut request = request.unwrap_or_default();
             pinning::forget(&mut request);
             let submit = Submit::try_from(request).map_err(Box::new).and_then(|submit| {
-                require_format_of(&node.shared.read().hot, submit.spec.get())?;
+                require_format_of(&node, submit.spec.get())?;
                 Ok(submit)
             });
             let mut command = match submit {

@@ -2,18 +2,29 @@
 //! accepted and then run without what it asked for. Between a cluster's start, or an upgrade, and the moment at which every master is known to
 //! understand the newest format, `apply` would leave it out.
 
-use cloudai_core::Hot;
 use cloudai_core::command::{
     ISOLATION_SINCE, PROCESSES_MAX_SINCE, QUEUE_TIMEOUT_SINCE, RESULTS_SINCE, RETRY_SINCE, SECRETS_SINCE, VOLUMES_SINCE,
 };
 use cloudai_proto::v1 as pb;
 use cloudai_types::{JobSpec, PullPolicy};
 
-/// Cheap: most specs ask for none of it.
-pub fn require_format_of(hot: &Hot, spec: &JobSpec) -> Result<(), Box<pb::ErrorInfo>> {
-    let Some((field, since)) = newest(spec).filter(|(_, since)| hot.version < *since) else { return Ok(()) };
+use crate::node::Node;
+use crate::state_store::StateStore;
+
+/// The state is looked at only for a spec that asks for something newer: most ask for none of it.
+pub fn require_format_of<S: StateStore>(node: &Node<S>, spec: &JobSpec) -> Result<(), Box<pb::ErrorInfo>> {
+    match newest(spec) {
+        None => Ok(()),
+        Some(asked) => allow(asked, node.shared.read().hot.version),
+    }
+}
+
+fn allow((field, since): (&'static str, u32), version: u32) -> Result<(), Box<pb::ErrorInfo>> {
+    if version >= since {
+        return Ok(());
+    }
     let info = pb::ErrorInfo::new(pb::ErrorKind::Conflict, format!("the cluster cannot keep '{field}' of a job yet"))
-        .why(format!("it uses format {} of the log, and '{field}' needs {since}", hot.version))
+        .why(format!("it uses format {version} of the log, and '{field}' needs {since}"))
         .next("a cluster that has just started is ready in a moment: submit again; otherwise upgrade every master");
     Err(info.into())
 }
@@ -47,7 +58,6 @@ mod tests {
 
     #[test]
     fn a_job_is_not_accepted_that_would_run_without_what_it_asks_for() {
-        let hot = |version| Hot { version, ..Hot::default() };
         let results = JobSpec { results: true, ..JobSpec::default() };
         let secrets = JobSpec { secrets: vec![Default::default()], ..results.clone() };
         let table = [
@@ -58,9 +68,11 @@ mod tests {
             (JobSpec { queue_timeout_ms: 1, ..JobSpec::default() }, Some("queue_timeout"), QUEUE_TIMEOUT_SINCE),
         ];
         for (spec, named, since) in table {
-            assert!(require_format_of(&hot(since), &spec).is_ok(), "{named:?}");
-            if let Some(named) = named {
-                let error = require_format_of(&hot(since - 1), &spec).expect_err("it is refused");
+            let asked = newest(&spec);
+            assert!(asked.is_none_or(|asked| allow(asked, since).is_ok()), "{named:?}");
+            assert_eq!(asked.is_some(), named.is_some(), "{named:?}");
+            if let (Some(named), Some(asked)) = (named, asked) {
+                let error = allow(asked, since - 1).expect_err("it is refused");
                 assert!(error.what.contains(named) && error.why.contains(&since.to_string()), "{error:?}");
             }
         }
