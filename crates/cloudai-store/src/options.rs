@@ -38,7 +38,9 @@ fn tables(cache_bytes: usize) -> BlockBasedOptions {
 /// The log's database.
 pub fn log() -> Options {
     let mut o = base();
-    o.set_wal_recovery_mode(DBRecoveryMode::TolerateCorruptedTailRecords);
+    // Up to the first record that is not whole; `synced.rs` tells whether it had to be whole. The mode that tolerates a torn tail only
+    // knows one kind of it, a file that ends too early. A power cut can also leave a file of full length with pages of zeros in it.
+    o.set_wal_recovery_mode(DBRecoveryMode::PointInTime);
     // A write-ahead log lives until both families have flushed what it holds, and a start reads all that is there.
     o.set_max_total_wal_size(64 << 20);
     // Writes stay in RocksDB's own buffer until the sync thread hands all of them to the kernel and the disk at once.

@@ -217,6 +217,81 @@ fn a_wrong_length_at_the_end_is_no_torn_tail() {
     assert!(found > 5, "the note told only {found} times");
 }
 
+/// Records: a purge mark, the vote, and an empty batch.
+const BEHIND_THE_LAST_ENTRY: usize = 3;
+
+/// A note that the kernel had not written back for long when the power went: it claims less than it could.
+fn with_an_old_note(dir: &Path) {
+    let number = 1u64.to_le_bytes();
+    let mut raw = fs::read(dir.join("SYNCED")).unwrap();
+    raw[..16].copy_from_slice(&[number, xxhash_rust::xxh3::xxh3_64(&number).to_le_bytes()].concat());
+    fs::write(dir.join("SYNCED"), raw).unwrap();
+}
+
+/// What a journalling file system may leave of a write that was not synced: the file has its full length, and pages that were not written
+/// read as zeros.
+#[test]
+fn zeros_in_what_was_not_synced_are_a_torn_end() {
+    let root = tempfile::tempdir().unwrap();
+    let (good, dir) = (root.path().join("good"), root.path().join("torn"));
+    log_of_a_killed_master(&good, 0);
+    with_an_old_note(&good);
+    let wal = files_of(&good, |n| n.ends_with(".log")).pop().unwrap();
+    let raw = fs::read(&wal).unwrap();
+    let headers = headers_of_the_last_block(&raw);
+    let last_entry = headers[headers.len() - BEHIND_THE_LAST_ENTRY - 1];
+    assert!(headers[headers.len() - BEHIND_THE_LAST_ENTRY] - last_entry > 300, "an entry has a body of 300 bytes");
+    for at in (last_entry + 1..raw.len()).step_by(7) {
+        copy(&good, &dir);
+        let mut torn = raw.clone();
+        torn[at..].fill(0);
+        fs::write(dir.join(wal.file_name().unwrap()), &torn).unwrap();
+        let log =
+            RocksLog::open(&dir).unwrap_or_else(|e| panic!("zeros from {at} on, {last_entry} is the last entry: {e}"));
+        let entries = log.read(PURGED + 1, ENTRIES, usize::MAX).unwrap();
+        assert!(entries.len() as u64 >= ENTRIES - PURGED - 2, "zeros from {at} on: {} entries", entries.len());
+        drop(log);
+        the_next_start_reads_the_same(&dir, entries.len());
+        fs::remove_dir_all(&dir).unwrap();
+    }
+}
+
+fn the_next_start_reads_the_same(dir: &Path, entries: usize) {
+    let again = RocksLog::open(dir).unwrap().read(PURGED + 1, ENTRIES, usize::MAX).unwrap();
+    assert_eq!(again.len(), entries);
+}
+
+#[test]
+fn what_a_later_write_says_was_synced_is_never_taken_for_a_torn_end() {
+    let root = tempfile::tempdir().unwrap();
+    let (good, dir) = (root.path().join("good"), root.path().join("damaged"));
+    log_of_a_killed_master(&good, 0);
+    with_an_old_note(&good);
+    let wal = files_of(&good, |n| n.ends_with(".log")).pop().unwrap();
+    let raw = fs::read(&wal).unwrap();
+    let headers = headers_of_the_last_block(&raw);
+    let mut found = 0;
+    // Each but the last entry, whose sync nothing tells that was written later.
+    for pair in headers[..headers.len() - BEHIND_THE_LAST_ENTRY].windows(2) {
+        copy(&good, &dir);
+        let mut damaged = raw.clone();
+        damaged[pair[0] + 8..pair[1]].fill(0);
+        fs::write(dir.join(wal.file_name().unwrap()), &damaged).unwrap();
+        // The first start has dropped what lay behind the damage; the second one knows it all the same.
+        for start in 1..=2 {
+            let e = RocksLog::open(&dir).map(drop).expect_err("a lost entry");
+            assert!(
+                e.is_damage() && e.to_string().contains("had been synced"),
+                "{start}: the record at {}: {e}",
+                pair[0]
+            );
+        }
+        found += 1;
+        fs::remove_dir_all(&dir).unwrap();
+    }
+    assert!(found > 5, "{found} records were damaged");
+}
+
 #[test]
 fn a_damaged_table_file_is_found() {
     log_files("table file", 2, |n| n.ends_with(".sst"));

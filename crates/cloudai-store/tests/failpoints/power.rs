@@ -1,8 +1,8 @@
 //! A power cut, made of a killed process: what the kernel had not been told to sync is gone. Comes in: the directories of a killed
-//! group. Goes out: each log's write-ahead log ends with the last write that an fsync covered. A state keeps no log of its own:
-//! a killed process has lost already what it had not flushed.
+//! group. Goes out: each log's write-ahead log is whole up to the last write that an fsync covered, and torn behind it. A state keeps no log
+//! of its own: a killed process has lost already what it had not flushed.
 
-use std::fs::{self, File};
+use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::group::{SIZE, dir_of};
@@ -13,14 +13,25 @@ pub fn cut(root: &Path) {
         let log = dir.join("log");
         if let Some(synced) = synced(&log) {
             for wal in wals(&log) {
-                truncate(&wal, end_of(&fs::read(&wal).unwrap(), synced));
+                let raw = fs::read(&wal).unwrap();
+                fs::write(&wal, torn(&raw, end_of(&raw, synced), id)).unwrap();
             }
         }
     }
 }
 
-fn truncate(path: &Path, size: u64) {
-    File::options().write(true).open(path).unwrap().set_len(size).unwrap();
+const PAGE: usize = 4 << 10;
+
+/// Each master's file system leaves another kind of end: the file is shorter; it has its length, and what was not synced reads as zeros; the
+/// first page of what was not synced is there, the others are zeros.
+fn torn(raw: &[u8], synced: usize, id: u64) -> Vec<u8> {
+    let mut torn = raw.to_vec();
+    match id % 3 {
+        0 => torn.truncate(synced),
+        1 => torn[synced..].fill(0),
+        _ => torn[synced.next_multiple_of(PAGE).min(raw.len())..].fill(0),
+    }
+    torn
 }
 
 fn wals(dir: &Path) -> Vec<PathBuf> {
@@ -39,7 +50,7 @@ const HEADER: usize = 7;
 
 /// Where the last record ends whose batch begins at or before `synced`. RocksDB's format: blocks of 32 KiB, records of checksum
 /// (4), length (2), type (1; full, first, middle, last); a batch begins with its sequence number.
-fn end_of(raw: &[u8], synced: u64) -> u64 {
+fn end_of(raw: &[u8], synced: u64) -> usize {
     let (mut at, mut end) = (0, 0);
     let mut keeps = false;
     while at + HEADER <= raw.len() {
@@ -66,5 +77,5 @@ fn end_of(raw: &[u8], synced: u64) -> u64 {
             _ => {}
         }
     }
-    end as u64
+    end
 }
