@@ -20,6 +20,8 @@ pub struct Settings {
     /// Attempts live in this process only (`noop`): endings are not persisted, and an attempt that the masters believe to
     /// be running is simply started after a restart.
     pub volatile: bool,
+    /// Logs go to a store: a success waits for its own.
+    pub stores_logs: bool,
 }
 
 /// All fields are written by `handle` only.
@@ -332,7 +334,7 @@ impl Agent {
             State::Waiting { .. } | State::Storing { .. } | State::Ended { .. } => return,
         };
         let ending = EndingRecord { attempt: id, assigned_index: a.assigned_index, reason, started, ended };
-        if ending.reason.is_success() && a.needs.results {
+        if ending.reason.is_success() && (a.needs.results || self.settings.stores_logs) {
             self.begin_storing(now, ending, container, deps);
         } else {
             self.settle(ending, container, deps);

@@ -114,7 +114,7 @@ impl Agent {
             State::Preparing | State::Running { .. } => self.begin_stop(now, id, StopWhy::OtherFence, deps),
             State::Stopping { why, .. } => *why = StopWhy::OtherFence,
             State::Storing { .. } => {
-                let text = "results of another assignment were in the way";
+                let text = "what another assignment left was in the way";
                 self.give_up_storing(id, ReasonKind::EngineError, text, deps);
             }
             State::Ended { ending, .. } => {
@@ -155,7 +155,7 @@ impl Agent {
             }
             Some(State::Storing { .. }) => {
                 let text = match w.why {
-                    WithdrawWhy::Cancelled => "it had succeeded, and its results were not stored yet",
+                    WithdrawWhy::Cancelled => "it had succeeded, and what it left was not stored yet",
                     WithdrawWhy::Lost => "no longer assigned to this worker",
                     // It holds nothing, and has succeeded: its results are worth the wait.
                     WithdrawWhy::Preempted => return,

@@ -51,8 +51,9 @@ pub trait Deps {
     fn start(&mut self, attempt: AttemptId, assigned_index: u64, spec: &Arc<JobSpec>);
     /// Send the signal, also to an attempt that is still being prepared: it then ends without running. May be repeated.
     fn stop(&mut self, attempt: AttemptId, signal: Signal);
-    /// Store what the attempt left. Answered by `Stored`, also when it was stored before. May be repeated by the next agent.
-    fn store(&mut self, attempt: AttemptId);
+    /// Store what the attempt left: its log, and its `results` if it has any. Answered by `Stored`, also when it was stored before. May be
+    /// repeated by the next agent.
+    fn store(&mut self, attempt: AttemptId, results: bool);
     /// Remove the container and all that belongs to it but its log. Retried by the shell until it is gone.
     fn remove(&mut self, attempt: AttemptId);
     /// Answered by `Persisted`.

@@ -148,10 +148,10 @@ pub enum Input {
         ended: Timestamp,
         container: bool,
     },
-    /// Answers `store`: what is in the store now, or why it is not.
+    /// Answers `store`: what is in the store now (no results of an attempt that leaves none), or why it is not.
     Stored {
         attempt: AttemptId,
-        stored: Result<Results, String>,
+        stored: Result<Option<Results>, String>,
     },
     /// Answers `persist_ending`: these are on disk.
     Persisted(Vec<AttemptId>),

@@ -9,7 +9,8 @@
 //! - W2: a container outside the assignment set is stopped; its ending is reported all the same.
 //! - W3: an `on_disconnect: stop` container without a lease is stopped.
 //! - An ending is durable before it is reported, and a container is removed only after its ending is acknowledged.
-//! - A success that leaves results is one only when they are stored; storing holds no resources, and has a time limit.
+//! - A success that leaves results is one only when they are stored, and one that leaves a log waits for that to be stored, for a time;
+//!   storing holds no resources.
 //! - A worker that is about to end starts nothing any more, and what outstays its deadline is stopped.
 //! - Repeated and outdated messages change nothing.
 

@@ -1,10 +1,11 @@
-//! Between a program's success and its ending: its results are stored. Comes in: a success whose spec wants results, and what came of
-//! storing them. Goes out: an ending, which is a success only if they are stored.
+//! Between a program's success and its ending: its log and its results are stored. Comes in: a success, and what came of storing what it
+//! left. Goes out: an ending. It is a success only if the results are stored that the spec wants; one that leaves a log alone waits for
+//! that for a time, and counts then: nobody's work is thrown away because a store is down that it does not write to.
 //!
 //! Nothing of this is persisted. An agent that comes after finds the container, which is removed only after its ending was
 //! acknowledged, and asks to store again: whoever stores sees what is there already.
 
-use cloudai_types::limits::RESULT_STORE_MAX;
+use cloudai_types::limits::{LOG_STORE_WAIT, RESULT_STORE_MAX};
 use cloudai_types::{AttemptId, ReasonKind, Results};
 
 use crate::agent::Agent;
@@ -15,15 +16,21 @@ use crate::input::Now;
 impl Agent {
     pub(crate) fn begin_storing(&mut self, now: Now, ending: EndingRecord, container: bool, deps: &mut impl Deps) {
         let id = ending.attempt;
-        self.change(id, State::Storing { ending, container }, Some(now.mono + RESULT_STORE_MAX));
-        deps.store(id);
+        let results = self.leaves_results(id);
+        let limit = if results { RESULT_STORE_MAX } else { LOG_STORE_WAIT };
+        self.change(id, State::Storing { ending, container }, Some(now.mono + limit));
+        deps.store(id, results);
     }
 
-    pub(crate) fn on_stored(&mut self, id: AttemptId, stored: Result<Results, String>, deps: &mut impl Deps) {
+    fn leaves_results(&self, id: AttemptId) -> bool {
+        self.attempts.get(&id).is_some_and(|a| a.needs.results)
+    }
+
+    pub(crate) fn on_stored(&mut self, id: AttemptId, stored: Result<Option<Results>, String>, deps: &mut impl Deps) {
         match stored {
             Ok(results) => {
                 if let Some((mut ending, container)) = self.storing(id) {
-                    ending.reason.results = Some(Box::new(results));
+                    ending.reason.results = results.map(Box::new);
                     self.settle(ending, container, deps);
                 }
             }
@@ -32,8 +39,13 @@ impl Agent {
     }
 
     pub(crate) fn store_takes_too_long(&mut self, id: AttemptId, deps: &mut impl Deps) {
-        let text = format!("its results were not stored within {} minutes", RESULT_STORE_MAX.0 / 60_000);
-        self.give_up_storing(id, ReasonKind::ResultStore, &text, deps);
+        if self.leaves_results(id) {
+            let text = format!("its results were not stored within {} minutes", RESULT_STORE_MAX.0 / 60_000);
+            self.give_up_storing(id, ReasonKind::ResultStore, &text, deps);
+        } else {
+            // Whoever keeps the log goes on trying.
+            self.on_stored(id, Ok(None), deps);
+        }
     }
 
     /// The success does not count. What is in the store already stays without a record of it.

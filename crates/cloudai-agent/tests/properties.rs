@@ -30,6 +30,8 @@ struct World {
     storing: BTreeSet<AttemptId>,
     /// What the store has, whatever became of the attempt.
     stored: BTreeSet<AttemptId>,
+    /// Logs are stored too.
+    stores_logs: bool,
     /// Attempts that leave results.
     leaves: BTreeSet<AttemptId>,
     /// Messages on their way: which endings they hold.
@@ -56,8 +58,9 @@ impl Deps for World {
         let before = self.stopped.entry(a).or_insert(signal);
         *before = signal.max(*before);
     }
-    fn store(&mut self, a: AttemptId) {
-        assert!(self.leaves.contains(&a) && !self.alive.contains(&a), "{a} has nothing to store yet");
+    fn store(&mut self, a: AttemptId, results: bool) {
+        assert_eq!(results, self.leaves.contains(&a));
+        assert!((results || self.stores_logs) && !self.alive.contains(&a), "{a} has nothing to store yet");
         assert!(self.storing.insert(a), "{a} is being stored already");
     }
     fn remove(&mut self, a: AttemptId) {
@@ -72,6 +75,9 @@ impl Deps for World {
                 e.attempt
             );
             assert!(e.reason.results.is_some());
+        } else if e.reason.is_success() && self.stores_logs {
+            assert!(!self.storing.contains(&e.attempt), "{} is called a success, and its log is not stored", e.attempt);
+            assert!(e.reason.results.is_none());
         }
         self.to_persist.push(e.attempt);
     }
@@ -157,10 +163,10 @@ fn assignment(index: u32) -> Assignment {
     Assignment { attempt: id(index, 1), assigned_index: 1_000, phase: Phase::Assigned, spec: Arc::new(spec) }
 }
 
-fn play(steps: Vec<Step>) {
+fn play(steps: Vec<Step>, stores_logs: bool) {
     let capacity = Resources { cpu_milli: CAPACITY, ..Default::default() };
-    let mut agent = Agent::new(Settings { capacity, volatile: false });
-    let mut world = World::default();
+    let mut agent = Agent::new(Settings { capacity, volatile: false, stores_logs });
+    let mut world = World { stores_logs, ..World::default() };
     let (mut ms, mut log, mut sequence, mut renewed) = (0u64, 10u64, 0u64, None::<u64>);
     let (mut session, mut synced) = (false, false);
     let mut last_acked = 0;
@@ -254,7 +260,7 @@ fn play(steps: Vec<Step>) {
                 world.storing.remove(&attempt);
                 let stored = if good {
                     world.stored.insert(attempt);
-                    Ok(Results { manifest: "k".into(), ..Results::default() })
+                    Ok(world.leaves.contains(&attempt).then(|| Results { manifest: "k".into(), ..Results::default() }))
                 } else {
                     Err("the store is full".to_owned())
                 };
@@ -349,7 +355,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 2_000, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn any_history_keeps_the_promises(steps in prop::collection::vec(step(), 1..80)) {
-        play(steps);
+    fn any_history_keeps_the_promises(steps in prop::collection::vec(step(), 1..80), stores_logs in any::<bool>()) {
+        play(steps, stores_logs);
     }
 }

@@ -3,7 +3,7 @@
 mod support;
 
 use cloudai_agent::{Assignment, Found, FoundState, Input, Needs, Phase, WithdrawWhy, Withdrawal};
-use cloudai_types::limits::RESULT_STORE_MAX;
+use cloudai_types::limits::{LOG_STORE_WAIT, RESULT_STORE_MAX};
 use cloudai_types::{EndReason, JobSpec, Millis, ReasonKind, Resources, Results, Timestamp};
 use support::*;
 
@@ -359,9 +359,9 @@ fn a_success_that_leaves_results_is_one_when_they_are_stored() {
     assert_eq!(s.go(4, ended(0, EndReason::exit(7), 4)), NOTHING, "the first ending stands");
     let results = Results { manifest: "k".into(), files_total: 2, ..Results::default() };
     let stored = |index, stored| Input::Stored { attempt: id(index, 1), stored };
-    assert_eq!(s.go(5, stored(0, Ok(results.clone()))), ["persist 0.1 exit_code 0"]);
+    assert_eq!(s.go(5, stored(0, Ok(Some(results.clone())))), ["persist 0.1 exit_code 0"]);
     assert_eq!(s.go(5, stored(0, Err("late".into()))), NOTHING);
-    assert_eq!(s.go(5, stored(9, Ok(results))), NOTHING, "an attempt that nobody knows");
+    assert_eq!(s.go(5, stored(9, Ok(Some(results)))), NOTHING, "an attempt that nobody knows");
     s.go(6, Input::Persisted(vec![id(0, 1)]));
     assert_eq!(s.flush(), ["report 2: 0.1 Exited(exit_code 0)"]);
 }
@@ -378,12 +378,38 @@ fn what_is_not_stored_is_no_success_and_only_a_success_is_stored() {
     }
     let full = Input::Stored { attempt: id(1, 1), stored: Err("the store is full".into()) };
     assert_eq!(s.go(4, full), ["persist 1.1 result_store 0: the store is full"]);
-    let cancelled = "persist 2.1 cancelled 0: it had succeeded, and its results were not stored yet";
+    let cancelled = "persist 2.1 cancelled 0: it had succeeded, and what it left was not stored yet";
     assert_eq!(s.go(5, delta(12, [], [cancel(2)])), ["fence 1.12", cancelled, "ack 1.12"]);
     let late = s.agent.next_deadline().expect("storing has a time limit").0;
     assert_eq!(late, 3 + RESULT_STORE_MAX.0);
     assert_eq!(s.go(late, Input::Tick), ["persist 3.1 result_store 0: its results were not stored within 60 minutes"]);
     assert_eq!(s.agent.next_deadline(), None);
+}
+
+#[test]
+fn a_success_waits_for_its_log_and_no_failure_does() {
+    let mut s = Script::storing_logs(1500);
+    s.go(1, delta(11, [assigned(0, 11, spec(500)), assigned(1, 11, spec(500)), assigned(2, 11, storing(500))], []));
+    (0..3).for_each(|index| drop(s.go(2, started(index, 2))));
+    assert_eq!(s.go(3, ended(0, EndReason::exit(0), 3)), ["store 0.1 log"]);
+    assert_eq!(s.go(3, ended(1, EndReason::exit(1), 3)), ["persist 1.1 exit_code 1"]);
+    assert_eq!(s.go(3, ended(2, EndReason::exit(0), 3)), ["store 2.1"], "its results, and its log with them");
+    assert_eq!(s.flush(), ["report 1: 0.1 Storing, 1.1 Running, 2.1 Storing"]);
+    assert_eq!(s.go(4, Input::Stored { attempt: id(0, 1), stored: Ok(None) }), ["persist 0.1 exit_code 0"]);
+}
+
+#[test]
+fn a_store_that_does_not_take_a_log_makes_no_failure_of_a_success() {
+    let mut s = Script::storing_logs(1000);
+    s.go(1, delta(11, [assigned(0, 11, spec(500)), assigned(1, 11, spec(500))], []));
+    (0..2).for_each(|index| drop(s.go(2, started(index, 2))));
+    (0..2).for_each(|index| drop(s.go(3, ended(index, EndReason::exit(0), 3))));
+    let cancelled = "persist 1.1 cancelled 0: it had succeeded, and what it left was not stored yet";
+    assert_eq!(s.go(5, delta(12, [], [cancel(1)])), ["fence 1.12", cancelled, "ack 1.12"], "as with results");
+    let late = s.agent.next_deadline().expect("waiting has a limit").0;
+    assert_eq!(late, 3 + LOG_STORE_WAIT.0);
+    assert_eq!(s.go(late, Input::Tick), ["persist 0.1 exit_code 0"]);
+    assert_eq!(s.go(late + 1, Input::Stored { attempt: id(0, 1), stored: Ok(None) }), NOTHING);
 }
 
 #[test]
@@ -397,7 +423,7 @@ fn a_restarted_agent_stores_again_what_its_container_left() {
     s.go(2, up());
     let member = Assignment { phase: Phase::Storing, ..assigned(0, 11, storing(500)) };
     assert_eq!(s.go(2, full(12, [member], [])), ["fence 1.12", "ack 1.12"], "it is known, and goes on");
-    let stored = Ok(Results { manifest: "k".into(), ..Results::default() });
+    let stored = Ok(Some(Results { manifest: "k".into(), ..Results::default() }));
     assert_eq!(s.go(3, Input::Stored { attempt: id(0, 1), stored }), ["persist 0.1 exit_code 0"]);
 }
 
@@ -412,7 +438,7 @@ fn endings_with_long_lists_travel_in_several_messages() {
         s.go(2, started(*index, 2));
         s.go(3, ended(*index, EndReason::exit(0), 3));
         let results = Results { manifest: "k".repeat(4_000), ..Results::default() };
-        s.go(4, Input::Stored { attempt: id(*index, 1), stored: Ok(results) });
+        s.go(4, Input::Stored { attempt: id(*index, 1), stored: Ok(Some(results)) });
     }
     s.go(5, Input::Persisted(ids.iter().map(|index| id(*index, 1)).collect()));
     let first = s.flush();

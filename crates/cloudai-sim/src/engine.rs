@@ -70,8 +70,8 @@ struct Inner {
     starts: BTreeMap<(AttemptId, u64), u32>,
     endings: BTreeMap<(AttemptId, u64), Vec<Seen>>,
     listener: Option<mpsc::UnboundedSender<Input>>,
-    /// Results on their way to the store, and when they are there. The agent's work: it ends with its process.
-    storing: BTreeMap<AttemptId, u64>,
+    /// What is on its way to the store, when it is there, and whether results are part of it. The agent's work: it ends with its process.
+    storing: BTreeMap<AttemptId, (u64, bool)>,
     /// What the store has, for ever.
     stored: BTreeSet<AttemptId>,
     dice: Dice,
@@ -202,11 +202,11 @@ impl Engine {
     }
 
     /// What the attempt left goes to the store: how long that takes depends on who it is, and on no dice.
-    pub fn store(&self, attempt: AttemptId) {
+    pub fn store(&self, attempt: AttemptId, results: bool) {
         let mut inner = self.lock();
         let takes = u64::from(attempt.task.index) * 7 % STORE_MS_MAX;
         let until_ms = inner.now_ms + 1 + (attempt.task.job.0 * 131 + takes) % STORE_MS_MAX;
-        inner.storing.insert(attempt, until_ms);
+        inner.storing.insert(attempt, (until_ms, results));
         inner.say(format_args!("stores {attempt}"));
     }
 
@@ -223,13 +223,15 @@ impl Engine {
         for attempt in due {
             inner.move_on(attempt);
         }
-        let stored: Vec<AttemptId> =
-            inner.storing.iter().filter(|(_, until_ms)| **until_ms <= now_ms).map(|(a, _)| *a).collect();
-        for attempt in stored {
+        let is_there = |(attempt, (until_ms, results)): (&AttemptId, &(u64, bool))| {
+            (*until_ms <= now_ms).then_some((*attempt, *results))
+        };
+        let stored: Vec<(AttemptId, bool)> = inner.storing.iter().filter_map(is_there).collect();
+        for (attempt, results) in stored {
             inner.storing.remove(&attempt);
             inner.stored.insert(attempt);
             inner.say(format_args!("has stored {attempt}"));
-            let results = Results { manifest: attempt.to_string(), ..Results::default() };
+            let results = results.then(|| Results { manifest: attempt.to_string(), ..Results::default() });
             if let Some(listener) = &inner.listener {
                 let _ = listener.send(Input::Stored { attempt, stored: Ok(results) });
             }

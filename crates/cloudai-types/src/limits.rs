@@ -186,9 +186,11 @@ pub const LOG_BYTES_MAX: u64 = 16 << 20;
 /// Logs of ended attempts that a worker keeps, oldest removed first.
 pub const LOGS_TOTAL_BYTES_MAX: u64 = 4 << 30;
 /// Logs of ended attempts on their way to the store at a time, and the pauses after one that it refused.
-pub const LOGS_STORED_AT_ONCE: usize = 4;
+pub const LOGS_STORED_AT_ONCE: usize = 8;
 pub const LOG_STORE_RETRY_MIN: Millis = Millis(1_000);
 pub const LOG_STORE_RETRY_MAX: Millis = Millis(60_000);
+/// A success that leaves a log and no results waits for the log to be stored for this long, and counts then.
+pub const LOG_STORE_WAIT: Millis = Millis::from_secs(300);
 /// Network namespaces that a worker keeps for short tasks, those in use included. Each costs the engine a supervisor of some 10 MB.
 pub const NETWORK_SANDBOXES_MAX: usize = 16;
 pub const NETWORK_SANDBOXES_MADE_AT_ONCE: usize = 2;
@@ -274,7 +276,9 @@ pub const PULL_FAILURE_MEMORY: Millis = Millis(5_000);
 pub const PULL_TOLD_EVERY: Millis = Millis(1_000);
 /// Running pulls that one heartbeat tells of.
 pub const HEARTBEAT_PULLS_MAX: usize = 16;
-/// How often a worker whose images are bounded looks at them, and how often it writes down which of them were used.
+/// Names of images that a worker tells a leader of; more than these are not told.
+pub const IMAGES_TOLD_MAX: usize = 1_024;
+/// How often a worker looks at its images, and how often it writes down which of them were used.
 pub const IMAGES_LOOKED_AT_EVERY: Millis = Millis(60_000);
 pub const IMAGES_WRITTEN_EVERY: Millis = Millis(10_000);
 /// Images that a worker remembers to have pulled; beyond that the one not used for longest is forgotten, and stays for ever.

@@ -51,8 +51,8 @@ impl Deps for Hands {
         self.executor.stop(attempt, signal);
     }
 
-    fn store(&mut self, attempt: AttemptId) {
-        self.executor.store(attempt);
+    fn store(&mut self, attempt: AttemptId, results: bool) {
+        self.executor.store(attempt, results);
     }
 
     fn remove(&mut self, attempt: AttemptId) {

@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
 use cloudai_net::Backoff;
-use cloudai_objects::{FetchError, Manifest, ResultKey, Store, StoredFile, UploadError};
+use cloudai_objects::{FetchError, Manifest, ResultKey, Store, StoredFile};
 use cloudai_types::{AttemptId, EndReason, InputSource, JobSpec, Millis, ReasonKind, Results, TaskId, limits};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
@@ -97,16 +97,15 @@ impl Outputs {
 
     /// Stores what lies in the attempt's folder: at once where it is stored already, again and again while the store refuses, and not
     /// where another try would fail the same way.
-    /// `log`: that of the attempt, where the store has not got it yet. It goes first: a success has both.
-    pub async fn store(&self, attempt: AttemptId, log: Option<&Path>) -> Result<Results, String> {
+    pub async fn store(&self, attempt: AttemptId) -> Result<Results, String> {
         let given_up = CancellationToken::new();
         self.storing.lock().expect(UNPOISONED).insert(attempt, given_up.clone());
-        let stored = given_up.run_until_cancelled(self.store_now(attempt, log)).await;
+        let stored = given_up.run_until_cancelled(self.store_now(attempt)).await;
         self.storing.lock().expect(UNPOISONED).remove(&attempt);
         stored.unwrap_or_else(|| Err("it was given up".into()))
     }
 
-    async fn store_now(&self, attempt: AttemptId, log: Option<&Path>) -> Result<Results, String> {
+    async fn store_now(&self, attempt: AttemptId) -> Result<Results, String> {
         let Some(store) = &self.store else {
             return Err(
                 "this worker has no store for results any more; its operator names one as results.location".into()
@@ -119,17 +118,7 @@ impl Outputs {
         let begun = Instant::now();
         let mut backoff = Backoff::new(RETRY_FIRST, RETRY_MAX);
         loop {
-            let stored = async {
-                if let Some(log) = log {
-                    match store.put_log(attempt, log).await {
-                        // It is not there any more: it was stored meanwhile, or went for lack of room, which was said there.
-                        Ok(()) | Err(UploadError::File { .. }) => {}
-                        Err(error) => return Err(error),
-                    }
-                }
-                store.upload(&key, &folder.join("out")).await
-            };
-            let error = match stored.await {
+            let error = match store.upload(&key, &folder.join("out")).await {
                 Ok(manifest) => return Ok(manifest.results(&key)),
                 Err(error) => error,
             };
@@ -348,7 +337,7 @@ mod tests {
                 fs::create_dir_all(at.parent().unwrap()).unwrap();
                 fs::write(at, text).unwrap();
             }
-            let results = self.outputs.store(attempt, None).await.unwrap();
+            let results = self.outputs.store(attempt).await.unwrap();
             self.outputs.remove(attempt).await;
             results
         }
@@ -407,10 +396,10 @@ mod tests {
         let again = Rig::open(rig.dir.path());
         again.tidy_up(&BTreeSet::from([id(0, 1)]));
         assert_eq!(again.prepare(id(0, 1), &spec(&[])).await.unwrap(), folders, "what is ready stays");
-        let stored = again.store(id(0, 1), None).await.unwrap();
+        let stored = again.store(id(0, 1)).await.unwrap();
         assert_eq!(stored.files_total, 1);
-        assert_eq!(again.store(id(0, 1), None).await.unwrap(), stored, "once more, after another kill");
-        let gone = again.store(id(1, 1), None).await.unwrap_err();
+        assert_eq!(again.store(id(0, 1)).await.unwrap(), stored, "once more, after another kill");
+        let gone = again.store(id(1, 1)).await.unwrap_err();
         assert!(gone.contains("its folder is gone"), "{gone}");
     }
 
@@ -431,7 +420,7 @@ mod tests {
         for n in 0..=limits::RESULT_FILES_MAX {
             fs::write(out.join(n.to_string()), "").unwrap();
         }
-        let why = rig.outputs.store(id(0, 1), None).await.unwrap_err();
+        let why = rig.outputs.store(id(0, 1)).await.unwrap_err();
         assert!(why.contains("more than 10000 files"), "{why}");
     }
 }

@@ -159,7 +159,7 @@ pub async fn run_until(config: WorkerConfig, stops: Stops) -> Result<(), WorkerE
     };
 
     let tidy_up = executor.tidy_up();
-    let mut agent = Agent::new(Settings { capacity, volatile });
+    let mut agent = Agent::new(Settings { capacity, volatile, stores_logs: store.is_some() });
     let mut hands = Hands {
         executor,
         journal,

@@ -23,8 +23,8 @@ impl Deps for Recorder {
     fn stop(&mut self, a: AttemptId, signal: Signal) {
         self.0.push(format!("stop {} {signal:?}", short(a)));
     }
-    fn store(&mut self, a: AttemptId) {
-        self.0.push(format!("store {}", short(a)));
+    fn store(&mut self, a: AttemptId, results: bool) {
+        self.0.push(format!("store {}{}", short(a), if results { "" } else { " log" }));
     }
     fn remove(&mut self, a: AttemptId) {
         self.0.push(format!("remove {}", short(a)));
@@ -70,7 +70,17 @@ pub const WALL_OFFSET: u64 = 1_000_000;
 impl Script {
     pub fn new(cpu_milli: u64, volatile: bool) -> Self {
         let capacity = Resources { cpu_milli, memory_bytes: 1 << 30, ..Default::default() };
-        Script { agent: Agent::new(Settings { capacity, volatile }), ms: 0 }
+        Script { agent: Agent::new(Settings { capacity, volatile, stores_logs: false }), ms: 0 }
+    }
+
+    /// Connected, and logs are stored too.
+    pub fn storing_logs(cpu_milli: u64) -> Self {
+        let mut s = Script::connected(cpu_milli);
+        let capacity = Resources { cpu_milli, memory_bytes: 1 << 30, ..Default::default() };
+        s.agent = Agent::new(Settings { capacity, volatile: false, stores_logs: true });
+        s.go(0, up());
+        s.go(0, full(10, [], []));
+        s
     }
 
     /// Welcomed at time 0 by incarnation 1, with an empty set at index 10.

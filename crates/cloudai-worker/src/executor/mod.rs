@@ -31,7 +31,7 @@ pub enum ExecutorEvent {
     /// Answers `store`.
     Stored {
         attempt: AttemptId,
-        stored: Result<Results, String>,
+        stored: Result<Option<Results>, String>,
     },
     /// `container`: something is left, which `remove` takes away. The log is complete.
     Ended {
@@ -63,14 +63,16 @@ pub trait Executor: Send {
     fn start(&mut self, start: Start);
     /// May come before `Started`, and may be repeated.
     fn stop(&mut self, attempt: AttemptId, signal: Signal);
-    /// Results of an attempt that has succeeded, also one of an earlier run. Answered by `Stored`.
-    fn store(&mut self, attempt: AttemptId);
+    /// The log of an attempt that has succeeded, and its results if it has any; also one of an earlier run. Answered by `Stored`.
+    fn store(&mut self, attempt: AttemptId, results: bool);
     /// Tried again until it is gone.
     fn remove(&mut self, attempt: AttemptId);
     /// Whether attempts write logs.
     fn has_logs(&self) -> bool;
     /// Images that come now, for people; at most [`cloudai_types::limits::HEARTBEAT_PULLS_MAX`].
     fn pulls(&self) -> Vec<ImagePull>;
+    /// Fingerprints of the images that are here; at most [`cloudai_types::limits::IMAGES_TOLD_MAX`].
+    fn images(&self) -> Arc<[u32]>;
     /// Resolves when nothing is left that was to be removed.
     fn settled(&self) -> BoxFuture<'static, ()>;
     /// To be awaited when everything else of the worker has ended: what was kept for tasks to come goes.

@@ -88,14 +88,18 @@ impl Executor for NoopExecutor {
     }
 
     /// Nothing ran, so nothing was written.
-    fn store(&mut self, attempt: AttemptId) {
-        let _ = self.events.send(ExecutorEvent::Stored { attempt, stored: Ok(Results::default()) });
+    fn store(&mut self, attempt: AttemptId, results: bool) {
+        let _ = self.events.send(ExecutorEvent::Stored { attempt, stored: Ok(results.then(Results::default)) });
     }
 
     fn remove(&mut self, _: AttemptId) {}
 
     fn pulls(&self) -> Vec<ImagePull> {
         vec![]
+    }
+
+    fn images(&self) -> Arc<[u32]> {
+        Arc::default()
     }
 
     fn has_logs(&self) -> bool {

@@ -33,6 +33,8 @@ pub struct Kept {
     /// Oldest first; what is on its way is in neither.
     owed: BTreeSet<(u64, AttemptId)>,
     spare: BTreeSet<(u64, AttemptId)>,
+    /// Successes that count when the store has these: few, and none of them spare.
+    waited_for: BTreeSet<AttemptId>,
 }
 
 impl Kept {
@@ -48,6 +50,7 @@ impl Kept {
     pub fn remove(&mut self, attempt: AttemptId) -> bool {
         let Some(log) = self.logs.remove(&attempt) else { return false };
         self.bytes -= log.bytes;
+        self.waited_for.remove(&attempt);
         self.owed.remove(&(log.age, attempt));
         self.spare.remove(&(log.age, attempt));
         true
@@ -61,9 +64,21 @@ impl Kept {
         self.owed.len()
     }
 
-    /// The oldest that the store is to have; from now on it is on its way.
+    /// Whether the store is to have it, and has not; somebody waits until that is no longer so.
+    pub fn wait_for(&mut self, attempt: AttemptId) -> bool {
+        match self.standing(attempt) {
+            Some(Standing::Owed | Standing::Sending) => {
+                self.waited_for.insert(attempt);
+                true
+            }
+            Some(Standing::Spare) | None => false,
+        }
+    }
+
+    /// Of what the store is to have, one that somebody waits for, or else the oldest; from now on it is on its way.
     pub fn next_to_send(&mut self) -> Option<AttemptId> {
-        let (_, attempt) = self.owed.pop_first()?;
+        let waited_for = self.waited_for.iter().find(|a| self.standing(**a) == Some(Standing::Owed));
+        let attempt = waited_for.copied().or_else(|| self.owed.first().map(|(_, attempt)| *attempt))?;
         self.change(attempt, Standing::Sending);
         Some(attempt)
     }
@@ -73,6 +88,9 @@ impl Kept {
         let Some(log) = self.logs.get_mut(&attempt) else { return false };
         log.standing = standing;
         let age = log.age;
+        if standing == Standing::Spare {
+            self.waited_for.remove(&attempt);
+        }
         self.owed.remove(&(age, attempt));
         self.spare.remove(&(age, attempt));
         self.list(attempt, age, standing);
@@ -121,6 +139,23 @@ mod tests {
         assert!(kept.remove(id(1)) && !kept.remove(id(1)));
         assert!(!kept.change(id(1), Standing::Spare), "it has gone");
         assert_eq!((kept.bytes, kept.owed(), kept.next_to_go()), (20_000, 1, Some((id(2), Standing::Spare))));
+    }
+
+    #[test]
+    fn what_a_success_waits_for_goes_before_what_is_older() {
+        let mut kept = Kept::default();
+        (1..=4).for_each(|n| kept.add(id(n), u64::from(n), 1, Standing::Owed));
+        assert!(kept.wait_for(id(3)) && kept.wait_for(id(4)));
+        assert_eq!(kept.next_to_send(), Some(id(3)));
+        assert!(kept.wait_for(id(3)), "it is on its way");
+        assert!(kept.change(id(3), Standing::Owed), "it did not arrive");
+        assert_eq!(
+            (kept.next_to_send(), kept.next_to_send(), kept.next_to_send()),
+            (Some(id(3)), Some(id(4)), Some(id(1)))
+        );
+        assert!(kept.change(id(3), Standing::Spare) && !kept.wait_for(id(3)), "it has arrived");
+        assert!(kept.remove(id(4)) && !kept.wait_for(id(4)), "there was no more room");
+        assert!(kept.waited_for.is_empty());
     }
 
     #[test]

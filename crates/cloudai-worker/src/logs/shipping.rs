@@ -1,6 +1,6 @@
 //! Brings the logs of ended attempts to the store. Comes in: what is owed to it, oldest first. Goes out: objects, a few at a time, again and
-//! again while the store refuses. No task and no report waits for it; what is owed is known from the files' names, so a worker that
-//! was killed goes on where it was.
+//! again while the store refuses. A success waits for its own (`LogStore::until_stored`), nothing else does; what is owed is known from the
+//! files' names, so a worker that was killed goes on where it was.
 
 use cloudai_net::Backoff;
 use cloudai_objects::{Store, UploadError};
@@ -67,7 +67,7 @@ mod tests {
     use bytes::Bytes;
     use cloudai_objects::StoreConfig;
     use cloudai_types::JobId;
-    use futures::TryStreamExt as _;
+    use futures::{FutureExt as _, TryStreamExt as _};
 
     fn id(n: u32) -> AttemptId {
         AttemptId::new(JobId(1), n, 1)
@@ -90,7 +90,7 @@ mod tests {
     }
 
     async fn until_none_is_owed(metrics: &WorkerMetrics, logs: &LogStore, n: std::ops::Range<u32>) {
-        while metrics.logs_owed.get() > 0 || n.clone().any(|n| logs.owed(id(n)).is_some()) {
+        while metrics.logs_owed.get() > 0 || n.clone().any(|n| logs.is_owed(id(n))) {
             tokio::time::sleep(std::time::Duration::from_millis(5)).await;
         }
     }
@@ -119,7 +119,7 @@ mod tests {
         // The next worker owes only what was not stored.
         let logs = open(dir.path(), &metrics);
         assert_eq!(metrics.logs_owed.get(), 1);
-        assert_eq!((logs.owed(id(3)), logs.owed(id(99)).is_some()), (None, true));
+        assert_eq!((logs.is_owed(id(3)), logs.is_owed(id(99))), (false, true));
     }
 
     #[tokio::test]
@@ -155,7 +155,10 @@ mod tests {
             tokio::time::sleep(std::time::Duration::from_millis(5)).await;
         }
         write(&logs, 2);
+        assert!(logs.until_stored(id(2)).now_or_never().is_none());
+        logs.until_stored(id(7)).await; // of one that has no log
         std::fs::remove_file(at.join(".logs")).unwrap();
+        logs.until_stored(id(2)).await;
         until_none_is_owed(&metrics, &logs, 1..3).await;
         shipping.abort();
         assert!(stored(&store, 1).await.is_some() && stored(&store, 2).await.is_some());

@@ -51,6 +51,8 @@ pub(super) struct Inner {
     live: Mutex<BTreeMap<AttemptId, watch::Sender<Progress>>>,
     kept: Mutex<Kept>,
     owed: Notify,
+    /// Something that was owed is not any more.
+    settled: Notify,
 }
 
 impl LogStore {
@@ -84,6 +86,7 @@ impl LogStore {
             live: Mutex::new(BTreeMap::new()),
             kept: Mutex::new(kept),
             owed: Notify::new(),
+            settled: Notify::new(),
         };
         inner.make_room();
         inner.tell();
@@ -138,11 +141,17 @@ impl LogStore {
         }
     }
 
-    /// Where the log of an ended attempt lies that the store is to have, and has not.
-    pub fn owed(&self, attempt: AttemptId) -> Option<PathBuf> {
-        match self.0.kept.lock().expect(UNPOISONED).standing(attempt)? {
-            Standing::Owed | Standing::Sending => Some(self.0.files(attempt).written),
-            Standing::Spare => None,
+    /// Resolves when the store has the log of an ended attempt, or is not to have it. Until then it goes before those that nobody waits for.
+    pub async fn until_stored(&self, attempt: AttemptId) {
+        loop {
+            let settled = self.0.settled.notified();
+            tokio::pin!(settled);
+            // From here on no settlement is missed.
+            settled.as_mut().enable();
+            if !self.0.kept.lock().expect(UNPOISONED).wait_for(attempt) {
+                return;
+            }
+            settled.await;
         }
     }
 
@@ -179,6 +188,11 @@ impl LogStore {
         }
         self.0.make_room();
         self.0.tell();
+    }
+
+    #[cfg(test)]
+    pub fn is_owed(&self, attempt: AttemptId) -> bool {
+        matches!(self.0.kept.lock().expect(UNPOISONED).standing(attempt), Some(Standing::Owed | Standing::Sending))
     }
 
     /// Bytes of all logs of ended attempts.
@@ -257,6 +271,7 @@ impl Inner {
             let owed = self.kept.lock().expect(UNPOISONED).owed();
             metrics.logs_owed.set(i64::try_from(owed).unwrap_or(i64::MAX));
         }
+        self.settled.notify_waiters();
     }
 }
 
@@ -451,6 +466,6 @@ mod tests {
         assert_eq!((metrics.logs_owed.get(), metrics.logs_lost.get()), (3, 0));
         write(4);
         assert_eq!((metrics.logs_owed.get(), metrics.logs_lost.get()), (3, 1), "only where nothing else helps");
-        assert_eq!(store.owed(id(0)), None, "the oldest");
+        assert!(!store.is_owed(id(0)), "the oldest");
     }
 }

@@ -256,15 +256,17 @@ impl Executor for DockerExecutor {
         }
     }
 
-    fn store(&mut self, attempt: AttemptId) {
+    fn store(&mut self, attempt: AttemptId, results: bool) {
         let shared = self.0.clone();
         self.0.tasks.spawn(async move {
-            // Ended means that the log is complete; whether the store has it already is no matter.
-            let log = shared.logs.owed(attempt);
-            let stored = shared.options.outputs.store(attempt, log.as_deref()).await;
-            if stored.is_ok() && log.is_some() {
-                shared.logs.sent(attempt, true);
-            }
+            // Ended means that the log is complete, and on its way. A success has both, or is none.
+            let waited =
+                tokio::time::timeout(limits::RESULT_STORE_RETRY.as_duration(), shared.logs.until_stored(attempt)).await;
+            let stored = match (results, waited) {
+                (true, Ok(())) => shared.options.outputs.store(attempt).await.map(Some),
+                (true, Err(_)) => Err("its log could not be stored; the worker's own log says why".into()),
+                (false, _) => Ok(None),
+            };
             // The shell is gone only when the worker stops; its successor stores again.
             let _ = shared.events.send(ExecutorEvent::Stored { attempt, stored });
         });
@@ -302,6 +304,10 @@ impl Executor for DockerExecutor {
 
     fn pulls(&self) -> Vec<ImagePull> {
         self.0.pulls.told()
+    }
+
+    fn images(&self) -> Arc<[u32]> {
+        self.0.options.images.here()
     }
 
     fn has_logs(&self) -> bool {

@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex};
 
 use bollard::errors::Error;
 use bollard::models::ImageSummary;
-use cloudai_types::{Timestamp, limits};
+use cloudai_types::{Timestamp, image, limits};
 use tokio::sync::Notify;
 use tokio::time::MissedTickBehavior;
 
@@ -32,6 +32,8 @@ pub struct Images {
     held: Mutex<BTreeMap<String, usize>>,
     /// Something was pulled.
     look: Notify,
+    /// Fingerprints of what the engine had when it was looked at last.
+    here: Mutex<Arc<[u32]>>,
 }
 
 /// An image that an attempt is about to use.
@@ -72,6 +74,20 @@ impl Images {
             is_changed: AtomicBool::new(false),
             held: Mutex::default(),
             look: Notify::new(),
+            here: Mutex::new(Arc::default()),
+        }
+    }
+
+    /// Fingerprints of what the engine has.
+    pub fn here(&self) -> Arc<[u32]> {
+        self.here.lock().expect(UNPOISONED).clone()
+    }
+
+    fn set_here(&self, all: &[ImageSummary]) {
+        let now = fingerprints(all);
+        let mut here = self.here.lock().expect(UNPOISONED);
+        if **here != *now {
+            *here = now.into();
         }
     }
 
@@ -122,6 +138,17 @@ impl Images {
     }
 }
 
+/// Of all names and digests, in order; of the first [`limits::IMAGES_TOLD_MAX`].
+fn fingerprints(all: &[ImageSummary]) -> Vec<u32> {
+    let names = all.iter().flat_map(|image| image.repo_tags.iter().chain(&image.repo_digests));
+    let mut all: Vec<u32> =
+        names.filter(|name| !name.starts_with("<none>")).map(|name| image::fingerprint(name)).collect();
+    all.sort_unstable();
+    all.dedup();
+    all.truncate(limits::IMAGES_TOLD_MAX);
+    all
+}
+
 /// Looks after each pull, and now and then.
 pub fn watch(shared: &Arc<Shared>) {
     let here = shared.clone();
@@ -140,20 +167,27 @@ pub fn watch(shared: &Arc<Shared>) {
                 _ = looked.tick() => {}
                 () = images.look.notified() => {}
             }
-            if images.bounds.is_none() {
-                continue;
-            }
-            if let Err(error) = make_room(&here).await {
+            let looked = clock::wall();
+            let made = match here.engine.images().await {
+                Ok(all) => {
+                    images.set_here(&all);
+                    if images.bounds.is_none() {
+                        continue;
+                    }
+                    make_room(&here, all, looked).await
+                }
+                Err(error) => Err(error),
+            };
+            if let Err(error) = made {
                 tracing::warn!(%error, "images cannot be looked at or removed now; it is tried again");
             }
         }
     });
 }
 
-async fn make_room(shared: &Shared) -> Result<(), Error> {
+/// `all`: what the engine had at `looked`, or a moment later.
+async fn make_room(shared: &Shared, all: Vec<ImageSummary>, looked: Timestamp) -> Result<(), Error> {
     let images = &shared.options.images;
-    let looked = clock::wall();
-    let all = shared.engine.images().await?;
     // After the images: a container that comes between keeps its image.
     let in_use = shared.engine.images_in_use().await?;
     let ids = all.iter().map(|i| i.id.as_str()).collect();
