@@ -38,6 +38,9 @@ pub const RESULTS_SINCE: u32 = 4;
 /// The first format whose specs keep [`JobSpec::image_digest`].
 pub const PINNED_SINCE: u32 = 5;
 
+/// The first format whose submits write [`crate::rows::AliveRow::image`].
+pub const IMAGE_SINCE: u32 = 5;
+
 /// The first format that has secrets: the commands that set and remove them, [`crate::rows::Family::Secret`], and [`JobSpec::secrets`].
 pub const SECRETS_SINCE: u32 = 5;
 

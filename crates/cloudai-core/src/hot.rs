@@ -110,6 +110,8 @@ pub struct Job {
     /// How many of `waiting` may be placed now, and stand in [`Hot::apart`].
     pub apart_ready: u32,
     pub active: BTreeMap<u32, ActiveAttempt>,
+    /// [`cloudai_types::image::fingerprint`]; 0: not known.
+    pub image: u16,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -367,6 +369,7 @@ impl Job {
             retry: retry.cloned(),
             only_index: only.copied(),
             queue_timeout_ms,
+            image: self.image.into(),
         }
     }
 

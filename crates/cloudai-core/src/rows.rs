@@ -182,6 +182,9 @@ pub struct AliveRow {
     /// The spec's. Since format 5.
     #[prost(uint64, tag = "60")]
     pub queue_timeout_ms: u64,
+    /// What its tasks run, as [`cloudai_types::image::fingerprint`] names it; 0: not known. Since format 5.
+    #[prost(uint32, tag = "61")]
+    pub image: u32,
 }
 
 /// Tasks of a job by state. They always sum up to the job's `count`.

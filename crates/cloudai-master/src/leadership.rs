@@ -49,6 +49,7 @@ fn begin<S: StateStore>(node: &Arc<Node<S>>, leading: &CancellationToken) {
         let state = node.shared.read();
         node.liveness.begin(&state.hot);
         node.pulls.begin();
+        node.images_held.begin();
         node.log_clock.at_least(state.hot.clock_ms);
         state.hot.cluster.is_empty()
     };

@@ -13,6 +13,7 @@ pub mod forward;
 mod health;
 mod housekeeping;
 pub mod hub;
+mod images_held;
 pub mod leadership;
 pub mod liveness;
 mod log_clock;

@@ -18,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 use crate::config::MasterConfig;
 use crate::dispatch::logs::LogStreams;
 use crate::hub::Hub;
+use crate::images_held::ImagesHeld;
 use crate::liveness::Liveness;
 use crate::log_clock::LogClock;
 use crate::machine::{Machine, Shared};
@@ -77,6 +78,7 @@ pub struct Node<S: StateStore> {
     pub pins: Pins,
     /// What workers fetch now, as their heartbeats tell it.
     pub pulls: Pulls,
+    pub images_held: ImagesHeld,
     /// Written by [`crate::leadership`] only: alive exactly while this master leads.
     pub leading: RwLock<Option<CancellationToken>>,
     /// Tells [`crate::run`] that this node must not go on, and why.
@@ -121,6 +123,7 @@ impl<S: StateStore> Node<S> {
             results,
             pins,
             pulls: Pulls::default(),
+            images_held: ImagesHeld::default(),
             leading: RwLock::new(None),
             stop: watch::Sender::new(None),
             members_lock: tokio::sync::Mutex::new(()),

@@ -22,6 +22,9 @@ pub async fn run<S: StateStore>(node: &Node<S>, leading: &CancellationToken) {
         if node.hub.workers_changed.swap(false, Relaxed) {
             memory.on_worker_changed();
         }
+        for (worker, images) in node.images_held.take() {
+            memory.on_images(worker, images);
+        }
         let pass = {
             let state = node.shared.read();
             plan(&state.hot, &Policy::of(&state.hot), &mut memory)

@@ -2,6 +2,8 @@
 //! leadership moves, and a master stops. (Wiped masters need real processes: the drills have them.)
 #![cfg(feature = "rocksdb")]
 
+#[path = "cluster/images.rs"]
+mod images;
 #[path = "cluster/stored.rs"]
 mod stored;
 
@@ -155,6 +157,11 @@ async fn eventually<T>(mut ask: impl AsyncFnMut() -> Option<T>) -> T {
 
 /// A worker that ends every task at once, and follows the leader.
 async fn hollow_worker(cluster: &Cluster, name: &str, ending: Ending) -> JoinHandle<()> {
+    hollow_worker_with(cluster, name, ending, vec![]).await
+}
+
+/// One that has images.
+async fn hollow_worker_with(cluster: &Cluster, name: &str, ending: Ending, images: Vec<u16>) -> JoinHandle<()> {
     let request = pb::AuthorizeWorkerRequest { name: name.into(), ..Default::default() };
     let token =
         eventually(async || cluster.client(1).authorize_worker(request.clone()).await.ok()).await.into_inner().token;
@@ -178,7 +185,7 @@ async fn hollow_worker(cluster: &Cluster, name: &str, ending: Ending) -> JoinHan
     let addresses: Vec<String> = cluster.founders.iter().map(|f| f.grpc_addr.clone()).collect();
     tokio::spawn(async move {
         for address in addresses.iter().cycle() {
-            let _ = session(&factory, address, &ending).await;
+            let _ = session(&factory, address, &ending, &images).await;
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     })
@@ -187,7 +194,7 @@ async fn hollow_worker(cluster: &Cluster, name: &str, ending: Ending) -> JoinHan
 /// What a worker has to say of an attempt of a job that leaves results.
 type Ending = std::sync::Arc<std::sync::Mutex<EndReason>>;
 
-async fn session(factory: &ChannelFactory, address: &str, ending: &Ending) -> Option<()> {
+async fn session(factory: &ChannelFactory, address: &str, ending: &Ending, images: &[u16]) -> Option<()> {
     use pb::leader_message::Kind as FromLeader;
     use pb::worker_message::Kind as FromWorker;
     let channel = factory.channel(address, &ChannelOptions::calls()).ok()?;
@@ -195,6 +202,9 @@ async fn session(factory: &ChannelFactory, address: &str, ending: &Ending) -> Op
     let say = async |kind| out.send(pb::WorkerMessage { kind: Some(kind) }).await.ok();
     let capacity = Resources { cpu_milli: 4000, memory_bytes: 1 << 30, storage_bytes: 0, gpus: 0 };
     say(FromWorker::Hello(pb::worker_message::Hello { capacity: Some(capacity), ..Default::default() })).await?;
+    let images =
+        Some(pb::worker_message::ImagesHeld { fingerprints: images.iter().map(|image| (*image).into()).collect() });
+    say(FromWorker::Heartbeat(pb::worker_message::Heartbeat { sequence: 1, images, ..Default::default() })).await?;
     let stream = tokio_stream::wrappers::ReceiverStream::new(outbound);
     let mut inbound = DispatchClient::new(channel).session(stream).await.ok()?.into_inner();
     let mut sequence = 0;

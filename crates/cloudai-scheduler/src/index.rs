@@ -57,8 +57,12 @@ pub(crate) fn key(rank: u32, seat: u32) -> u64 {
     u64::from(rank) << 32 | u64::from(seat)
 }
 
-fn seat_of(key: u64) -> u32 {
+pub(crate) fn seat_of(key: u64) -> u32 {
     key as u32
+}
+
+pub(crate) fn rank_of(key: u64) -> u32 {
+    (key >> 32) as u32
 }
 
 impl Index {

@@ -9,6 +9,7 @@ pub mod backfill;
 pub mod expect;
 pub mod explain;
 pub mod filter;
+mod images;
 mod index;
 pub mod leases;
 pub mod order;

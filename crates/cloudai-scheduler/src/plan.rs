@@ -185,7 +185,7 @@ impl<'a> Pass<'a> {
             return JobOutcome::Done;
         }
         if let Some(waiting) = job.waiting.as_ref().filter(|_| job.has_ready_waiting()) {
-            match self.due(id, waiting, &line.ask) {
+            match self.due((id, job.image), waiting, &line.ask) {
                 JobOutcome::Done => {}
                 ended @ (JobOutcome::BudgetSpent | JobOutcome::FitsNowhere) => return ended,
             }
@@ -231,7 +231,8 @@ impl<'a> Pass<'a> {
     }
 
     /// Indexes with a past whose time has come; each may have a worker of its own to avoid.
-    fn due(&mut self, id: JobId, waiting: &BTreeMap<u32, Waiting>, ask: &Ask) -> JobOutcome {
+    fn due(&mut self, job: (JobId, u16), waiting: &BTreeMap<u32, Waiting>, ask: &Ask) -> JobOutcome {
+        let (id, image) = job;
         let from = self.state.due_from.get(&id).copied().unwrap_or(0);
         for (index, past) in waiting.range(from..).chain(waiting.range(..from)) {
             if self.looks == 0 {
@@ -246,7 +247,7 @@ impl<'a> Pass<'a> {
             if self.budget == 0 {
                 return JobOutcome::BudgetSpent;
             }
-            let Some(seat) = self.state.choose(ask, WorkerId(past.avoid_worker())) else {
+            let Some(seat) = self.state.choose(ask, WorkerId(past.avoid_worker()), image) else {
                 return JobOutcome::FitsNowhere;
             };
             self.state.take(seat, ask, 1);
@@ -262,7 +263,7 @@ impl<'a> Pass<'a> {
         let most = wanted.min(self.budget);
         let mut placed = 0;
         while placed < most {
-            let Some(seat) = self.state.choose(ask, NO_WORKER) else { break };
+            let Some(seat) = self.state.choose(ask, NO_WORKER, job.image) else { break };
             let run = self.state.run(seat, ask, most - placed);
             self.state.take(seat, ask, run);
             placed += run;

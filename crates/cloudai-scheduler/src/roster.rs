@@ -11,7 +11,8 @@ use cloudai_core::Hot;
 use cloudai_core::hot::{ShapeId, Worker};
 use cloudai_types::{JobId, Resources, ScorePolicy, WorkerId, limits};
 
-use crate::index::{Index, Offer, Room, key};
+use crate::images::Images;
+use crate::index::{Index, Offer, Room, key, rank_of, seat_of as seat_of_key};
 use crate::require::{RequireId, Requirements};
 use crate::score::{self, Largest, Load};
 
@@ -19,6 +20,8 @@ use crate::score::{self, Largest, Load};
 const LABELS_LOOKED_AT: usize = 256;
 /// Requests that are remembered as fitting nowhere; more would cost what they save.
 const HOPELESS_MAX: usize = 16;
+/// Holders of an image that one choice looks at.
+const HOLDERS_LOOKED_AT: usize = 64;
 /// Forgotten shapes that may stay known before all are looked up again.
 const SHAPES_STALE_MAX: usize = 1_024;
 
@@ -33,6 +36,7 @@ pub struct PlanState {
     offers: Vec<Offer>,
     largest: Largest,
     index: Index,
+    images: Images,
     requirements: Requirements,
     asks: BTreeMap<ShapeId, Ask>,
     /// Shapes that fitted nowhere, since when no worker gained anything.
@@ -97,12 +101,19 @@ impl PlanState {
         self.labels_changed = true;
     }
 
+    /// All images that this worker has now, as fingerprints; in the place of what it said before.
+    pub fn on_images(&mut self, worker: WorkerId, images: Vec<u16>) {
+        self.images.set(worker, images);
+    }
+
     /// Compares with the view and takes over what changed.
     pub(crate) fn sync(&mut self, view: &Hot, policy: ScorePolicy) {
         let same_order = self.ids.len() <= view.workers.len()
             && self.ids.iter().zip(view.workers.keys()).all(|(known, id)| known == id);
         if !same_order {
-            *self = PlanState { policy, ..PlanState::default() };
+            let mut images = std::mem::take(&mut self.images);
+            images.retain(|worker| view.workers.contains_key(&worker));
+            *self = PlanState { policy, images, ..PlanState::default() };
         }
         let mut rekey = self.policy != policy;
         self.policy = policy;
@@ -185,14 +196,36 @@ impl PlanState {
         }
     }
 
-    /// The worker that the policy prefers among those that fit. `avoid` is taken only when no other fits.
-    pub(crate) fn choose(&mut self, ask: &Ask, avoid: WorkerId) -> Option<u32> {
+    /// The worker that the policy prefers among those that fit, or one that ranks not much worse and has the image. `avoid` is taken only
+    /// when no other fits.
+    pub(crate) fn choose(&mut self, ask: &Ask, avoid: WorkerId, image: u16) -> Option<u32> {
         if self.is_hopeless(ask) {
             return None;
         }
         let avoid = self.seat_of(avoid);
-        let found = self.search(ask, &[avoid]);
-        if found.is_none() && avoid.is_some() { self.search(ask, &[]) } else { found }
+        match self.search(ask, &[avoid]) {
+            Some(first) => Some(self.with_image(ask, avoid, image, first).unwrap_or(first)),
+            None if avoid.is_some() => self.search(ask, &[]),
+            None => None,
+        }
+    }
+
+    /// The best of some that have the image, unless the first choice has it or all of them rank too far behind it.
+    fn with_image(&self, ask: &Ask, avoid: Option<u32>, image: u16, first: u32) -> Option<u32> {
+        let slack = score::image_slack(self.policy)?;
+        if image == 0 || self.images.has(self.worker(first), image) {
+            return None;
+        }
+        let first_key = self.seats[first as usize].key?;
+        let worst = key(rank_of(first_key).saturating_add(slack), u32::MAX);
+        let holders = self.images.holders(image, self.worker(first)).take(HOLDERS_LOOKED_AT);
+        let seats = holders.filter_map(|worker| self.seat_of(worker)).filter(|seat| {
+            Some(*seat) != avoid
+                && self.offers[*seat as usize].admits(&ask.offer)
+                && ask.require.is_none_or(|set| self.requirements.met_by(set, *seat))
+        });
+        let keys = seats.filter_map(|seat| self.seats[seat as usize].key);
+        keys.min().filter(|key| *key <= worst).map(seat_of_key)
     }
 
     /// The same for one that may not go to the workers `never` at all.

@@ -43,6 +43,15 @@ pub fn keeps_choice(policy: ScorePolicy) -> bool {
     }
 }
 
+/// How much worse than the first choice a worker may rank and still be taken because it has the task's image: a quarter of the scale, so
+/// that no worker fills up while others idle. `None`: the policy leaves no choice.
+pub fn image_slack(policy: ScorePolicy) -> Option<u32> {
+    match policy {
+        ScorePolicy::Balanced | ScorePolicy::Binpack | ScorePolicy::Greedy => Some(0x4000 << 16),
+        ScorePolicy::RoundRobin => None,
+    }
+}
+
 /// `part` of `whole` in 65,535ths; 0 of nothing is 0. Amounts above 2^48 lose their low 16 bits first.
 pub(crate) fn share(part: u64, whole: u64) -> u32 {
     const FULL: u64 = u16::MAX as u64;

@@ -2,7 +2,9 @@
 
 mod cluster;
 
-use cloudai_types::{JobSpec, ReasonKind, ScorePolicy, TaskId};
+use cloudai_core::command::{AdvanceClock, Kind};
+use cloudai_types::image::fingerprint;
+use cloudai_types::{JobId, JobSpec, ReasonKind, ScorePolicy, TaskId, WorkerId};
 use cluster::{Cluster, labels, resources, rules, spec};
 
 fn array(count: u32, one: JobSpec) -> JobSpec {
@@ -58,6 +60,63 @@ fn greedy_takes_the_least_room_that_is_enough() {
     c.worker("small", resources(2_000, 4), "");
     c.submit(array(3, spec(1_000, 1)));
     assert_eq!(c.pass(), "1:0-1>small 1:2>large");
+}
+
+#[test]
+fn a_worker_that_has_the_image_goes_first_until_it_is_a_quarter_fuller() {
+    let held = vec![fingerprint("busybox"), fingerprint("debian:12")];
+    let mut c = three(ScorePolicy::Balanced);
+    c.state.on_images(WorkerId(3), held.clone());
+    c.submit(array(6, spec(1_000, 1)));
+    // Three eighths of c are taken before a and b, which idle, get one each; then c is the emptiest.
+    assert_eq!(c.pass(), "1:0-3>c 1:4>a 1:5>b");
+    c.submit(array(2, JobSpec { image: "debian:12".into(), ..spec(1_000, 1) }));
+    c.submit(array(2, JobSpec { image: "other".into(), ..spec(1_000, 1) }));
+    assert_eq!(c.pass(), "2:0-1>c 3:0>a 3:1>b", "and what nobody has goes where it went before");
+    // No more room there, and the others are not kept from it.
+    c.submit(array(2, spec(3_000, 1)));
+    assert_eq!(c.pass(), "");
+    c.worker("d", resources(8_000, 16), "");
+    assert_eq!(c.pass(), "4:0-1>d");
+
+    let mut c = three(ScorePolicy::RoundRobin);
+    c.state.on_images(WorkerId(3), held.clone());
+    c.submit(array(3, spec(500, 1)));
+    assert_eq!(c.pass(), "1:0>a 1:1>b 1:2>c", "each in turn is each in turn");
+
+    let mut c = three(ScorePolicy::Binpack);
+    c.state.on_images(WorkerId(2), held.clone());
+    c.submit(array(3, spec(1_000, 1)));
+    assert_eq!(c.pass(), "1:0-1>b 1:2>a");
+}
+
+#[test]
+fn an_image_opens_no_door_that_a_filter_has_closed() {
+    let mut c = Cluster::with_policy(ScorePolicy::Balanced);
+    let a = c.worker("a", resources(4_000, 8), "zone=eu");
+    let b = c.worker("b", resources(4_000, 8), "zone=us");
+    let here = |c: &mut Cluster, worker| c.state.on_images(worker, vec![fingerprint("busybox")]);
+    here(&mut c, b);
+    c.submit(JobSpec { require: labels("zone=eu"), ..spec(1_000, 1) });
+    assert_eq!(c.pass(), "1:0>a");
+    c.drain("b", true);
+    c.submit(spec(1_000, 1));
+    assert_eq!(c.pass(), "2:0>a", "it is drained");
+    c.drain("b", false);
+    c.submit(spec(1_000, 1));
+    assert_eq!(c.pass(), "3:0>b");
+    // What it said last counts.
+    c.state.on_images(b, vec![]);
+    here(&mut c, a);
+    c.submit(spec(500, 1));
+    assert_eq!(c.pass(), "4:0>b", "a is more than a quarter fuller");
+    // A task that has just failed there does not go back for its image's sake.
+    c.submit(JobSpec { max_attempts: 2, ..spec(500, 1) });
+    assert_eq!(c.pass(), "5:0>a");
+    c.end(TaskId { job: JobId(5), index: 0 }, ReasonKind::ExitCode, 1);
+    c.now_ms += 600_000;
+    c.apply(vec![Kind::AdvanceClock(AdvanceClock {})]);
+    assert_eq!(c.pass(), "5:0>b");
 }
 
 #[test]

@@ -3,6 +3,8 @@
 
 use std::fmt;
 
+use xxhash_rust::xxh3::xxh3_64;
+
 /// `sha256:` and 64 hexadecimal digits: the name of a content.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct Digest(String);
@@ -72,6 +74,18 @@ pub fn pinned(image: &str, digest: &str) -> String {
     if digest.is_empty() { image.to_owned() } else { format!("{}@{digest}", without_tag(image)) }
 }
 
+/// By this the image of a job is compared with those that workers hold: of a content its digest, of anything else the name with its tag.
+/// Never 0, and of 16 bits only, because a million jobs wait in memory: two images may share one, so it may decide what is better and never
+/// what is right.
+pub fn fingerprint(image: &str) -> u16 {
+    let hash = match image.split_once('@') {
+        Some((_, digest)) => xxh3_64(digest.as_bytes()),
+        None => xxh3_64(format!("{}:{}", without_tag(image), tag_of(image)).as_bytes()),
+    };
+    // The lowest bits are as good as any others.
+    (hash as u16).max(1)
+}
+
 /// `43 %, 120 MB/s`: how far a pull is.
 pub fn pull_text(bytes: u64, all: u64, bytes_per_second: u64) -> String {
     let percent = u128::from(bytes.min(all)) * 100 / u128::from(all.max(1));
@@ -98,6 +112,16 @@ mod tests {
         ] {
             assert_eq!(registry_of(image), registry, "{image}");
         }
+    }
+
+    #[test]
+    fn one_content_has_one_fingerprint_under_every_name() {
+        let digest = format!("@sha256:{}", "0f".repeat(32));
+        let of = |name: &str| fingerprint(&format!("{name}{digest}"));
+        assert_eq!(of("busybox"), of("reg:5000/mirror/busybox"));
+        assert_eq!(fingerprint("busybox"), fingerprint("busybox:latest"));
+        let others = [fingerprint("busybox"), fingerprint("busybox:1"), fingerprint("reg/busybox"), of("busybox")];
+        assert_eq!(others.iter().collect::<std::collections::BTreeSet<_>>().len(), others.len());
     }
 
     #[test]

@@ -2,6 +2,7 @@
 //! channels.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use cloudai_agent::{Agent, Input, Now, Phase};
@@ -43,6 +44,8 @@ struct Live {
     /// Since when heartbeats are unanswered, and up to which one they were answered.
     silent_since: Option<Instant>,
     answered: u64,
+    /// What the leader was told of this worker's images; `None`: nothing in this session.
+    images_told: Option<Arc<[u16]>>,
 }
 
 pub struct Shell {
@@ -179,7 +182,12 @@ impl Shell {
             live.next_heartbeat = now + jittered(live.period);
             let sequence = live.sequence;
             self.handle(Input::HeartbeatSent { sequence });
-            let heartbeat = pb::worker_message::Heartbeat { sequence, pulls: self.hands.executor.pulls() };
+            let images = self.hands.executor.images();
+            let images = (live.images_told.as_ref() != Some(&images)).then(|| {
+                live.images_told = Some(images.clone());
+                pb::worker_message::ImagesHeld { fingerprints: images.iter().map(|image| (*image).into()).collect() }
+            });
+            let heartbeat = pb::worker_message::Heartbeat { sequence, pulls: self.hands.executor.pulls(), images };
             self.hands.send(pb::worker_message::Kind::Heartbeat(heartbeat));
         }
         if live.silent_since.is_some_and(|since| now >= since + SILENCE_MAX) {
@@ -235,6 +243,7 @@ impl Shell {
             sequence: 0,
             silent_since: None,
             answered: 0,
+            images_told: None,
             session,
         };
         self.handle(input);

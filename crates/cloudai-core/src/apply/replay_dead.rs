@@ -4,7 +4,7 @@
 use cloudai_types::{JobId, NamespaceId, TaskId, limits};
 
 use super::out::Out;
-use super::submit_job::new_job;
+use super::submit_job::{fingerprint_of, new_job};
 use crate::command::{DeadGroup, ReplayDead};
 use crate::hot::{Hot, Waiting};
 use crate::reply::Reply;
@@ -64,6 +64,7 @@ fn is_alive_again(hot: &mut Hot, out: &mut Out, namespace: NamespaceId, id: JobI
     if row.cancel_requested || hot.jobs.len() >= limits::LIVE_JOBS_MAX {
         return false;
     }
+    let image = fingerprint_of(hot, &spec);
     let alive = AliveRow {
         namespace: namespace.0,
         resources: spec.resources,
@@ -76,6 +77,7 @@ fn is_alive_again(hot: &mut Hot, out: &mut Out, namespace: NamespaceId, id: JobI
         retry: spec.retry,
         only_index: replay_of.map(|of| of.index),
         queue_timeout_ms: spec.queue_timeout_ms,
+        image,
     };
     out.put(Family::Alive, &alive_key(id), &alive);
     let mut job = new_job(hot, id, alive);

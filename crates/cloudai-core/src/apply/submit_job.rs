@@ -1,12 +1,14 @@
 //! A user's job becomes live: one command for one task or a million. With a request id it happens at most once (I6).
 
-use cloudai_types::{JobId, JobSpec, NamespaceId, PullPolicy, RequestId, SecretKind, TaskId, ValidJobSpec, limits};
+use cloudai_types::{
+    JobId, JobSpec, NamespaceId, PullPolicy, RequestId, SecretKind, TaskId, ValidJobSpec, image, limits,
+};
 
 use super::out::Out;
 use super::{check_name, cut};
 use crate::command::{
-    DEAD_SINCE, ISOLATION_SINCE, PINNED_SINCE, PROCESSES_MAX_SINCE, QUEUE_TIMEOUT_SINCE, RESULTS_SINCE, RETRY_SINCE,
-    SECRETS_SINCE, SubmitJob, TaskKey, UNTOUCHED_SINCE, VOLUMES_SINCE,
+    DEAD_SINCE, IMAGE_SINCE, ISOLATION_SINCE, PINNED_SINCE, PROCESSES_MAX_SINCE, QUEUE_TIMEOUT_SINCE, RESULTS_SINCE,
+    RETRY_SINCE, SECRETS_SINCE, SubmitJob, TaskKey, UNTOUCHED_SINCE, VOLUMES_SINCE,
 };
 use crate::hot::{Hot, Job, Shape};
 use crate::reply::{Refusal, Reply};
@@ -93,6 +95,7 @@ pub fn submit_job(hot: &mut Hot, out: &mut Out, actor: String, command: SubmitJo
         retry: spec.retry.clone(),
         only_index: replay_of.map(|of| of.index),
         queue_timeout_ms: spec.queue_timeout_ms,
+        image: fingerprint_of(hot, &spec),
     };
     out.put(Family::Alive, &alive_key(id), &alive);
     let row = JobSpecRow { spec, submitted_ms, actor, request_id, replay_of };
@@ -146,7 +149,14 @@ pub(crate) fn new_job(hot: &mut Hot, id: JobId, alive: AliveRow) -> Job {
         delayed: 0,
         apart_ready: 0,
         active: Default::default(),
+        // What is no fingerprint is none.
+        image: u16::try_from(alive.image).unwrap_or(0),
     }
+}
+
+/// As [`AliveRow::image`] says it.
+pub(crate) fn fingerprint_of(hot: &Hot, spec: &JobSpec) -> u32 {
+    if hot.version >= IMAGE_SINCE { image::fingerprint(&spec.pinned_image()).into() } else { 0 }
 }
 
 /// A name that is mistyped is told now, and not by each of the tasks. One that is removed later is told by them.

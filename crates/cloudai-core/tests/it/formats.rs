@@ -353,13 +353,14 @@ fn an_attempt_with_more_memory_gives_all_of_it_back_while_it_stores() {
 #[test]
 fn queue_time_outs_volumes_and_drains_are_kept_since_format_5() {
     use cloudai_core::command::{
-        DRAIN_DEADLINE_SINCE, LEAVING_SINCE, QUEUE_TIMEOUT_SINCE, RaiseVersion, RegisterWorker, SetDrain, SubmitJob,
-        VOLUMES_SINCE,
+        DRAIN_DEADLINE_SINCE, IMAGE_SINCE, LEAVING_SINCE, QUEUE_TIMEOUT_SINCE, RaiseVersion, RegisterWorker, SetDrain,
+        SubmitJob, VOLUMES_SINCE,
     };
     use cloudai_core::rows::{AliveRow, JobSpecRow, WorkerRow, alive_key, job_key, worker_key};
+    use cloudai_types::image::fingerprint;
     use cloudai_types::spec::Mount;
     use cloudai_types::{JobSpec, NamespaceId, Volume, WorkerId};
-    assert_eq!([QUEUE_TIMEOUT_SINCE, VOLUMES_SINCE, DRAIN_DEADLINE_SINCE, LEAVING_SINCE], [5; 4]);
+    assert_eq!([QUEUE_TIMEOUT_SINCE, VOLUMES_SINCE, DRAIN_DEADLINE_SINCE, LEAVING_SINCE, IMAGE_SINCE], [5; 5]);
     let asks = |target: &str| JobSpec {
         image: "busybox".into(),
         queue_timeout_ms: 60_000,
@@ -382,6 +383,7 @@ fn queue_time_outs_volumes_and_drains_are_kept_since_format_5() {
         assert_eq!(row.spec.namespace, if kept { "default" } else { "" }, "whose volume it is");
         let alive: AliveRow = world.row(Family::Alive, &alive_key(JobId(1))).expect("it is alive");
         assert_eq!(alive.queue_timeout_ms, told.0);
+        assert_eq!(alive.image, if kept { u32::from(fingerprint("busybox")) } else { 0 }, "format {version}");
         assert_eq!(world.hot.queue_limits.first_due_ms(), kept.then_some(61_000));
         let drain = SetDrain { name: "w0".into(), draining: true, deadline_ms: 5_000 };
         world.one(1_000, Kind::SetDrain(drain));

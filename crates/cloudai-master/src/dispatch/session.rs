@@ -373,6 +373,10 @@ where
             Some(From::Heartbeat(heartbeat)) => {
                 self.node.metrics.leader.heartbeats.inc();
                 self.node.pulls.tell(registered.worker, heartbeat.pulls);
+                if let Some(held) = heartbeat.images {
+                    let images = held.fingerprints.into_iter().filter_map(|image| image.try_into().ok()).collect();
+                    self.node.images_held.tell(registered.worker, images);
+                }
                 // Only while a majority has just confirmed this leader: a deposed one must not renew a lease.
                 if self.node.quorum_ack_is_fresh()
                     && let Some(period) =

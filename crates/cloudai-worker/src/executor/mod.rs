@@ -72,7 +72,7 @@ pub trait Executor: Send {
     /// Images that come now, for people; at most [`cloudai_types::limits::HEARTBEAT_PULLS_MAX`].
     fn pulls(&self) -> Vec<ImagePull>;
     /// Fingerprints of the images that are here; at most [`cloudai_types::limits::IMAGES_TOLD_MAX`].
-    fn images(&self) -> Arc<[u32]>;
+    fn images(&self) -> Arc<[u16]>;
     /// Resolves when nothing is left that was to be removed.
     fn settled(&self) -> BoxFuture<'static, ()>;
     /// To be awaited when everything else of the worker has ended: what was kept for tasks to come goes.

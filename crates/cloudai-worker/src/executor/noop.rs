@@ -98,7 +98,7 @@ impl Executor for NoopExecutor {
         vec![]
     }
 
-    fn images(&self) -> Arc<[u32]> {
+    fn images(&self) -> Arc<[u16]> {
         Arc::default()
     }
 

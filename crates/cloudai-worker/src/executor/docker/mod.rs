@@ -306,7 +306,7 @@ impl Executor for DockerExecutor {
         self.0.pulls.told()
     }
 
-    fn images(&self) -> Arc<[u32]> {
+    fn images(&self) -> Arc<[u16]> {
         self.0.options.images.here()
     }
 

@@ -33,7 +33,7 @@ pub struct Images {
     /// Something was pulled.
     look: Notify,
     /// Fingerprints of what the engine had when it was looked at last.
-    here: Mutex<Arc<[u32]>>,
+    here: Mutex<Arc<[u16]>>,
 }
 
 /// An image that an attempt is about to use.
@@ -79,7 +79,7 @@ impl Images {
     }
 
     /// Fingerprints of what the engine has.
-    pub fn here(&self) -> Arc<[u32]> {
+    pub fn here(&self) -> Arc<[u16]> {
         self.here.lock().expect(UNPOISONED).clone()
     }
 
@@ -139,9 +139,9 @@ impl Images {
 }
 
 /// Of all names and digests, in order; of the first [`limits::IMAGES_TOLD_MAX`].
-fn fingerprints(all: &[ImageSummary]) -> Vec<u32> {
+fn fingerprints(all: &[ImageSummary]) -> Vec<u16> {
     let names = all.iter().flat_map(|image| image.repo_tags.iter().chain(&image.repo_digests));
-    let mut all: Vec<u32> =
+    let mut all: Vec<u16> =
         names.filter(|name| !name.starts_with("<none>")).map(|name| image::fingerprint(name)).collect();
     all.sort_unstable();
     all.dedup();
