@@ -13,7 +13,6 @@
 use std::collections::VecDeque;
 use std::io;
 use std::path::Path;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{self, Sender};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
@@ -78,15 +77,6 @@ fn meta(db: &DB) -> &ColumnFamily {
     db.cf_handle(META).expect("opened with it")
 }
 
-/// How far the log is on the disk.
-struct Reach {
-    note: SyncedNote,
-    /// RocksDB's sequence number of the last write that is synced, by the sync thread.
-    synced: AtomicU64,
-    /// The same, as the log itself last said.
-    claimed: AtomicU64,
-}
-
 struct Inner {
     db: Arc<DB>,
     tail: Mutex<Tail>,
@@ -94,7 +84,7 @@ struct Inner {
     committed: Mutex<Option<Option<Bytes>>>,
     /// Append's buffer.
     record: Mutex<Vec<u8>>,
-    reach: Arc<Reach>,
+    note: Arc<SyncedNote>,
     /// `None` only while it is being dropped.
     sync: Option<Sender<OnDurable>>,
     thread: Option<JoinHandle<()>>,
@@ -134,9 +124,8 @@ impl Inner {
 
     /// With the first append after each fsync.
     fn add_claim(&self, batch: &mut WriteBatch) {
-        let synced = self.reach.synced.load(Ordering::Acquire);
-        if self.reach.claimed.swap(synced, Ordering::Relaxed) != synced {
-            batch.put_cf(self.meta(), SYNCED, self.reach.note.claim(synced));
+        if let Some(claim) = self.note.next_claim() {
+            batch.put_cf(self.meta(), SYNCED, claim);
         }
     }
 }
@@ -173,15 +162,15 @@ impl RocksLog {
         if let Some(lost) = synced.and_then(|s| s.checked_sub(db.latest_sequence_number())).filter(|lost| *lost > 0) {
             return Err(OpenLogError::Short { path: path(), lost });
         }
-        let reach = Arc::new(Reach { note, synced: AtomicU64::default(), claimed: AtomicU64::default() });
+        let note = Arc::new(note);
 
         let db = Arc::new(db);
         let shared = Arc::new(Shared::default());
         let (sync, queue) = mpsc::channel();
-        let (synced_db, shared2, reach2) = (db.clone(), shared.clone(), reach.clone());
+        let (synced_db, shared2, note2) = (db.clone(), shared.clone(), note.clone());
         let thread = std::thread::Builder::new()
             .name("raft-sync".into())
-            .spawn(move || sync_loop(queue, shared2, || sync_once(&synced_db, &reach2)))
+            .spawn(move || sync_loop(queue, shared2, || sync_once(&synced_db, &note2)))
             .map_err(io)?;
         let (looked_at, mut look) = (db.clone(), Look::default());
         let looking = move || look.at(&looked_at, &[meta(&looked_at)]);
@@ -191,7 +180,7 @@ impl RocksLog {
             tail: Mutex::new(tail),
             committed: Mutex::default(),
             record: Mutex::default(),
-            reach,
+            note,
             sync: Some(sync),
             thread: Some(thread),
             shared,
@@ -230,13 +219,12 @@ impl RocksLog {
 }
 
 /// One fsync, and the note of how far it reached.
-fn sync_once(db: &DB, reach: &Reach) -> io::Result<()> {
+fn sync_once(db: &DB, note: &SyncedNote) -> io::Result<()> {
     Failpoint::LogSync.hit()?;
     let sequence = db.latest_sequence_number();
     db.flush_wal(true).map_err(io_error)?;
     Failpoint::LogSyncFlushed.hit()?;
-    reach.note.write(sequence)?;
-    reach.synced.store(sequence, Ordering::Release);
+    note.on_synced(sequence)?;
     Failpoint::LogSyncNoted.hit()
 }
 

@@ -14,6 +14,7 @@ use std::hash::{BuildHasher as _, RandomState};
 use std::io::{self, Read as _};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use memchr::memmem;
 use xxhash_rust::xxh3::xxh3_64;
@@ -32,6 +33,9 @@ const READ_BYTES: usize = 1 << 20;
 pub struct SyncedNote {
     file: File,
     salt: [u8; SALT_BYTES],
+    /// The last write that this process has synced, and the same as the log itself last said.
+    synced: AtomicU64,
+    claimed: AtomicU64,
 }
 
 impl SyncedNote {
@@ -47,14 +51,14 @@ impl SyncedNote {
             tracing::warn!(dir = %dir.display(), "the note of what is synced is damaged; the log is checked with what is left of it");
         }
         let Some(salt) = summed_salt(&raw) else {
-            let note = SyncedNote { file, salt: new_salt() };
+            let note = SyncedNote::new(file, new_salt());
             note.write(noted.unwrap_or(0))?;
             note.file.write_all_at(&with_sum(&note.salt), NOTE_BYTES as u64)?;
             note.file.sync_all()?;
             sync_dir(dir)?;
             return Ok((note, noted));
         };
-        let note = SyncedNote { file, salt };
+        let note = SyncedNote::new(file, salt);
         let claimed = note.highest_claim(dir)?;
         if claimed > noted {
             note.write(claimed.expect("more than nothing"))?;
@@ -63,13 +67,28 @@ impl SyncedNote {
         Ok((note, claimed.max(noted)))
     }
 
-    /// Not synced.
-    pub fn write(&self, sequence: u64) -> io::Result<()> {
+    fn new(file: File, salt: [u8; SALT_BYTES]) -> SyncedNote {
+        SyncedNote { file, salt, synced: AtomicU64::default(), claimed: AtomicU64::default() }
+    }
+
+    /// Everything up to this write is on the disk. The note itself is not synced.
+    pub fn on_synced(&self, sequence: u64) -> io::Result<()> {
+        self.write(sequence)?;
+        self.synced.store(sequence, Ordering::Release);
+        Ok(())
+    }
+
+    /// Once after each sync: to be written into the log, where it stands behind what it is about.
+    pub fn next_claim(&self) -> Option<Vec<u8>> {
+        let synced = self.synced.load(Ordering::Acquire);
+        (self.claimed.swap(synced, Ordering::Relaxed) != synced).then(|| self.claim(synced))
+    }
+
+    fn write(&self, sequence: u64) -> io::Result<()> {
         self.file.write_all_at(&with_sum(&sequence.to_le_bytes()), 0)
     }
 
-    /// To be written into the log behind what it is about.
-    pub fn claim(&self, sequence: u64) -> Vec<u8> {
+    fn claim(&self, sequence: u64) -> Vec<u8> {
         with_sum(&[&self.salt[..], &sequence.to_le_bytes()].concat())
     }
 
@@ -145,6 +164,18 @@ mod tests {
         note.write(9).unwrap();
         assert_eq!(said(&dir), Some(9));
         assert_eq!(said(&dir), Some(9), "also at the next start");
+    }
+
+    #[test]
+    fn each_sync_is_claimed_once_by_what_comes_after_it() {
+        let (dir, note) = note();
+        assert_eq!(note.next_claim(), None, "nothing is synced yet");
+        note.on_synced(7).unwrap();
+        assert_eq!((note.next_claim(), note.next_claim()), (Some(note.claim(7)), None));
+        note.on_synced(8).unwrap();
+        note.on_synced(9).unwrap();
+        assert_eq!((note.next_claim(), note.next_claim()), (Some(note.claim(9)), None));
+        assert_eq!(said(&dir), Some(9));
     }
 
     #[test]
