@@ -5,6 +5,11 @@
 . "$(dirname "$0")/lib.sh"
 cd "$ROOT"
 
+# A compiler that finds the disk full says so in many ways, hardly ever in these words.
+mkdir -p "$CARGO_TARGET_DIR"
+free_gib=$(($(df --output=avail -k "$CARGO_TARGET_DIR" | tail -1) >> 20))
+[ "$free_gib" -ge 12 ] ||
+    say "Only $free_gib GiB are free for $CARGO_TARGET_DIR; a whole build and its tests want 12. What can go: rm -r $CARGO_TARGET_DIR/debug/incremental"
 [ -x "$CARGO_TARGET_DIR/debug/cloudai" ] || say "Building CloudAI into $CARGO_TARGET_DIR (the first time takes a while: RocksDB)"
 # Always the whole workspace: another selection has other features, and would compile most dependencies once more.
 cargo build --quiet --locked --workspace --bin cloudai --bin chaos-tests --bin cloudai-sim ||
