@@ -3,6 +3,7 @@
 use std::sync::atomic::Ordering::SeqCst;
 
 use cloudai_registry::{LoginConfig, Logins};
+use cloudai_types::image::fingerprint;
 use cloudai_worker::ImagesConfig;
 
 use super::support::registry::{Registry, Way, why_not};
@@ -39,6 +40,8 @@ async fn many_attempts_share_one_pull() {
     let before = registry.answered().len();
     let mut rig = Rig::start(|c| c.capacity = "cpu=16,memory=4GiB".into()).await;
     let image = format!("{}/shared:1", registry.host);
+    let here = u32::from(fingerprint(&image));
+    rig.cluster.until("the leader hears of what was here before", |t| !t.images.is_empty()).await;
     let attempts = rig.leader.assign(1, JobSpec { count: 12, ..of(&image, WHICH) });
     for (n, attempt) in attempts.into_iter().enumerate() {
         assert_eq!(rig.cluster.ending(attempt).await, EndReason::exit(0));
@@ -51,6 +54,7 @@ async fn many_attempts_share_one_pull() {
     assert_eq!(asked.len(), 2, "one layer and one configuration: {asked:?}");
     asked.dedup();
     assert_eq!(asked.len(), 2, "each once: {asked:?}");
+    rig.cluster.until("the leader hears that it has the image now", |t| t.images.contains(&here)).await;
     rig.until_no_containers().await;
     rig.worker.stop().await.unwrap();
 }

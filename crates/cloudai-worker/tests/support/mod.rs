@@ -62,6 +62,8 @@ pub struct Table {
     pub hellos: Vec<pb::worker_message::Hello>,
     /// How often it said that it leaves.
     pub leavings: u32,
+    /// Fingerprints of the images that it said last it has.
+    pub images: Vec<u32>,
     pub heartbeats: usize,
     pub report_messages: usize,
     pub token: Option<[u8; 32]>,
@@ -397,7 +399,12 @@ impl Dispatch for Service {
             while let Ok(Some(message)) = inbound.message().await {
                 let reply = match message.kind {
                     Some(pb::worker_message::Kind::Heartbeat(h)) if heartbeats.load(SeqCst) => {
-                        cluster.table.lock().unwrap().heartbeats += 1;
+                        let mut table = cluster.table.lock().unwrap();
+                        table.heartbeats += 1;
+                        if let Some(held) = h.images {
+                            table.images = held.fingerprints;
+                        }
+                        drop(table);
                         cluster.changed();
                         let heartbeat_period_ms = period.load(SeqCst);
                         let ack = pb::leader_message::HeartbeatAck { sequence: h.sequence, heartbeat_period_ms };
