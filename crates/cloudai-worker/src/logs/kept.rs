@@ -35,6 +35,16 @@ pub struct Kept {
     spare: BTreeSet<(u64, AttemptId)>,
     /// Successes that count when the store has these: few, and none of them spare.
     waited_for: BTreeSet<AttemptId>,
+    /// The store has refused these at least once, and has not got them.
+    refused: BTreeSet<AttemptId>,
+}
+
+/// What may be sent next.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Turn {
+    Any,
+    /// Only what somebody waits for and the store has not refused: a pause is for the others.
+    FirstTry,
 }
 
 impl Kept {
@@ -51,6 +61,7 @@ impl Kept {
         let Some(log) = self.logs.remove(&attempt) else { return false };
         self.bytes -= log.bytes;
         self.waited_for.remove(&attempt);
+        self.refused.remove(&attempt);
         self.owed.remove(&(log.age, attempt));
         self.spare.remove(&(log.age, attempt));
         true
@@ -75,10 +86,18 @@ impl Kept {
         }
     }
 
-    /// Of what the store is to have, one that somebody waits for, or else the oldest; from now on it is on its way.
-    pub fn next_to_send(&mut self) -> Option<AttemptId> {
-        let waited_for = self.waited_for.iter().find(|a| self.standing(**a) == Some(Standing::Owed));
-        let attempt = waited_for.copied().or_else(|| self.owed.first().map(|(_, attempt)| *attempt))?;
+    /// Of what the store is to have, one that somebody waits for (rather one that was not refused), or else the oldest; from now on it is on
+    /// its way.
+    pub fn next_to_send(&mut self, turn: Turn) -> Option<AttemptId> {
+        let is_owed = |a: &&AttemptId| self.standing(**a) == Some(Standing::Owed);
+        let first_try = self.waited_for.difference(&self.refused).find(is_owed);
+        let attempt = match turn {
+            Turn::FirstTry => first_try.copied(),
+            Turn::Any => {
+                let waited_for = first_try.or_else(|| self.waited_for.iter().find(is_owed));
+                waited_for.copied().or_else(|| self.owed.first().map(|(_, attempt)| *attempt))
+            }
+        }?;
         self.change(attempt, Standing::Sending);
         Some(attempt)
     }
@@ -88,8 +107,13 @@ impl Kept {
         let Some(log) = self.logs.get_mut(&attempt) else { return false };
         log.standing = standing;
         let age = log.age;
-        if standing == Standing::Spare {
-            self.waited_for.remove(&attempt);
+        match standing {
+            Standing::Owed => drop(self.refused.insert(attempt)),
+            Standing::Sending => {}
+            Standing::Spare => {
+                self.waited_for.remove(&attempt);
+                self.refused.remove(&attempt);
+            }
         }
         self.owed.remove(&(age, attempt));
         self.spare.remove(&(age, attempt));
@@ -128,12 +152,12 @@ mod tests {
             kept.add(id(n), u64::from(n), 10_000, Standing::Owed);
         }
         assert_eq!((kept.bytes, kept.owed()), (30_000, 3));
-        assert_eq!(kept.next_to_send(), Some(id(1)));
+        assert_eq!(kept.next_to_send(Turn::Any), Some(id(1)));
         assert_eq!(kept.next_to_go(), Some((id(2), Standing::Owed)), "what is on its way stays");
         assert!(kept.change(id(1), Standing::Owed), "it did not arrive");
-        assert_eq!(kept.next_to_send(), Some(id(1)));
+        assert_eq!(kept.next_to_send(Turn::Any), Some(id(1)));
         assert!(kept.change(id(1), Standing::Spare));
-        assert_eq!(kept.next_to_send(), Some(id(2)));
+        assert_eq!(kept.next_to_send(Turn::Any), Some(id(2)));
         assert!(kept.change(id(2), Standing::Spare));
         assert_eq!(kept.next_to_go(), Some((id(1), Standing::Spare)));
         assert!(kept.remove(id(1)) && !kept.remove(id(1)));
@@ -146,12 +170,13 @@ mod tests {
         let mut kept = Kept::default();
         (1..=4).for_each(|n| kept.add(id(n), u64::from(n), 1, Standing::Owed));
         assert!(kept.wait_for(id(3)) && kept.wait_for(id(4)));
-        assert_eq!(kept.next_to_send(), Some(id(3)));
+        assert_eq!(kept.next_to_send(Turn::Any), Some(id(3)));
         assert!(kept.wait_for(id(3)), "it is on its way");
         assert!(kept.change(id(3), Standing::Owed), "it did not arrive");
         assert_eq!(
-            (kept.next_to_send(), kept.next_to_send(), kept.next_to_send()),
-            (Some(id(3)), Some(id(4)), Some(id(1)))
+            (kept.next_to_send(Turn::Any), kept.next_to_send(Turn::Any), kept.next_to_send(Turn::Any)),
+            (Some(id(4)), Some(id(3)), Some(id(1))),
+            "and what was refused comes after what was not tried"
         );
         assert!(kept.change(id(3), Standing::Spare) && !kept.wait_for(id(3)), "it has arrived");
         assert!(kept.remove(id(4)) && !kept.wait_for(id(4)), "there was no more room");
@@ -159,11 +184,26 @@ mod tests {
     }
 
     #[test]
+    fn a_pause_is_for_what_was_refused_and_what_nobody_waits_for() {
+        let mut kept = Kept::default();
+        (1..=3).for_each(|n| kept.add(id(n), u64::from(n), 1, Standing::Owed));
+        assert_eq!(kept.next_to_send(Turn::FirstTry), None, "nobody waits");
+        assert!(kept.wait_for(id(2)) && kept.wait_for(id(3)));
+        assert_eq!(kept.next_to_send(Turn::FirstTry), Some(id(2)));
+        assert!(kept.change(id(2), Standing::Owed), "it is refused");
+        assert_eq!(kept.next_to_send(Turn::FirstTry), Some(id(3)));
+        assert!(kept.change(id(3), Standing::Spare), "it is stored");
+        assert_eq!(kept.next_to_send(Turn::FirstTry), None);
+        assert_eq!(kept.next_to_send(Turn::Any), Some(id(2)));
+        assert!(kept.remove(id(2)) && kept.refused.is_empty());
+    }
+
+    #[test]
     fn one_log_counts_once() {
         let mut kept = Kept::default();
         kept.add(id(1), 1, 1, Standing::Owed);
         kept.add(id(1), 2, 9_000, Standing::Spare);
-        assert_eq!((kept.bytes, kept.owed(), kept.next_to_send()), (9_000, 0, None));
+        assert_eq!((kept.bytes, kept.owed(), kept.next_to_send(Turn::Any)), (9_000, 0, None));
         kept.remove(id(1));
         assert_eq!((kept.bytes, kept.next_to_go()), (0, None));
     }

@@ -9,6 +9,7 @@ use cloudai_types::{AttemptId, limits};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
+use super::kept::Turn;
 use super::store::LogStore;
 
 /// Until it is dropped.
@@ -19,8 +20,10 @@ pub async fn ship(logs: LogStore, store: Store, metrics: WorkerMetrics) {
     loop {
         let has_room = sending.len() < limits::LOGS_STORED_AT_ONCE;
         let next = async {
-            tokio::time::sleep_until(not_before).await;
-            logs.next_owed().await
+            tokio::select! {
+                next = logs.next_owed(Turn::FirstTry) => next,
+                () = tokio::time::sleep_until(not_before) => logs.next_owed(Turn::Any).await,
+            }
         };
         tokio::select! {
             (attempt, path) = next, if has_room => {
@@ -35,6 +38,7 @@ pub async fn ship(logs: LogStore, store: Store, metrics: WorkerMetrics) {
                 match stored {
                     Ok(()) => {
                         backoff.reset();
+                        not_before = Instant::now();
                         logs.sent(attempt, true);
                     }
                     Err(UploadError::File { source, .. }) => {
@@ -138,6 +142,30 @@ mod tests {
         until_none_is_owed(&metrics, &logs, 1..2).await;
         shipping.abort();
         assert!(stored(&store, 1).await.unwrap().ends_with(b"the rest\n"));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_that_is_refused_for_itself_delays_no_success() {
+        let dir = tempfile::tempdir().unwrap();
+        let metrics = WorkerMetrics::new("1.2.3");
+        let logs = open(dir.path(), &metrics);
+        let at = dir.path().join("store");
+        let store = Store::open(&StoreConfig::directory(&at)).unwrap();
+        // A folder where its object has to be, with something in it.
+        std::fs::create_dir_all(at.join(format!(".logs/{}/1/1/in the way", JobId(1)))).unwrap();
+        write(&logs, 1);
+        let shipping = tokio::spawn(ship(logs.clone(), store.clone(), metrics.clone()));
+        let refusals = metrics.logs_stored.with_label_values(&["error"]);
+        while refusals.get() < 3 {
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        }
+        // In the middle of the pause after the third.
+        let waiting = logs.until_stored(id(1)).now_or_never();
+        write(&logs, 2);
+        logs.until_stored(id(2)).await;
+        assert_eq!((waiting, refusals.get()), (None, 3), "it did not wait for the other one's next try");
+        assert!(stored(&store, 2).await.is_some());
+        shipping.abort();
     }
 
     #[tokio::test(start_paused = true)]

@@ -15,7 +15,7 @@ use cloudai_telemetry::WorkerMetrics;
 use cloudai_types::{AttemptId, JobId};
 use tokio::sync::{Notify, watch};
 
-use super::kept::{Kept, Standing};
+use super::kept::{Kept, Standing, Turn};
 use super::reader::{LogReader, OpenError};
 use super::writer::LogWriter;
 
@@ -130,11 +130,11 @@ impl LogStore {
         }
     }
 
-    /// The oldest log that the store is to have: when there is one. It is on its way until [`LogStore::sent`] is called.
-    pub async fn next_owed(&self) -> (AttemptId, PathBuf) {
+    /// A log that the store is to have and whose turn it is: when there is one. It is on its way until [`LogStore::sent`] is called.
+    pub async fn next_owed(&self, turn: Turn) -> (AttemptId, PathBuf) {
         loop {
             let changed = self.0.owed.notified();
-            if let Some(attempt) = self.0.kept.lock().expect(UNPOISONED).next_to_send() {
+            if let Some(attempt) = self.0.kept.lock().expect(UNPOISONED).next_to_send(turn) {
                 return (attempt, self.0.files(attempt).written);
             }
             changed.await;
@@ -151,6 +151,7 @@ impl LogStore {
             if !self.0.kept.lock().expect(UNPOISONED).wait_for(attempt) {
                 return;
             }
+            self.0.owed.notify_one();
             settled.await;
         }
     }
