@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use cloudai_types::{ClusterConfig, EndReason, JobId, JobSpec, NamespaceId, Resources, SecretKind, TaskId, limits};
 
 /// The newest format that this build understands.
-pub const VERSION: u32 = 5;
+pub const VERSION: u32 = 6;
 
 /// The first format whose submits write [`crate::rows::AliveRow::untouched`].
 pub const UNTOUCHED_SINCE: u32 = 3;
@@ -55,6 +55,15 @@ pub const LEAVING_SINCE: u32 = 5;
 
 /// The first format whose specs keep [`JobSpec::volumes`], and [`cloudai_types::spec::Mount::write`].
 pub const VOLUMES_SINCE: u32 = 5;
+
+/// The first format that has workflows.
+pub const WORKFLOWS_SINCE: u32 = 6;
+
+/// The first format in which namespaces have weights, quotas and a memory of what they used.
+pub const QUOTAS_SINCE: u32 = 6;
+
+/// The first format in which hot state knows how long an attempt may run ([`crate::rows::AliveRow::timeout_ms`]).
+pub const TIME_LIMITS_SINCE: u32 = 6;
 
 /// One log entry's payload: every command that waited when the entry was made.
 #[derive(Clone, PartialEq, prost::Message)]

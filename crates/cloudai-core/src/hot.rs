@@ -74,6 +74,8 @@ pub struct Hot {
     pub secrets: BTreeMap<NamespaceId, u32>,
     /// Live jobs whose tasks may wait only for so long. Most have no such limit, and are not here.
     pub queue_limits: QueueLimits,
+    /// Live jobs whose attempts may run only for so long, in milliseconds. The others are not here.
+    pub time_limits: BTreeMap<JobId, u64>,
     /// (deadline, worker) of those that drain until a time that has not come.
     pub drains: BTreeSet<(u64, WorkerId)>,
 }
@@ -189,6 +191,7 @@ impl Default for Hot {
             only: BTreeMap::new(),
             secrets: BTreeMap::new(),
             queue_limits: QueueLimits::default(),
+            time_limits: BTreeMap::new(),
             drains: BTreeSet::new(),
         }
     }
@@ -230,6 +233,32 @@ impl Hot {
             job.delayed = job.delayed.saturating_add(1);
         }
         is_ready
+    }
+
+    /// What a start needs of a live job, but for how far it has come.
+    pub fn alive_row(&self, id: JobId) -> Option<AliveRow> {
+        let job = self.jobs.get(&id)?;
+        let shape = self.shapes.get(job.shape)?;
+        Some(AliveRow {
+            namespace: job.namespace.0,
+            resources: shape.resources,
+            require: shape.require.iter().cloned().collect(),
+            priority: job.priority,
+            count: job.count,
+            max_attempts: job.max_attempts,
+            submitted_ms: job.submitted_ms,
+            untouched: job.untouched,
+            retry: self.retry.get(&id).cloned(),
+            only_index: self.only.get(&id).copied(),
+            queue_timeout_ms: self.queue_limits.get(id).timeout_ms,
+            image: job.image.into(),
+            timeout_ms: self.time_limit_ms(id),
+        })
+    }
+
+    /// How long an attempt of a live job may run; 0: no limit, or one that was submitted before format 6.
+    pub fn time_limit_ms(&self, id: JobId) -> u64 {
+        self.time_limits.get(&id).copied().unwrap_or_default()
     }
 
     /// The singleton row of this state.
@@ -347,30 +376,6 @@ impl Job {
             self.waiting = None;
         }
         taken
-    }
-
-    /// What a start needs of a live job with this shape, these rules, this only index and this queue time-out, but for how far it has come.
-    pub fn alive_row(
-        &self,
-        shape: &Shape,
-        retry: Option<&RetryRules>,
-        only: Option<&u32>,
-        queue_timeout_ms: u64,
-    ) -> AliveRow {
-        AliveRow {
-            namespace: self.namespace.0,
-            resources: shape.resources,
-            require: shape.require.iter().cloned().collect(),
-            priority: self.priority,
-            count: self.count,
-            max_attempts: self.max_attempts,
-            submitted_ms: self.submitted_ms,
-            untouched: self.untouched,
-            retry: retry.cloned(),
-            only_index: only.copied(),
-            queue_timeout_ms,
-            image: self.image.into(),
-        }
     }
 
     /// The row of this state; `ended_ms` is 0 while the job lives, `queue_expired_ms` unless its queue time-out took some tasks.

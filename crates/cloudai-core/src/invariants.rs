@@ -310,7 +310,8 @@ fn budgets_are_not_exceeded(hot: &Hot, faults: &mut Faults) {
             }
         }
     }
-    if let Some(id) = hot.retry.keys().chain(hot.only.keys()).find(|id| !hot.jobs.contains_key(id)) {
-        fault(faults, "retry", format!("{id}: has rules or an only index, and is not alive"));
+    let of_few = hot.retry.keys().chain(hot.only.keys()).chain(hot.time_limits.keys());
+    if let Some(id) = of_few.into_iter().find(|id| !hot.jobs.contains_key(id)) {
+        fault(faults, "retry", format!("{id}: has rules, an only index or a time limit, and is not alive"));
     }
 }

@@ -185,6 +185,9 @@ pub struct AliveRow {
     /// What its tasks run, as [`cloudai_types::image::fingerprint`] names it; 0: not known. Since format 5.
     #[prost(uint32, tag = "61")]
     pub image: u32,
+    /// The spec's: run time of one attempt; 0: no limit. Since format 6.
+    #[prost(uint64, tag = "80")]
+    pub timeout_ms: u64,
 }
 
 /// Tasks of a job by state. They always sum up to the job's `count`.

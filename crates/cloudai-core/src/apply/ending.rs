@@ -107,6 +107,7 @@ pub(super) fn end_job_if_done(hot: &mut Hot, out: &mut Out, id: JobId) {
     hot.only.remove(&id);
     let expired_ms = hot.queue_limits.get(id).expired_ms;
     hot.queue_limits.remove(id);
+    hot.time_limits.remove(&id);
     out.put(Family::Job, &job_key(job.namespace, id), &job.row(out.clock_ms, expired_ms));
     out.delete(Family::Alive, &alive_key(id));
     out.job_ended(id);

@@ -127,14 +127,8 @@ impl<'a> Out<'a> {
             self.put(Family::Job, &job_key(job.namespace, id), &job.row(0, hot.queue_limits.get(id).expired_ms));
             if changed {
                 if std::mem::take(&mut job.untouched)
-                    && let Some(shape) = hot.shapes.get(job.shape)
+                    && let Some(row) = hot.alive_row(id)
                 {
-                    let row = job.alive_row(
-                        shape,
-                        hot.retry.get(&id),
-                        hot.only.get(&id),
-                        hot.queue_limits.get(id).timeout_ms,
-                    );
                     self.put(Family::Alive, &alive_key(id), &row);
                 }
                 self.events.push(Event::JobChanged { job: id });

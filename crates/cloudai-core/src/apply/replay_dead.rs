@@ -4,11 +4,11 @@
 use cloudai_types::{JobId, NamespaceId, TaskId, limits};
 
 use super::out::Out;
-use super::submit_job::{fingerprint_of, new_job};
+use super::submit_job::{alive_as_submitted, new_job};
 use crate::command::{DeadGroup, ReplayDead};
 use crate::hot::{Hot, Waiting};
 use crate::reply::Reply;
-use crate::rows::{AliveRow, DeadRow, Family, JobRow, JobSpecRow, TaskRow, TaskState, alive_key, job_key, task_key};
+use crate::rows::{DeadRow, Family, JobRow, JobSpecRow, TaskRow, TaskState, alive_key, job_key, task_key};
 
 /// Again for the same: they are refused, because they are not dead any more.
 pub fn replay_dead(hot: &mut Hot, out: &mut Out, command: ReplayDead) -> Reply {
@@ -64,21 +64,7 @@ fn is_alive_again(hot: &mut Hot, out: &mut Out, namespace: NamespaceId, id: JobI
     if row.cancel_requested || hot.jobs.len() >= limits::LIVE_JOBS_MAX {
         return false;
     }
-    let image = fingerprint_of(hot, &spec);
-    let alive = AliveRow {
-        namespace: namespace.0,
-        resources: spec.resources,
-        require: spec.require,
-        priority: spec.priority,
-        count: spec.count,
-        max_attempts: spec.max_attempts,
-        submitted_ms,
-        untouched: false,
-        retry: spec.retry,
-        only_index: replay_of.map(|of| of.index),
-        queue_timeout_ms: spec.queue_timeout_ms,
-        image,
-    };
+    let alive = alive_as_submitted(hot, namespace, &spec, submitted_ms, replay_of);
     out.put(Family::Alive, &alive_key(id), &alive);
     let mut job = new_job(hot, id, alive);
     job.counts = row.counts;

@@ -8,7 +8,7 @@ use super::out::Out;
 use super::{check_name, cut};
 use crate::command::{
     DEAD_SINCE, IMAGE_SINCE, ISOLATION_SINCE, PINNED_SINCE, PROCESSES_MAX_SINCE, QUEUE_TIMEOUT_SINCE, RESULTS_SINCE,
-    RETRY_SINCE, SECRETS_SINCE, SubmitJob, TaskKey, UNTOUCHED_SINCE, VOLUMES_SINCE,
+    RETRY_SINCE, SECRETS_SINCE, SubmitJob, TIME_LIMITS_SINCE, TaskKey, UNTOUCHED_SINCE, VOLUMES_SINCE,
 };
 use crate::hot::{Hot, Job, Shape};
 use crate::reply::{Refusal, Reply};
@@ -83,20 +83,8 @@ pub fn submit_job(hot: &mut Hot, out: &mut Out, actor: String, command: SubmitJo
         out.put(Family::Request, request_id.as_bytes(), &RequestRow { hash: request_hash, job: id.0, expires_ms });
     }
     let submitted_ms = out.clock_ms;
-    let alive = AliveRow {
-        namespace: namespace.0,
-        resources: spec.resources,
-        require: spec.require.clone(),
-        priority: spec.priority,
-        count: spec.count,
-        max_attempts: spec.max_attempts,
-        submitted_ms,
-        untouched: hot.version >= UNTOUCHED_SINCE,
-        retry: spec.retry.clone(),
-        only_index: replay_of.map(|of| of.index),
-        queue_timeout_ms: spec.queue_timeout_ms,
-        image: fingerprint_of(hot, &spec),
-    };
+    let untouched = hot.version >= UNTOUCHED_SINCE;
+    let alive = AliveRow { untouched, ..alive_as_submitted(hot, namespace, &spec, submitted_ms, replay_of) };
     out.put(Family::Alive, &alive_key(id), &alive);
     let row = JobSpecRow { spec, submitted_ms, actor, request_id, replay_of };
     out.put(Family::JobSpec, &job_key(namespace, id), &row);
@@ -126,6 +114,9 @@ pub(crate) fn new_job(hot: &mut Hot, id: JobId, alive: AliveRow) -> Job {
         hot.retry.insert(id, rules);
     }
     hot.queue_limits.insert(id, alive.submitted_ms, alive.queue_timeout_ms);
+    if alive.timeout_ms > 0 {
+        hot.time_limits.insert(id, alive.timeout_ms);
+    }
     let indexes = match alive.only_index {
         Some(only) => {
             hot.only.insert(id, only);
@@ -154,9 +145,30 @@ pub(crate) fn new_job(hot: &mut Hot, id: JobId, alive: AliveRow) -> Job {
     }
 }
 
-/// As [`AliveRow::image`] says it.
-pub(crate) fn fingerprint_of(hot: &Hot, spec: &JobSpec) -> u32 {
-    if hot.version >= IMAGE_SINCE { image::fingerprint(&spec.pinned_image()).into() } else { 0 }
+/// What hot state needs of a spec, in this format. Whether the job is untouched is the caller's to say.
+pub(super) fn alive_as_submitted(
+    hot: &Hot,
+    namespace: NamespaceId,
+    spec: &JobSpec,
+    submitted_ms: u64,
+    replay_of: Option<TaskKey>,
+) -> AliveRow {
+    let image = if hot.version >= IMAGE_SINCE { image::fingerprint(&spec.pinned_image()).into() } else { 0 };
+    AliveRow {
+        namespace: namespace.0,
+        resources: spec.resources,
+        require: spec.require.clone(),
+        priority: spec.priority,
+        count: spec.count,
+        max_attempts: spec.max_attempts,
+        submitted_ms,
+        untouched: false,
+        retry: spec.retry.clone(),
+        only_index: replay_of.map(|of| of.index),
+        queue_timeout_ms: spec.queue_timeout_ms,
+        image,
+        timeout_ms: if hot.version >= TIME_LIMITS_SINCE { spec.timeout_ms } else { 0 },
+    }
 }
 
 /// A name that is mistyped is told now, and not by each of the tasks. One that is removed later is told by them.

@@ -33,6 +33,7 @@ pub fn canonical(hot: &Hot) -> String {
         only,
         secrets,
         queue_limits,
+        time_limits,
         drains,
     } = hot;
     let mut line = |text: std::fmt::Arguments| writeln!(out, "{text}").expect("a string takes it");
@@ -62,6 +63,6 @@ pub fn canonical(hot: &Hot) -> String {
         let shape = shapes.get(group.shape);
         line(format_args!("{job:?} {memory_mib} {shape:?} {} {:?}", group.waiting, group.ready));
     }
-    line(format_args!("{retry:?} {only:?} {secrets:?} {queue_limits:?} {drains:?}"));
+    line(format_args!("{retry:?} {only:?} {secrets:?} {queue_limits:?} {time_limits:?} {drains:?}"));
     out
 }

@@ -396,3 +396,23 @@ fn queue_time_outs_volumes_and_drains_are_kept_since_format_5() {
         );
     }
 }
+
+#[test]
+fn a_time_limit_is_known_to_hot_state_since_format_six() {
+    use cloudai_core::command::{CancelJob, RaiseVersion, SubmitJob, TIME_LIMITS_SINCE};
+    use cloudai_core::rows::{AliveRow, alive_key};
+    use cloudai_types::JobSpec;
+    assert_eq!(TIME_LIMITS_SINCE, 6);
+    for (version, kept) in [(5, 0), (6, 30_000)] {
+        let mut world = World::default();
+        world.one(1_000, Kind::RaiseVersion(RaiseVersion { version }));
+        let spec = JobSpec { image: "busybox".into(), timeout_ms: 30_000, ..Default::default() };
+        world.one(1_000, Kind::SubmitJob(SubmitJob { namespace: "default".into(), spec, ..Default::default() }));
+        world.check();
+        let alive: AliveRow = world.row(Family::Alive, &alive_key(JobId(1))).expect("it is alive");
+        assert_eq!((alive.timeout_ms, world.hot.time_limit_ms(JobId(1))), (kept, kept), "format {version}");
+        world.one(1_000, Kind::CancelJob(CancelJob { job: 1 }));
+        world.check();
+        assert!(world.hot.time_limits.is_empty());
+    }
+}

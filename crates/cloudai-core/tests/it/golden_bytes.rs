@@ -443,12 +443,14 @@ fn every_row_decodes_for_ever() {
                     only_index: None,
                     queue_timeout_ms: 0,
                     image: 0,
+                    timeout_ms: 0,
                 };
                 golden("row_alive", &touched);
                 let replay = AliveRow { retry: Some(retry()), only_index: Some(7), ..touched.clone() };
                 golden("row_alive_retry", &replay);
                 golden("row_alive_queue_timeout", &AliveRow { queue_timeout_ms: 60_000, ..touched.clone() });
                 golden("row_alive_image", &AliveRow { image: 0xc0de, ..touched.clone() });
+                golden("row_alive_time_limit", &AliveRow { timeout_ms: 30_000, ..touched.clone() });
                 golden("row_alive_untouched", &AliveRow { untouched: true, ..touched });
             }
             Family::Task => {
