@@ -28,6 +28,7 @@ mod report_attempts;
 mod revoke;
 mod set_config;
 mod set_drain;
+mod set_quota;
 mod set_secret;
 mod submit_job;
 mod worker_leaves;
@@ -115,7 +116,7 @@ fn release_delayed(hot: &mut Hot, out: &mut Out) {
             shape = own.unwrap_or(shape);
             job.apart_ready = job.apart_ready.saturating_add(1);
         }
-        hot.queue.insert(job.priority, shape, id);
+        hot.queue.insert(job.namespace, job.priority, shape, id);
         out.tasks_ready();
     }
 }
@@ -154,6 +155,7 @@ fn apply_command(hot: &mut Hot, out: &mut Out, command: Command) -> Result<Reply
         Kind::RemoveSecret(c) => remove_secret::remove_secret(hot, out, c),
         Kind::ExpireQueued(_) => Ok(expire_queued::expire_queued(hot, out)),
         Kind::EvictWorkers(_) => Ok(evict_workers::evict_workers(hot, out)),
+        Kind::SetQuota(c) => set_quota::set_quota(hot, out, c),
         Kind::WorkerLeaves(c) => worker_leaves::worker_leaves(hot, out, c),
     }
 }

@@ -4,7 +4,9 @@
 
 use std::collections::BTreeMap;
 
-use cloudai_types::{ClusterConfig, EndReason, JobId, JobSpec, NamespaceId, Resources, SecretKind, TaskId, limits};
+use cloudai_types::{
+    ClusterConfig, EndReason, JobId, JobSpec, NamespaceId, QuotaChange, Resources, SecretKind, TaskId, limits,
+};
 
 /// The newest format that this build understands.
 pub const VERSION: u32 = 6;
@@ -87,7 +89,7 @@ pub struct Command {
     pub trace_parent: String,
     #[prost(
         oneof = "Kind",
-        tags = "10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 40, 41, 55, 56, 60, 61, 62"
+        tags = "10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 40, 41, 55, 56, 60, 61, 62, 80"
     )]
     pub kind: Option<Kind>,
 }
@@ -107,6 +109,7 @@ impl Command {
             Some(Kind::ExpireQueued(_)) => QUEUE_TIMEOUT_SINCE,
             Some(Kind::EvictWorkers(_)) => DRAIN_DEADLINE_SINCE,
             Some(Kind::WorkerLeaves(_)) => LEAVING_SINCE,
+            Some(Kind::SetQuota(_)) => QUOTAS_SINCE,
             Some(
                 Kind::SubmitJob(_)
                 | Kind::CancelJob(_)
@@ -199,6 +202,9 @@ pub enum Kind {
     /// Since format 5.
     #[prost(message, tag = "62")]
     WorkerLeaves(WorkerLeaves),
+    /// Since format 6.
+    #[prost(message, tag = "80")]
+    SetQuota(SetQuota),
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -366,6 +372,15 @@ pub struct Revoke {
     pub role: i32,
     #[prost(string, tag = "2")]
     pub name: String,
+}
+
+/// An operator says what a namespace may have. One that is new begins to be with it.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct SetQuota {
+    #[prost(string, tag = "1")]
+    pub namespace: String,
+    #[prost(message, required, tag = "2")]
+    pub change: QuotaChange,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]

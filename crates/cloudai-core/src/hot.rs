@@ -13,13 +13,14 @@ use cloudai_types::{ClusterConfig, JobId, NamespaceId, NodeId, Resources, RetryR
 
 use crate::apart::Apart;
 use crate::backlog::Backlog;
-use crate::command::AttemptState;
+use crate::command::{AttemptState, QUOTAS_SINCE};
 use crate::job_table::JobTable;
 use crate::queue::Queue;
 use crate::queue_limits::QueueLimits;
 use crate::rows::{
     AliveRow, AttemptRow, ClusterRow, Counts, JobRow, JobState, MasterRow, TaskState, WorkerRow, WorkerState,
 };
+use crate::tenants::Tenants;
 pub use crate::waiting::Waiting;
 
 /// What the scheduler needs to know of a spec; jobs with equal shapes share one and are placed alike.
@@ -51,6 +52,8 @@ pub struct Hot {
     /// Chained over every entry's writes (I8).
     pub digest: u64,
     pub namespaces: BTreeMap<String, NamespaceId>,
+    /// The same by number, with what each may have, holds and has held.
+    pub tenants: Tenants,
     pub jobs: JobTable<Job>,
     /// Jobs that have an index ready to be placed now, under each shape that such an index has.
     pub queue: Queue,
@@ -177,6 +180,7 @@ impl Default for Hot {
             config: ClusterConfig::default(),
             digest: 0,
             namespaces: BTreeMap::new(),
+            tenants: Tenants::default(),
             jobs: JobTable::default(),
             queue: Queue::default(),
             delayed: BTreeSet::new(),
@@ -204,6 +208,11 @@ impl Hot {
         Some((id, self.workers.get(&id)?))
     }
 
+    /// The time by which use is remembered; `None` while masters of an older format would not.
+    pub(crate) fn remembering_ms(&self) -> Option<u64> {
+        (self.version >= QUOTAS_SINCE).then_some(self.clock_ms)
+    }
+
     /// The live attempt of a task, if it has one.
     pub fn attempt(&self, task: TaskId) -> Option<&ActiveAttempt> {
         self.jobs.get(&task.job)?.active.get(&task.index)
@@ -227,7 +236,7 @@ impl Hot {
         self.backlog.moved(job.priority, shape, 1, 0);
         job.waiting.get_or_insert_default().insert(task.index, waiting);
         if is_ready {
-            self.queue.insert(job.priority, shape, task.job);
+            self.queue.insert(job.namespace, job.priority, shape, task.job);
         } else {
             self.delayed.insert((waiting.not_before_ms, task.job, task.index));
             job.delayed = job.delayed.saturating_add(1);

@@ -37,6 +37,7 @@ pub fn check(hot: &Hot) -> Vec<Violation> {
     apart_is_what_asks_for_something_else(hot, &mut faults);
     budgets_are_not_exceeded(hot, &mut faults);
     secrets_are_counted(hot, &mut faults);
+    tenants_hold_what_their_attempts_hold(hot, &mut faults);
     queue_limits_are_of_fresh_tasks(hot, &mut faults);
     drains_wait_for_their_deadline(hot, &mut faults);
     faults
@@ -134,21 +135,25 @@ fn reservations_add_up(hot: &Hot, worker: &Worker, faults: &mut Faults) {
 
 fn queue_holds_the_ready(hot: &Hot, faults: &mut Faults) {
     let mut queued = BTreeSet::new();
-    for (priority, shapes) in hot.queue.levels() {
-        for (shape, jobs) in shapes {
-            queued.extend(jobs.iter().map(|id| (priority, *shape, *id)));
+    for (namespace, levels) in hot.queue.namespaces() {
+        for (priority, shapes) in levels.iter() {
+            for (shape, jobs) in shapes {
+                queued.extend(jobs.iter().map(|id| (namespace, priority, *shape, *id)));
+            }
         }
     }
-    let mut ready: BTreeSet<(i32, ShapeId, JobId)> =
-        hot.jobs.iter().filter(|(_, job)| job.has_ready()).map(|(id, job)| (job.priority, job.shape, *id)).collect();
+    let place = |id: &JobId, job: &Job, shape| (job.namespace, job.priority, shape, *id);
+    let ready = hot.jobs.iter().filter(|(_, job)| job.has_ready());
+    let mut ready: BTreeSet<(NamespaceId, i32, ShapeId, JobId)> =
+        ready.map(|(id, job)| place(id, job, job.shape)).collect();
     for (id, _, group) in hot.apart.iter().filter(|(_, _, group)| !group.ready.is_empty()) {
-        ready.extend(hot.jobs.get(&id).map(|job| (job.priority, group.shape, id)));
+        ready.extend(hot.jobs.get(&id).map(|job| place(&id, job, group.shape)));
     }
     if let Some(odd) = ready.symmetric_difference(&queued).next() {
         fault(
             faults,
             "queue",
-            format!("{}: is {}queued", odd.2, if queued.contains(odd) { "not ready and " } else { "ready and not " }),
+            format!("{}: is {}queued", odd.3, if queued.contains(odd) { "not ready and " } else { "ready and not " }),
         );
     }
 }
@@ -235,6 +240,31 @@ fn apart_is_what_asks_for_something_else(hot: &Hot, faults: &mut Faults) {
         let kept = hot.shapes.get(group.shape).map(|shape| shape.resources);
         if asks != kept {
             fault(faults, "apart", format!("{id}: {asks:?} are asked for, its shape says {kept:?}"));
+        }
+    }
+}
+
+/// Each namespace is a tenant, and holds the sum of what its attempts hold. That this was within its quota is checked at each placement: a
+/// quota may be lowered under what runs.
+fn tenants_hold_what_their_attempts_hold(hot: &Hot, faults: &mut Faults) {
+    let mut held: BTreeMap<NamespaceId, (u32, Resources)> = BTreeMap::new();
+    for job in hot.jobs.values() {
+        let sum = held.entry(job.namespace).or_default();
+        for attempt in job.active.values().filter(|attempt| !attempt.released) {
+            *sum = (sum.0 + 1, sum.1.plus(&hot.needs(job, attempt.memory_mib)));
+        }
+    }
+    let named: BTreeSet<(&str, NamespaceId)> = hot.namespaces.iter().map(|(name, id)| (name.as_str(), *id)).collect();
+    let known: BTreeSet<(&str, NamespaceId)> =
+        hot.tenants.iter().map(|(id, tenant)| (tenant.name.as_str(), id)).collect();
+    if named != known || held.keys().any(|id| hot.tenants.get(*id).is_none()) {
+        fault(faults, "tenants", format!("namespaces are {named:?}, tenants {known:?}, and {held:?} hold something"));
+    }
+    for (id, tenant) in hot.tenants.iter() {
+        let (attempts, sum) = held.get(&id).copied().unwrap_or_default();
+        if (tenant.holding, tenant.used) != (attempts, sum) {
+            let (holding, used) = (tenant.holding, tenant.used);
+            fault(faults, "tenants", format!("{}: {attempts} hold {sum}, kept is {holding} and {used}", tenant.name));
         }
     }
 }

@@ -28,6 +28,7 @@ pub mod queue;
 pub mod queue_limits;
 pub mod reply;
 pub mod rows;
+pub mod tenants;
 pub mod transitions;
 pub mod waiting;
 

@@ -14,6 +14,7 @@ use crate::rows::{
     AliveRow, AttemptRow, CLUSTER_KEY, ClusterRow, Family, JobRow, MasterRow, MemberRow, NamespaceRow, RowScan,
     SecretRow, WaitingRow, WorkerRow, WorkerState, job_key, task_of_key,
 };
+use crate::tenants::Tenant;
 
 #[derive(Debug, thiserror::Error)]
 pub enum LoadError {
@@ -36,7 +37,9 @@ pub fn load(rows: &impl RowScan) -> Result<Hot, LoadError> {
         Ok(())
     })?;
     each_row(rows, Family::Namespace, |key, row: NamespaceRow| {
-        hot.namespaces.insert(row.name, NamespaceId(u32::from_be_bytes(number(key)?)));
+        let id = NamespaceId(u32::from_be_bytes(number(key)?));
+        hot.namespaces.insert(row.name.clone(), id);
+        hot.tenants.insert(id, Tenant::load(row)?);
         Ok(())
     })?;
     each_row(rows, Family::Worker, |key, row: WorkerRow| {
@@ -48,7 +51,7 @@ pub fn load(rows: &impl RowScan) -> Result<Hot, LoadError> {
         let job = new_job(&mut hot, id, row);
         if job.untouched {
             hot.backlog.moved(job.priority, job.shape, i64::from(job.counts.queued), 0);
-            hot.queue.insert(job.priority, job.shape, id);
+            hot.queue.insert(job.namespace, job.priority, job.shape, id);
         } else {
             touched.push((job.namespace, id));
         }
@@ -81,7 +84,7 @@ pub fn load(rows: &impl RowScan) -> Result<Hot, LoadError> {
     })?;
     for (_, id) in touched {
         if let Some(job) = hot.jobs.get(&id).filter(|job| job.has_ready()) {
-            hot.queue.insert(job.priority, job.shape, id);
+            hot.queue.insert(job.namespace, job.priority, job.shape, id);
         }
     }
     Ok(hot)
@@ -279,7 +282,9 @@ fn add_attempt(hot: &mut Hot, key: &[u8], row: AttemptRow) -> Result<(), String>
     if let Some(shape) = hot.shapes.get(job.shape)
         && !released
     {
-        host.used = host.used.plus(&raised(&shape.resources, memory_mib));
+        let needs = raised(&shape.resources, memory_mib);
+        host.used = host.used.plus(&needs);
+        hot.tenants.get_mut(job.namespace).ok_or("its namespace is not known")?.take(&needs, None);
     }
     host.active.insert(task);
     let attempt = ActiveAttempt {

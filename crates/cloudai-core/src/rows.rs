@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-use cloudai_types::{AttemptId, ClusterConfig, EndReason, JobSpec, ReasonKind, Resources, RetryRules, TaskId};
+use cloudai_types::{AttemptId, ClusterConfig, EndReason, JobSpec, Quota, ReasonKind, Resources, RetryRules, TaskId};
 
 use crate::command::{AttemptState, TaskKey};
 pub use crate::keys::{
@@ -126,6 +126,15 @@ pub struct ClusterRow {
 pub struct NamespaceRow {
     #[prost(string, tag = "1")]
     pub name: String,
+    /// `None`: the usual one. Since format 6.
+    #[prost(message, optional, tag = "80")]
+    pub quota: Option<Quota>,
+    /// What its tasks have held on average, in [`crate::tenants::AVERAGE_PARTS`] of a unit, by dimension; none yet: empty. Since format 6.
+    #[prost(uint64, repeated, tag = "81")]
+    pub average_held: Vec<u64>,
+    /// Replicated time at which that was so. Since format 6.
+    #[prost(uint64, tag = "82")]
+    pub average_at_ms: u64,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]

@@ -48,7 +48,8 @@ impl Owner {
             | Kind::SetSecret(_)
             | Kind::RemoveSecret(_)
             | Kind::EvictWorkers(_)
-            | Kind::WorkerLeaves(_) => None,
+            | Kind::WorkerLeaves(_)
+            | Kind::SetQuota(_) => None,
         }
     }
 }

@@ -7,6 +7,7 @@ pub mod config;
 pub mod ids;
 pub mod image;
 pub mod limits;
+pub mod quota;
 pub mod reason;
 pub mod registry;
 pub mod resources;
@@ -21,6 +22,7 @@ pub mod volume;
 
 pub use config::{ClusterConfig, ScorePolicy};
 pub use ids::{AttemptId, JobId, NamespaceId, NodeId, ParseIdError, RequestId, TaskId, WorkerId};
+pub use quota::{Quota, QuotaChange};
 pub use reason::{EndReason, ReasonKind};
 pub use registry::RegistryLogin;
 pub use resources::Resources;

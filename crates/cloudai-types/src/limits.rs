@@ -105,6 +105,10 @@ pub const EXPIRE_SCAN_MAX: usize = 2_000;
 // ---- Namespaces, workers, masters -------------------------------------------------------------------------------------
 
 pub const NAMESPACES_MAX: usize = 10_000;
+/// A namespace's weight beside the others.
+pub const QUOTA_WEIGHT_MAX: u32 = 1_000_000;
+/// Of what a namespace has used, half counts after so long. Part of the replicated history: another number is another format of the log.
+pub const USAGE_HALF_LIFE: Millis = Millis(3_600_000);
 pub const WORKERS_MAX: usize = 100_000;
 pub const MASTERS_MAX: usize = 9;
 /// Attempts of one worker at a time.

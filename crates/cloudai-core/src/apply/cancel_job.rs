@@ -18,7 +18,7 @@ pub fn cancel_job(hot: &mut Hot, out: &mut Out, command: CancelJob) -> Result<Re
         return Ok(Reply::CancelRequested { job: id, stopping });
     }
     job.cancel_requested = true;
-    hot.queue.remove(job.priority, job.shape, id);
+    hot.queue.remove(job.namespace, job.priority, job.shape, id);
     hot.queue_limits.settle(id);
     for (index, waiting) in job.waiting.take().map(|w| *w).unwrap_or_default() {
         hot.delayed.remove(&(waiting.not_before_ms, id, index));
@@ -26,7 +26,7 @@ pub fn cancel_job(hot: &mut Hot, out: &mut Out, command: CancelJob) -> Result<Re
         let mut shape = job.shape;
         if waiting.is_apart() {
             shape = hot.apart.remove(&mut hot.shapes, task, waiting.memory_mib).unwrap_or(shape);
-            hot.queue.remove(job.priority, shape, id);
+            hot.queue.remove(job.namespace, job.priority, shape, id);
         }
         hot.backlog.moved(job.priority, shape, -1, 0);
         let key = task_key(job.namespace, task);

@@ -21,6 +21,7 @@ pub(super) struct Ending {
 
 /// Ends the live attempt of `task`. Without one: no change.
 pub(super) fn end_attempt(hot: &mut Hot, out: &mut Out, task: TaskId, ending: Ending) {
+    let remembering_ms = hot.remembering_ms();
     let Some(job) = hot.jobs.get_mut(&task.job) else { return };
     let Some(attempt) = job.active.remove(&task.index) else { return };
     let asked = hot.shapes.get(job.shape).map_or(Resources::default(), |shape| shape.resources);
@@ -33,6 +34,12 @@ pub(super) fn end_attempt(hot: &mut Hot, out: &mut Out, task: TaskId, ending: En
         if worker.is_schedulable() {
             out.capacity_changed();
         }
+    }
+    if !attempt.released
+        && let Some(tenant) = hot.tenants.get_mut(job.namespace)
+    {
+        tenant.give_back(&had, remembering_ms);
+        out.tenant_gave_back(job.namespace, tenant);
     }
     let key = task_key(job.namespace, task);
     out.delete(Family::Attempt, &key);

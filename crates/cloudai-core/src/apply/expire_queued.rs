@@ -29,7 +29,7 @@ fn expire(hot: &mut Hot, out: &mut Out, id: JobId) -> u64 {
     job.counts.failed = job.counts.failed.saturating_add(tasks);
     hot.backlog.moved(job.priority, job.shape, -i64::from(tasks), 0);
     if !job.has_ready() && !hot.apart.is_ready(id, 0) {
-        hot.queue.remove(job.priority, job.shape, id);
+        hot.queue.remove(job.namespace, job.priority, job.shape, id);
     }
     out.job_changed(id);
     end_job_if_done(hot, out, id);

@@ -1,15 +1,17 @@
 //! What one log entry has produced so far. Comes in: row changes and events of its commands. Goes out: events without
 //! repetition, and one write per changed row. Rows of jobs that only changed their counts are encoded once, at the end.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use cloudai_types::{AttemptId, JobId, WorkerId};
+use cloudai_types::{AttemptId, JobId, NamespaceId, WorkerId};
 use prost::Message;
 use xxhash_rust::xxh3::Xxh3;
 
+use crate::command::QUOTAS_SINCE;
 use crate::event::Event;
 use crate::hot::Hot;
-use crate::rows::{CLUSTER_KEY, Family, Rows, Write, alive_key, job_key, worker_key};
+use crate::rows::{CLUSTER_KEY, Family, Rows, Write, alive_key, job_key, namespace_key, worker_key};
+use crate::tenants::Tenant;
 
 pub(super) struct Out<'a> {
     rows: &'a dyn Rows,
@@ -21,6 +23,8 @@ pub(super) struct Out<'a> {
     pending: [BTreeMap<Vec<u8>, Option<Vec<u8>>>; Family::ALL.len()],
     /// Live jobs whose row is to be written; true: listeners are told of a change.
     jobs: BTreeMap<JobId, bool>,
+    /// Namespaces whose row is to be written.
+    tenants: BTreeSet<NamespaceId>,
     assigned: BTreeMap<WorkerId, Vec<AttemptId>>,
     withdrawn: BTreeMap<WorkerId, Vec<AttemptId>>,
     events: Vec<Event>,
@@ -36,6 +40,7 @@ impl<'a> Out<'a> {
             clock_ms,
             pending: Default::default(),
             jobs: BTreeMap::new(),
+            tenants: BTreeSet::new(),
             assigned: BTreeMap::new(),
             withdrawn: BTreeMap::new(),
             events: vec![],
@@ -112,6 +117,17 @@ impl<'a> Out<'a> {
         self.assigned.remove(&worker);
     }
 
+    /// What it may have, holds or has held.
+    pub fn tenant_changed(&mut self, namespace: NamespaceId) {
+        self.tenants.insert(namespace);
+    }
+
+    /// Room under its quota is room as well, also where the worker takes nothing new.
+    pub fn tenant_gave_back(&mut self, namespace: NamespaceId, tenant: &Tenant) {
+        self.tenant_changed(namespace);
+        self.capacity_changed |= tenant.quota.is_capped();
+    }
+
     pub fn capacity_changed(&mut self) {
         self.capacity_changed = true;
     }
@@ -132,6 +148,13 @@ impl<'a> Out<'a> {
                     self.put(Family::Alive, &alive_key(id), &row);
                 }
                 self.events.push(Event::JobChanged { job: id });
+            }
+        }
+        if hot.version >= QUOTAS_SINCE {
+            for id in std::mem::take(&mut self.tenants) {
+                if let Some(tenant) = hot.tenants.get(id) {
+                    self.put(Family::Namespace, &namespace_key(id), &tenant.row());
+                }
             }
         }
         let mut events = self.events;

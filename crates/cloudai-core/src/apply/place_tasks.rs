@@ -1,5 +1,6 @@
 //! The scheduler's placements, checked against the exact state: check and change are one step, so that a plan made on an
-//! older state can never over-commit a worker (I4), start a task twice (I3), or send one where its rules forbid. Refused ones only count:
+//! older state can never over-commit a worker (I4), start a task twice (I3), send one where its rules forbid, or
+//! give a namespace more than its quota. Refused ones only count:
 //! the next pass sees why.
 
 use cloudai_types::{AttemptId, JobId, TaskId, WorkerId, limits};
@@ -23,9 +24,11 @@ pub fn place_tasks(hot: &mut Hot, out: &mut Out, command: PlaceTasks) -> Reply {
 /// How many of the group were accepted.
 fn place_group(hot: &mut Hot, out: &mut Out, group: &PlaceGroup) -> u32 {
     let (id, worker_id) = (JobId(group.job), WorkerId(group.worker));
+    let remembering_ms = hot.remembering_ms();
     let Some(job) = hot.jobs.get_mut(&id) else { return 0 };
     let Some(worker) = hot.workers.get_mut(&worker_id) else { return 0 };
     let Some(shape) = hot.shapes.get(job.shape) else { return 0 };
+    let Some(tenant) = hot.tenants.get_mut(job.namespace) else { return 0 };
     if job.cancel_requested || !worker.is_schedulable() || !shape.accepts(&worker.labels) {
         return 0;
     }
@@ -40,6 +43,9 @@ fn place_group(hot: &mut Hot, out: &mut Out, group: &PlaceGroup) -> u32 {
         let past = ready.past();
         let needs = raised(&asked, past.memory_mib);
         if past.never().contains(&worker_id.0) || !needs.fits(&worker.free()) {
+            continue;
+        }
+        if tenant.quota.room_for(&needs, tenant.holding, &tenant.used, 1) == 0 {
             continue;
         }
         let attempt = ActiveAttempt {
@@ -70,7 +76,7 @@ fn place_group(hot: &mut Hot, out: &mut Out, group: &PlaceGroup) -> u32 {
                     let shape = hot.apart.remove(&mut hot.shapes, task, past.memory_mib).unwrap_or(job.shape);
                     hot.backlog.moved(job.priority, shape, -1, 1);
                     if past.memory_mib > 0 && !hot.apart.is_ready(id, past.memory_mib) {
-                        hot.queue.remove(job.priority, shape, id);
+                        hot.queue.remove(job.namespace, job.priority, shape, id);
                     }
                 } else {
                     alike += 1;
@@ -80,6 +86,7 @@ fn place_group(hot: &mut Hot, out: &mut Out, group: &PlaceGroup) -> u32 {
         job.active.insert(index, attempt);
         worker.active.insert(task);
         worker.used = worker.used.plus(&needs);
+        tenant.take(&needs, remembering_ms);
         out.assigned(worker_id, AttemptId { task, number: attempt.number });
         accepted += 1;
     }
@@ -95,9 +102,10 @@ fn place_group(hot: &mut Hot, out: &mut Out, group: &PlaceGroup) -> u32 {
             hot.queue_limits.settle(id);
         }
         if !job.has_ready() && !hot.apart.is_ready(id, 0) {
-            hot.queue.remove(job.priority, job.shape, id);
+            hot.queue.remove(job.namespace, job.priority, job.shape, id);
         }
         out.job_changed(id);
+        out.tenant_changed(job.namespace);
     }
     accepted
 }

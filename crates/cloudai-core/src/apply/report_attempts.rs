@@ -28,6 +28,7 @@ pub fn report_attempts(hot: &mut Hot, out: &mut Out, command: ReportAttempts) ->
 fn report_attempt(hot: &mut Hot, out: &mut Out, worker: WorkerId, report: AttemptReport) -> bool {
     let AttemptReport { job, index, number, state, reason, started_ms, ended_ms } = report;
     let id = AttemptId::new(JobId(job), index, number);
+    let remembering_ms = hot.remembering_ms();
     let Some(job) = hot.jobs.get_mut(&id.task.job) else { return false };
     let Some(attempt) = job.active.get_mut(&index) else { return false };
     let Ok(state) = AttemptState::try_from(state) else { return false };
@@ -52,7 +53,12 @@ fn report_attempt(hot: &mut Hot, out: &mut Out, worker: WorkerId, report: Attemp
                 && let Some(host) = hot.workers.get_mut(&worker)
                 && let Some(shape) = hot.shapes.get(job.shape)
             {
-                host.used = host.used.minus(&raised(&shape.resources, memory_mib));
+                let had = raised(&shape.resources, memory_mib);
+                host.used = host.used.minus(&had);
+                if let Some(tenant) = hot.tenants.get_mut(job.namespace) {
+                    tenant.give_back(&had, remembering_ms);
+                    out.tenant_gave_back(job.namespace, tenant);
+                }
                 if host.is_schedulable() {
                     out.capacity_changed();
                 }

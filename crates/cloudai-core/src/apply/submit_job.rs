@@ -13,9 +13,10 @@ use crate::command::{
 use crate::hot::{Hot, Job, Shape};
 use crate::reply::{Refusal, Reply};
 use crate::rows::{
-    AliveRow, Counts, DeadRow, Family, JobSpecRow, NamespaceRow, RequestRow, SecretRow, alive_key, job_key,
-    namespace_key, secret_key, task_key,
+    AliveRow, Counts, DeadRow, Family, JobSpecRow, RequestRow, SecretRow, alive_key, job_key, namespace_key,
+    secret_key, task_key,
 };
+use crate::tenants::Tenant;
 
 pub fn submit_job(hot: &mut Hot, out: &mut Out, actor: String, command: SubmitJob) -> Result<Reply, Refusal> {
     let SubmitJob { namespace, request_id, request_hash, mut spec, mut replay_of } = command;
@@ -89,7 +90,7 @@ pub fn submit_job(hot: &mut Hot, out: &mut Out, actor: String, command: SubmitJo
     let row = JobSpecRow { spec, submitted_ms, actor, request_id, replay_of };
     out.put(Family::JobSpec, &job_key(namespace, id), &row);
     let job = new_job(hot, id, alive);
-    hot.queue.insert(job.priority, job.shape, id);
+    hot.queue.insert(job.namespace, job.priority, job.shape, id);
     hot.backlog.moved(job.priority, job.shape, i64::from(job.counts.queued), 0);
     hot.jobs.insert(id, job);
     out.job_submitted(id);
@@ -228,7 +229,9 @@ pub(super) fn known_namespace(hot: &Hot, name: &str) -> Result<Option<NamespaceI
 pub(super) fn name_namespace(hot: &mut Hot, out: &mut Out, name: String) -> NamespaceId {
     let id = NamespaceId(hot.next_namespace);
     hot.next_namespace = hot.next_namespace.saturating_add(1);
-    out.put(Family::Namespace, &namespace_key(id), &NamespaceRow { name: name.clone() });
+    let tenant = Tenant::named(name.clone());
+    out.put(Family::Namespace, &namespace_key(id), &tenant.row());
+    hot.tenants.insert(id, tenant);
     hot.namespaces.insert(name, id);
     id
 }

@@ -19,6 +19,7 @@ pub fn canonical(hot: &Hot) -> String {
         config,
         digest,
         namespaces,
+        tenants,
         jobs,
         queue,
         delayed,
@@ -39,17 +40,19 @@ pub fn canonical(hot: &Hot) -> String {
     let mut line = |text: std::fmt::Arguments| writeln!(out, "{text}").expect("a string takes it");
     line(format_args!("{cluster} {incarnation} {clock_ms} {next_job} {next_worker} {next_node} {next_namespace}"));
     line(format_args!("{next_session} {version} {config:?} {digest:016x}"));
-    line(format_args!("{namespaces:?}"));
+    line(format_args!("{namespaces:?} {tenants:?}"));
     for (id, job) in jobs {
         let mut job = job.clone();
         let shape = std::mem::replace(&mut job.shape, cloudai_core::hot::ShapeId(0));
         line(format_args!("{id:?} {:?} {job:?}", shapes.get(shape)));
     }
     let mut queued: Vec<String> = vec![];
-    for (priority, by_shape) in queue.levels() {
-        for (shape, jobs) in by_shape {
-            let tasks = backlog.queued_of(priority, *shape);
-            queued.push(format!("{priority} {:?} {tasks} {jobs:?}", shapes.get(*shape)));
+    for (namespace, levels) in queue.namespaces() {
+        for (priority, by_shape) in levels.iter() {
+            for (shape, jobs) in by_shape {
+                let tasks = backlog.queued_of(priority, *shape);
+                queued.push(format!("{namespace:?} {priority} {:?} {tasks} {jobs:?}", shapes.get(*shape)));
+            }
         }
     }
     queued.sort();

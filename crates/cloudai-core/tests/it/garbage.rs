@@ -1,6 +1,7 @@
 //! Commands that make no sense, for histories: `apply` must refuse them and go on.
 
 use cloudai_core::command::*;
+use cloudai_types::QuotaChange;
 use cloudai_types::volume::Volume;
 use cloudai_types::{ClusterConfig, EndReason, JobSpec, Resources, Results, RetryRule, RetryRules, SecretUse};
 use proptest::prelude::*;
@@ -125,6 +126,15 @@ pub fn garbage() -> impl Strategy<Value = Kind> {
             deadline_ms
         })),
         (small(), id()).prop_map(|(worker, session)| Kind::WorkerLeaves(WorkerLeaves { worker, session })),
+        (text(), small(), id(), id()).prop_map(|(namespace, weight, tasks, cpu)| Kind::SetQuota(SetQuota {
+            namespace,
+            change: QuotaChange {
+                weight: Some(weight),
+                tasks_max: Some(tasks),
+                cpu_milli_max: Some(cpu),
+                ..QuotaChange::default()
+            },
+        })),
         (id(), text(), text(), text(), small()).prop_map(|(node, name, disk, addr, version)| Kind::RegisterMaster(
             RegisterMaster {
                 node,

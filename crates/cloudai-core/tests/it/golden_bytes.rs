@@ -13,6 +13,7 @@ use cloudai_types::{
     ClusterConfig, EndReason, JobSpec, OnDisconnect, PullPolicy, ReasonKind, Resources, ResultFile, Results,
     RetryAction, RetryRule, RetryRules, ScorePolicy, SecretKind, SecretUse, Usage,
 };
+use cloudai_types::{Quota, QuotaChange};
 use prost::Message;
 
 fn labels(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
@@ -223,6 +224,17 @@ fn kinds() -> Vec<Kind> {
         Kind::ExpireQueued(ExpireQueued {}),
         Kind::EvictWorkers(EvictWorkers {}),
         Kind::WorkerLeaves(WorkerLeaves { worker: 2, session: 11 }),
+        Kind::SetQuota(SetQuota {
+            namespace: "team-a".into(),
+            change: QuotaChange {
+                weight: Some(3),
+                tasks_max: Some(7),
+                cpu_milli_max: Some(cloudai_types::quota::NO_CAP),
+                memory_bytes_max: Some(1 << 40),
+                storage_bytes_max: Some(0),
+                gpus_max: Some(8),
+            },
+        }),
     ]
 }
 
@@ -324,6 +336,17 @@ fn grown() -> [(&'static str, Kind); 13] {
     ]
 }
 
+fn quota() -> Quota {
+    Quota {
+        weight: 3,
+        tasks_max: Some(7),
+        cpu_milli_max: Some(16_000),
+        memory_bytes_max: Some(1 << 40),
+        storage_bytes_max: Some(0),
+        gpus_max: Some(8),
+    }
+}
+
 fn name(kind: &Kind) -> &'static str {
     match kind {
         Kind::SubmitJob(_) => "submit_job",
@@ -352,6 +375,7 @@ fn name(kind: &Kind) -> &'static str {
         Kind::ExpireQueued(_) => "expire_queued",
         Kind::EvictWorkers(_) => "evict_workers",
         Kind::WorkerLeaves(_) => "worker_leaves",
+        Kind::SetQuota(_) => "set_quota",
     }
 }
 
@@ -371,7 +395,7 @@ fn golden<M: Message + Default + PartialEq + Debug>(file: &str, value: &M) {
 fn every_command_decodes_for_ever() {
     let kinds = kinds();
     let names: BTreeSet<&str> = kinds.iter().map(name).collect();
-    assert_eq!(names.len(), 26, "one example of every kind that `name` lists");
+    assert_eq!(names.len(), 27, "one example of every kind that `name` lists");
     let write = |file: &str, kind| {
         let command = Command { actor: "admin/ada".into(), trace_parent: "00-11-22-01".into(), kind: Some(kind) };
         golden(file, &Proposal { version: 1, at_ms: 1_700_000_000_000, commands: vec![command] });
@@ -404,7 +428,13 @@ fn every_row_decodes_for_ever() {
                     next_session: 12,
                 },
             ),
-            Family::Namespace => golden("row_namespace", &NamespaceRow { name: "default".into() }),
+            Family::Namespace => {
+                let plain = NamespaceRow { name: "default".into(), ..NamespaceRow::default() };
+                golden("row_namespace", &plain);
+                let average_held = vec![4_096_000, 1 << 42, 0, 8_192];
+                let quota = Some(quota());
+                golden("row_namespace_quota", &NamespaceRow { quota, average_held, average_at_ms: 9, ..plain });
+            }
             Family::JobSpec => {
                 let row = JobSpecRow {
                     spec: spec(),

@@ -5,8 +5,10 @@ use std::collections::BTreeMap;
 
 use cloudai_core::Hot;
 use cloudai_core::command::*;
+use cloudai_types::quota::NO_CAP;
 use cloudai_types::{
-    ClusterConfig, EndReason, JobSpec, ReasonKind, Resources, RetryAction, RetryRule, RetryRules, SecretUse, Usage,
+    ClusterConfig, EndReason, JobSpec, QuotaChange, ReasonKind, Resources, RetryAction, RetryRule, RetryRules,
+    SecretUse, Usage,
 };
 use proptest::prelude::*;
 
@@ -84,6 +86,13 @@ pub enum Step {
         deadline: u16,
     },
     ExpireQueued,
+    /// Caps of 8 and more are no caps; `weight` 0 is refused.
+    SetQuota {
+        namespace: u8,
+        weight: u8,
+        tasks: u8,
+        cpu: u8,
+    },
     EvictWorkers,
     Leaves {
         worker: u16,
@@ -245,6 +254,8 @@ fn step() -> impl Strategy<Value = Step> {
         2 => (0..5u8, any::<bool>(), prop_oneof![Just(0u16), Just(1u16), any::<u16>()])
             .prop_map(|(name, draining, deadline)| Step::Drain { name, draining, deadline }),
         2 => Just(Step::ExpireQueued),
+        2 => (0..3u8, 0..4u8, 0..16u8, 0..16u8)
+            .prop_map(|(namespace, weight, tasks, cpu)| Step::SetQuota { namespace, weight, tasks, cpu }),
         1 => Just(Step::EvictWorkers),
         1 => (any::<u16>(), any::<bool>()).prop_map(|(worker, miss)| Step::Leaves { worker, miss }),
         1 => (0..9u64, 0..2u8).prop_map(|(node, disk)| Step::RegisterMaster { node, disk }),
@@ -370,6 +381,16 @@ pub fn resolve(hot: &Hot, step: &Step) -> Kind {
             Kind::SetDrain(SetDrain { name: member(false, name), draining, deadline_ms })
         }
         Step::ExpireQueued => Kind::ExpireQueued(ExpireQueued {}),
+        Step::SetQuota { namespace, weight, tasks, cpu } => {
+            let cap = |n: u8, unit: u64| Some(if n < 8 { u64::from(n) * unit } else { NO_CAP });
+            let change = QuotaChange {
+                weight: Some(weight.into()),
+                tasks_max: cap(tasks, 1),
+                cpu_milli_max: cap(cpu, 1_000),
+                ..QuotaChange::default()
+            };
+            Kind::SetQuota(SetQuota { namespace: NAMESPACES[usize::from(namespace)].into(), change })
+        }
         Step::EvictWorkers => Kind::EvictWorkers(EvictWorkers {}),
         Step::Leaves { worker, miss } => {
             let found = pick(hot.workers.iter(), worker);

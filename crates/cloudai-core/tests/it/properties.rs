@@ -8,6 +8,7 @@ use cloudai_core::command::{
 use cloudai_core::rows::{Family, WorkerState};
 use cloudai_core::transitions::{self, Owner, Transition};
 use cloudai_core::{Event, Hot, apply};
+use cloudai_types::quota::{NO_CAP, QuotaChange};
 use cloudai_types::{EndReason, JobId, limits};
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
@@ -302,6 +303,19 @@ fn finish(world: &mut World) {
     let cancels: Vec<Kind> =
         hopeless.map(|(id, _)| Kind::CancelJob(cloudai_core::command::CancelJob { job: id.0 })).collect();
     world.entry(world.hot.clock_ms, cancels);
+    let uncapped = QuotaChange {
+        tasks_max: Some(NO_CAP),
+        cpu_milli_max: Some(NO_CAP),
+        memory_bytes_max: Some(NO_CAP),
+        storage_bytes_max: Some(NO_CAP),
+        gpus_max: Some(NO_CAP),
+        weight: None,
+    };
+    let namespaces: Vec<String> = world.hot.namespaces.keys().cloned().collect();
+    for namespace in namespaces {
+        let set = cloudai_core::command::SetQuota { namespace, change: uncapped };
+        world.one(world.hot.clock_ms, Kind::SetQuota(set));
+    }
     for name in ["w0", "w1", "w2"] {
         let kind =
             |draining| Kind::SetDrain(cloudai_core::command::SetDrain { name: name.into(), draining, deadline_ms: 0 });

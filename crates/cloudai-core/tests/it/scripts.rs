@@ -10,10 +10,11 @@ use std::path::Path;
 use cloudai_core::command::*;
 use cloudai_core::rows::{Counts, DeadRow, Family, MemberRow, SecretRow, member_key, task_of_key};
 use cloudai_core::{Applied, Event, Reply};
+use cloudai_types::quota::NO_CAP;
 use cloudai_types::resources::{parse_cpu, parse_size};
 use cloudai_types::{
-    AttemptId, ClusterConfig, EndReason, JobId, JobSpec, NamespaceId, ReasonKind, Resources, RetryAction, RetryRule,
-    RetryRules, ScorePolicy, SecretKind, TaskId,
+    AttemptId, ClusterConfig, EndReason, JobId, JobSpec, NamespaceId, QuotaChange, ReasonKind, Resources, RetryAction,
+    RetryRule, RetryRules, ScorePolicy, SecretKind, TaskId,
 };
 
 use crate::world::World;
@@ -67,6 +68,7 @@ scripts!(
     cancel,
     request_ids,
     placement,
+    quotas,
     retention,
     stale_reports,
     queue_timeouts,
@@ -158,8 +160,18 @@ impl Story {
             let due = if hot.queue_limits.is_due(id) { "waits" } else { "waited" };
             lines.push(format!("job {} {due} until {}{over}", id.0, limit.due_ms));
         }
-        let queue =
-            hot.queue.levels().flat_map(|(p, shapes)| shapes.values().flatten().map(move |id| format!("{p}:{}", id.0)));
+        for (id, t) in hot.tenants.iter().filter(|(_, t)| t.quota != cloudai_types::Quota::default()) {
+            let caps = t.quota.caps().map(|cap| cap.map_or("-".to_owned(), |cap| cap.to_string())).join("/");
+            let tasks = t.quota.tasks_max.map_or("-".to_owned(), |max| max.to_string());
+            let (weight, holding, used) = (t.quota.weight(), t.holding, t.used);
+            let held = t.average_held(hot.clock_ms)[0] / cloudai_core::tenants::AVERAGE_PARTS;
+            lines.push(format!(
+                "namespace {} {} weight {weight} tasks {holding} of {tasks}, {used} of {caps}, {held} cpu_milli on average",
+                id.0, t.name
+            ));
+        }
+        let levels = hot.queue.namespaces().flat_map(|(_, levels)| levels.iter());
+        let queue = levels.flat_map(|(p, shapes)| shapes.values().flatten().map(move |id| format!("{p}:{}", id.0)));
         lines.push(format!("queue {:?} delayed {}", queue.collect::<Vec<_>>(), hot.delayed.len()));
         lines.iter().for_each(|line| writeln!(out, "  {line}").expect("a string takes it"));
     }
@@ -295,6 +307,7 @@ fn kind(words: &mut Words) -> Kind {
             session: words.number("session"),
         }),
         "evict" => Kind::EvictWorkers(EvictWorkers {}),
+        "quota" => Kind::SetQuota(SetQuota { namespace: words.plain[0].clone(), change: words.quota() }),
         "expirequeued" => Kind::ExpireQueued(ExpireQueued {}),
         "lose" => Kind::LoseWorker(LoseWorker {
             worker: words.plain[0].parse().expect("a worker"),
@@ -424,6 +437,23 @@ impl<'a> Words<'a> {
             ..RetryRules::default()
         };
         (rules != RetryRules::default()).then_some(rules)
+    }
+
+    /// `weight=3 tasks=2 cpu=4 mem=none`
+    fn quota(&mut self) -> QuotaChange {
+        let mut cap = |key: &str, parse: &dyn Fn(&str) -> u64| {
+            let text = self.named.remove(key)?;
+            Some(if text == "none" { NO_CAP } else { parse(&text) })
+        };
+        let number = |text: &str| text.parse().expect("a number");
+        QuotaChange {
+            tasks_max: cap("tasks", &number),
+            cpu_milli_max: cap("cpu", &|text| parse_cpu(text).expect("cpu")),
+            memory_bytes_max: cap("mem", &|text| parse_size(text).expect("mem")),
+            storage_bytes_max: None,
+            gpus_max: cap("gpu", &number),
+            weight: self.named.remove("weight").map(|text| text.parse().expect("a weight")),
+        }
     }
 
     /// `1/0 1/7 2/0`, all of the namespace 1.

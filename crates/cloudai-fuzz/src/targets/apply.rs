@@ -7,7 +7,7 @@ use cloudai_core::command::{
     AdvanceClock, AttemptReport, Authorize, CancelJob, DeadGroup, DropDead, EvictWorkers, ExpireJobs, ExpireQueued,
     ExpireRequests, ExpiringJob, ForgetMaster, FoundCluster, Kind, LoseWorker, PlaceGroup, PlaceTasks, RaiseVersion,
     RedeemToken, RegisterMaster, RegisterWorker, RemoveSecret, ReplayDead, ReportAttempts, Revoke, SetConfig, SetDrain,
-    SetSecret, StartIncarnation, SubmitJob, TaskKey, VERSION, WorkerLeaves,
+    SetQuota, SetSecret, StartIncarnation, SubmitJob, TaskKey, VERSION, WorkerLeaves,
 };
 use cloudai_core::memory::MemRows;
 use cloudai_core::{Command, Hot, Proposal, apply, invariants, load};
@@ -294,6 +294,11 @@ fn kind(u: &mut Unstructured<'_>, hot: &Hot) -> Result<Kind> {
         26 => Kind::SetSecret(SetSecret { namespace: name(u)?, kind: role, name: name(u)?, sealed: hash(u)? }),
         27 => Kind::RemoveSecret(RemoveSecret { namespace: name(u)?, kind: role, name: name(u)? }),
         28 => Kind::ExpireQueued(ExpireQueued {}),
+        29 if u.arbitrary()? => {
+            let (weight, tasks_max, cpu_milli_max) = (u.arbitrary()?, u.arbitrary()?, u.arbitrary()?);
+            let change = QuotaChange { weight, tasks_max, cpu_milli_max, ..QuotaChange::default() };
+            Kind::SetQuota(SetQuota { namespace: name(u)?, change })
+        }
         29 => Kind::EvictWorkers(EvictWorkers {}),
         30 => {
             let worker = worker(u, hot)?;

@@ -1,11 +1,15 @@
 //! Calls about the queue and the cluster. Comes in: requests whose caller is admitted. Goes out: totals, members, and orders
 //! to Raft about its members.
 
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
+
 use cloudai_core::command::{ForgetMaster, Kind, SetConfig};
+use cloudai_core::hot::ShapeId;
 use cloudai_core::rows::WorkerState;
 use cloudai_proto::v1 as pb;
 use cloudai_raft::Members;
-use cloudai_types::{NodeId, limits};
+use cloudai_types::{JobId, NodeId, limits};
 use tokio::time::Instant;
 use tonic::Status;
 
@@ -19,23 +23,27 @@ pub async fn queue<S: StateStore>(node: &Node<S>, request: pb::QueueRequest) -> 
     let state = node.shared.read();
     read.index = state.index;
     let hot = &state.hot;
-    let mut shapes = vec![];
-    'levels: for (priority, level) in hot.queue.levels() {
+    // (jobs, the oldest) of all namespaces.
+    let mut lines: BTreeMap<(Reverse<i32>, ShapeId), (u32, Option<JobId>)> = BTreeMap::new();
+    for (priority, level) in hot.queue.namespaces().flat_map(|(_, levels)| levels.iter()) {
         for (id, jobs) in level {
-            if shapes.len() == limits::PAGE_ROWS_DEFAULT {
-                break 'levels;
-            }
-            let Some(shape) = hot.shapes.get(*id) else { continue };
-            let oldest = jobs.first().and_then(|j| hot.jobs.get(j));
-            shapes.push(pb::QueueShape {
-                priority,
-                resources: Some(shape.resources),
-                require: shape.require.iter().cloned().collect(),
-                tasks: hot.backlog.queued_of(priority, *id),
-                jobs: jobs.len() as u32,
-                oldest_ms: oldest.map_or(0, |j| j.submitted_ms),
-            });
+            let line = lines.entry((Reverse(priority), *id)).or_default();
+            line.0 = line.0.saturating_add(jobs.len() as u32);
+            line.1 = line.1.into_iter().chain(jobs.first().copied()).min();
         }
+    }
+    let mut shapes = vec![];
+    for ((Reverse(priority), id), (jobs, oldest)) in lines.into_iter().take(limits::PAGE_ROWS_DEFAULT) {
+        let Some(shape) = hot.shapes.get(id) else { continue };
+        let oldest = oldest.and_then(|job| hot.jobs.get(&job));
+        shapes.push(pb::QueueShape {
+            priority,
+            resources: Some(shape.resources),
+            require: shape.require.iter().cloned().collect(),
+            tasks: hot.backlog.queued_of(priority, id),
+            jobs,
+            oldest_ms: oldest.map_or(0, |j| j.submitted_ms),
+        });
     }
     let oldest = hot.jobs.values().find(|j| j.counts.queued > 0);
     Ok(pb::QueueReply {

@@ -39,14 +39,16 @@ fn text(hot: &Hot) -> String {
         line(format_args!("{id:?} {:?} {job:?}", hot.shapes.get(shape)));
     }
     let mut queued = vec![];
-    for (priority, by_shape) in hot.queue.levels() {
-        for (shape, jobs) in by_shape {
-            queued.push(format!("{priority} {:?} {jobs:?}", hot.shapes.get(*shape)));
+    for (namespace, levels) in hot.queue.namespaces() {
+        for (priority, by_shape) in levels.iter() {
+            for (shape, jobs) in by_shape {
+                queued.push(format!("{namespace:?} {priority} {:?} {jobs:?}", hot.shapes.get(*shape)));
+            }
         }
     }
     queued.sort();
     line(format_args!("{queued:?}"));
-    line(format_args!("{:?} {:?} {:?}", hot.delayed, hot.retry, hot.only));
+    line(format_args!("{:?} {:?} {:?} {:?}", hot.delayed, hot.retry, hot.only, hot.tenants));
     for (job, memory_mib, group) in hot.apart.iter() {
         line(format_args!(
             "{job:?} {memory_mib} {:?} {} {:?}",

@@ -1,0 +1,151 @@
+//! What a namespace may have: its weight beside the others, and how much its running tasks may hold at a time. Comes in: what an operator
+//! asked for. Goes out: the same, checked, and whether a task still fits under it. Who uses how much is not known here.
+
+use crate::resources::Resources;
+use crate::{Fault, limits};
+
+/// Replicated with the namespace. Says nothing: weight 1, no caps.
+#[derive(Clone, Copy, PartialEq, Eq, prost::Message)]
+pub struct Quota {
+    /// Its part of a full cluster is its weight by the weights of all that wait; 0: 1.
+    #[prost(uint32, tag = "1")]
+    pub weight: u32,
+    /// Tasks that may hold a worker's resources at a time. Zero lets nothing start.
+    #[prost(uint32, optional, tag = "2")]
+    pub tasks_max: Option<u32>,
+    #[prost(uint64, optional, tag = "3")]
+    pub cpu_milli_max: Option<u64>,
+    #[prost(uint64, optional, tag = "4")]
+    pub memory_bytes_max: Option<u64>,
+    #[prost(uint64, optional, tag = "5")]
+    pub storage_bytes_max: Option<u64>,
+    #[prost(uint32, optional, tag = "6")]
+    pub gpus_max: Option<u32>,
+}
+
+/// A cap that a change takes away.
+pub const NO_CAP: u64 = u64::MAX;
+
+/// What an operator changes. What is not named stays as it is, so that two operators who change different things do not undo each other.
+#[derive(Clone, Copy, PartialEq, Eq, prost::Message)]
+pub struct QuotaChange {
+    #[prost(uint32, optional, tag = "1")]
+    pub weight: Option<u32>,
+    /// This and all below: the new cap, or [`NO_CAP`].
+    #[prost(uint64, optional, tag = "2")]
+    pub tasks_max: Option<u64>,
+    #[prost(uint64, optional, tag = "3")]
+    pub cpu_milli_max: Option<u64>,
+    #[prost(uint64, optional, tag = "4")]
+    pub memory_bytes_max: Option<u64>,
+    #[prost(uint64, optional, tag = "5")]
+    pub storage_bytes_max: Option<u64>,
+    #[prost(uint64, optional, tag = "6")]
+    pub gpus_max: Option<u64>,
+}
+
+impl Quota {
+    /// At least 1.
+    pub fn weight(&self) -> u64 {
+        u64::from(self.weight).max(1)
+    }
+
+    /// What is held at most in each dimension, in the order of [`crate::resources::DIMENSIONS`].
+    pub fn caps(&self) -> [Option<u64>; 4] {
+        [self.cpu_milli_max, self.memory_bytes_max, self.storage_bytes_max, self.gpus_max.map(u64::from)]
+    }
+
+    pub fn is_capped(&self) -> bool {
+        self.tasks_max.is_some() || self.caps().iter().any(Option::is_some)
+    }
+
+    /// How many more tasks that ask for `each` may start, where `active` tasks hold `used`; at most `most`.
+    pub fn room_for(&self, each: &Resources, active: u32, used: &Resources, most: u32) -> u32 {
+        let mut room = self.tasks_max.map_or(most, |max| max.saturating_sub(active)).min(most);
+        for ((cap, asked), held) in self.caps().into_iter().zip(each.dimensions()).zip(used.dimensions()) {
+            if let Some(cap) = cap
+                && let Some(fitting) = cap.saturating_sub(held).checked_div(asked)
+            {
+                room = room.min(u32::try_from(fitting).unwrap_or(u32::MAX));
+            }
+        }
+        room
+    }
+
+    /// The same with a change.
+    pub fn changed(&self, change: &QuotaChange) -> Result<Quota, Fault> {
+        let weight = change.weight.unwrap_or(self.weight);
+        if change.weight == Some(0) || weight > limits::QUOTA_WEIGHT_MAX {
+            let problem = format!("is {weight}; 1 to {} are allowed", limits::QUOTA_WEIGHT_MAX);
+            return Err(Fault { field: "weight", problem });
+        }
+        let wide = |now: Option<u64>, change: Option<u64>| match change {
+            None => now,
+            Some(NO_CAP) => None,
+            Some(cap) => Some(cap),
+        };
+        let narrow = |field: &'static str, now: Option<u32>, change: Option<u64>| {
+            let cap = wide(now.map(u64::from), change).map(u32::try_from).transpose();
+            cap.map_err(|_| Fault { field, problem: format!("is over {}: leave it without a cap", u32::MAX) })
+        };
+        Ok(Quota {
+            weight,
+            tasks_max: narrow("tasks", self.tasks_max, change.tasks_max)?,
+            cpu_milli_max: wide(self.cpu_milli_max, change.cpu_milli_max),
+            memory_bytes_max: wide(self.memory_bytes_max, change.memory_bytes_max),
+            storage_bytes_max: wide(self.storage_bytes_max, change.storage_bytes_max),
+            gpus_max: narrow("gpu", self.gpus_max, change.gpus_max)?,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn cpu(cpu_milli: u64) -> Resources {
+        Resources { cpu_milli, ..Resources::default() }
+    }
+
+    #[test]
+    fn room_is_what_every_cap_leaves() {
+        let none = Quota::default();
+        assert_eq!((none.weight(), none.room_for(&cpu(1_000), 7, &cpu(9_000), 50)), (1, 50));
+        let capped = Quota { tasks_max: Some(10), cpu_milli_max: Some(4_000), ..none };
+        for (asked, active, used, room) in [
+            (1_000, 0, 0, 4),
+            (1_000, 9, 0, 1),
+            (1_000, 10, 0, 0),
+            (1_000, 12, 0, 0),
+            (1_000, 0, 3_500, 0),
+            (1_000, 0, 9_000, 0),
+            (5_000, 0, 0, 0),
+            (0, 3, 9_000, 7),
+        ] {
+            assert_eq!(capped.room_for(&cpu(asked), active, &cpu(used), 50), room, "{asked} {active} {used}");
+        }
+        let no_gpus = Quota { gpus_max: Some(0), ..none };
+        assert_eq!(no_gpus.room_for(&Resources { gpus: 1, ..cpu(1) }, 0, &cpu(0), 50), 0);
+        assert_eq!(no_gpus.room_for(&cpu(1), 0, &cpu(0), 50), 50, "who asks for none is not concerned");
+    }
+
+    #[test]
+    fn a_change_leaves_alone_what_it_does_not_name() {
+        let first = QuotaChange { weight: Some(3), tasks_max: Some(5), cpu_milli_max: Some(0), ..Default::default() };
+        let quota = Quota::default().changed(&first).expect("valid");
+        assert_eq!((quota.weight, quota.tasks_max, quota.cpu_milli_max), (3, Some(5), Some(0)));
+        let second = QuotaChange { cpu_milli_max: Some(NO_CAP), gpus_max: Some(2), ..Default::default() };
+        let quota = quota.changed(&second).expect("valid");
+        assert_eq!(quota, Quota { weight: 3, tasks_max: Some(5), gpus_max: Some(2), ..Quota::default() });
+    }
+
+    #[test]
+    fn what_is_no_quota_is_refused_by_name() {
+        let fault = |change: QuotaChange| Quota::default().changed(&change).err().map(|f| f.field);
+        assert_eq!(fault(QuotaChange { weight: Some(0), ..Default::default() }), Some("weight"));
+        assert_eq!(fault(QuotaChange { weight: Some(u32::MAX), ..Default::default() }), Some("weight"));
+        assert_eq!(fault(QuotaChange { tasks_max: Some(1 << 32), ..Default::default() }), Some("tasks"));
+        assert_eq!(fault(QuotaChange { gpus_max: Some(1 << 32), ..Default::default() }), Some("gpu"));
+        assert_eq!(fault(QuotaChange { gpus_max: Some(NO_CAP), ..Default::default() }), None);
+    }
+}
