@@ -186,7 +186,7 @@ fn ahead(view: &Hot, job: &Job, task: TaskId) -> Ahead {
         None => (task.index - job.fresh.start) as usize,
     };
     ahead.tasks = within_job as u64;
-    for (priority, shapes) in view.queue.levels() {
+    for (priority, shapes) in view.queue.of(job.namespace).into_iter().flat_map(|levels| levels.iter()) {
         if priority < job.priority {
             break;
         }

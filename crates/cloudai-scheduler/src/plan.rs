@@ -4,26 +4,28 @@
 //!
 //! The caller proposes a plan and waits until it is applied before it plans again; a placement in flight is not tracked.
 //!
-//! Order: priority, higher first; then submission. A shape that fits on no worker is dropped for the pass with all its
+//! Order: namespaces take turns, the one with the smallest share of the cluster by its weight first ([`crate::fair`]); among the tasks of one
+//! namespace priority, higher first; then submission. A shape that fits on no worker is dropped for the pass with all its
 //! jobs, at the price of one search, however many jobs wait. It does not block what is behind it: smaller tasks pass a big
-//! one that waits for room. Nothing is reserved for the big one yet, so a steady stream of small tasks can delay it for
-//! ever; give it a higher priority, or drain a worker for it.
+//! one that waits for room. As soon as one has passed it, a worker is reserved for it, and who passes then is not in its way
+//! ([`crate::reserve`]).
 //!
 //! The tasks of one array are alike, so a pass first counts how many go to each worker and then gives each worker a
 //! run of consecutive indexes: a group per worker and not per task, in the log as well. Those that stand apart (a failed attempt made them
 //! ask for more memory, or keeps them from some workers) come in lines of their own, by what they ask for, and one by one.
 
 use std::cmp::Reverse;
-use std::collections::binary_heap::PeekMut;
-use std::collections::{BTreeMap, BTreeSet, BinaryHeap, btree_set};
-use std::iter::Peekable;
+use std::collections::{BTreeMap, BinaryHeap};
 use std::ops::Range;
 
 use cloudai_core::command::PlaceGroup;
 use cloudai_core::hot::{Hot, Job, ShapeId, Waiting};
-use cloudai_core::job_table;
 use cloudai_types::{JobId, ScorePolicy, WorkerId, limits};
 
+use crate::fair::{Share, Whole};
+use crate::lane::{Head, Lane, Progress};
+use crate::reservations::Blocked;
+use crate::reserve::Reservation;
 use crate::roster::{Ask, Choice, PlanState};
 
 /// What a pass is asked to do.
@@ -32,12 +34,14 @@ pub struct Policy {
     pub score: ScorePolicy,
     /// The pass ends after so many placements.
     pub placements_max: u32,
+    /// Workers are reserved for tasks that others pass.
+    pub reserve: bool,
 }
 
 impl Policy {
     /// The replicated configuration's score, with the largest pass allowed.
     pub fn of(view: &Hot) -> Policy {
-        Policy { score: view.config.score_policy(), placements_max: limits::PASS_PLACEMENTS_MAX }
+        Policy { score: view.config.score_policy(), placements_max: limits::PASS_PLACEMENTS_MAX, reserve: true }
     }
 }
 
@@ -50,6 +54,8 @@ pub struct Plan {
     pub placed: u32,
     /// Shapes with waiting tasks that fit on no worker now. `explain` counts the reasons, for those who ask.
     pub unplaced: Vec<ShapeId>,
+    /// Workers that are kept for some of them, for those who ask.
+    pub reserved: Vec<Reservation>,
     /// True when the pass ended at a bound: another pass may place more at once, without waiting for an event.
     pub more: bool,
 }
@@ -62,135 +68,206 @@ pub fn plan(view: &Hot, policy: &Policy, state: &mut PlanState) -> Plan {
         view,
         tally: vec![0; state.seats()],
         state,
-        jobs: JobWalk::new(view),
+        reserve: policy.reserve,
         budget: policy.placements_max,
+        grant: 0,
         looks: policy.placements_max.saturating_mul(4).max(1_024),
         vain_looks: limits::PASS_APART_LOOKS_MAX,
+        held_looks: limits::PASS_HELD_LOOKS_MAX,
         plan: Plan::default(),
         touched: vec![],
+        blocked: vec![],
     };
     if !pass.state.goes_on {
         pass.state.vain = 0;
     }
-    for (_, shapes) in view.queue.levels() {
-        if !pass.level(shapes) {
-            pass.plan.more = true;
-            break;
-        }
-    }
-    pass.plan.unplaced.sort_unstable();
-    pass.plan.unplaced.dedup();
-    if pass.plan.placed > 0 {
-        pass.state.vain = 0;
-    }
-    if pass.vain_looks == 0 {
-        // Others may be behind them: the next pass goes on there, until all were looked at and none could be placed.
-        pass.plan.more |= pass.state.vain < view.apart.ready_len();
-    }
-    pass.state.goes_on = pass.plan.more;
-    pass.plan
+    pass.take_turns();
+    pass.finish()
 }
 
-/// The waiting jobs of one shape in one priority level.
-struct Line<'a> {
-    shape: ShapeId,
-    ask: Ask,
-    jobs: btree_set::Iter<'a, JobId>,
-}
-
+/// What came of a job, in one of its lines.
 enum JobOutcome {
     /// Nothing of it is left to place in this pass.
     Done,
     BudgetSpent,
+    /// It was given what its namespace may have now.
+    GrantSpent,
+    /// It fits only on workers that are reserved for others, and not in time. Its siblings may have another limit.
+    HeldBack,
     /// One of its tasks fits nowhere, and so do all others of its shape.
     FitsNowhere,
+}
+
+/// What came of a namespace's turn.
+enum Turn {
+    /// Another namespace has the smaller share now.
+    Over,
+    /// Nothing of it is left to place in this pass.
+    Done,
+    BudgetSpent,
 }
 
 struct Pass<'a> {
     view: &'a Hot,
     state: &'a mut PlanState,
-    jobs: JobWalk<'a>,
+    reserve: bool,
     /// Placements left.
     budget: u32,
+    /// Of them, for the job at hand.
+    grant: u32,
     /// Waiting indexes that may still be looked at; most may not be due.
     looks: u32,
     /// Indexes that stand apart which may still be tried in vain.
     vain_looks: u32,
+    /// Jobs that may still be held back.
+    held_looks: u32,
     plan: Plan,
     /// Tasks of the job at hand by seat; all zero between jobs.
     tally: Vec<u32>,
     touched: Vec<u32>,
+    /// In the order in which their turn came.
+    blocked: Vec<Blocked>,
 }
 
 impl<'a> Pass<'a> {
-    /// Places one priority level. False when the budget ended before its tasks did.
-    fn level(&mut self, shapes: &'a BTreeMap<ShapeId, BTreeSet<JobId>>) -> bool {
-        let mut lines: Vec<Line<'a>> = vec![];
-        let mut heads = vec![];
-        for (shape, jobs) in shapes {
-            if self.state.is_full_for(*shape) {
-                self.plan.unplaced.push(*shape);
-                continue;
-            }
-            let Some(ask) = self.state.ask(self.view, *shape) else { continue };
-            let mut jobs = jobs.iter();
-            if let Some(first) = jobs.next() {
-                heads.push(Reverse((*first, lines.len())));
-                lines.push(Line { shape: *shape, ask, jobs });
-            }
-        }
-        let mut heads = BinaryHeap::from(heads);
-        while let Some(mut head) = heads.peek_mut() {
-            if self.budget == 0 {
-                return false;
-            }
-            let Reverse((job_id, at)) = *head;
-            let line = &mut lines[at];
-            let outcome = match self.jobs.get(job_id) {
-                Some(job) if !job.cancel_requested => self.job(job_id, job, line),
-                // The queue holds live jobs only; should it not, `apply` would refuse the placement.
-                Some(_) | None => JobOutcome::Done,
-            };
-            match outcome {
-                JobOutcome::BudgetSpent => return false,
-                JobOutcome::Done => match line.jobs.next() {
-                    Some(next) => *head = Reverse((*next, at)),
-                    None => {
-                        PeekMut::pop(head);
-                    }
-                },
-                JobOutcome::FitsNowhere => {
-                    PeekMut::pop(head);
-                    self.state.set_full_for(line.shape, &line.ask);
-                    self.plan.unplaced.push(line.shape);
+    fn take_turns(&mut self) {
+        let waiting =
+            self.view.queue.namespaces().filter_map(|(id, levels)| Some((self.view.tenants.get(id)?, levels)));
+        let mut lanes: Vec<Lane<'a>> = waiting.map(|(tenant, levels)| Lane::new(self.view, tenant, levels)).collect();
+        // Alone, nobody's share is compared.
+        let whole = if lanes.len() > 1 { Whole::of(self.view) } else { Whole::default() };
+        let turns = lanes.iter().enumerate().map(|(at, lane)| Reverse((lane.share(&whole), at)));
+        let mut turns: BinaryHeap<Reverse<(Share, usize)>> = turns.collect();
+        while let Some(Reverse((_, at))) = turns.pop() {
+            let next = turns.peek().map(|Reverse((share, _))| *share);
+            match self.turn(&mut lanes[at], next, &whole) {
+                Turn::Over => turns.push(Reverse((lanes[at].share(&whole), at))),
+                Turn::Done => {}
+                Turn::BudgetSpent => {
+                    self.plan.more = true;
+                    return;
                 }
             }
         }
-        true
+    }
+
+    /// `next`: the share of the namespace whose turn comes then.
+    fn turn(&mut self, lane: &mut Lane<'a>, next: Option<Share>, whole: &Whole) -> Turn {
+        while let Some(head) = self.head(lane) {
+            if self.budget == 0 {
+                return Turn::BudgetSpent;
+            }
+            let job = lane.jobs.get(head.job).filter(|job| !job.cancel_requested);
+            self.grant = lane.grant(&head.ask, next, whole);
+            let placed_before = self.plan.placed;
+            let outcome = match job {
+                Some(_) if self.grant == 0 => JobOutcome::GrantSpent,
+                Some(job) => self.job(&head, job, &mut lane.progress),
+                // The queue holds live jobs only; should it not, `apply` would refuse the placement.
+                None => JobOutcome::Done,
+            };
+            lane.charge(&head.ask, self.plan.placed - placed_before);
+            match outcome {
+                JobOutcome::BudgetSpent => return Turn::BudgetSpent,
+                JobOutcome::Done => lane.next_job(),
+                JobOutcome::HeldBack if self.held_looks > 0 => {
+                    self.held_looks -= 1;
+                    lane.next_job();
+                }
+                JobOutcome::HeldBack => lane.drop_line(),
+                JobOutcome::FitsNowhere => {
+                    self.state.set_full_for(head.shape, &head.ask);
+                    self.block(head);
+                    lane.drop_line();
+                }
+                // By its quota, and not only by its turn.
+                JobOutcome::GrantSpent if lane.grant(&head.ask, None, whole) == 0 => lane.drop_line(),
+                JobOutcome::GrantSpent => {}
+            }
+            if next.is_some_and(|next| lane.share(whole) > next) {
+                return Turn::Over;
+            }
+        }
+        Turn::Done
+    }
+
+    /// The job whose turn it is in this namespace.
+    fn head(&mut self, lane: &mut Lane<'a>) -> Option<Head> {
+        loop {
+            if let Some(head) = lane.head() {
+                return Some(head);
+            }
+            for (shape, jobs) in lane.next_level()? {
+                let Some(ask) = self.state.ask(self.view, *shape) else { continue };
+                if !self.state.is_full_for(*shape) {
+                    lane.add_line(*shape, ask, jobs);
+                } else if let Some(first) = jobs.first() {
+                    self.block(Head { job: *first, shape: *shape, ask });
+                }
+            }
+        }
+    }
+
+    /// It fits nowhere, and whoever comes after it is not to be in its way.
+    fn block(&mut self, head: Head) {
+        self.plan.unplaced.push(head.shape);
+        if self.reserve {
+            let Head { job, shape, ask } = head;
+            let blocked = Blocked { shape, job, ask, placed_before: self.plan.placed };
+            self.state.hold_for(self.view, &blocked);
+            self.blocked.push(blocked);
+        }
+    }
+
+    fn finish(mut self) -> Plan {
+        self.state.release_holds();
+        self.plan.unplaced.sort_unstable();
+        self.plan.unplaced.dedup();
+        if self.reserve {
+            self.state.renew_reservations(self.view, &self.blocked, self.plan.placed, !self.plan.more);
+            self.plan.reserved.clone_from(&self.state.reservations);
+        }
+        if self.plan.placed > 0 {
+            self.state.vain = 0;
+        }
+        if self.vain_looks == 0 {
+            // Others may be behind them: the next pass goes on there, until all were looked at and none could be placed.
+            self.plan.more |= self.state.vain < self.view.apart.ready_len();
+        }
+        self.state.goes_on = self.plan.more;
+        self.plan
     }
 
     /// What the job has in this line.
-    fn job(&mut self, id: JobId, job: &Job, line: &Line<'_>) -> JobOutcome {
-        let is_own = line.shape == job.shape;
+    fn job(&mut self, head: &Head, job: &Job, progress: &mut Progress) -> JobOutcome {
+        let limit_ms = self.view.time_limit_ms(head.job);
+        let ends_ms = (limit_ms > 0).then(|| self.view.clock_ms.saturating_add(limit_ms));
+        let is_own = head.shape == job.shape;
         if job.apart_ready > 0
             && let Some(waiting) = &job.waiting
         {
-            let memory_mib = if is_own { 0 } else { self.memory_mib(line.shape) };
-            match self.apart((id, memory_mib), waiting, &line.ask) {
+            let memory_mib = if is_own { 0 } else { self.memory_mib(head.shape) };
+            match self.apart((head.job, memory_mib), waiting, &head.ask, ends_ms, progress) {
                 JobOutcome::Done => {}
-                ended @ (JobOutcome::BudgetSpent | JobOutcome::FitsNowhere) => return ended,
+                ended @ (JobOutcome::BudgetSpent
+                | JobOutcome::GrantSpent
+                | JobOutcome::HeldBack
+                | JobOutcome::FitsNowhere) => return ended,
             }
         }
         if !is_own {
             return JobOutcome::Done;
         }
         if let Some(waiting) = job.waiting.as_ref().filter(|_| job.has_ready_waiting()) {
-            match self.due((id, job.image), waiting, &line.ask) {
+            match self.due((head.job, job.image), waiting, &head.ask, ends_ms, progress) {
                 JobOutcome::Done => {}
-                ended @ (JobOutcome::BudgetSpent | JobOutcome::FitsNowhere) => return ended,
+                ended @ (JobOutcome::BudgetSpent
+                | JobOutcome::GrantSpent
+                | JobOutcome::HeldBack
+                | JobOutcome::FitsNowhere) => return ended,
             }
         }
-        self.fresh(id, job, &line.ask)
+        self.fresh(head, job, ends_ms, progress)
     }
 
     /// What tells the groups of one job apart. More than 32 bits hold is never asked for.
@@ -200,27 +277,35 @@ impl<'a> Pass<'a> {
     }
 
     /// Indexes that stand apart, of one group. One that is kept from all workers that it fits on does not block the others.
-    fn apart(&mut self, group: (JobId, u32), waiting: &BTreeMap<u32, Waiting>, ask: &Ask) -> JobOutcome {
+    fn apart(
+        &mut self,
+        group: (JobId, u32),
+        waiting: &BTreeMap<u32, Waiting>,
+        ask: &Ask,
+        ends_ms: Option<u64>,
+        progress: &mut Progress,
+    ) -> JobOutcome {
         let (id, memory_mib) = group;
         let view = self.view;
         let Some(ready) = view.apart.get(id, memory_mib).map(|group| &group.ready) else { return JobOutcome::Done };
         let from = self.state.apart_from.get(&group).copied().unwrap_or(0);
         for index in ready.range(from..).chain(ready.range(..from)) {
-            let Some(past) = waiting.get(index) else { continue };
-            if self.budget == 0 {
-                return JobOutcome::BudgetSpent;
+            let Some(past) = waiting.get(index).filter(|_| !progress.due.contains(index)) else { continue };
+            if let Some(spent) = self.spent() {
+                return spent;
             }
             if self.vain_looks == 0 {
                 self.state.apart_from.insert(group, *index);
                 return JobOutcome::Done;
             }
-            match self.state.choose_apart(ask, past.avoid_worker(), past.never()) {
-                Choice::Seat(seat) => {
-                    self.state.take(seat, ask, 1);
-                    self.emit(id, seat, *index..*index + 1);
+            match self.state.choose_apart(ask, past.avoid_worker(), past.never(), ends_ms) {
+                Choice::Seat(place) => {
+                    self.state.take(place, ask, 1);
+                    self.emit(id, place.seat, *index..*index + 1);
+                    progress.due.insert(*index);
                 }
                 Choice::FitsNowhere => return JobOutcome::FitsNowhere,
-                Choice::KeptAway => {
+                Choice::KeptAway | Choice::HeldBack => {
                     self.vain_looks -= 1;
                     self.state.vain += 1;
                 }
@@ -231,7 +316,14 @@ impl<'a> Pass<'a> {
     }
 
     /// Indexes with a past whose time has come; each may have a worker of its own to avoid.
-    fn due(&mut self, job: (JobId, u16), waiting: &BTreeMap<u32, Waiting>, ask: &Ask) -> JobOutcome {
+    fn due(
+        &mut self,
+        job: (JobId, u16),
+        waiting: &BTreeMap<u32, Waiting>,
+        ask: &Ask,
+        ends_ms: Option<u64>,
+        progress: &mut Progress,
+    ) -> JobOutcome {
         let (id, image) = job;
         let from = self.state.due_from.get(&id).copied().unwrap_or(0);
         for (index, past) in waiting.range(from..).chain(waiting.range(..from)) {
@@ -241,56 +333,78 @@ impl<'a> Pass<'a> {
                 return JobOutcome::Done;
             }
             self.looks -= 1;
-            if past.not_before_ms > self.view.clock_ms || past.is_apart() {
+            if past.not_before_ms > self.view.clock_ms || past.is_apart() || progress.due.contains(index) {
                 continue;
             }
-            if self.budget == 0 {
-                return JobOutcome::BudgetSpent;
+            if let Some(spent) = self.spent() {
+                return spent;
             }
-            let Some(seat) = self.state.choose(ask, WorkerId(past.avoid_worker()), image) else {
-                return JobOutcome::FitsNowhere;
-            };
-            self.state.take(seat, ask, 1);
-            self.emit(id, seat, *index..*index + 1);
+            match self.state.choose(ask, WorkerId(past.avoid_worker()), image, ends_ms) {
+                Choice::Seat(place) => {
+                    self.state.take(place, ask, 1);
+                    self.emit(id, place.seat, *index..*index + 1);
+                    progress.due.insert(*index);
+                }
+                Choice::HeldBack | Choice::KeptAway => return JobOutcome::HeldBack,
+                Choice::FitsNowhere => return JobOutcome::FitsNowhere,
+            }
         }
         self.state.due_from.remove(&id);
         JobOutcome::Done
     }
 
     /// Indexes that were never placed: alike, so they are counted per worker first.
-    fn fresh(&mut self, id: JobId, job: &Job, ask: &Ask) -> JobOutcome {
-        let wanted = job.fresh.len() as u32;
-        let most = wanted.min(self.budget);
+    fn fresh(&mut self, head: &Head, job: &Job, ends_ms: Option<u64>, progress: &mut Progress) -> JobOutcome {
+        let wanted = (job.fresh.len() as u32).saturating_sub(progress.fresh);
+        let most = wanted.min(self.budget).min(self.grant);
         let mut placed = 0;
+        let mut none_left = JobOutcome::Done;
         while placed < most {
-            let Some(seat) = self.state.choose(ask, NO_WORKER, job.image) else { break };
-            let run = self.state.run(seat, ask, most - placed);
-            self.state.take(seat, ask, run);
+            let place = match self.state.choose(&head.ask, NO_WORKER, job.image, ends_ms) {
+                Choice::Seat(place) => place,
+                Choice::HeldBack | Choice::KeptAway => {
+                    none_left = JobOutcome::HeldBack;
+                    break;
+                }
+                Choice::FitsNowhere => {
+                    none_left = JobOutcome::FitsNowhere;
+                    break;
+                }
+            };
+            let run = self.state.run(place, &head.ask, most - placed);
+            self.state.take(place, &head.ask, run);
             placed += run;
-            let here = &mut self.tally[seat as usize];
+            let here = &mut self.tally[place.seat as usize];
             if *here == 0 {
-                self.touched.push(seat);
+                self.touched.push(place.seat);
             }
             *here += run;
         }
-        let mut next = job.fresh.start;
+        let mut next = job.fresh.start + progress.fresh;
         for seat in std::mem::take(&mut self.touched) {
             let here = std::mem::take(&mut self.tally[seat as usize]);
-            self.emit(id, seat, next..next + here);
+            self.emit(head.job, seat, next..next + here);
             next += here;
         }
-        if placed == wanted {
-            JobOutcome::Done
-        } else if self.budget == 0 {
-            JobOutcome::BudgetSpent
+        progress.fresh += placed;
+        if placed < most || placed == wanted { none_left } else { self.spent().unwrap_or(JobOutcome::Done) }
+    }
+
+    /// `None`: more may be placed.
+    fn spent(&self) -> Option<JobOutcome> {
+        if self.budget == 0 {
+            Some(JobOutcome::BudgetSpent)
+        } else if self.grant == 0 {
+            Some(JobOutcome::GrantSpent)
         } else {
-            JobOutcome::FitsNowhere
+            None
         }
     }
 
     fn emit(&mut self, job: JobId, seat: u32, indexes: Range<u32>) {
         let worker = self.state.worker(seat).0;
         self.budget -= indexes.len() as u32;
+        self.grant -= indexes.len() as u32;
         self.plan.placed += indexes.len() as u32;
         match self.plan.groups.last_mut() {
             Some(last) if last.job == job.0 && last.worker == worker => last.indexes.extend(indexes),
@@ -301,29 +415,3 @@ impl<'a> Pass<'a> {
 
 /// No worker has this id: they begin at 1, and a waiting index that avoids nobody says 0.
 const NO_WORKER: WorkerId = WorkerId(0);
-
-/// Looks up jobs in mostly ascending order: a few steps along the map are cheaper than a search from its root.
-struct JobWalk<'a> {
-    view: &'a Hot,
-    at: Peekable<job_table::Iter<'a, Job>>,
-}
-
-impl<'a> JobWalk<'a> {
-    const STEPS_MAX: usize = 8;
-
-    fn new(view: &'a Hot) -> Self {
-        JobWalk { view, at: view.jobs.range(JobId(0)..).peekable() }
-    }
-
-    fn get(&mut self, wanted: JobId) -> Option<&'a Job> {
-        for _ in 0..Self::STEPS_MAX {
-            match self.at.peek() {
-                Some((id, _)) if **id < wanted => self.at.next(),
-                Some((id, job)) if **id == wanted => return Some(job),
-                Some(_) | None => break,
-            };
-        }
-        self.at = self.view.jobs.range(wanted..).peekable();
-        self.at.peek().filter(|(id, _)| **id == wanted).map(|(_, job)| *job)
-    }
-}

@@ -14,6 +14,7 @@ use cloudai_types::{JobId, Resources, ScorePolicy, WorkerId, limits};
 use crate::images::Images;
 use crate::index::{Index, Offer, Room, key, rank_of, seat_of as seat_of_key};
 use crate::require::{RequireId, Requirements};
+use crate::reserve::{Hold, Reservation};
 use crate::score::{self, Largest, Load};
 
 /// Workers whose labels are compared in each pass.
@@ -58,16 +59,38 @@ pub struct PlanState {
     pub(crate) vain: usize,
     /// The last pass said that there is more.
     pub(crate) goes_on: bool,
+    /// Workers that are kept for tasks which fit nowhere, by their order in the queue.
+    pub(crate) reservations: Vec<Reservation>,
+    /// Of those the ones that count by now in this pass.
+    holds: Vec<HeldSeat>,
+}
+
+/// A seat of which others may have only what is left beside a reservation: its offer says so while the hold lasts.
+#[derive(Clone, Copy, Debug)]
+struct HeldSeat {
+    seat: u32,
+    /// What is free there in truth.
+    free: Room,
+    /// Who has ended by then may take more of it.
+    by_ms: Option<u64>,
 }
 
 /// Where an index goes that may not go everywhere.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Choice {
-    Seat(u32),
+    Seat(Place),
+    /// It fits only on workers that are reserved for another task.
+    HeldBack,
     /// Nothing that asks for as much fits anywhere.
     FitsNowhere,
     /// It would fit, on workers that it may not go to.
     KeptAway,
+}
+
+impl Choice {
+    fn at(seat: u32) -> Self {
+        Choice::Seat(Place { seat, in_time: false })
+    }
 }
 
 #[derive(Clone, Debug, Default)]
@@ -79,6 +102,14 @@ struct Seat {
     key: Option<u64>,
 }
 
+/// A seat for a task.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Place {
+    pub seat: u32,
+    /// It takes what is reserved there, and has ended in time.
+    pub in_time: bool,
+}
+
 /// What a task of one shape asks for.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Ask {
@@ -87,6 +118,11 @@ pub(crate) struct Ask {
 }
 
 impl Ask {
+    /// In the dimensions of a worker's room.
+    pub fn room(&self) -> &Room {
+        &self.offer.room
+    }
+
     /// True when every worker that fits `self` fits `other` as well.
     fn is_as_large_as(&self, other: &Ask) -> bool {
         (other.require.is_none() || self.require == other.require)
@@ -187,6 +223,10 @@ impl PlanState {
 
     /// The shape fits nowhere until some worker gains room, labels or readiness.
     pub(crate) fn set_full_for(&mut self, shape: ShapeId, ask: &Ask) {
+        if self.fits_where_held(ask) {
+            // It would fit but for a reservation, and that may be gone in the next pass without anything that is noticed here.
+            return;
+        }
         self.full_for.insert(shape);
         if !self.is_hopeless(ask) {
             self.hopeless.retain(|known| !known.is_as_large_as(ask));
@@ -197,17 +237,24 @@ impl PlanState {
     }
 
     /// The worker that the policy prefers among those that fit, or one that ranks not much worse and has the image. `avoid` is taken only
-    /// when no other fits.
-    pub(crate) fn choose(&mut self, ask: &Ask, avoid: WorkerId, image: u16) -> Option<u32> {
+    /// when no other fits. `ends_ms`: when its limit would end; none: never.
+    pub(crate) fn choose(&mut self, ask: &Ask, avoid: WorkerId, image: u16, ends_ms: Option<u64>) -> Choice {
         if self.is_hopeless(ask) {
-            return None;
+            return Choice::FitsNowhere;
         }
         let avoid = self.seat_of(avoid);
-        match self.search(ask, &[avoid]) {
-            Some(first) => Some(self.with_image(ask, avoid, image, first).unwrap_or(first)),
-            None if avoid.is_some() => self.search(ask, &[]),
-            None => None,
+        if let Some(first) = self.search(ask, &[avoid]) {
+            return Choice::at(self.with_image(ask, avoid, image, first).unwrap_or(first));
         }
+        let elsewhere = self.in_time(ask, &[avoid], ends_ms);
+        if let Some(choice) = elsewhere.or_else(|| avoid.and_then(|_| self.anywhere(ask, &[], ends_ms))) {
+            return choice;
+        }
+        if self.fits_where_held(ask) { Choice::HeldBack } else { Choice::FitsNowhere }
+    }
+
+    fn anywhere(&mut self, ask: &Ask, but: &[Option<u32>], ends_ms: Option<u64>) -> Option<Choice> {
+        self.search(ask, but).map(Choice::at).or_else(|| self.in_time(ask, but, ends_ms))
     }
 
     /// The best of some that have the image, unless the first choice has it or all of them rank too far behind it.
@@ -220,47 +267,118 @@ impl PlanState {
         let worst = key(rank_of(first_key).saturating_add(slack), u32::MAX);
         let holders = self.images.holders(image, self.worker(first)).take(HOLDERS_LOOKED_AT);
         let seats = holders.filter_map(|worker| self.seat_of(worker)).filter(|seat| {
-            Some(*seat) != avoid
-                && self.offers[*seat as usize].admits(&ask.offer)
-                && ask.require.is_none_or(|set| self.requirements.met_by(set, *seat))
+            Some(*seat) != avoid && self.offers[*seat as usize].admits(&ask.offer) && self.meets(ask, *seat)
         });
         let keys = seats.filter_map(|seat| self.seats[seat as usize].key);
         keys.min().filter(|key| *key <= worst).map(seat_of_key)
     }
 
     /// The same for one that may not go to the workers `never` at all.
-    pub(crate) fn choose_apart(&mut self, ask: &Ask, avoid: u32, never: &[u32]) -> Choice {
+    pub(crate) fn choose_apart(&mut self, ask: &Ask, avoid: u32, never: &[u32], ends_ms: Option<u64>) -> Choice {
         if self.is_hopeless(ask) {
             return Choice::FitsNowhere;
         }
         let forbidden: Vec<Option<u32>> = never.iter().map(|worker| self.seat_of(WorkerId(*worker))).collect();
         let mut also_avoided = forbidden.clone();
         also_avoided.push(self.seat_of(WorkerId(avoid)));
-        if let Some(seat) = self.search(ask, &also_avoided).or_else(|| self.search(ask, &forbidden)) {
-            return Choice::Seat(seat);
-        }
-        if self.search(ask, &[]).is_some() { Choice::KeptAway } else { Choice::FitsNowhere }
+        let found = self.anywhere(ask, &also_avoided, ends_ms).or_else(|| self.anywhere(ask, &forbidden, ends_ms));
+        found.unwrap_or_else(|| {
+            if self.search(ask, &[]).is_some() {
+                Choice::KeptAway
+            } else if self.fits_where_held(ask) {
+                Choice::HeldBack
+            } else {
+                Choice::FitsNowhere
+            }
+        })
     }
 
-    fn seat_of(&self, worker: WorkerId) -> Option<u32> {
+    /// Others get only what is left beside the reservation from now on.
+    pub(crate) fn hold(&mut self, seat: u32, hold: &Hold) {
+        let offered = &mut self.offers[seat as usize].room;
+        self.holds.push(HeldSeat { seat, free: *offered, by_ms: hold.by_ms });
+        *offered = lesser(offered, &hold.beside);
+        self.place_in_order(seat);
+    }
+
+    pub(crate) fn is_held(&self, seat: u32) -> bool {
+        self.holds.iter().any(|held| held.seat == seat)
+    }
+
+    /// The pass is over: offers are what is free.
+    pub(crate) fn release_holds(&mut self) {
+        for held in std::mem::take(&mut self.holds) {
+            self.offers[held.seat as usize].room = held.free;
+            self.place_in_order(held.seat);
+        }
+    }
+
+    /// What is free there, reserved or not.
+    pub(crate) fn free(&self, seat: u32) -> Room {
+        let held = self.holds.iter().find(|held| held.seat == seat);
+        held.map_or(self.offers[seat as usize].room, |held| held.free)
+    }
+
+    /// On a worker that is reserved, by having ended before it is needed.
+    fn in_time(&self, ask: &Ask, but: &[Option<u32>], ends_ms: Option<u64>) -> Option<Choice> {
+        let in_time = |held: &&HeldSeat| held.by_ms.zip(ends_ms).is_some_and(|(by_ms, ends_ms)| ends_ms <= by_ms);
+        let mut held = self.holds.iter().filter(in_time);
+        let held = held.find(|held| !but.contains(&Some(held.seat)) && self.is_free_for(held, ask))?;
+        Some(Choice::Seat(Place { seat: held.seat, in_time: true }))
+    }
+
+    fn fits_where_held(&self, ask: &Ask) -> bool {
+        self.holds.iter().any(|held| self.is_free_for(held, ask))
+    }
+
+    fn is_free_for(&self, held: &HeldSeat, ask: &Ask) -> bool {
+        let marks = self.offers[held.seat as usize].marks;
+        Offer { room: held.free, marks }.admits(&ask.offer) && self.meets(ask, held.seat)
+    }
+
+    fn meets(&self, ask: &Ask, seat: u32) -> bool {
+        ask.require.is_none_or(|set| self.requirements.met_by(set, seat))
+    }
+
+    /// Schedulable, and with the labels that it asks for; room apart.
+    pub(crate) fn seats_that_could(&self, ask: &Ask) -> impl Iterator<Item = u32> {
+        (0..self.seats.len() as u32)
+            .filter(move |seat| self.seats[*seat as usize].key.is_some() && self.meets(ask, *seat))
+    }
+
+    pub(crate) fn schedulable(&self) -> usize {
+        self.seats.iter().filter(|seat| seat.key.is_some()).count()
+    }
+
+    pub(crate) fn seat_of(&self, worker: WorkerId) -> Option<u32> {
         self.ids.binary_search(&worker).ok().map(|seat| seat as u32)
     }
 
-    /// How many tasks can be put on the seat before another choice is due: at least one, at most `most`.
-    pub(crate) fn run(&self, seat: u32, ask: &Ask, most: u32) -> u32 {
-        if most == 1 || !score::keeps_choice(self.policy) {
+    /// How many tasks can be put there before another choice is due: at least one, at most `most`.
+    pub(crate) fn run(&self, place: Place, ask: &Ask, most: u32) -> u32 {
+        if most == 1 || place.in_time || !score::keeps_choice(self.policy) {
             return 1;
         }
-        let room = &self.offers[seat as usize].room;
+        let room = &self.offers[place.seat as usize].room;
         let fitting = room.iter().zip(&ask.offer.room).filter(|(_, need)| **need > 0).map(|(room, need)| room / need);
         fitting.min().unwrap_or(1).clamp(1, u64::from(most)) as u32
     }
 
     /// Takes room for `times` tasks, which fit.
-    pub(crate) fn take(&mut self, seat: u32, ask: &Ask, times: u32) {
-        let offer = &mut self.offers[seat as usize];
-        for (room, need) in offer.room.iter_mut().zip(&ask.offer.room) {
-            *room = room.saturating_sub(need.saturating_mul(u64::from(times)));
+    pub(crate) fn take(&mut self, place: Place, ask: &Ask, times: u32) {
+        let Place { seat, in_time } = place;
+        let take = |room: &mut Room| {
+            for (room, need) in room.iter_mut().zip(&ask.offer.room) {
+                *room = room.saturating_sub(need.saturating_mul(u64::from(times)));
+            }
+        };
+        let offered = &mut self.offers[seat as usize].room;
+        if !in_time {
+            take(offered);
+        }
+        if let Some(held) = self.holds.iter_mut().find(|held| held.seat == seat) {
+            take(&mut held.free);
+            *offered = lesser(offered, &held.free);
         }
         if self.policy == ScorePolicy::RoundRobin {
             self.turn = seat + 1;
@@ -335,7 +453,7 @@ impl PlanState {
     }
 
     fn key_of(&self, seat: u32) -> u64 {
-        let [cpu, memory, storage, gpus, attempts] = self.offers[seat as usize].room;
+        let [cpu, memory, storage, gpus, attempts] = self.free(seat);
         let load = Load {
             capacity: self.seats[seat as usize].capacity.dimensions(),
             free: [cpu, memory, storage, gpus],
@@ -381,6 +499,10 @@ impl PlanState {
         }
         self.rekey();
     }
+}
+
+fn lesser(a: &Room, b: &Room) -> Room {
+    std::array::from_fn(|d| a[d].min(b[d]))
 }
 
 fn room_of(worker: &Worker) -> Room {

@@ -184,6 +184,7 @@ fn segments(view: &Hot, id: JobId) -> BTreeMap<ShapeId, Vec<Task>> {
 
 fn run(score: ScorePolicy, steps: Vec<Step>) -> Result<(), TestCaseError> {
     let mut c = Cluster::with_policy(score);
+    c.without_reservations = true;
     let mut turn = 0;
     for step in steps {
         match step {

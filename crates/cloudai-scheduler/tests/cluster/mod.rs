@@ -6,14 +6,14 @@ use std::collections::BTreeMap;
 
 use cloudai_core::command::{
     AttemptReport, AttemptState, Authorize, CancelJob, Kind, LoseWorker, MemberRole, PlaceTasks, Proposal,
-    RaiseVersion, RegisterWorker, ReportAttempts, SetConfig, SetDrain, SubmitJob, VERSION,
+    RaiseVersion, RegisterWorker, ReportAttempts, SetConfig, SetDrain, SetQuota, SubmitJob, VERSION,
 };
 use cloudai_core::memory::MemRows;
 use cloudai_core::{Applied, Command, Hot, Reply, apply};
-use cloudai_scheduler::{Plan, PlanState, Policy, plan};
+use cloudai_scheduler::{Plan, PlanState, Policy, Reservation, plan};
 use cloudai_types::{
-    ClusterConfig, EndReason, JobId, JobSpec, ReasonKind, Resources, RetryAction, RetryRule, RetryRules, ScorePolicy,
-    TaskId, WorkerId,
+    ClusterConfig, EndReason, JobId, JobSpec, QuotaChange, ReasonKind, Resources, RetryAction, RetryRule, RetryRules,
+    ScorePolicy, TaskId, WorkerId,
 };
 
 pub const GIB: u64 = 1 << 30;
@@ -24,6 +24,10 @@ pub struct Cluster {
     pub rows: MemRows,
     pub state: PlanState,
     pub now_ms: u64,
+    /// Passes reserve nothing.
+    pub without_reservations: bool,
+    /// By the last pass.
+    pub reserved: Vec<Reservation>,
     index: u64,
 }
 
@@ -110,10 +114,19 @@ impl Cluster {
     }
 
     pub fn submit(&mut self, spec: JobSpec) -> JobId {
-        let reply =
-            self.one(Kind::SubmitJob(SubmitJob { namespace: "default".to_owned(), spec, ..SubmitJob::default() }));
+        self.submit_in("default", spec)
+    }
+
+    pub fn submit_in(&mut self, namespace: &str, spec: JobSpec) -> JobId {
+        let namespace = namespace.to_owned();
+        let reply = self.one(Kind::SubmitJob(SubmitJob { namespace, spec, ..SubmitJob::default() }));
         let Reply::Submitted { job, .. } = reply else { panic!("{reply:?}") };
         job
+    }
+
+    pub fn quota(&mut self, namespace: &str, change: QuotaChange) {
+        let reply = self.one(Kind::SetQuota(SetQuota { namespace: namespace.to_owned(), change }));
+        assert_eq!(reply, Reply::Done);
     }
 
     pub fn cancel(&mut self, job: JobId) {
@@ -157,8 +170,14 @@ impl Cluster {
     }
 
     pub fn plan(&mut self, placements_max: u32) -> Plan {
-        let policy = Policy { placements_max, ..Policy::of(&self.hot) };
+        let reserve = !self.without_reservations;
+        let policy = Policy { placements_max, reserve, ..Policy::of(&self.hot) };
         plan(&self.hot, &policy, &mut self.state)
+    }
+
+    /// The worker that the last pass kept for a job, and since when.
+    pub fn state_reserved(&self, job: JobId) -> Option<(WorkerId, u64)> {
+        self.reserved.iter().find(|r| r.job == job).map(|r| (r.worker, r.since_ms))
     }
 
     /// Proposes the plan; `apply` must take all of it.
@@ -171,6 +190,7 @@ impl Cluster {
     pub fn pass(&mut self) -> String {
         let plan = self.plan(10_000);
         self.accept(&plan);
+        self.reserved.clone_from(&plan.reserved);
         self.words(&plan)
     }
 

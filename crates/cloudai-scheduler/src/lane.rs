@@ -1,0 +1,173 @@
+//! One namespace's side of a pass: its queue, its share and its quota. Comes in: what waits of it, what it holds. Goes out: the job whose
+//! turn it is, and how many of its tasks may be placed. Workers are not known here.
+
+use std::cmp::Reverse;
+use std::collections::binary_heap::PeekMut;
+use std::collections::{BTreeSet, BinaryHeap, btree_set};
+use std::iter::Peekable;
+
+use cloudai_core::Hot;
+use cloudai_core::hot::{Job, ShapeId};
+use cloudai_core::job_table;
+use cloudai_core::queue::{Level, Levels};
+use cloudai_core::tenants::Tenant;
+use cloudai_types::{JobId, Quota, Resources};
+
+use crate::fair::{Account, Share, Whole};
+use crate::index::Room;
+use crate::roster::Ask;
+
+pub(crate) struct Lane<'a> {
+    levels: Box<dyn Iterator<Item = (i32, &'a Level)> + 'a>,
+    /// Of the level at hand.
+    lines: Vec<Line<'a>>,
+    /// The first job of each line, in the order of submission.
+    heads: BinaryHeap<Reverse<(JobId, usize)>>,
+    pub jobs: JobWalk<'a>,
+    account: Account,
+    quota: Quota,
+    used: Resources,
+    holding: u32,
+    /// Of the job at hand, what earlier turns of this pass have placed.
+    pub progress: Progress,
+}
+
+/// The waiting jobs of one shape in one priority level.
+struct Line<'a> {
+    shape: ShapeId,
+    ask: Ask,
+    jobs: btree_set::Iter<'a, JobId>,
+}
+
+/// The job whose turn it is, in one of its lines.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Head {
+    pub job: JobId,
+    pub shape: ShapeId,
+    pub ask: Ask,
+}
+
+/// Since the view does not change in a pass, whoever comes back to a job has to know what is placed already.
+#[derive(Debug, Default)]
+pub(crate) struct Progress {
+    /// Indexes with a past.
+    pub due: BTreeSet<u32>,
+    /// So many from the front of the fresh ones.
+    pub fresh: u32,
+}
+
+impl<'a> Lane<'a> {
+    pub fn new(view: &'a Hot, tenant: &Tenant, levels: &'a Levels) -> Self {
+        Lane {
+            levels: Box::new(levels.iter()),
+            lines: vec![],
+            heads: BinaryHeap::new(),
+            jobs: JobWalk::new(view),
+            account: Account::of(tenant, view.clock_ms),
+            quota: tenant.quota,
+            used: tenant.used,
+            holding: tenant.holding,
+            progress: Progress::default(),
+        }
+    }
+
+    /// The next priority level, if there is one.
+    pub fn next_level(&mut self) -> Option<&'a Level> {
+        self.lines.clear();
+        self.levels.next().map(|(_, level)| level)
+    }
+
+    /// A shape of that level, with what it asks for.
+    pub fn add_line(&mut self, shape: ShapeId, ask: Ask, jobs: &'a BTreeSet<JobId>) {
+        let mut jobs = jobs.iter();
+        if let Some(first) = jobs.next() {
+            self.heads.push(Reverse((*first, self.lines.len())));
+            self.lines.push(Line { shape, ask, jobs });
+        }
+    }
+
+    pub fn head(&self) -> Option<Head> {
+        let Reverse((job, at)) = self.heads.peek()?;
+        let line = self.lines.get(*at)?;
+        Some(Head { job: *job, shape: line.shape, ask: line.ask })
+    }
+
+    /// Nothing of the job at hand is left to place: its line goes on with the next one.
+    pub fn next_job(&mut self) {
+        self.progress = Progress::default();
+        let Some(mut head) = self.heads.peek_mut() else { return };
+        let Reverse((_, at)) = *head;
+        match self.lines[at].jobs.next() {
+            Some(next) => *head = Reverse((*next, at)),
+            None => {
+                PeekMut::pop(head);
+            }
+        }
+    }
+
+    /// Nothing of the line at hand can be placed in this pass.
+    pub fn drop_line(&mut self) {
+        self.progress = Progress::default();
+        self.heads.pop();
+    }
+
+    pub fn share(&self, whole: &Whole) -> Share {
+        self.account.share(whole)
+    }
+
+    /// How many tasks that ask for this may be placed, by its quota, and until its share is above `other`. `None`: there is no other.
+    pub fn grant(&self, ask: &Ask, other: Option<Share>, whole: &Whole) -> u32 {
+        let turn = other.map_or(u32::MAX, |other| self.account.tasks_until_above(other, ask.room(), whole));
+        if self.quota.is_capped() {
+            self.quota.room_for(&resources(ask.room()), self.holding, &self.used, turn)
+        } else {
+            turn
+        }
+    }
+
+    pub fn charge(&mut self, ask: &Ask, tasks: u32) {
+        self.account.charge(ask.room(), tasks);
+        if self.quota.is_capped() {
+            let each = resources(ask.room());
+            let times = u64::from(tasks);
+            self.holding = self.holding.saturating_add(tasks);
+            self.used = self.used.plus(&Resources {
+                cpu_milli: each.cpu_milli.saturating_mul(times),
+                memory_bytes: each.memory_bytes.saturating_mul(times),
+                storage_bytes: each.storage_bytes.saturating_mul(times),
+                gpus: each.gpus.saturating_mul(tasks),
+            });
+        }
+    }
+}
+
+fn resources(room: &Room) -> Resources {
+    let [cpu_milli, memory_bytes, storage_bytes, gpus, _] = *room;
+    Resources { cpu_milli, memory_bytes, storage_bytes, gpus: u32::try_from(gpus).unwrap_or(u32::MAX) }
+}
+
+/// Looks up jobs in mostly ascending order: a few steps along the map are cheaper than a search from its root.
+pub(crate) struct JobWalk<'a> {
+    view: &'a Hot,
+    at: Peekable<job_table::Iter<'a, Job>>,
+}
+
+impl<'a> JobWalk<'a> {
+    const STEPS_MAX: usize = 8;
+
+    fn new(view: &'a Hot) -> Self {
+        JobWalk { view, at: view.jobs.range(JobId(0)..).peekable() }
+    }
+
+    pub fn get(&mut self, wanted: JobId) -> Option<&'a Job> {
+        for _ in 0..Self::STEPS_MAX {
+            match self.at.peek() {
+                Some((id, _)) if **id < wanted => self.at.next(),
+                Some((id, job)) if **id == wanted => return Some(job),
+                Some(_) | None => break,
+            };
+        }
+        self.at = self.view.jobs.range(wanted..).peekable();
+        self.at.peek().filter(|(id, _)| **id == wanted).map(|(_, job)| *job)
+    }
+}
