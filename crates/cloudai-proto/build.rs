@@ -4,7 +4,9 @@
 use std::path::PathBuf;
 
 /// What `types.proto` declares and `cloudai-types` owns.
-const OWNED: [(&str, &str); 19] = [
+const OWNED: [(&str, &str); 21] = [
+    (".cloudai.v1.Quota", "::cloudai_types::quota::Quota"),
+    (".cloudai.v1.QuotaChange", "::cloudai_types::quota::QuotaChange"),
     (".cloudai.v1.Resources", "::cloudai_types::resources::Resources"),
     (".cloudai.v1.OnDisconnect", "::cloudai_types::spec::OnDisconnect"),
     (".cloudai.v1.PullPolicy", "::cloudai_types::spec::PullPolicy"),

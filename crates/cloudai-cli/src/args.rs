@@ -48,6 +48,11 @@ pub enum Command {
         #[command(subcommand)]
         verb: SecretVerb,
     },
+    /// Share the cluster among namespaces: weights, and caps on what each may hold
+    Quota {
+        #[command(subcommand)]
+        verb: QuotaVerb,
+    },
     /// Keep who may pull from registries of images
     Registry {
         #[command(subcommand)]
@@ -140,6 +145,15 @@ pub enum SecretVerb {
     List,
     /// Remove one; tasks that wait and name it will not start
     Remove(commands::secret_remove::RemoveArgs),
+}
+
+#[derive(Debug, Subcommand)]
+pub enum QuotaVerb {
+    /// Change a namespace's weight or caps; what is not named stays as it is
+    Set(commands::quota_set::SetArgs),
+    /// What namespaces may have, and hold now
+    #[command(visible_alias = "ls")]
+    Show(commands::quota_show::ShowArgs),
 }
 
 #[derive(Debug, Subcommand)]
@@ -241,6 +255,7 @@ impl Command {
             | Command::Task { .. }
             | Command::Dead { .. }
             | Command::Secret { .. }
+            | Command::Quota { .. }
             | Command::Registry { .. }
             | Command::Queue
             | Command::Cluster { .. }
@@ -305,6 +320,10 @@ mod tests {
             "cloudai secret set token --from-file -",
             "cloudai -n team-a secret list -o json",
             "cloudai secret remove token",
+            "cloudai quota set team-a --weight 3",
+            "cloudai quota set team-a --tasks 100 --cpu 64 --memory 256g --storage none --gpu 0",
+            "cloudai quota show",
+            "cloudai quota show team-a -o json",
             "cloudai registry login registry.example:5000 --username ci --password-stdin",
             "cloudai registry list",
             "cloudai registry logout registry.example:5000",

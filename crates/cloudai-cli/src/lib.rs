@@ -63,7 +63,9 @@ fn run(cli: Cli) -> Result<(), Failure> {
 }
 
 async fn client(cli: &Cli) -> Result<(), Failure> {
-    use args::{ClusterVerb, ConfigVerb, DeadVerb, JobVerb, RegistryVerb, SecretVerb, SimVerb, TaskVerb, WorkerVerb};
+    use args::{
+        ClusterVerb, ConfigVerb, DeadVerb, JobVerb, QuotaVerb, RegistryVerb, SecretVerb, SimVerb, TaskVerb, WorkerVerb,
+    };
     let settings = || settings::Settings::resolve(&cli.global);
     match &cli.command {
         Command::Run(a) => commands::run::run(&settings()?, a).await.map_err(Failure::of_run),
@@ -89,6 +91,10 @@ async fn client(cli: &Cli) -> Result<(), Failure> {
             DeadVerb::Show(a) => commands::dead_show::run(&settings()?, a).await,
             DeadVerb::Replay(a) => commands::dead_replay::run(&settings()?, a).await,
             DeadVerb::Drop(a) => commands::dead_drop::run(&settings()?, a).await,
+        },
+        Command::Quota { verb } => match verb {
+            QuotaVerb::Set(a) => commands::quota_set::run(&settings()?, a).await,
+            QuotaVerb::Show(a) => commands::quota_show::run(&settings()?, a).await,
         },
         Command::Secret { verb } => match verb {
             SecretVerb::Set(a) => commands::secret_set::run(&settings()?, a).await,

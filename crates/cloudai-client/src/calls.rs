@@ -39,6 +39,7 @@ reads! {
     locate_result(LocateResultRequest) -> LocateResultReply;
     list_dead(ListDeadRequest) -> ListDeadReply;
     list_secrets(ListSecretsRequest) -> ListSecretsReply;
+    list_quotas(ListQuotasRequest) -> ListQuotasReply;
     list_workers(ListWorkersRequest) -> ListWorkersReply;
     get_worker(GetWorkerRequest) -> GetWorkerReply;
     queue(QueueRequest) -> QueueReply;
@@ -58,6 +59,8 @@ writes! {
     set_secret(SetSecretRequest) -> SetSecretReply, Repeat::Safe;
     /// Once: a repetition would say that there is none.
     remove_secret(RemoveSecretRequest) -> ChangeReply, Repeat::Never;
+    /// A repetition sets the same once more.
+    set_quota(SetQuotaRequest) -> ChangeReply, Repeat::Safe;
     /// A repetition makes a new token and voids the first one, which nobody has seen.
     authorize_worker(AuthorizeWorkerRequest) -> AuthorizeReply, Repeat::Safe;
     revoke_worker(RevokeWorkerRequest) -> ChangeReply, Repeat::Safe;

@@ -221,6 +221,12 @@ impl Control for Fake {
     async fn list_secrets(&self, _: Request<ListSecretsRequest>) -> Result<Response<ListSecretsReply>, Status> {
         absent!()
     }
+    async fn set_quota(&self, _: Request<SetQuotaRequest>) -> Result<Response<ChangeReply>, Status> {
+        absent!()
+    }
+    async fn list_quotas(&self, _: Request<ListQuotasRequest>) -> Result<Response<ListQuotasReply>, Status> {
+        absent!()
+    }
     async fn list_workers(&self, _: Request<ListWorkersRequest>) -> Result<Response<ListWorkersReply>, Status> {
         absent!()
     }

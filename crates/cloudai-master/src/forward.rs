@@ -61,6 +61,7 @@ pub fn place(path: &str) -> Place {
         | "Control/RemoveMaster"
         | "Control/TransferLeader"
         | "Control/SetConfig"
+        | "Control/SetQuota"
         | "Control/SetSecret"
         | "Control/RemoveSecret"
         | "Dispatch/Secrets"

@@ -4,12 +4,13 @@
 use std::path::PathBuf;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
-use std::sync::{Arc, RwLock};
+use std::sync::{Arc, Mutex, RwLock};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use cloudai_core::rows::WorkerState;
 use cloudai_net::Revoked;
 use cloudai_raft::{MasterNode, Peer, Raft};
+use cloudai_scheduler::Reservation;
 use cloudai_telemetry::MasterMetrics;
 use cloudai_types::limits;
 use tokio::sync::watch;
@@ -79,6 +80,8 @@ pub struct Node<S: StateStore> {
     /// What workers fetch now, as their heartbeats tell it.
     pub pulls: Pulls,
     pub images_held: ImagesHeld,
+    /// Workers that the last pass kept for tasks which fit nowhere, for those who ask; while this master leads.
+    pub reserved: Mutex<Vec<Reservation>>,
     /// Written by [`crate::leadership`] only: alive exactly while this master leads.
     pub leading: RwLock<Option<CancellationToken>>,
     /// Tells [`crate::run`] that this node must not go on, and why.
@@ -124,6 +127,7 @@ impl<S: StateStore> Node<S> {
             pins,
             pulls: Pulls::default(),
             images_held: ImagesHeld::default(),
+            reserved: Mutex::default(),
             leading: RwLock::new(None),
             stop: watch::Sender::new(None),
             members_lock: tokio::sync::Mutex::new(()),
@@ -131,6 +135,14 @@ impl<S: StateStore> Node<S> {
             surroundings,
             log_clock,
         }
+    }
+
+    pub fn reserved(&self) -> Vec<Reservation> {
+        self.reserved.lock().expect(UNPOISONED).clone()
+    }
+
+    pub fn set_reserved(&self, reserved: Vec<Reservation>) {
+        *self.reserved.lock().expect(UNPOISONED) = reserved;
     }
 
     /// The token of the current leadership, while this master leads.

@@ -31,6 +31,7 @@ pub async fn run<S: StateStore>(node: &Node<S>, leading: &CancellationToken) {
         };
         node.metrics.leader.pass_seconds.observe(began.elapsed().as_secs_f64());
         let more = pass.more;
+        node.set_reserved(pass.reserved);
         if !pass.groups.is_empty() {
             let place = PlaceTasks { groups: pass.groups };
             match node.proposer.propose(Command::new("leader", Kind::PlaceTasks(place))).await {

@@ -112,6 +112,7 @@ impl WaitReason {
             WaitReason::TooSmall => "too_small",
             WaitReason::Avoided => "avoided",
             WaitReason::Full => "full",
+            WaitReason::Reserved => "reserved",
         }
     }
 }

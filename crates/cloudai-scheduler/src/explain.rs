@@ -8,11 +8,13 @@ use cloudai_core::Hot;
 use cloudai_core::apart::raised_shape;
 use cloudai_core::command::AttemptState;
 use cloudai_core::hot::{Job, Shape, Worker};
-use cloudai_types::{TaskId, WorkerId, limits};
+use cloudai_types::{JobId, TaskId, WorkerId, limits};
 
 use crate::filter::resources::{amount, number};
 use crate::filter::{self, WaitKind, WaitReason, labels, ready};
+use crate::reserve::Reservation;
 use crate::score::share;
+use crate::withheld::{self, Turn};
 
 /// The answer, complete in itself.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -23,6 +25,10 @@ pub struct Explanation {
     pub submitted_ms: u64,
     /// What the scheduler looks at first. `None` unless the task waits for a worker.
     pub ahead: Option<Ahead>,
+    /// The quota of its namespace that keeps it from starting, whatever is free.
+    pub quota: Option<String>,
+    /// Whose turn it is, where several namespaces wait.
+    pub turn: Option<Turn>,
     /// Workers that were not revoked.
     pub workers: u32,
     /// Those that would take the task now.
@@ -90,14 +96,16 @@ pub struct Ahead {
     pub at_least: bool,
 }
 
-/// Explains one task. Costs one look at each worker and at no more than [`limits::EXPLAIN_AHEAD_MAX`] jobs.
-pub fn explain(view: &Hot, task: TaskId) -> Explanation {
+/// Explains one task. `reserved`: by the last pass. Costs one look at each worker and at no more than [`limits::EXPLAIN_AHEAD_MAX`] jobs.
+pub fn explain(view: &Hot, reserved: &[Reservation], task: TaskId) -> Explanation {
     let standing = standing(view, task);
     let job = view.jobs.get(&task.job);
     let mut explanation = Explanation {
         task,
         submitted_ms: job.map_or(0, |job| job.submitted_ms),
         ahead: None,
+        quota: None,
+        turn: None,
         workers: filter::members(view).count() as u32,
         fitting: 0,
         reasons: vec![],
@@ -116,16 +124,58 @@ pub fn explain(view: &Hot, task: TaskId) -> Explanation {
         && let Some((shape, _)) = view.shapes.by_id.get(&job.shape)
     {
         let past = job.waiting.as_ref().and_then(|waiting| waiting.get(&task.index)).copied().unwrap_or_default();
+        let group = view.apart.get(task.job, past.memory_mib).filter(|_| past.memory_mib > 0);
+        let own = withheld::kept_for(reserved, group.map_or(job.shape, |group| group.shape));
         let shape = &raised_shape(shape, past.memory_mib);
-        (explanation.fitting, explanation.reasons) = filter::count(view, shape, past.never());
+        let kept = |id, worker: &Worker| {
+            own.is_none_or(|own| own.worker != id)
+                && withheld::keeps_away(view, reserved, (task.job, job), shape, (id, worker)).is_some()
+        };
+        (explanation.fitting, explanation.reasons) = filter::count(view, shape, past.never(), kept);
         if explanation.standing == Standing::Waiting {
             explanation.ahead = Some(ahead(view, job, task));
-            explanation.fix = fix(view, shape, past.never());
+            explanation.turn = withheld::turn(view, job.namespace);
+            let over = withheld::over_quota(view, job.namespace, shape);
+            explanation.fix = match (&over, own) {
+                (Some(over), _) => over.fix.clone(),
+                (None, Some(own)) if explanation.fitting == 0 => kept_worker(view, own, task.job),
+                (None, _) if is_only_kept(&explanation) => {
+                    "nothing to change: it starts when the task that came first \
+                    has started, or at once with a timeout that ends before that"
+                        .to_owned()
+                }
+                (None, _) => fix(view, shape, past.never()),
+            };
+            explanation.quota = over.map(|over| over.message);
         } else if explanation.fitting == 0 {
             explanation.fix = format!("{}; then: {}", explanation.fix, fix(view, shape, past.never()));
         }
     }
     explanation
+}
+
+/// What is missing is nothing but what is kept for others.
+fn is_only_kept(explanation: &Explanation) -> bool {
+    explanation.fitting == 0 && explanation.reasons.iter().any(|r| r.kind == WaitKind::Reserved)
+}
+
+/// A worker is kept for tasks like this one.
+fn kept_worker(view: &Hot, own: &Reservation, job: JobId) -> String {
+    let worker = view.workers.get(&own.worker).map_or_else(|| own.worker.to_string(), |w| w.name.clone());
+    let first =
+        if own.job == job { "it".to_owned() } else { format!("{}, which asks for the same and comes first", own.job) };
+    let when = match own.by_ms {
+        Some(by_ms) => {
+            let tenths = by_ms.saturating_sub(view.clock_ms).div_ceil(100);
+            format!(
+                "when tasks there have ended, by their time limits in {}.{} s at the latest",
+                tenths / 10,
+                tenths % 10
+            )
+        }
+        None => "when the tasks that ran there first have ended; they have no time limit".to_owned(),
+    };
+    format!("nothing to change: {worker} is kept for {first}, and it starts {when}")
 }
 
 fn standing(view: &Hot, task: TaskId) -> Standing {
@@ -331,6 +381,16 @@ impl fmt::Display for Explanation {
             let at_least = if ahead.at_least { "at least " } else { "" };
             let (jobs, tasks) = (counted(ahead.jobs, "job"), counted(ahead.tasks, "task"));
             writeln!(f, "ahead: {at_least}{jobs}, {tasks}")?;
+        }
+        if let Some(turn) = self.turn.filter(|turn| turn.before > 0) {
+            let Turn { before, waiting } = turn;
+            writeln!(
+                f,
+                "turn: {before} of {waiting} namespaces that wait have a smaller share by weight, and come first"
+            )?;
+        }
+        if let Some(quota) = &self.quota {
+            writeln!(f, "quota: {quota}")?;
         }
         if !self.reasons.is_empty() || self.ahead.is_some() {
             writeln!(f, "workers: {} in all, {} would take it now", self.workers, self.fitting)?;

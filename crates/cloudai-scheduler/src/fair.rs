@@ -11,7 +11,7 @@
 
 use cloudai_core::Hot;
 use cloudai_core::tenants::{AVERAGE_PARTS, Tenant};
-use cloudai_types::limits;
+use cloudai_types::{Resources, limits};
 
 use crate::index::{DIMENSIONS, Room};
 
@@ -41,6 +41,14 @@ impl Whole {
             whole.iter_mut().zip(here).for_each(|(sum, n)| *sum = sum.saturating_add(n));
         }
         Whole(whole)
+    }
+}
+
+impl Whole {
+    /// Of the dimension of which most is held: 0 to 1, for people.
+    pub fn part(&self, used: &Resources) -> f64 {
+        let parts = used.dimensions().into_iter().zip(self.0).filter(|(_, whole)| *whole > 0);
+        parts.map(|(used, whole)| used as f64 / whole as f64).fold(0.0, f64::max)
     }
 }
 

@@ -33,6 +33,8 @@ pub enum WaitKind {
     AttemptsFull,
     /// An attempt ended there in a way that the job's rules send elsewhere.
     Avoided,
+    /// It has room, which is kept for a task that came first.
+    Reserved,
 }
 
 impl WaitKind {
@@ -48,6 +50,7 @@ impl WaitKind {
             WaitKind::Busy => "busy",
             WaitKind::AttemptsFull => "attempts_full",
             WaitKind::Avoided => "avoided",
+            WaitKind::Reserved => "reserved",
         }
     }
 }
@@ -77,13 +80,20 @@ pub struct WaitReason {
 }
 
 /// Every worker's answer, counted: how many fit, and why the others do not, most frequent first. `never`: workers that the task may
-/// not go to, whatever room they have. Revoked workers are no part of the cluster and are left out.
-pub fn count(view: &Hot, shape: &Shape, never: &[u32]) -> (u32, Vec<WaitReason>) {
+/// not go to, whatever room they have. `kept`: workers with room that is kept for another. Revoked workers are no part of the cluster and are
+/// left out.
+pub fn count(
+    view: &Hot,
+    shape: &Shape,
+    never: &[u32],
+    kept: impl Fn(WorkerId, &Worker) -> bool,
+) -> (u32, Vec<WaitReason>) {
     let mut fitting = 0;
     let mut refused: BTreeMap<Refused, (u32, &Worker)> = BTreeMap::new();
     for (id, worker) in members(view) {
         let kept_away = never.contains(&id.0).then_some(Refused { kind: WaitKind::Avoided, subject: 0 });
-        match kept_away.or_else(|| check(shape, worker)) {
+        let reserved = || kept(id, worker).then_some(Refused { kind: WaitKind::Reserved, subject: 0 });
+        match kept_away.or_else(|| check(shape, worker)).or_else(reserved) {
             None => fitting += 1,
             Some(reason) => refused.entry(reason).or_insert((0, worker)).0 += 1,
         }
@@ -115,5 +125,8 @@ fn words(shape: &Shape, worker: &Worker, reason: Refused) -> (String, String) {
             "where it failed in a way that its rules send elsewhere".to_owned(),
             format!("{} is one of them", worker.name),
         ),
+        WaitKind::Reserved => {
+            ("kept for a task that came first and needs more".to_owned(), format!("{} is one of them", worker.name))
+        }
     }
 }

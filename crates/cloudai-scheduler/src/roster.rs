@@ -5,6 +5,8 @@
 //! Nothing here is truth: a new leader begins with an empty [`PlanState`], and a placement that was refused is put right
 //! by the next comparison.
 
+mod holds;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use cloudai_core::Hot;
@@ -14,8 +16,9 @@ use cloudai_types::{JobId, Resources, ScorePolicy, WorkerId, limits};
 use crate::images::Images;
 use crate::index::{Index, Offer, Room, key, rank_of, seat_of as seat_of_key};
 use crate::require::{RequireId, Requirements};
-use crate::reserve::{Hold, Reservation};
+use crate::reserve::Reservation;
 use crate::score::{self, Largest, Load};
+use holds::{HeldSeat, lesser};
 
 /// Workers whose labels are compared in each pass.
 const LABELS_LOOKED_AT: usize = 256;
@@ -63,16 +66,6 @@ pub struct PlanState {
     pub(crate) reservations: Vec<Reservation>,
     /// Of those the ones that count by now in this pass.
     holds: Vec<HeldSeat>,
-}
-
-/// A seat of which others may have only what is left beside a reservation: its offer says so while the hold lasts.
-#[derive(Clone, Copy, Debug)]
-struct HeldSeat {
-    seat: u32,
-    /// What is free there in truth.
-    free: Room,
-    /// Who has ended by then may take more of it.
-    by_ms: Option<u64>,
 }
 
 /// Where an index goes that may not go everywhere.
@@ -293,49 +286,6 @@ impl PlanState {
         })
     }
 
-    /// Others get only what is left beside the reservation from now on.
-    pub(crate) fn hold(&mut self, seat: u32, hold: &Hold) {
-        let offered = &mut self.offers[seat as usize].room;
-        self.holds.push(HeldSeat { seat, free: *offered, by_ms: hold.by_ms });
-        *offered = lesser(offered, &hold.beside);
-        self.place_in_order(seat);
-    }
-
-    pub(crate) fn is_held(&self, seat: u32) -> bool {
-        self.holds.iter().any(|held| held.seat == seat)
-    }
-
-    /// The pass is over: offers are what is free.
-    pub(crate) fn release_holds(&mut self) {
-        for held in std::mem::take(&mut self.holds) {
-            self.offers[held.seat as usize].room = held.free;
-            self.place_in_order(held.seat);
-        }
-    }
-
-    /// What is free there, reserved or not.
-    pub(crate) fn free(&self, seat: u32) -> Room {
-        let held = self.holds.iter().find(|held| held.seat == seat);
-        held.map_or(self.offers[seat as usize].room, |held| held.free)
-    }
-
-    /// On a worker that is reserved, by having ended before it is needed.
-    fn in_time(&self, ask: &Ask, but: &[Option<u32>], ends_ms: Option<u64>) -> Option<Choice> {
-        let in_time = |held: &&HeldSeat| held.by_ms.zip(ends_ms).is_some_and(|(by_ms, ends_ms)| ends_ms <= by_ms);
-        let mut held = self.holds.iter().filter(in_time);
-        let held = held.find(|held| !but.contains(&Some(held.seat)) && self.is_free_for(held, ask))?;
-        Some(Choice::Seat(Place { seat: held.seat, in_time: true }))
-    }
-
-    fn fits_where_held(&self, ask: &Ask) -> bool {
-        self.holds.iter().any(|held| self.is_free_for(held, ask))
-    }
-
-    fn is_free_for(&self, held: &HeldSeat, ask: &Ask) -> bool {
-        let marks = self.offers[held.seat as usize].marks;
-        Offer { room: held.free, marks }.admits(&ask.offer) && self.meets(ask, held.seat)
-    }
-
     fn meets(&self, ask: &Ask, seat: u32) -> bool {
         ask.require.is_none_or(|set| self.requirements.met_by(set, seat))
     }
@@ -499,10 +449,6 @@ impl PlanState {
         }
         self.rekey();
     }
-}
-
-fn lesser(a: &Room, b: &Room) -> Room {
-    std::array::from_fn(|d| a[d].min(b[d]))
 }
 
 fn room_of(worker: &Worker) -> Room {

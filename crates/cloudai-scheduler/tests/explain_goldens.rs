@@ -7,7 +7,7 @@ use cloudai_types::{JobId, JobSpec, ReasonKind, ScorePolicy, TaskId};
 use cluster::{Cluster, labels, resources, rules, spec};
 
 fn told(c: &Cluster, job: JobId, index: u32) -> String {
-    let text = explain(&c.hot, TaskId { job, index }).to_string();
+    let text = explain(&c.hot, &c.reserved, TaskId { job, index }).to_string();
     text.replace(&job.to_string(), "JOB")
 }
 
@@ -131,7 +131,7 @@ fn a_lost_worker_that_would_do_is_asked_back() {
     let eu = c.worker("worker-3", resources(4_000, 16), "zone=eu");
     c.lose(eu);
     let job = c.submit(JobSpec { require: labels("zone=eu"), ..spec(2_000, 1) });
-    let e = explain(&c.hot, TaskId { job, index: 0 });
+    let e = explain(&c.hot, &c.reserved, TaskId { job, index: 0 });
     assert_eq!(e.fix, "bring worker-3 back: it is lost, and would have the room");
     assert_eq!(
         e.reasons.iter().map(|r| (r.kind, r.workers)).collect::<Vec<_>>(),
@@ -145,7 +145,7 @@ fn no_single_change_says_so() {
     c.worker("worker-1", resources(1_000, 16), "");
     let job = c.submit(JobSpec { require: labels("disk=ssd zone=eu"), ..spec(2_000, 1) });
     assert_eq!(
-        explain(&c.hot, TaskId { job, index: 0 }).fix,
+        explain(&c.hot, &c.reserved, TaskId { job, index: 0 }).fix,
         "no single change: even the nearest worker, worker-1, lacks several things; \
          add a worker with cpu 2, memory 1.0 GiB, label disk=ssd, label zone=eu"
     );
@@ -155,7 +155,7 @@ fn no_single_change_says_so() {
 fn a_task_that_fits_is_told_so() {
     let mut c = two_workers();
     let job = c.submit(spec(1_000, 1));
-    let e = explain(&c.hot, TaskId { job, index: 0 });
+    let e = explain(&c.hot, &c.reserved, TaskId { job, index: 0 });
     assert_eq!((e.fitting, e.fix.as_str()), (2, "nothing to change: a worker has room, and the next pass places it"));
 }
 
@@ -165,7 +165,7 @@ fn a_delayed_retry_says_when() {
     let job = c.submit(JobSpec { max_attempts: 3, ..spec(1_000, 1) });
     c.pass();
     c.end(TaskId { job, index: 0 }, ReasonKind::ExitCode, 1);
-    let e = explain(&c.hot, TaskId { job, index: 0 });
+    let e = explain(&c.hot, &c.reserved, TaskId { job, index: 0 });
     let Standing::Delayed { until_ms, in_ms, next_attempt } = e.standing else { panic!("{e:?}") };
     assert_eq!((until_ms, next_attempt), (c.now_ms + in_ms, 2));
     assert_eq!(e.fix, "attempt 2 may start in 1.0 s, after a pause that grows with each failure");
@@ -173,10 +173,10 @@ fn a_delayed_retry_says_when() {
     // When it is due and nothing fits, both are said.
     c.drain("worker-1", true);
     c.drain("worker-2", true);
-    let e = explain(&c.hot, TaskId { job, index: 0 });
+    let e = explain(&c.hot, &c.reserved, TaskId { job, index: 0 });
     assert!(e.fix.ends_with("; then: let worker-1 take work again (cloudai worker resume worker-1)"), "{}", e.fix);
     c.wait_ms(in_ms);
-    assert_eq!(explain(&c.hot, TaskId { job, index: 0 }).standing, Standing::Waiting);
+    assert_eq!(explain(&c.hot, &c.reserved, TaskId { job, index: 0 }).standing, Standing::Waiting);
 }
 
 #[test]
@@ -207,7 +207,7 @@ fn a_task_that_ran_out_of_memory_is_explained_with_what_it_asks_for_now() {
     c.pass();
     c.end(TaskId { job, index: 0 }, ReasonKind::OutOfMemory, 137);
     c.wait_ms(600_000);
-    let e = explain(&c.hot, TaskId { job, index: 0 });
+    let e = explain(&c.hot, &c.reserved, TaskId { job, index: 0 });
     assert_eq!(e.reasons[0].message, "smaller than 18.0 GiB memory");
     assert!(e.fix.starts_with("no worker has 18.0 GiB memory"), "{}", e.fix);
 }
@@ -239,6 +239,79 @@ fn higher_priorities_and_earlier_jobs_are_ahead() {
     c.submit(JobSpec { count: 100, ..spec(1_000, 1) });
     c.submit(JobSpec { count: 7, priority: 1, ..spec(1_000, 1) });
     c.submit(JobSpec { count: 9, priority: -1, ..spec(1_000, 1) });
-    let ahead = explain(&c.hot, TaskId { job: mine, index: 3 }).ahead.expect("it waits");
+    let ahead = explain(&c.hot, &c.reserved, TaskId { job: mine, index: 3 }).ahead.expect("it waits");
     assert_eq!((ahead.jobs, ahead.tasks, ahead.at_least), (2, 20, false));
+}
+
+#[test]
+fn a_quota_is_told_before_everything_else() {
+    use cloudai_types::QuotaChange;
+    let mut c = two_workers();
+    c.quota("default", QuotaChange { cpu_milli_max: Some(3_000), ..QuotaChange::default() });
+    let job = c.submit(JobSpec { count: 3, ..spec(1_500, 1) });
+    c.pass();
+    assert_eq!(
+        told(&c, job, 2),
+        "JOB/2: waiting\n\
+         ahead: 0 jobs, 0 tasks\n\
+         quota: the namespace default holds 3 of 3 cpu, which is its quota, and this asks for 1.5\n\
+         workers: 2 in all, 2 would take it now\n\
+         change: raise its quota (cloudai quota set default --cpu 4.5), or wait until tasks of default end"
+    );
+    let large = c.submit(spec(4_000, 1));
+    assert_eq!(
+        told(&c, large, 0).lines().last(),
+        Some(
+            "change: it asks for more than its namespace may ever hold: raise the quota (cloudai quota set default --cpu 4), or ask for less"
+        )
+    );
+    c.quota("default", QuotaChange { tasks_max: Some(2), cpu_milli_max: Some(u64::MAX), ..QuotaChange::default() });
+    let quota = explain(&c.hot, &c.reserved, TaskId { job, index: 2 }).quota;
+    assert_eq!(quota.as_deref(), Some("the namespace default runs 2 of 2 tasks, which is its quota"));
+}
+
+#[test]
+fn a_kept_worker_is_told_to_both_sides() {
+    let mut c = Cluster::with_policy(ScorePolicy::Binpack);
+    c.worker("worker-1", resources(4_000, 16), "");
+    c.submit(JobSpec { timeout_ms: 90_000, ..spec(2_000, 1) });
+    c.pass();
+    let big = c.submit(spec(4_000, 1));
+    c.submit(JobSpec { timeout_ms: 60_000, ..spec(1_000, 1) });
+    c.pass();
+    c.wait_ms(10_000);
+    let small = c.submit(spec(1_000, 1));
+    c.pass();
+    assert_eq!(
+        told(&c, big, 0),
+        "JOB/0: waiting\n\
+         ahead: 0 jobs, 0 tasks\n\
+         workers: 1 in all, 0 would take it now\n  \
+         1: less than 4 cpu free now (worker-1 has 1 of 4 cpu free)\n\
+         change: nothing to change: worker-1 is kept for it, and it starts when tasks there have ended, by their time limits in 80.0 s at the latest"
+    );
+    assert_eq!(
+        told(&c, small, 0),
+        "JOB/0: waiting\n\
+         ahead: 1 job, 1 task\n\
+         workers: 1 in all, 0 would take it now\n  \
+         1: kept for a task that came first and needs more (worker-1 is one of them)\n\
+         change: nothing to change: it starts when the task that came first has started, or at once with a timeout that ends before that"
+    );
+    let alike = c.submit(spec(4_000, 1));
+    assert!(
+        told(&c, alike, 0).contains(&format!("worker-1 is kept for {big}, which asks for the same and comes first"))
+    );
+}
+
+#[test]
+fn another_namespaces_turn() {
+    let mut c = Cluster::with_policy(ScorePolicy::Balanced);
+    c.worker("worker-1", resources(4_000, 16), "");
+    let mine = c.submit_in("mine", JobSpec { count: 9, ..spec(1_000, 1) });
+    c.pass();
+    c.submit_in("theirs", JobSpec { count: 9, ..spec(1_000, 1) });
+    assert!(
+        told(&c, mine, 8).contains("turn: 1 of 2 namespaces that wait have a smaller share by weight, and come first")
+    );
 }

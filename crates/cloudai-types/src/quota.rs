@@ -5,7 +5,7 @@ use crate::resources::Resources;
 use crate::{Fault, limits};
 
 /// Replicated with the namespace. Says nothing: weight 1, no caps.
-#[derive(Clone, Copy, PartialEq, Eq, prost::Message)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, prost::Message)]
 pub struct Quota {
     /// Its part of a full cluster is its weight by the weights of all that wait; 0: 1.
     #[prost(uint32, tag = "1")]
@@ -27,7 +27,7 @@ pub struct Quota {
 pub const NO_CAP: u64 = u64::MAX;
 
 /// What an operator changes. What is not named stays as it is, so that two operators who change different things do not undo each other.
-#[derive(Clone, Copy, PartialEq, Eq, prost::Message)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, prost::Message)]
 pub struct QuotaChange {
     #[prost(uint32, optional, tag = "1")]
     pub weight: Option<u32>,

@@ -26,6 +26,8 @@ pub mod job_validate;
 pub mod job_wait;
 pub mod log_lines;
 pub mod queue;
+pub mod quota_set;
+pub mod quota_show;
 pub mod registry_list;
 pub mod registry_login;
 pub mod registry_logout;

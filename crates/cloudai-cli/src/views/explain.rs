@@ -31,6 +31,11 @@ pub struct ExplainView {
     /// Tasks before it in the queue.
     pub ahead: u64,
     pub not_before: Option<String>,
+    /// The quota of its namespace that keeps it from starting; null: none does.
+    pub quota: Option<String>,
+    /// Namespaces that wait, where there are several, and those of them whose turn comes first.
+    pub namespaces_waiting: u32,
+    pub namespaces_before: u32,
     pub workers: u32,
     pub workers_fitting: u32,
     pub reasons: Vec<ReasonCountView>,
@@ -60,6 +65,9 @@ impl From<Explanation> for ExplainView {
             waiting: seconds(e.waiting_ms),
             ahead: e.ahead,
             not_before: rfc3339(e.not_before_ms),
+            quota: (!e.quota.is_empty()).then(|| e.quota.clone()),
+            namespaces_waiting: e.namespaces_waiting,
+            namespaces_before: e.namespaces_before,
             workers: e.workers_total,
             workers_fitting: e.workers_fitting,
             reasons: reasons.collect(),
@@ -91,6 +99,12 @@ impl View for ExplainView {
     fn table(&self, out: &mut dyn Write) -> io::Result<()> {
         let waiting = duration((self.waiting * 1000.0) as u64);
         let position = if self.waits { format!("{} before it", count(self.ahead, "task")) } else { String::new() };
+        let turn = match self.namespaces_before {
+            0 => String::new(),
+            before => {
+                format!("{before} of {} namespaces have a smaller share, and come first", self.namespaces_waiting)
+            }
+        };
         let workers = if self.waits {
             format!("{} of {} could take it now", self.workers_fitting, self.workers)
         } else {
@@ -103,6 +117,8 @@ impl View for ExplainView {
                 ("state", format!("{} for {waiting}", self.state)),
                 ("because", self.summary.clone()),
                 ("queue", position),
+                ("turn", turn),
+                ("quota", self.quota.clone().unwrap_or_default()),
                 ("next try", self.not_before.clone().unwrap_or_default()),
                 ("workers", workers),
             ],

@@ -8,6 +8,7 @@ pub mod dead;
 pub mod explain;
 pub mod job;
 pub mod queue;
+pub mod quota;
 pub mod read;
 pub mod replay;
 pub mod resources;

@@ -11,6 +11,7 @@ use cloudai_core::command::{
 };
 use cloudai_core::memory::MemRows;
 use cloudai_core::{Command, Hot, Proposal, apply, invariants, load};
+use cloudai_types::QuotaChange;
 use cloudai_types::{ClusterConfig, EndReason, JobSpec, Resources, RetryRule, RetryRules, SecretUse};
 use prost::Message;
 

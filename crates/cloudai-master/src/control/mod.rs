@@ -7,6 +7,7 @@ pub mod errors;
 pub mod jobs;
 pub mod logs;
 mod pinning;
+pub mod quotas;
 pub mod reads;
 pub mod results;
 pub mod secrets;
@@ -185,6 +186,16 @@ impl<S: StateStore> control_server::Control for ControlService<S> {
     async fn resume_worker(&self, request: Request<pb::ResumeWorkerRequest>) -> Answer<pb::ChangeReply> {
         let (actor, r) = self.admit(request)?;
         workers::resume(&self.node, &actor, &r.name).await.map(Response::new)
+    }
+
+    async fn set_quota(&self, request: Request<pb::SetQuotaRequest>) -> Answer<pb::ChangeReply> {
+        let (actor, r) = self.admit(request)?;
+        quotas::set(&self.node, &actor, r).await.map(Response::new)
+    }
+
+    async fn list_quotas(&self, request: Request<pb::ListQuotasRequest>) -> Answer<pb::ListQuotasReply> {
+        let (_, r) = self.admit(request)?;
+        quotas::list(&self.node, r).await.map(Response::new)
     }
 
     async fn queue(&self, request: Request<pb::QueueRequest>) -> Answer<pb::QueueReply> {

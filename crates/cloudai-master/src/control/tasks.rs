@@ -23,7 +23,7 @@ pub async fn explain<S: StateStore>(
     let task = TaskId { job, index: request.index };
     require_index(task, &summary)?;
     let info = node.task(&state, ns, task)?;
-    let e = explain_task(&state.hot, task);
+    let e = explain_task(&state.hot, &node.reserved(), task);
     let task_state = TaskState::try_from(info.state).unwrap_or(TaskState::Queued);
     let since_ms = match task_state {
         TaskState::Active => info.attempts.last().map_or(0, |a| a.started_ms.max(a.assigned_ms)),
@@ -55,7 +55,10 @@ pub async fn explain<S: StateStore>(
             Some(format!(": it waits until {}{after}", utc(*until_ms)))
         }
         Standing::Waiting | Standing::Active { .. } | Standing::Stopping { .. } | Standing::NoSuchIndex { .. } => {
-            e.reasons.first().map(|r| format!(": {} of {} workers: {}", r.workers, e.workers, r.message))
+            let by_quota = e.quota.as_ref().map(|quota| format!(": {quota}"));
+            by_quota.or_else(|| {
+                e.reasons.first().map(|r| format!(": {} of {} workers: {}", r.workers, e.workers, r.message))
+            })
         }
     };
     let word =
@@ -81,6 +84,9 @@ pub async fn explain<S: StateStore>(
         summary: explained,
         not_before_ms: info.not_before_ms,
         waiting_ms: node.now_ms().saturating_sub(since_ms),
+        quota: e.quota.unwrap_or_default(),
+        namespaces_waiting: e.turn.map_or(0, |turn| turn.waiting as u32),
+        namespaces_before: e.turn.map_or(0, |turn| turn.before as u32),
     })
 }
 
@@ -110,6 +116,7 @@ fn reason_kind(kind: WaitKind) -> pb::WaitReason {
         WaitKind::TooSmall => pb::WaitReason::TooSmall,
         WaitKind::AttemptsFull => pb::WaitReason::Full,
         WaitKind::Avoided => pb::WaitReason::Avoided,
+        WaitKind::Reserved => pb::WaitReason::Reserved,
     }
 }
 

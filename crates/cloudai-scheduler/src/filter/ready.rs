@@ -24,9 +24,12 @@ pub(super) fn words(worker: &Worker, kind: WaitKind) -> (String, String) {
         WaitKind::Lost => ("lost: not heard of for longer than the lease", "is lost"),
         WaitKind::Revoked => ("revoked", "is revoked"),
         WaitKind::Draining => ("draining: they take no new work", "is draining"),
-        WaitKind::MissingLabel | WaitKind::TooSmall | WaitKind::Busy | WaitKind::AttemptsFull | WaitKind::Avoided => {
-            ("not ready", "is not ready")
-        }
+        WaitKind::MissingLabel
+        | WaitKind::TooSmall
+        | WaitKind::Busy
+        | WaitKind::AttemptsFull
+        | WaitKind::Avoided
+        | WaitKind::Reserved => ("not ready", "is not ready"),
     };
     (message.to_owned(), format!("{} {example}", worker.name))
 }

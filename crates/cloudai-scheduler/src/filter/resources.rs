@@ -54,7 +54,8 @@ pub(super) fn words(shape: &Shape, worker: &Worker, reason: Refused) -> (String,
         | WaitKind::Revoked
         | WaitKind::Draining
         | WaitKind::MissingLabel
-        | WaitKind::Avoided => {
+        | WaitKind::Avoided
+        | WaitKind::Reserved => {
             let most = limits::WORKER_ATTEMPTS_MAX;
             (format!("holding {most} attempts, the most allowed"), format!("{name} holds {}", worker.active.len()))
         }

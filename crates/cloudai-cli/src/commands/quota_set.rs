@@ -1,0 +1,65 @@
+//! `quota set`: a namespace's weight, and caps on what its running tasks may hold together.
+
+use cloudai_proto::v1::SetQuotaRequest;
+use cloudai_types::QuotaChange;
+use cloudai_types::quota::NO_CAP;
+use cloudai_types::resources::{parse_cpu, parse_size};
+
+use crate::exit::Failure;
+use crate::output::show;
+use crate::settings::Settings;
+use crate::views::change::ChangeView;
+
+#[derive(Debug, Clone, clap::Args)]
+#[command(group = clap::ArgGroup::new("change").required(true).multiple(true))]
+pub struct SetArgs {
+    namespace: String,
+    /// Its part of a full cluster, beside the weights of the others that wait; 1 if it was never set
+    #[arg(long, group = "change", value_name = "N")]
+    weight: Option<u32>,
+    /// Tasks that may run at a time; 0 lets nothing start; `none`: no cap, as for all below
+    #[arg(long, group = "change", value_name = "N", value_parser = tasks)]
+    tasks: Option<u64>,
+    /// CPUs that its running tasks may hold together: 64, 0.5, 500m
+    #[arg(long, group = "change", value_name = "CPUS", value_parser = cpu)]
+    cpu: Option<u64>,
+    /// Memory: 512m, 256g
+    #[arg(long, group = "change", value_name = "SIZE", value_parser = size)]
+    memory: Option<u64>,
+    /// Storage: 10g, 2t
+    #[arg(long, group = "change", value_name = "SIZE", value_parser = size)]
+    storage: Option<u64>,
+    /// GPUs
+    #[arg(long, group = "change", value_name = "N", value_parser = tasks)]
+    gpu: Option<u64>,
+}
+
+fn or_none(text: &str, parse: impl Fn(&str) -> Result<u64, String>) -> Result<u64, String> {
+    if text == "none" { Ok(NO_CAP) } else { parse(text) }
+}
+
+fn tasks(text: &str) -> Result<u64, String> {
+    or_none(text, |t| t.parse::<u32>().map(u64::from).map_err(|_| format!("'{t}' is neither a number nor none")))
+}
+
+fn cpu(text: &str) -> Result<u64, String> {
+    or_none(text, |t| parse_cpu(t).map_err(|e| e.to_string()))
+}
+
+fn size(text: &str) -> Result<u64, String> {
+    or_none(text, |t| parse_size(t).map_err(|e| e.to_string()))
+}
+
+pub async fn run(settings: &Settings, args: &SetArgs) -> Result<(), Failure> {
+    let change = QuotaChange {
+        weight: args.weight,
+        tasks_max: args.tasks,
+        cpu_milli_max: args.cpu,
+        memory_bytes_max: args.memory,
+        storage_bytes_max: args.storage,
+        gpus_max: args.gpu,
+    };
+    let request = SetQuotaRequest { namespace: args.namespace.clone(), change: Some(change) };
+    let reply = settings.client()?.set_quota(request).await?;
+    show(settings.format, &ChangeView::new(format!("quota of {}", args.namespace), "is set", reply))
+}

@@ -1,0 +1,134 @@
+//! What namespaces may have, and hold now.
+
+use std::io::{self, Write};
+
+use cloudai_proto::v1::NamespaceInfo;
+use cloudai_types::resources::{Bytes, Cpu};
+use cloudai_types::{Quota, Resources};
+use serde::Serialize;
+
+use super::resources::ResourcesView;
+use crate::output::{Columns, View};
+
+/// What may be held at most; null: no cap.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct CapsView {
+    pub tasks: Option<u32>,
+    pub cpu: Option<f64>,
+    pub memory_bytes: Option<u64>,
+    pub storage_bytes: Option<u64>,
+    pub gpu: Option<u32>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct NamespaceView {
+    pub namespace: String,
+    pub weight: u64,
+    pub caps: CapsView,
+    /// Tasks that hold resources now.
+    pub tasks: u32,
+    pub used: ResourcesView,
+    /// What was held on average lately, which counts as much as what is held now.
+    pub average: ResourcesView,
+    /// Of the cluster, in the dimension of which it holds most: 0 to 1.
+    pub share: f64,
+    /// It has something that could be placed.
+    pub waits: bool,
+    #[serde(skip)]
+    quota: Quota,
+    #[serde(skip)]
+    holds: Resources,
+}
+
+impl From<NamespaceInfo> for NamespaceView {
+    fn from(n: NamespaceInfo) -> Self {
+        let (quota, holds) = (n.quota.unwrap_or_default(), n.used.unwrap_or_default());
+        NamespaceView {
+            namespace: n.namespace,
+            weight: quota.weight(),
+            caps: CapsView {
+                tasks: quota.tasks_max,
+                cpu: quota.cpu_milli_max.map(|milli| milli as f64 / 1_000.0),
+                memory_bytes: quota.memory_bytes_max,
+                storage_bytes: quota.storage_bytes_max,
+                gpu: quota.gpus_max,
+            },
+            tasks: n.tasks,
+            used: holds.into(),
+            average: n.average.unwrap_or_default().into(),
+            share: n.share,
+            waits: n.waits,
+            quota,
+            holds,
+        }
+    }
+}
+
+/// `quota show`.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(transparent)]
+pub struct QuotaList(pub Vec<NamespaceView>);
+
+impl View for QuotaList {
+    fn table(&self, out: &mut dyn Write) -> io::Result<()> {
+        let mut columns =
+            Columns::new(&["NAMESPACE", "WEIGHT", "SHARE", "TASKS", "CPU", "MEMORY", "STORAGE", "GPU", "WAITS"]);
+        for n in &self.0 {
+            let (q, r) = (&n.quota, &n.holds);
+            columns.row([
+                n.namespace.clone(),
+                n.weight.to_string(),
+                format!("{:.1} %", n.share * 100.0),
+                of(n.tasks, q.tasks_max),
+                of(Cpu(r.cpu_milli), q.cpu_milli_max.map(Cpu)),
+                of(Bytes(r.memory_bytes), q.memory_bytes_max.map(Bytes)),
+                of(Bytes(r.storage_bytes), q.storage_bytes_max.map(Bytes)),
+                of(r.gpus, q.gpus_max),
+                if n.waits { "yes" } else { "no" }.to_owned(),
+            ]);
+        }
+        columns.write(out)
+    }
+}
+
+/// `4.5 of 8`, or what is held where there is no cap.
+fn of<T: ToString>(held: T, cap: Option<T>) -> String {
+    match cap {
+        Some(cap) => format!("{} of {}", held.to_string(), cap.to_string()),
+        None => held.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_held_stands_beside_what_may_be() {
+        let capped = NamespaceInfo {
+            namespace: "team-a".into(),
+            quota: Some(Quota { weight: 3, cpu_milli_max: Some(8_000), tasks_max: Some(9), ..Quota::default() }),
+            tasks: 4,
+            used: Some(Resources { cpu_milli: 4_500, memory_bytes: 2 << 30, ..Resources::default() }),
+            share: 0.375,
+            waits: true,
+            ..NamespaceInfo::default()
+        };
+        let plain = NamespaceInfo { namespace: "default".into(), ..NamespaceInfo::default() };
+        let list = QuotaList(vec![plain.into(), capped.into()]);
+        let mut out = vec![];
+        list.table(&mut out).unwrap();
+        assert_eq!(
+            String::from_utf8(out).unwrap(),
+            "\
+NAMESPACE  WEIGHT  SHARE   TASKS   CPU       MEMORY   STORAGE  GPU  WAITS
+default    1       0.0 %   0       0         0 B      0 B      0    no
+team-a     3       37.5 %  4 of 9  4.5 of 8  2.0 GiB  0 B      0    yes
+"
+        );
+        let json = serde_json::to_value(&list).unwrap();
+        assert_eq!(json[1]["caps"]["cpu"], 8.0);
+        assert_eq!(json[1]["caps"]["memory_bytes"], serde_json::Value::Null);
+        assert_eq!(json[1]["used"]["cpu"], 4.5);
+    }
+}

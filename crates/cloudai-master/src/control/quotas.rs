@@ -1,0 +1,75 @@
+//! Calls about namespaces: what each may have, and has. Comes in: requests whose caller is admitted. Goes out: a command with what is to
+//! change; the list.
+
+use cloudai_core::command::{Kind, QUOTAS_SINCE, SetQuota};
+use cloudai_core::tenants::{AVERAGE_PARTS, Tenant};
+use cloudai_core::{Hot, queue::Queue};
+use cloudai_proto::v1 as pb;
+use cloudai_scheduler::fair::Whole;
+use cloudai_types::{NamespaceId, Resources};
+use tonic::Status;
+
+use super::workers::change;
+use crate::node::Node;
+use crate::state_store::StateStore;
+
+pub async fn set<S: StateStore>(
+    node: &Node<S>,
+    actor: &str,
+    request: pb::SetQuotaRequest,
+) -> Result<pb::ChangeReply, Status> {
+    let pb::SetQuotaRequest { namespace, change: Some(what) } = request else {
+        return Err(pb::ErrorInfo::new(pb::ErrorKind::Invalid, "the request changes nothing")
+            .next("say what is to change: a weight, or a cap")
+            .into_status());
+    };
+    require_quotas(&node.shared.read().hot).map_err(|e| e.into_status())?;
+    change(node, actor, Kind::SetQuota(SetQuota { namespace, change: what }), String::new()).await
+}
+
+pub async fn list<S: StateStore>(
+    node: &Node<S>,
+    request: pb::ListQuotasRequest,
+) -> Result<pb::ListQuotasReply, Status> {
+    let mut read = node.read_point(request.consistency()).await?;
+    let state = node.shared.read();
+    read.index = state.index;
+    let hot = &state.hot;
+    let whole = Whole::of(hot);
+    let wanted = |name: &str| request.namespace.is_empty() || request.namespace == name;
+    let named = hot.namespaces.iter().filter(|(name, _)| wanted(name));
+    let known = named.filter_map(|(_, id)| Some((*id, hot.tenants.get(*id)?)));
+    let namespaces: Vec<pb::NamespaceInfo> =
+        known.map(|(id, tenant)| info(id, tenant, hot.clock_ms, &whole, &hot.queue)).collect();
+    if namespaces.is_empty() && !request.namespace.is_empty() {
+        let what = format!("there is no namespace '{}'", request.namespace);
+        return Err(pb::ErrorInfo::new(pb::ErrorKind::NotFound, what)
+            .next("a namespace begins with its first job, or with `cloudai quota set`")
+            .into_status());
+    }
+    Ok(pb::ListQuotasReply { read: Some(read), namespaces })
+}
+
+fn info(id: NamespaceId, tenant: &Tenant, now_ms: u64, whole: &Whole, queue: &Queue) -> pb::NamespaceInfo {
+    let [cpu_milli, memory_bytes, storage_bytes, gpus] = tenant.average_held(now_ms).map(|n| n / AVERAGE_PARTS);
+    let gpus = u32::try_from(gpus).unwrap_or(u32::MAX);
+    pb::NamespaceInfo {
+        namespace: tenant.name.clone(),
+        quota: Some(tenant.quota),
+        tasks: tenant.holding,
+        used: Some(tenant.used),
+        average: Some(Resources { cpu_milli, memory_bytes, storage_bytes, gpus }),
+        share: whole.part(&tenant.used),
+        waits: queue.of(id).is_some(),
+    }
+}
+
+/// The command is of a newer format: masters of an older build would stop at it.
+fn require_quotas(hot: &Hot) -> Result<(), Box<pb::ErrorInfo>> {
+    if hot.version >= QUOTAS_SINCE {
+        return Ok(());
+    }
+    let why = format!("it uses format {} of the log, and quotas need {QUOTAS_SINCE}", hot.version);
+    let next = "upgrade every master: the newer format is then used by itself";
+    Err(pb::ErrorInfo::new(pb::ErrorKind::Conflict, "the cluster has no quotas yet").why(why).next(next).into())
+}

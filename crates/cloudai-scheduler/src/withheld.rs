@@ -1,0 +1,106 @@
+//! Why a task may not have what is free: the quota of its namespace, the turn of another one, a worker that is kept for another task. Comes
+//! in: the view, and the reservations of the last pass. Goes out: words for people. The pass decides by the same rules, and does not ask here.
+
+use cloudai_core::Hot;
+use cloudai_core::hot::{Job, Shape, ShapeId, Worker};
+use cloudai_types::resources::DIMENSIONS;
+use cloudai_types::{JobId, NamespaceId, WorkerId};
+
+use crate::fair::{Account, Whole};
+use crate::filter::resources::{amount, number};
+use crate::reserve::{self, Reservation};
+
+/// A quota that keeps a task from starting.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct OverQuota {
+    /// `the namespace team-a holds 4.5 of 5 cpu`.
+    pub message: String,
+    pub fix: String,
+}
+
+/// Its namespace among those that have something to place.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Turn {
+    /// Those with a smaller share by their weight.
+    pub before: usize,
+    pub waiting: usize,
+}
+
+/// The first cap that one more task would be over.
+pub fn over_quota(view: &Hot, namespace: NamespaceId, shape: &Shape) -> Option<OverQuota> {
+    let tenant = view.tenants.get(namespace)?;
+    let name = &tenant.name;
+    let set = |flag: &str, least: String| {
+        let least = least.replace(' ', "");
+        format!("raise its quota (cloudai quota set {name} --{flag} {least}), or wait until tasks of {name} end")
+    };
+    if let Some(max) = tenant.quota.tasks_max.filter(|max| tenant.holding >= *max) {
+        let message = format!("the namespace {name} runs {} of {max} tasks, which is its quota", tenant.holding);
+        return Some(OverQuota { message, fix: set("tasks", (tenant.holding + 1).to_string()) });
+    }
+    let (asked, used) = (shape.resources.dimensions(), tenant.used.dimensions());
+    let caps = tenant.quota.caps();
+    let d = (0..4).find(|d| caps[*d].is_some_and(|cap| asked[*d] > 0 && asked[*d] > cap.saturating_sub(used[*d])))?;
+    let cap = caps[d].unwrap_or_default();
+    let message = format!(
+        "the namespace {name} holds {} of {}, which is its quota, and this asks for {}",
+        number(d, used[d]),
+        amount(d, cap),
+        number(d, asked[d])
+    );
+    let fix = if asked[d] > cap {
+        let least = number(d, asked[d]).replace(' ', "");
+        format!(
+            "it asks for more than its namespace may ever hold: raise the quota (cloudai quota set {name} --{} {least}), or ask for less",
+            DIMENSIONS[d]
+        )
+    } else {
+        set(DIMENSIONS[d], number(d, used[d].saturating_add(asked[d])))
+    };
+    Some(OverQuota { message, fix })
+}
+
+/// `None`: nobody else waits.
+pub fn turn(view: &Hot, namespace: NamespaceId) -> Option<Turn> {
+    if view.queue.namespaces().len() < 2 {
+        return None;
+    }
+    let whole = Whole::of(view);
+    let share = |id| view.tenants.get(id).map(|tenant| (Account::of(tenant, view.clock_ms).share(&whole), id));
+    let own = share(namespace)?;
+    let waiting = view.queue.namespaces().filter_map(|(id, _)| share(id));
+    let before = waiting.filter(|other| *other < own).count();
+    Some(Turn { before, waiting: view.queue.namespaces().len() })
+}
+
+/// The worker that is kept for tasks of this shape.
+pub fn kept_for(reserved: &[Reservation], shape: ShapeId) -> Option<&Reservation> {
+    reserved.iter().find(|r| r.shape == shape)
+}
+
+/// A task that would fit here may not, for this reservation.
+pub fn keeps_away<'a>(
+    view: &Hot,
+    reserved: &'a [Reservation],
+    task: (JobId, &Job),
+    shape: &Shape,
+    worker: (WorkerId, &Worker),
+) -> Option<&'a Reservation> {
+    let (id, job) = task;
+    let r = reserved.iter().find(|r| r.worker == worker.0)?;
+    let other = view.jobs.get(&r.job)?;
+    let is_ahead = job.namespace == other.namespace
+        && (std::cmp::Reverse(job.priority), id) <= (std::cmp::Reverse(other.priority), r.job);
+    let need = view.shapes.get(r.shape)?;
+    if is_ahead {
+        return None;
+    }
+    let room = |of: [u64; 4]| [of[0], of[1], of[2], of[3], 1];
+    let running = reserve::running_on(view, worker.1, if r.since_ms == 0 { u64::MAX } else { r.since_ms });
+    let hold = reserve::hold(&reserve::capacity_of(worker.1), &room(need.resources.dimensions()), &running)?;
+    let asked = room(shape.resources.dimensions());
+    let fits_beside = asked.iter().zip(hold.beside).all(|(asked, beside)| *asked <= beside);
+    let limit_ms = view.time_limit_ms(id);
+    let in_time = limit_ms > 0 && hold.by_ms.is_some_and(|by_ms| view.clock_ms.saturating_add(limit_ms) <= by_ms);
+    (!fits_beside && !in_time).then_some(r)
+}
