@@ -3,10 +3,12 @@
 
 pub mod agent_kills;
 pub mod bad_input;
+pub mod big_task;
 pub mod canary;
 pub mod certificates;
 pub mod engine_restarts;
 pub mod explained;
+pub mod fair_shares;
 pub mod large_result;
 pub mod leader_kills;
 pub mod limits_hold;
@@ -39,7 +41,7 @@ pub enum Verdict {
 pub type Drill = fn(Size) -> anyhow::Result<Verdict>;
 
 /// What it is called by, what it shows, drill.
-pub const ALL: [(&str, &str, Drill); 16] = [
+pub const ALL: [(&str, &str, Drill); 18] = [
     ("2", "submits go on while leaders are killed", leader_kills::run),
     ("3", "all masters killed at once lose nothing", masters_killed::run),
     ("4", "a worker killed, with and without its containers", worker_killed::run),
@@ -55,6 +57,8 @@ pub const ALL: [(&str, &str, Drill); 16] = [
     ("secrets", "a canary secret is found nowhere", canary::run),
     ("loud-task", "a task that prints a gigabyte hurts nobody", loud_task::run),
     ("large-result", "a large result is stored once, though its worker was killed", large_result::run),
+    ("fair-shares", "namespaces get their parts by weight, and a quota holds only its own back", fair_shares::run),
+    ("big-task", "a big task starts among a flood of small ones", big_task::run),
     ("bad-input", "bad input is refused clearly, and other work goes on", bad_input::run),
 ];
 

@@ -87,3 +87,13 @@ fn a_large_result_is_stored_once_though_its_worker_was_killed() {
 fn bad_input_is_refused_clearly_and_other_work_goes_on() {
     drill("bad-input");
 }
+
+#[test]
+fn namespaces_get_their_parts_by_weight() {
+    drill("fair-shares");
+}
+
+#[test]
+fn a_big_task_starts_among_a_flood_of_small_ones() {
+    drill("big-task");
+}

@@ -106,6 +106,8 @@ pub enum JobVerb {
     Results(commands::job_results::ResultsArgs),
     /// Fetch what its tasks have stored
     Download(commands::job_download::DownloadArgs),
+    /// What a job would meet, without submitting it: room, what is ahead, and the smallest change that would help
+    Plan(commands::job_plan::PlanArgs),
     /// Check a job without submitting it
     Validate(commands::job_validate::ValidateArgs),
 }
@@ -323,6 +325,8 @@ mod tests {
             "cloudai quota set team-a --weight 3",
             "cloudai quota set team-a --tasks 100 --cpu 64 --memory 256g --storage none --gpu 0",
             "cloudai quota show",
+            "cloudai job plan -f job.yaml",
+            "cloudai -n team-a job plan --array 0-99 --cpu 4 busybox true",
             "cloudai quota show team-a -o json",
             "cloudai registry login registry.example:5000 --username ci --password-stdin",
             "cloudai registry list",

@@ -78,6 +78,7 @@ async fn client(cli: &Cli) -> Result<(), Failure> {
             JobVerb::Logs(a) => commands::job_logs::run(&settings()?, a).await,
             JobVerb::Results(a) => commands::job_results::run(&settings()?, a).await,
             JobVerb::Download(a) => commands::job_download::run(&settings()?, a).await,
+            JobVerb::Plan(a) => commands::job_plan::run(&settings()?, a).await,
             JobVerb::Validate(a) => commands::job_validate::run(&settings()?, a),
         },
         Command::Task { verb } => match verb {

@@ -36,6 +36,7 @@ reads! {
     list_tasks(ListTasksRequest) -> ListTasksReply;
     get_task(GetTaskRequest) -> GetTaskReply;
     explain_task(ExplainTaskRequest) -> Explanation;
+    plan_job(SubmitRequest) -> JobPlan;
     locate_result(LocateResultRequest) -> LocateResultReply;
     list_dead(ListDeadRequest) -> ListDeadReply;
     list_secrets(ListSecretsRequest) -> ListSecretsReply;

@@ -200,6 +200,9 @@ impl Control for Fake {
     async fn explain_task(&self, _: Request<ExplainTaskRequest>) -> Result<Response<Explanation>, Status> {
         absent!()
     }
+    async fn plan_job(&self, _: Request<SubmitRequest>) -> Result<Response<JobPlan>, Status> {
+        absent!()
+    }
     async fn list_dead(&self, _: Request<ListDeadRequest>) -> Result<Response<ListDeadReply>, Status> {
         absent!()
     }

@@ -49,6 +49,7 @@ pub fn place(path: &str) -> Place {
         "Control/Submit"
         | "Control/CancelJob"
         | "Control/ExplainTask"
+        | "Control/PlanJob"
         | "Control/ReplayDead"
         | "Control/SubmitReplay"
         | "Control/DropDead"

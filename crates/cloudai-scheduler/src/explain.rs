@@ -8,13 +8,13 @@ use cloudai_core::Hot;
 use cloudai_core::apart::raised_shape;
 use cloudai_core::command::AttemptState;
 use cloudai_core::hot::{Job, Shape, Worker};
-use cloudai_types::{JobId, TaskId, WorkerId, limits};
+use cloudai_types::{JobId, NamespaceId, TaskId, WorkerId, limits};
 
 use crate::filter::resources::{amount, number};
 use crate::filter::{self, WaitKind, WaitReason, labels, ready};
 use crate::reserve::Reservation;
 use crate::score::share;
-use crate::withheld::{self, Turn};
+use crate::withheld::{self, Seeker, Turn};
 
 /// The answer, complete in itself.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -127,36 +127,59 @@ pub fn explain(view: &Hot, reserved: &[Reservation], task: TaskId) -> Explanatio
         let group = view.apart.get(task.job, past.memory_mib).filter(|_| past.memory_mib > 0);
         let own = withheld::kept_for(reserved, group.map_or(job.shape, |group| group.shape));
         let shape = &raised_shape(shape, past.memory_mib);
-        let kept = |id, worker: &Worker| {
-            own.is_none_or(|own| own.worker != id)
-                && withheld::keeps_away(view, reserved, (task.job, job), shape, (id, worker)).is_some()
-        };
-        (explanation.fitting, explanation.reasons) = filter::count(view, shape, past.never(), kept);
+        let limit_ms = view.time_limit_ms(task.job);
+        let seeker = Seeker { namespace: Some(job.namespace), priority: job.priority, job: task.job, limit_ms };
+        let look = look(view, reserved, &seeker, shape, past.never(), own);
         if explanation.standing == Standing::Waiting {
-            explanation.ahead = Some(ahead(view, job, task));
-            explanation.turn = withheld::turn(view, job.namespace);
-            let over = withheld::over_quota(view, job.namespace, shape);
-            explanation.fix = match (&over, own) {
-                (Some(over), _) => over.fix.clone(),
-                (None, Some(own)) if explanation.fitting == 0 => kept_worker(view, own, task.job),
-                (None, _) if is_only_kept(&explanation) => {
-                    "nothing to change: it starts when the task that came first \
-                    has started, or at once with a timeout that ends before that"
-                        .to_owned()
-                }
-                (None, _) => fix(view, shape, past.never()),
-            };
-            explanation.quota = over.map(|over| over.message);
-        } else if explanation.fitting == 0 {
-            explanation.fix = format!("{}; then: {}", explanation.fix, fix(view, shape, past.never()));
+            explanation.ahead = Some(ahead_of(view, job, task));
+            explanation.turn = look.turn;
+            explanation.quota = look.quota;
+            explanation.fix = look.fix;
+        } else if look.fitting == 0 {
+            explanation.fix = format!("{}; then: {}", explanation.fix, look.fix);
         }
+        (explanation.fitting, explanation.reasons) = (look.fitting, look.reasons);
     }
     explanation
 }
 
-/// What is missing is nothing but what is kept for others.
-fn is_only_kept(explanation: &Explanation) -> bool {
-    explanation.fitting == 0 && explanation.reasons.iter().any(|r| r.kind == WaitKind::Reserved)
+/// What one who seeks a worker meets now, whatever is ahead of it.
+pub(crate) struct Look {
+    pub fitting: u32,
+    pub reasons: Vec<WaitReason>,
+    pub quota: Option<String>,
+    pub turn: Option<Turn>,
+    pub fix: String,
+}
+
+/// `own`: the worker that is kept for tasks like it.
+pub(crate) fn look(
+    view: &Hot,
+    reserved: &[Reservation],
+    seeker: &Seeker,
+    shape: &Shape,
+    never: &[u32],
+    own: Option<&Reservation>,
+) -> Look {
+    let kept = |id, worker: &Worker| {
+        own.is_none_or(|own| own.worker != id)
+            && withheld::keeps_away(view, reserved, seeker, shape, (id, worker)).is_some()
+    };
+    let (fitting, reasons) = filter::count(view, shape, never, kept);
+    let over = seeker.namespace.and_then(|namespace| withheld::over_quota(view, namespace, shape));
+    let turn = seeker.namespace.and_then(|namespace| withheld::turn(view, namespace));
+    let is_only_kept = fitting == 0 && reasons.iter().any(|r| r.kind == WaitKind::Reserved);
+    let fix = match (&over, own) {
+        (Some(over), _) => over.fix.clone(),
+        (None, Some(own)) if fitting == 0 => kept_worker(view, own, seeker.job),
+        (None, _) if is_only_kept => {
+            "nothing to change: it starts when the task that came first has started, or at once \
+                                      with a timeout that ends before that"
+                .to_owned()
+        }
+        (None, _) => fix(view, shape, never),
+    };
+    Look { fitting, reasons, quota: over.map(|over| over.message), turn, fix }
 }
 
 /// A worker is kept for tasks like this one.
@@ -226,8 +249,7 @@ fn without_change(standing: &Standing) -> String {
     }
 }
 
-fn ahead(view: &Hot, job: &Job, task: TaskId) -> Ahead {
-    let mut ahead = Ahead::default();
+fn ahead_of(view: &Hot, job: &Job, task: TaskId) -> Ahead {
     let within_job = match &job.waiting {
         Some(waiting) if waiting.contains_key(&task.index) => {
             waiting.range(..task.index).take(limits::EXPLAIN_AHEAD_MAX).count()
@@ -235,14 +257,19 @@ fn ahead(view: &Hot, job: &Job, task: TaskId) -> Ahead {
         Some(waiting) => waiting.len() + (task.index - job.fresh.start) as usize,
         None => (task.index - job.fresh.start) as usize,
     };
-    ahead.tasks = within_job as u64;
-    for (priority, shapes) in view.queue.of(job.namespace).into_iter().flat_map(|levels| levels.iter()) {
-        if priority < job.priority {
+    let others = jobs_ahead(view, job.namespace, job.priority, task.job);
+    Ahead { tasks: others.tasks + within_job as u64, ..others }
+}
+
+/// Of its own namespace.
+pub(crate) fn jobs_ahead(view: &Hot, namespace: NamespaceId, priority: i32, job: JobId) -> Ahead {
+    let mut ahead = Ahead::default();
+    for (level, shapes) in view.queue.of(namespace).into_iter().flat_map(|levels| levels.iter()) {
+        if level < priority {
             break;
         }
         for jobs in shapes.values() {
-            let before = jobs.iter().take_while(|other| priority > job.priority || **other < task.job);
-            for other in before {
+            for other in jobs.iter().take_while(|other| level > priority || **other < job) {
                 if ahead.jobs as usize == limits::EXPLAIN_AHEAD_MAX {
                     ahead.at_least = true;
                     return ahead;

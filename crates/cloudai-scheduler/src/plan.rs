@@ -224,7 +224,9 @@ impl<'a> Pass<'a> {
         self.plan.unplaced.sort_unstable();
         self.plan.unplaced.dedup();
         if self.reserve {
-            self.state.renew_reservations(self.view, &self.blocked, self.plan.placed, !self.plan.more);
+            let complete = !self.plan.more;
+            let gave_up = self.state.renew_reservations(self.view, &self.blocked, self.plan.placed, complete);
+            self.plan.more |= gave_up;
             self.plan.reserved.clone_from(&self.state.reservations);
         }
         if self.plan.placed > 0 {

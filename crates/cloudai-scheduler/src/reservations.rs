@@ -55,7 +55,7 @@ impl PlanState {
         let worker = view.workers.get(&reservation.worker).filter(|worker| worker.is_schedulable())?;
         let seat = self.seat_of(reservation.worker)?;
         let mut running = reserve::running_on(view, worker, reservation.since_ms);
-        let capacity = reserve::capacity_of(worker);
+        let capacity = reserve::capacity_of(&worker.capacity);
         let before = reserve::hold(&capacity, ask.room(), &running)?;
         // Who was ahead of it in this very pass is there as well.
         let [cpu, memory, storage, gpus] = worker.free().dimensions();
@@ -70,15 +70,17 @@ impl PlanState {
         Some(reserve::hold(&capacity, ask.room(), &running).unwrap_or(Hold { by_ms: None, beside: Room::default() }))
     }
 
-    /// After a pass. `blocked`: in the order of the queue; `complete`: the pass saw all of it.
-    pub(crate) fn renew_reservations(&mut self, view: &Hot, blocked: &[Blocked], placed: u32, complete: bool) {
+    /// After a pass. `blocked`: in the order of the queue; `complete`: the pass saw all of it. True when a worker was given up that the pass
+    /// kept from others: there may be something for them.
+    #[must_use]
+    pub(crate) fn renew_reservations(&mut self, view: &Hot, blocked: &[Blocked], placed: u32, complete: bool) -> bool {
         let place = |shape| blocked.iter().position(|b| b.shape == shape);
         if !self.reservations.is_empty() {
             self.reservations.retain(|r| !complete || place(r.shape).is_some());
             self.reservations.sort_by_key(|r| place(r.shape).unwrap_or(usize::MAX));
         }
         let most = (self.schedulable() / limits::RESERVED_WORKERS_PART).clamp(1, limits::RESERVATIONS_MAX);
-        let mut choices = 0;
+        let (mut choices, mut gave_up) = (0, false);
         for (at, b) in blocked.iter().enumerate() {
             if choices == CHOICES_MAX || placed == b.placed_before {
                 // Nobody passed it, nor those behind it.
@@ -94,6 +96,7 @@ impl PlanState {
                     break;
                 }
                 self.reservations.pop();
+                gave_up = true;
             }
             choices += 1;
             if let Some(reservation) = self.reserve(view, b) {
@@ -101,6 +104,7 @@ impl PlanState {
                 self.reservations.insert(earlier, reservation);
             }
         }
+        gave_up
     }
 
     /// The worker on which it can start first, as far as limits tell; where they do not, the one that lacks least.
@@ -112,8 +116,7 @@ impl PlanState {
             if self.reservations.iter().any(|r| r.worker == worker_id) {
                 continue;
             }
-            let Some(worker) = view.workers.get(&worker_id) else { continue };
-            let (capacity, free) = (reserve::capacity_of(worker), self.free(seat));
+            let (capacity, free) = (self.capacity(seat), self.free(seat));
             let lacks = |d: usize| share(need[d].saturating_sub(free[d]), capacity[d]);
             if (0..need.len()).all(|d| need[d] <= capacity[d]) {
                 nearest.push(((0..need.len()).map(lacks).max().unwrap_or(0), worker_id));
@@ -126,7 +129,7 @@ impl PlanState {
         let holds = nearest.into_iter().filter_map(|(lacks, worker)| {
             let at = view.workers.get(&worker)?;
             let running = reserve::running_on(view, at, u64::MAX);
-            let hold = reserve::hold(&reserve::capacity_of(at), need, &running)?;
+            let hold = reserve::hold(&reserve::capacity_of(&at.capacity), need, &running)?;
             Some((hold.by_ms.unwrap_or(u64::MAX), lacks, worker, hold.by_ms))
         });
         let (_, _, worker, by_ms) = holds.min_by_key(|(by, lacks, worker, _)| (*by, *lacks, *worker))?;

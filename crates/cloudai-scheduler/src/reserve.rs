@@ -9,7 +9,7 @@
 
 use cloudai_core::Hot;
 use cloudai_core::hot::{ShapeId, Worker};
-use cloudai_types::{JobId, WorkerId, limits};
+use cloudai_types::{JobId, Resources, WorkerId, limits};
 
 use crate::index::{DIMENSIONS, Room};
 
@@ -103,8 +103,8 @@ fn without(room: &Room, held: &Room) -> Option<Room> {
 }
 
 /// What a worker has when it is empty.
-pub(crate) fn capacity_of(worker: &Worker) -> Room {
-    let [cpu, memory, storage, gpus] = worker.capacity.dimensions();
+pub(crate) fn capacity_of(capacity: &Resources) -> Room {
+    let [cpu, memory, storage, gpus] = capacity.dimensions();
     [cpu, memory, storage, gpus, limits::WORKER_ATTEMPTS_MAX as u64]
 }
 

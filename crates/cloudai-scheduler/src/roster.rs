@@ -16,7 +16,7 @@ use cloudai_types::{JobId, Resources, ScorePolicy, WorkerId, limits};
 use crate::images::Images;
 use crate::index::{Index, Offer, Room, key, rank_of, seat_of as seat_of_key};
 use crate::require::{RequireId, Requirements};
-use crate::reserve::Reservation;
+use crate::reserve::{self, Reservation};
 use crate::score::{self, Largest, Load};
 use holds::{HeldSeat, lesser};
 
@@ -294,6 +294,10 @@ impl PlanState {
     pub(crate) fn seats_that_could(&self, ask: &Ask) -> impl Iterator<Item = u32> {
         (0..self.seats.len() as u32)
             .filter(move |seat| self.seats[*seat as usize].key.is_some() && self.meets(ask, *seat))
+    }
+
+    pub(crate) fn capacity(&self, seat: u32) -> Room {
+        reserve::capacity_of(&self.seats[seat as usize].capacity)
     }
 
     pub(crate) fn schedulable(&self) -> usize {

@@ -1,8 +1,10 @@
 //! Why a task may not have what is free: the quota of its namespace, the turn of another one, a worker that is kept for another task. Comes
 //! in: the view, and the reservations of the last pass. Goes out: words for people. The pass decides by the same rules, and does not ask here.
 
+use std::cmp::Reverse;
+
 use cloudai_core::Hot;
-use cloudai_core::hot::{Job, Shape, ShapeId, Worker};
+use cloudai_core::hot::{Shape, ShapeId, Worker};
 use cloudai_types::resources::DIMENSIONS;
 use cloudai_types::{JobId, NamespaceId, WorkerId};
 
@@ -16,6 +18,18 @@ pub struct OverQuota {
     /// `the namespace team-a holds 4.5 of 5 cpu`.
     pub message: String,
     pub fix: String,
+}
+
+/// Who asks: a task that waits, or one of a job that was not submitted.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Seeker {
+    /// `None`: it does not exist yet.
+    pub namespace: Option<NamespaceId>,
+    pub priority: i32,
+    /// The last there could be, for one that was not submitted.
+    pub job: JobId,
+    /// Of an attempt's run time; 0: none.
+    pub limit_ms: u64,
 }
 
 /// Its namespace among those that have something to place.
@@ -82,25 +96,24 @@ pub fn kept_for(reserved: &[Reservation], shape: ShapeId) -> Option<&Reservation
 pub fn keeps_away<'a>(
     view: &Hot,
     reserved: &'a [Reservation],
-    task: (JobId, &Job),
+    seeker: &Seeker,
     shape: &Shape,
     worker: (WorkerId, &Worker),
 ) -> Option<&'a Reservation> {
-    let (id, job) = task;
     let r = reserved.iter().find(|r| r.worker == worker.0)?;
     let other = view.jobs.get(&r.job)?;
-    let is_ahead = job.namespace == other.namespace
-        && (std::cmp::Reverse(job.priority), id) <= (std::cmp::Reverse(other.priority), r.job);
+    let is_ahead = seeker.namespace == Some(other.namespace)
+        && (Reverse(seeker.priority), seeker.job) <= (Reverse(other.priority), r.job);
     let need = view.shapes.get(r.shape)?;
     if is_ahead {
         return None;
     }
     let room = |of: [u64; 4]| [of[0], of[1], of[2], of[3], 1];
     let running = reserve::running_on(view, worker.1, if r.since_ms == 0 { u64::MAX } else { r.since_ms });
-    let hold = reserve::hold(&reserve::capacity_of(worker.1), &room(need.resources.dimensions()), &running)?;
+    let hold = reserve::hold(&reserve::capacity_of(&worker.1.capacity), &room(need.resources.dimensions()), &running)?;
     let asked = room(shape.resources.dimensions());
     let fits_beside = asked.iter().zip(hold.beside).all(|(asked, beside)| *asked <= beside);
-    let limit_ms = view.time_limit_ms(id);
-    let in_time = limit_ms > 0 && hold.by_ms.is_some_and(|by_ms| view.clock_ms.saturating_add(limit_ms) <= by_ms);
+    let ends_ms = view.clock_ms.saturating_add(seeker.limit_ms);
+    let in_time = seeker.limit_ms > 0 && hold.by_ms.is_some_and(|by_ms| ends_ms <= by_ms);
     (!fits_beside && !in_time).then_some(r)
 }

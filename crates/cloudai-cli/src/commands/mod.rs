@@ -18,6 +18,7 @@ pub mod job_cancel;
 pub mod job_download;
 pub mod job_list;
 pub mod job_logs;
+pub mod job_plan;
 pub mod job_results;
 pub mod job_selection;
 pub mod job_show;

@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use cloudai_proto::v1::{Explanation, TaskState};
+use cloudai_proto::v1::{Explanation, ReasonCount, TaskState};
 use cloudai_types::{JobId, TaskId};
 use serde::Serialize;
 
@@ -17,6 +17,38 @@ pub struct ReasonCountView {
     pub workers: u32,
     /// One of those workers.
     pub example: String,
+}
+
+impl From<&ReasonCount> for ReasonCountView {
+    fn from(r: &ReasonCount) -> Self {
+        ReasonCountView {
+            kind: r.kind().name(),
+            message: r.message.clone(),
+            workers: r.workers,
+            example: r.example.clone(),
+        }
+    }
+}
+
+/// Every reason with how many workers it keeps away.
+pub fn reasons_table(reasons: &[ReasonCountView], out: &mut dyn Write) -> io::Result<()> {
+    if reasons.is_empty() {
+        return Ok(());
+    }
+    writeln!(out)?;
+    let mut columns = Columns::new(&["WORKERS", "REASON", "MESSAGE", "FOR EXAMPLE"]);
+    for r in reasons {
+        columns.row([r.workers.to_string(), r.kind.to_owned(), r.message.clone(), r.example.clone()]);
+    }
+    columns.write(out)
+}
+
+/// Whose turn it is; empty: nobody is before it.
+pub fn turn(before: u32, waiting: u32) -> String {
+    match before {
+        0 => String::new(),
+        before => format!("{before} of {waiting} namespaces have a smaller share, and come first"),
+    }
 }
 
 /// `task explain`.
@@ -51,12 +83,7 @@ pub struct ExplainView {
 impl From<Explanation> for ExplainView {
     fn from(e: Explanation) -> Self {
         let read = e.read.clone().unwrap_or_default();
-        let reasons = e.reasons.iter().map(|r| ReasonCountView {
-            kind: r.kind().name(),
-            message: r.message.clone(),
-            workers: r.workers,
-            example: r.example.clone(),
-        });
+        let reasons = e.reasons.iter().map(ReasonCountView::from);
         ExplainView {
             task: TaskId { job: JobId(e.job_id), index: e.index }.to_string(),
             state: e.state().name(),
@@ -99,12 +126,6 @@ impl View for ExplainView {
     fn table(&self, out: &mut dyn Write) -> io::Result<()> {
         let waiting = duration((self.waiting * 1000.0) as u64);
         let position = if self.waits { format!("{} before it", count(self.ahead, "task")) } else { String::new() };
-        let turn = match self.namespaces_before {
-            0 => String::new(),
-            before => {
-                format!("{before} of {} namespaces have a smaller share, and come first", self.namespaces_waiting)
-            }
-        };
         let workers = if self.waits {
             format!("{} of {} could take it now", self.workers_fitting, self.workers)
         } else {
@@ -117,20 +138,13 @@ impl View for ExplainView {
                 ("state", format!("{} for {waiting}", self.state)),
                 ("because", self.summary.clone()),
                 ("queue", position),
-                ("turn", turn),
+                ("turn", turn(self.namespaces_before, self.namespaces_waiting)),
                 ("quota", self.quota.clone().unwrap_or_default()),
                 ("next try", self.not_before.clone().unwrap_or_default()),
                 ("workers", workers),
             ],
         )?;
-        if !self.reasons.is_empty() {
-            writeln!(out)?;
-            let mut columns = Columns::new(&["WORKERS", "REASON", "MESSAGE", "FOR EXAMPLE"]);
-            for r in &self.reasons {
-                columns.row([r.workers.to_string(), r.kind.to_owned(), r.message.clone(), r.example.clone()]);
-            }
-            columns.write(out)?;
-        }
+        reasons_table(&self.reasons, out)?;
         if let Some(change) = &self.smallest_change {
             writeln!(out, "\nsmallest change: {change}")?;
         }
@@ -141,7 +155,7 @@ impl View for ExplainView {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use cloudai_proto::v1::{ReadInfo, ReasonCount, WaitReason};
+    use cloudai_proto::v1::{ReadInfo, WaitReason};
 
     fn sample() -> Explanation {
         Explanation {

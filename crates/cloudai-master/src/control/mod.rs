@@ -91,6 +91,11 @@ impl<S: StateStore> control_server::Control for ControlService<S> {
         jobs::get_task(&self.node, r).await.map(Response::new)
     }
 
+    async fn plan_job(&self, request: Request<pb::SubmitRequest>) -> Answer<pb::JobPlan> {
+        let (_, r) = self.admit(request)?;
+        tasks::plan(&self.node, r).await.map(Response::new)
+    }
+
     async fn explain_task(&self, request: Request<pb::ExplainTaskRequest>) -> Answer<pb::Explanation> {
         let (_, r) = self.admit(request)?;
         tasks::explain(&self.node, r).await.map(Response::new)

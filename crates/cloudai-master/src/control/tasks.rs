@@ -2,8 +2,9 @@
 //! explanation in words of the wire.
 
 use cloudai_core::rows::TaskState;
+use cloudai_proto::convert::Submit;
 use cloudai_proto::v1 as pb;
-use cloudai_scheduler::{Standing, WaitKind, explain as explain_task};
+use cloudai_scheduler::{Standing, WaitKind, WaitReason, explain as explain_task, outlook};
 use cloudai_types::{TaskId, WorkerId, limits};
 use tonic::Status;
 
@@ -32,16 +33,7 @@ pub async fn explain<S: StateStore>(
         }
         TaskState::Succeeded | TaskState::Failed | TaskState::Cancelled | TaskState::Dead => info.ended_ms,
     };
-    let reasons: Vec<pb::ReasonCount> = e
-        .reasons
-        .iter()
-        .map(|r| pb::ReasonCount {
-            kind: reason_kind(r.kind) as i32,
-            message: r.message.clone(),
-            workers: r.workers,
-            example: r.example.clone(),
-        })
-        .collect();
+    let reasons = e.reasons.iter().map(reason_count).collect();
     let has_ended = matches!(e.standing, Standing::NotAlive | Standing::Ended);
     let last = info.attempts.last().and_then(|a| Some((a.number, a.reason.as_ref()?)));
     let why = match &e.standing {
@@ -88,6 +80,47 @@ pub async fn explain<S: StateStore>(
         namespaces_waiting: e.turn.map_or(0, |turn| turn.waiting as u32),
         namespaces_before: e.turn.map_or(0, |turn| turn.before as u32),
     })
+}
+
+/// What a job would meet that is checked as for a submit, and not submitted.
+pub async fn plan<S: StateStore>(node: &Node<S>, request: pb::SubmitRequest) -> Result<pb::JobPlan, Status> {
+    let mut read = node.read_point(pb::Consistency::Linearizable).await?;
+    let submit = Submit::try_from(request).map_err(pb::ErrorInfo::into_status)?;
+    let state = node.shared.read();
+    read.index = state.index;
+    let o = outlook(&state.hot, &node.reserved(), &submit.namespace, submit.spec.get());
+    let summary = match (&o.quota, o.reasons.first()) {
+        (Some(quota), _) => quota.clone(),
+        (None, _) if o.room_now == o.tasks && o.ahead.tasks == 0 => "there is room for all of it now".to_owned(),
+        (None, _) if o.room_now > 0 => format!("there is room for {} of {} tasks now", o.room_now, o.tasks),
+        (None, Some(r)) => format!("it would wait: {} of {} workers: {}", r.workers, o.workers, r.message),
+        (None, None) => "it would wait: there is no worker".to_owned(),
+    };
+    Ok(pb::JobPlan {
+        read: Some(read),
+        tasks: o.tasks,
+        room_now: o.room_now,
+        jobs_ahead: o.ahead.jobs,
+        tasks_ahead: o.ahead.tasks,
+        ahead_at_least: o.ahead.at_least,
+        workers_total: o.workers,
+        workers_fitting: o.fitting,
+        reasons: o.reasons.iter().map(reason_count).collect(),
+        smallest_change: o.fix,
+        quota: o.quota.unwrap_or_default(),
+        namespaces_waiting: o.turn.map_or(0, |turn| turn.waiting as u32),
+        namespaces_before: o.turn.map_or(0, |turn| turn.before as u32),
+        summary,
+    })
+}
+
+fn reason_count(reason: &WaitReason) -> pb::ReasonCount {
+    pb::ReasonCount {
+        kind: reason_kind(reason.kind) as i32,
+        message: reason.message.clone(),
+        workers: reason.workers,
+        example: reason.example.clone(),
+    }
 }
 
 /// `2026-11-24T02:03:04Z`, for people: rounded up, so that a time that is waited for is not over.

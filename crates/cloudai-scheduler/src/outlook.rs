@@ -1,0 +1,96 @@
+//! What would a job meet that was not submitted yet? Comes in: the view, the reservations of the last pass, a spec and a namespace's name.
+//! Goes out: the same answer that [`crate::explain()`] gives for a task that waits, and how many of its tasks there is room for now. It
+//! changes nothing, and promises nothing: somebody else may submit first.
+
+use std::fmt;
+
+use cloudai_core::Hot;
+use cloudai_core::hot::Shape;
+use cloudai_types::{JobId, JobSpec, Resources, limits};
+
+use crate::explain::{Ahead, jobs_ahead, look};
+use crate::filter::{self, WaitReason};
+use crate::reserve::Reservation;
+use crate::withheld::{self, Seeker, Turn};
+
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Outlook {
+    /// All of the job.
+    pub tasks: u32,
+    /// For so many of them there is room now, quota and kept workers considered, and nothing that is ahead.
+    pub room_now: u32,
+    /// Of its own namespace.
+    pub ahead: Ahead,
+    pub turn: Option<Turn>,
+    pub quota: Option<String>,
+    /// Workers that were not revoked.
+    pub workers: u32,
+    /// Those that would take a task now.
+    pub fitting: u32,
+    pub reasons: Vec<WaitReason>,
+    pub fix: String,
+}
+
+/// Costs one look at each worker, and at no more than [`limits::EXPLAIN_AHEAD_MAX`] jobs.
+pub fn outlook(view: &Hot, reserved: &[Reservation], namespace: &str, spec: &JobSpec) -> Outlook {
+    let namespace = view.namespaces.get(namespace).copied();
+    let require = spec.require.iter().map(|(k, v)| (k.clone(), v.clone())).collect();
+    let shape = Shape { resources: spec.resources, require };
+    let job = JobId(u64::MAX);
+    let seeker = Seeker { namespace, priority: spec.priority, job, limit_ms: spec.timeout_ms };
+    let own = view.shapes.by_shape.get(&shape).and_then(|id| withheld::kept_for(reserved, *id));
+    let look = look(view, reserved, &seeker, &shape, &[], own);
+    let tasks = spec.count.max(1);
+    let mut room = if look.fitting == 0 { 0 } else { room(view, reserved, &seeker, &shape, tasks) };
+    if let Some(tenant) = namespace.and_then(|id| view.tenants.get(id)) {
+        room = tenant.quota.room_for(&shape.resources, tenant.holding, &tenant.used, room);
+    }
+    Outlook {
+        tasks,
+        room_now: room,
+        ahead: namespace.map_or_else(Ahead::default, |id| jobs_ahead(view, id, spec.priority, job)),
+        turn: look.turn,
+        quota: look.quota,
+        workers: filter::members(view).count() as u32,
+        fitting: look.fitting,
+        reasons: look.reasons,
+        fix: look.fix,
+    }
+}
+
+/// Tasks of this shape that fit on all workers together, at most `most`.
+fn room(view: &Hot, reserved: &[Reservation], seeker: &Seeker, shape: &Shape, most: u32) -> u32 {
+    let takes = filter::members(view).filter(|(id, worker)| {
+        filter::check(shape, worker).is_none()
+            && withheld::keeps_away(view, reserved, seeker, shape, (*id, worker)).is_none()
+    });
+    let mut sum = 0u32;
+    for (_, worker) in takes {
+        let attempts = limits::WORKER_ATTEMPTS_MAX.saturating_sub(worker.active.len());
+        let here = fitting(&worker.free(), &shape.resources, attempts as u64);
+        sum = sum.saturating_add(u32::try_from(here).unwrap_or(u32::MAX)).min(most);
+    }
+    sum
+}
+
+fn fitting(free: &Resources, each: &Resources, most: u64) -> u64 {
+    let of = free.dimensions().into_iter().zip(each.dimensions());
+    of.filter_map(|(free, each)| free.checked_div(each)).fold(most, u64::min)
+}
+
+/// What people read.
+impl fmt::Display for Outlook {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "room now: for {} of {} tasks", self.room_now, self.tasks)?;
+        let at_least = if self.ahead.at_least { "at least " } else { "" };
+        writeln!(f, "ahead: {at_least}{} jobs, {} tasks", self.ahead.jobs, self.ahead.tasks)?;
+        if let Some(quota) = &self.quota {
+            writeln!(f, "quota: {quota}")?;
+        }
+        writeln!(f, "workers: {} in all, {} would take it now", self.workers, self.fitting)?;
+        for r in &self.reasons {
+            writeln!(f, "  {}: {} ({})", r.workers, r.message, r.example)?;
+        }
+        write!(f, "change: {}", self.fix)
+    }
+}
