@@ -16,6 +16,7 @@
 pub mod apart;
 pub mod apply;
 pub mod backlog;
+pub mod bits;
 pub mod command;
 pub mod event;
 pub mod hot;
@@ -30,6 +31,8 @@ pub mod reply;
 pub mod rows;
 pub mod transitions;
 pub mod waiting;
+pub mod workflow_rows;
+pub mod workflows;
 
 pub use apply::{Applied, UnknownCommand, apply};
 pub use command::{Command, Proposal};

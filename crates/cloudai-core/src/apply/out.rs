@@ -1,7 +1,7 @@
 //! What one log entry has produced so far. Comes in: row changes and events of its commands. Goes out: events without
 //! repetition, and one write per changed row. Rows of jobs that only changed their counts are encoded once, at the end.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use cloudai_types::{AttemptId, JobId, WorkerId};
 use prost::Message;
@@ -9,7 +9,8 @@ use xxhash_rust::xxh3::Xxh3;
 
 use crate::event::Event;
 use crate::hot::Hot;
-use crate::rows::{CLUSTER_KEY, Family, Rows, Write, alive_key, job_key, worker_key};
+use crate::rows::{CLUSTER_KEY, Family, Rows, Write, alive_key, hold_key, job_key, worker_key};
+use crate::workflows::Gate;
 
 pub(super) struct Out<'a> {
     rows: &'a dyn Rows,
@@ -21,6 +22,9 @@ pub(super) struct Out<'a> {
     pending: [BTreeMap<Vec<u8>, Option<Vec<u8>>>; Family::ALL.len()],
     /// Live jobs whose row is to be written; true: listeners are told of a change.
     jobs: BTreeMap<JobId, bool>,
+    /// Jobs whose gate's row is to be written, and holds (who waits, for whom): what is gone by the end is deleted.
+    gates: BTreeSet<JobId>,
+    holds: BTreeSet<(JobId, JobId)>,
     assigned: BTreeMap<WorkerId, Vec<AttemptId>>,
     withdrawn: BTreeMap<WorkerId, Vec<AttemptId>>,
     events: Vec<Event>,
@@ -36,6 +40,8 @@ impl<'a> Out<'a> {
             clock_ms,
             pending: Default::default(),
             jobs: BTreeMap::new(),
+            gates: BTreeSet::new(),
+            holds: BTreeSet::new(),
             assigned: BTreeMap::new(),
             withdrawn: BTreeMap::new(),
             events: vec![],
@@ -99,6 +105,16 @@ impl<'a> Out<'a> {
         self.job_changed(job);
     }
 
+    /// Which of its tasks wait for others has changed, or it waits no more.
+    pub fn gate_changed(&mut self, job: JobId) {
+        self.gates.insert(job);
+    }
+
+    /// A dependency is new, or met for some tasks, or gone.
+    pub fn hold_changed(&mut self, job: JobId, waits_for: JobId) {
+        self.holds.insert((job, waits_for));
+    }
+
     pub fn assigned(&mut self, worker: WorkerId, attempt: AttemptId) {
         self.assigned.entry(worker).or_default().push(attempt);
     }
@@ -124,7 +140,8 @@ impl<'a> Out<'a> {
     pub fn finish(mut self, hot: &mut Hot) -> (Vec<Event>, Vec<Write>) {
         for (id, changed) in std::mem::take(&mut self.jobs) {
             let Some(job) = hot.jobs.get_mut(&id) else { continue };
-            self.put(Family::Job, &job_key(job.namespace, id), &job.row(0, hot.queue_limits.get(id).expired_ms));
+            let row = hot.workflows.complete(id, job.row(0, hot.queue_limits.get(id).expired_ms));
+            self.put(Family::Job, &job_key(job.namespace, id), &row);
             if changed {
                 if std::mem::take(&mut job.untouched)
                     && let Some(row) = hot.alive_row(id)
@@ -134,6 +151,7 @@ impl<'a> Out<'a> {
                 self.events.push(Event::JobChanged { job: id });
             }
         }
+        self.put_gates(hot);
         let mut events = self.events;
         // Assignments first: an attempt that was placed and cancelled in one entry is heard of in that order.
         events.extend(self.assigned.into_iter().map(|(worker, attempts)| Event::Assigned { worker, attempts }));
@@ -160,6 +178,21 @@ impl<'a> Out<'a> {
             *last = row(hot);
         }
         (events, writes)
+    }
+
+    fn put_gates(&mut self, hot: &Hot) {
+        for job in std::mem::take(&mut self.gates) {
+            match hot.workflows.gate(job).and_then(Gate::row) {
+                Some(row) => self.put(Family::Gate, &alive_key(job), &row),
+                None => self.delete(Family::Gate, &alive_key(job)),
+            }
+        }
+        for (job, waits_for) in std::mem::take(&mut self.holds) {
+            match hot.workflows.gate(job).and_then(|gate| gate.holds.get(&waits_for)) {
+                Some(hold) => self.put(Family::Hold, &hold_key(job, waits_for), &hold.row()),
+                None => self.delete(Family::Hold, &hold_key(job, waits_for)),
+            }
+        }
     }
 }
 
