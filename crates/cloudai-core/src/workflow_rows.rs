@@ -2,9 +2,9 @@
 //! [`crate::rows::Family`].
 
 use cloudai_types::workflow::Outcome;
-use cloudai_types::{Condition, JobId, WorkflowId};
+use cloudai_types::{Condition, EndReason, JobId, ReasonKind, WorkflowId};
 
-use crate::rows::{JobRow, JobState};
+use crate::rows::{JobRow, JobState, Unmet};
 
 /// A workflow, in what a list of them shows.
 #[derive(Clone, PartialEq, prost::Message)]
@@ -71,6 +71,25 @@ impl JobRow {
         } else {
             Outcome::Failed
         }
+    }
+}
+
+impl Unmet {
+    /// For people.
+    pub fn text(&self) -> String {
+        let job = JobId(self.job);
+        match (self.skipped, self.on()) {
+            (true, Condition::Failure) => format!("skipped: job {job} did not fail"),
+            (true, Condition::Success | Condition::Completion) => format!("skipped: job {job} did not have to run"),
+            (false, Condition::Success | Condition::Completion | Condition::Failure) => {
+                format!("it waited for the {} of job {job}, which did not come", self.on().name())
+            }
+        }
+    }
+
+    /// How a task ended that waited in vain, and never ran.
+    pub fn reason(&self) -> EndReason {
+        EndReason::new(ReasonKind::Cancelled, self.text())
     }
 }
 

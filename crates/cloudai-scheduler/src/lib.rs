@@ -20,7 +20,7 @@ mod roster;
 pub mod score;
 
 pub use assignments::{AssignmentSet, Delta};
-pub use explain::{Ahead, Explanation, Standing, explain};
+pub use explain::{Ahead, Explanation, Standing, WaitsFor, explain};
 pub use filter::{WaitKind, WaitReason};
 pub use leases::{Expiry, LeaseTable, Renewal, heartbeat_period};
 pub use plan::{Plan, Policy, plan};

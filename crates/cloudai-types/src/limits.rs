@@ -101,6 +101,8 @@ pub const WORKFLOW_EACH_BITS_MAX: u64 = 1_000_000;
 pub const WORKFLOW_RETRY_TASKS_MAX: u64 = 100_000;
 /// Faults that a refused workflow is told of at once.
 pub const WORKFLOW_FAULTS_MAX: usize = 5;
+/// Images of one workflow that registries are asked for at a time.
+pub const WORKFLOW_IMAGES_AT_ONCE: usize = 16;
 /// Jobs that a task waits for, of those that an explanation names.
 pub const EXPLAIN_PARENTS_MAX: usize = 5;
 /// A workflow file that the command line reads at all.

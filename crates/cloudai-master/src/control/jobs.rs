@@ -19,6 +19,7 @@ use super::errors;
 use super::pinning;
 use super::reads::{page, summary};
 use super::spec_format::require_format_of;
+use super::workflows;
 use crate::node::Node;
 use crate::proposer::Outcome;
 use crate::state_store::StateStore;
@@ -192,6 +193,7 @@ pub async fn get<S: StateStore>(node: &Node<S>, request: pb::GetJobRequest) -> R
     let (ns, job) = node.find_job(&state, &request.namespace, &request.job)?;
     let (spec, row) = node.job_rows(&state, ns, job)?;
     let summary = summary(&state.hot, state.index, ns, job, &spec, &row);
+    let waits_for = workflows::waits_for(node, &state, ns, job, spec.workflow)?;
     let (mut tasks, mut next_index) = (vec![], 0);
     if request.with_tasks {
         let indexes = spec.indexes();
@@ -211,6 +213,7 @@ pub async fn get<S: StateStore>(node: &Node<S>, request: pb::GetJobRequest) -> R
         tasks,
         next_index,
         replay_of: spec.replay_of.map(|of| pb::TaskKey { job_id: of.job, index: of.index }),
+        waits_for,
     })
 }
 
