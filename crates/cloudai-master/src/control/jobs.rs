@@ -306,7 +306,9 @@ pub async fn get_task<S: StateStore>(node: &Node<S>, request: pb::GetTaskRequest
     let summary = node.summary(&state, ns, job)?;
     let task = TaskId { job, index: request.index };
     require_index(task, &summary)?;
-    Ok(pb::GetTaskReply { read: Some(read), task: Some(node.task(&state, ns, task)?), job: Some(summary) })
+    let waits_for = workflows::waits_for(node, &state, ns, job, summary.workflow_id)?;
+    let task = Some(node.task(&state, ns, task)?);
+    Ok(pb::GetTaskReply { read: Some(read), task, job: Some(summary), waits_for })
 }
 
 pub fn require_index(task: TaskId, job: &pb::JobSummary) -> Result<(), Status> {
