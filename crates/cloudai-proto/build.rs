@@ -4,7 +4,7 @@
 use std::path::PathBuf;
 
 /// What `types.proto` declares and `cloudai-types` owns.
-const OWNED: [(&str, &str); 21] = [
+const OWNED: [(&str, &str); 25] = [
     (".cloudai.v1.Quota", "::cloudai_types::quota::Quota"),
     (".cloudai.v1.QuotaChange", "::cloudai_types::quota::QuotaChange"),
     (".cloudai.v1.Resources", "::cloudai_types::resources::Resources"),
@@ -16,6 +16,10 @@ const OWNED: [(&str, &str); 21] = [
     (".cloudai.v1.VolumeKind", "::cloudai_types::volume::VolumeKind"),
     (".cloudai.v1.Volume", "::cloudai_types::volume::Volume"),
     (".cloudai.v1.JobSpec", "::cloudai_types::spec::JobSpec"),
+    (".cloudai.v1.Condition", "::cloudai_types::workflow::Condition"),
+    (".cloudai.v1.WorkflowSpec", "::cloudai_types::workflow::WorkflowSpec"),
+    (".cloudai.v1.WorkflowNode", "::cloudai_types::workflow::WorkflowNode"),
+    (".cloudai.v1.Dependency", "::cloudai_types::workflow::Dependency"),
     (".cloudai.v1.RetryAction", "::cloudai_types::retry::RetryAction"),
     (".cloudai.v1.RetryRule", "::cloudai_types::retry::RetryRule"),
     (".cloudai.v1.RetryRules", "::cloudai_types::retry::RetryRules"),

@@ -44,7 +44,7 @@ fn result(task: &TaskInfo) -> Result {
 pub fn job_has_ended(state: JobState) -> bool {
     match state {
         JobState::Succeeded | JobState::Failed | JobState::Cancelled => true,
-        JobState::Queued | JobState::Running => false,
+        JobState::Blocked | JobState::Queued | JobState::Running => false,
     }
 }
 

@@ -15,7 +15,7 @@ use crate::settings::GlobalFlags;
     arg_required_else_help = true
 )]
 #[command(
-    after_help = "Topics: cloudai help exit-codes | environment | job-file\nFirst steps: cloudai dev, then cloudai run IMAGE -- CMD"
+    after_help = "Topics: cloudai help exit-codes | environment | job-file | workflow-file\nFirst steps: cloudai dev, then cloudai run IMAGE -- CMD"
 )]
 pub struct Cli {
     #[command(flatten)]
@@ -32,6 +32,11 @@ pub enum Command {
     Job {
         #[command(subcommand)]
         verb: JobVerb,
+    },
+    /// Submit jobs that wait for each other, and look after them
+    Workflow {
+        #[command(subcommand)]
+        verb: WorkflowVerb,
     },
     /// Look at single tasks
     Task {
@@ -110,6 +115,25 @@ pub enum JobVerb {
     Plan(commands::job_plan::PlanArgs),
     /// Check a job without submitting it
     Validate(commands::job_validate::ValidateArgs),
+}
+
+#[derive(Debug, Subcommand)]
+pub enum WorkflowVerb {
+    /// Submit all jobs of a file at once, and print the workflow's id
+    Submit(commands::workflow_submit::SubmitArgs),
+    /// Workflows, newest first
+    #[command(visible_alias = "ls")]
+    List(commands::workflow_list::ListArgs),
+    /// One workflow with its jobs, each below those that it waits for
+    Show(commands::workflow_show::ShowArgs),
+    /// Wait until all of it has ended
+    Wait(commands::workflow_wait::WaitArgs),
+    /// Cancel all that lives of it
+    Cancel(commands::workflow_cancel::CancelArgs),
+    /// Run again what has not succeeded, and whoever waits for it
+    Retry(commands::workflow_retry::RetryArgs),
+    /// Check a file without submitting it
+    Validate(commands::workflow_validate::ValidateArgs),
 }
 
 #[derive(Debug, Subcommand)]
@@ -254,6 +278,7 @@ impl Command {
             Command::Init(a) => Some(Server::Init(a)),
             Command::Run(_)
             | Command::Job { .. }
+            | Command::Workflow { .. }
             | Command::Task { .. }
             | Command::Dead { .. }
             | Command::Secret { .. }
@@ -304,6 +329,15 @@ mod tests {
             "cloudai job download abc --dir d",
             "cloudai job download abc/1 -o json",
             "cloudai job validate -f job.yaml",
+            "cloudai workflow submit -f w.yaml",
+            "cloudai workflow submit -f - --idempotency-key k --wait --timeout 1h",
+            "cloudai workflow submit -f w.yaml --request-id k",
+            "cloudai workflow list --limit 5 -o jsonl",
+            "cloudai workflow show wf-3gk7 -o json",
+            "cloudai workflow wait wf-3gk7q2zx --timeout 40s",
+            "cloudai workflow cancel wf-3gk7q2zx",
+            "cloudai workflow retry wf-3gk7q2zx --from train",
+            "cloudai workflow validate -f w.yaml",
             "cloudai task list abc",
             "cloudai task show abc/1",
             "cloudai task logs -f abc/1 --tail 5",

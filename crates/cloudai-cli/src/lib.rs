@@ -65,6 +65,7 @@ fn run(cli: Cli) -> Result<(), Failure> {
 async fn client(cli: &Cli) -> Result<(), Failure> {
     use args::{
         ClusterVerb, ConfigVerb, DeadVerb, JobVerb, QuotaVerb, RegistryVerb, SecretVerb, SimVerb, TaskVerb, WorkerVerb,
+        WorkflowVerb,
     };
     let settings = || settings::Settings::resolve(&cli.global);
     match &cli.command {
@@ -80,6 +81,15 @@ async fn client(cli: &Cli) -> Result<(), Failure> {
             JobVerb::Download(a) => commands::job_download::run(&settings()?, a).await,
             JobVerb::Plan(a) => commands::job_plan::run(&settings()?, a).await,
             JobVerb::Validate(a) => commands::job_validate::run(&settings()?, a),
+        },
+        Command::Workflow { verb } => match verb {
+            WorkflowVerb::Submit(a) => commands::workflow_submit::run(&settings()?, a).await,
+            WorkflowVerb::List(a) => commands::workflow_list::run(&settings()?, a).await,
+            WorkflowVerb::Show(a) => commands::workflow_show::run(&settings()?, a).await,
+            WorkflowVerb::Wait(a) => commands::workflow_wait::run(&settings()?, a).await,
+            WorkflowVerb::Cancel(a) => commands::workflow_cancel::run(&settings()?, a).await,
+            WorkflowVerb::Retry(a) => commands::workflow_retry::run(&settings()?, a).await,
+            WorkflowVerb::Validate(a) => commands::workflow_validate::run(&settings()?, a),
         },
         Command::Task { verb } => match verb {
             TaskVerb::List(a) => commands::task_list::run(&settings()?, a).await,

@@ -37,6 +37,8 @@ reads! {
     get_task(GetTaskRequest) -> GetTaskReply;
     explain_task(ExplainTaskRequest) -> Explanation;
     plan_job(SubmitRequest) -> JobPlan;
+    list_workflows(ListWorkflowsRequest) -> ListWorkflowsReply;
+    get_workflow(GetWorkflowRequest) -> GetWorkflowReply;
     locate_result(LocateResultRequest) -> LocateResultReply;
     list_dead(ListDeadRequest) -> ListDeadReply;
     list_secrets(ListSecretsRequest) -> ListSecretsReply;
@@ -50,6 +52,10 @@ reads! {
 writes! {
     /// A job that is cancelled already stays so.
     cancel_job(CancelJobRequest) -> CancelJobReply, Repeat::Safe;
+    /// A workflow that is cancelled already stays so.
+    cancel_workflow(CancelWorkflowRequest) -> CancelWorkflowReply, Repeat::Safe;
+    /// Once: what has failed again meanwhile would run again.
+    retry_workflow(RetryWorkflowRequest) -> RetryWorkflowReply, Repeat::Never;
     /// Once: a repetition would take the next ones that are selected.
     replay_dead(DeadSelection) -> ReplayDeadReply, Repeat::Never;
     /// With the request id of its submit: one request id, one job.

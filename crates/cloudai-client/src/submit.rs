@@ -6,7 +6,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
-use cloudai_proto::v1::{ErrorInfo, SubmitAck, SubmitReply, SubmitRequest, submit_ack::Outcome};
+use cloudai_proto::v1::{
+    ErrorInfo, SubmitAck, SubmitReply, SubmitRequest, SubmitWorkflowReply, SubmitWorkflowRequest, submit_ack::Outcome,
+};
 use cloudai_types::limits;
 use prost::Message;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
@@ -36,6 +38,23 @@ impl Client {
             .call(Repeat::Safe, |mut c| {
                 let r = request.clone();
                 async move { c.submit(r).await }
+            })
+            .await;
+        sent.map_err(|e| submit_error(&request.request_id, e))
+    }
+
+    /// Submits a workflow. Without a request id in it, one is made.
+    pub async fn submit_workflow(
+        &self,
+        mut request: SubmitWorkflowRequest,
+    ) -> Result<SubmitWorkflowReply, SubmitError> {
+        if request.request_id.is_empty() {
+            request.request_id = request_id();
+        }
+        let sent = self
+            .call(Repeat::Safe, |mut c| {
+                let r = request.clone();
+                async move { c.submit_workflow(r).await }
             })
             .await;
         sent.map_err(|e| submit_error(&request.request_id, e))

@@ -6,6 +6,7 @@
 
 mod authorize;
 mod cancel_job;
+mod cancel_workflow;
 mod drop_dead;
 mod ending;
 mod evict_workers;
@@ -22,16 +23,20 @@ mod raise_version;
 mod redeem_token;
 mod register_master;
 mod register_worker;
+mod release;
 mod remove_secret;
 mod replay_dead;
 mod report_attempts;
+mod retry_workflow;
 mod revoke;
 mod set_config;
 mod set_drain;
 mod set_quota;
 mod set_secret;
 mod submit_job;
+mod submit_workflow;
 mod worker_leaves;
+mod workflow_record;
 
 use cloudai_types::{TaskId, limits};
 
@@ -157,6 +162,9 @@ fn apply_command(hot: &mut Hot, out: &mut Out, command: Command) -> Result<Reply
         Kind::EvictWorkers(_) => Ok(evict_workers::evict_workers(hot, out)),
         Kind::SetQuota(c) => set_quota::set_quota(hot, out, c),
         Kind::WorkerLeaves(c) => worker_leaves::worker_leaves(hot, out, c),
+        Kind::SubmitWorkflow(c) => submit_workflow::submit_workflow(hot, out, actor, c),
+        Kind::CancelWorkflow(c) => cancel_workflow::cancel_workflow(hot, out, c),
+        Kind::RetryWorkflow(c) => retry_workflow::retry_workflow(hot, out, c),
     }
 }
 

@@ -5,7 +5,8 @@
 use std::collections::BTreeMap;
 
 use cloudai_types::{
-    ClusterConfig, EndReason, JobId, JobSpec, NamespaceId, QuotaChange, Resources, SecretKind, TaskId, limits,
+    ClusterConfig, EndReason, JobId, JobSpec, NamespaceId, QuotaChange, Resources, SecretKind, TaskId, WorkflowSpec,
+    limits,
 };
 
 /// The newest format that this build understands.
@@ -89,7 +90,7 @@ pub struct Command {
     pub trace_parent: String,
     #[prost(
         oneof = "Kind",
-        tags = "10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 40, 41, 55, 56, 60, 61, 62, 80"
+        tags = "10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 40, 41, 55, 56, 60, 61, 62, 70, 71, 72, 80"
     )]
     pub kind: Option<Kind>,
 }
@@ -110,6 +111,7 @@ impl Command {
             Some(Kind::EvictWorkers(_)) => DRAIN_DEADLINE_SINCE,
             Some(Kind::WorkerLeaves(_)) => LEAVING_SINCE,
             Some(Kind::SetQuota(_)) => QUOTAS_SINCE,
+            Some(Kind::SubmitWorkflow(_) | Kind::CancelWorkflow(_) | Kind::RetryWorkflow(_)) => WORKFLOWS_SINCE,
             Some(
                 Kind::SubmitJob(_)
                 | Kind::CancelJob(_)
@@ -205,6 +207,15 @@ pub enum Kind {
     /// Since format 6.
     #[prost(message, tag = "80")]
     SetQuota(SetQuota),
+    /// Since format 6.
+    #[prost(message, tag = "70")]
+    SubmitWorkflow(SubmitWorkflow),
+    /// Since format 6.
+    #[prost(message, tag = "71")]
+    CancelWorkflow(CancelWorkflow),
+    /// Since format 6.
+    #[prost(message, tag = "72")]
+    RetryWorkflow(RetryWorkflow),
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -537,6 +548,43 @@ pub struct WorkerLeaves {
     /// Only if this is still its session.
     #[prost(uint64, tag = "2")]
     pub session: u64,
+}
+
+/// All jobs of a workflow at once, with ids that follow each other in the order in which one waits for another. Refused as a whole.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct SubmitWorkflow {
+    #[prost(string, tag = "1")]
+    pub namespace: String,
+    /// As in [`SubmitJob`].
+    #[prost(string, tag = "2")]
+    pub request_id: String,
+    #[prost(bytes = "vec", tag = "3")]
+    pub request_hash: Vec<u8>,
+    /// Valid: the leader parsed it. `apply` still treats it as any bytes from the log.
+    #[prost(message, required, tag = "4")]
+    pub workflow: WorkflowSpec,
+}
+
+/// All that lives of a workflow is cancelled, and nothing of it is released by that.
+#[derive(Clone, Copy, PartialEq, prost::Message)]
+pub struct CancelWorkflow {
+    #[prost(uint32, tag = "1")]
+    pub namespace: u32,
+    #[prost(uint64, tag = "2")]
+    pub workflow: u64,
+}
+
+/// Jobs of a workflow that ended, and not well, run again: their tasks that have not succeeded get a new budget. Those that wait for them, and never
+/// could run, wait again. A job that can never run is left as it is, and so is one that lives.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct RetryWorkflow {
+    #[prost(uint32, tag = "1")]
+    pub namespace: u32,
+    #[prost(uint64, tag = "2")]
+    pub workflow: u64,
+    /// Only this one, and whoever waits for it; empty: all.
+    #[prost(string, tag = "3")]
+    pub from: String,
 }
 
 /// Tasks of one job.

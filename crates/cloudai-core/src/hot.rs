@@ -1,9 +1,9 @@
 //! Hot state: what is alive. Comes in: changes by `apply` alone. Goes out: reads for the scheduler, the dispatcher and people.
 //! Ended jobs are not here; they are rows.
 //!
-//! A job's indexes are in exactly one of four places: `fresh` (a range: never placed), `waiting` (placed before, or delayed),
-//! `active` (a live attempt), or ended (rows and counts only). Waiting ones that ask for something else than their siblings are listed
-//! in `apart` as well.
+//! A job's indexes are in exactly one of five places: `fresh` (a range: never placed), `waiting` (placed before, delayed, or released one by one
+//! from a workflow), `active` (a live attempt), blocked (in none of these lists: the job's gate in [`Hot::workflows`] says which), or ended (rows
+//! and counts only). Waiting ones that ask for something else than their siblings are listed in `apart` as well.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
@@ -22,6 +22,7 @@ use crate::rows::{
 };
 use crate::tenants::Tenants;
 pub use crate::waiting::Waiting;
+use crate::workflows::Workflows;
 
 /// What the scheduler needs to know of a spec; jobs with equal shapes share one and are placed alike.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -81,6 +82,8 @@ pub struct Hot {
     pub time_limits: BTreeMap<JobId, u64>,
     /// (deadline, worker) of those that drain until a time that has not come.
     pub drains: BTreeSet<(u64, WorkerId)>,
+    /// Live jobs of workflows, and what holds some of them back. Others are not here.
+    pub workflows: Workflows,
 }
 
 /// Interned shapes, counted by the live jobs that use them.
@@ -197,6 +200,7 @@ impl Default for Hot {
             queue_limits: QueueLimits::default(),
             time_limits: BTreeMap::new(),
             drains: BTreeSet::new(),
+            workflows: Workflows::default(),
         }
     }
 }
@@ -216,6 +220,13 @@ impl Hot {
     /// The live attempt of a task, if it has one.
     pub fn attempt(&self, task: TaskId) -> Option<&ActiveAttempt> {
         self.jobs.get(&task.job)?.active.get(&task.index)
+    }
+
+    /// The state of a task of a live job; `None`: it has ended, or there is no such task.
+    pub fn live_task_state(&self, task: TaskId) -> Option<TaskState> {
+        let job = self.jobs.get(&task.job)?;
+        let is_blocked = task.index < job.count && self.workflows.is_blocked(task);
+        if is_blocked { Some(TaskState::Blocked) } else { job.placed_or_queued(task.index) }
     }
 
     /// What an attempt with so much memory (0: as the spec says) takes of its worker.
@@ -261,6 +272,7 @@ impl Hot {
             only_index: self.only.get(&id).copied(),
             queue_timeout_ms: self.queue_limits.get(id).timeout_ms,
             image: job.image.into(),
+            workflow: self.workflows.member(id).map_or(0, |member| member.workflow.0),
             timeout_ms: self.time_limit_ms(id),
         })
     }
@@ -345,7 +357,7 @@ impl Shape {
 }
 
 impl Job {
-    /// `Queued`, `Running` or the final state, from the counts alone.
+    /// `Blocked`, `Queued`, `Running` or the final state, from the counts alone.
     pub fn state(&self) -> JobState {
         job_state(&self.counts, self.cancel_requested, self.started_ms > 0)
     }
@@ -366,8 +378,8 @@ impl Job {
         self.waiting.as_ref().map_or(0, |w| w.len())
     }
 
-    /// The state of one index; `None`: it has ended, or the job has no such index.
-    pub fn live_task_state(&self, index: u32) -> Option<TaskState> {
+    /// The state of an index that no gate holds back. For others see [`Hot::live_task_state`].
+    fn placed_or_queued(&self, index: u32) -> Option<TaskState> {
         if self.active.contains_key(&index) {
             Some(TaskState::Active)
         } else if self.fresh.contains(&index) || self.waiting.as_ref().is_some_and(|w| w.contains_key(&index)) {
@@ -387,7 +399,7 @@ impl Job {
         taken
     }
 
-    /// The row of this state; `ended_ms` is 0 while the job lives, `queue_expired_ms` unless its queue time-out took some tasks.
+    /// The row of this state, without what [`Hot::workflows`] knows; `ended_ms` is 0 while the job lives, `queue_expired_ms` unless its queue time-out took some tasks.
     pub fn row(&self, ended_ms: u64, queue_expired_ms: u64) -> JobRow {
         JobRow {
             state: self.state() as i32,
@@ -397,6 +409,7 @@ impl Job {
             started_ms: self.started_ms,
             ended_ms,
             queue_expired_ms,
+            ..JobRow::default()
         }
     }
 }
@@ -422,6 +435,9 @@ impl ActiveAttempt {
 pub fn job_state(counts: &Counts, cancel_requested: bool, started: bool) -> JobState {
     if counts.queued > 0 || counts.active > 0 {
         return if started { JobState::Running } else { JobState::Queued };
+    }
+    if counts.blocked > 0 {
+        return JobState::Blocked;
     }
     if cancel_requested && counts.cancelled > 0 {
         JobState::Cancelled

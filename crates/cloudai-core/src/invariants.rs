@@ -23,7 +23,8 @@ pub fn check(hot: &Hot) -> Vec<Violation> {
     let mut faults = vec![];
     for (id, job) in &hot.jobs {
         let tasks = if hot.only.contains_key(id) { 1 } else { job.count };
-        one_place_per_index(*id, job, tasks, &mut faults);
+        let blocked = hot.workflows.gate(*id).map_or(0, |gate| gate.blocked(tasks));
+        one_place_per_index(*id, job, tasks, blocked, &mut faults);
         attempts_have_their_worker(hot, *id, job, &mut faults);
     }
     for worker in hot.workers.values() {
@@ -40,6 +41,7 @@ pub fn check(hot: &Hot) -> Vec<Violation> {
     tenants_hold_what_their_attempts_hold(hot, &mut faults);
     queue_limits_are_of_fresh_tasks(hot, &mut faults);
     drains_wait_for_their_deadline(hot, &mut faults);
+    gates_hold_who_waits_for_the_living(hot, &mut faults);
     faults
 }
 
@@ -49,8 +51,8 @@ fn fault(faults: &mut Faults, invariant: &'static str, what: String) {
     faults.push(Violation { invariant, what });
 }
 
-/// I3: an index is fresh, waiting, active or ended, and the counts say so.
-fn one_place_per_index(id: JobId, job: &Job, tasks: u32, faults: &mut Faults) {
+/// I3: an index is fresh, waiting, active, blocked or ended, and the counts say so.
+fn one_place_per_index(id: JobId, job: &Job, tasks: u32, blocked: u32, faults: &mut Faults) {
     let waiting: BTreeSet<u32> = job.waiting.iter().flat_map(|w| w.keys().copied()).collect();
     if job.waiting.is_some() && waiting.is_empty() {
         fault(faults, "I3", format!("{id}: an empty box of waiting indexes"));
@@ -65,21 +67,24 @@ fn one_place_per_index(id: JobId, job: &Job, tasks: u32, faults: &mut Faults) {
     }
     let c = &job.counts;
     let queued = job.fresh.len() + waiting.len();
-    if c.queued as usize != queued || c.active as usize != job.active.len() {
+    if c.queued as usize != queued || c.active as usize != job.active.len() || c.blocked != blocked {
         let active = job.active.len();
-        fault(faults, "I3", format!("{id}: {queued} queued and {active} active, counts say {c:?}"));
+        fault(faults, "I3", format!("{id}: {queued} queued, {active} active and {blocked} blocked, counts say {c:?}"));
     }
-    let sum: u64 = [c.queued, c.active, c.succeeded, c.failed, c.cancelled, c.dead].map(u64::from).iter().sum();
-    if sum != u64::from(tasks) || (c.queued, c.active) == (0, 0) {
+    let ended = [c.succeeded, c.failed, c.cancelled, c.dead];
+    let sum: u64 = ended.into_iter().chain([c.queued, c.active, c.blocked]).map(u64::from).sum();
+    if sum != u64::from(tasks) || (c.queued, c.active, c.blocked) == (0, 0, 0) {
         fault(faults, "I3", format!("{id}: of {tasks} tasks, counts say {c:?}"));
     }
     if job.untouched && (queued != tasks as usize || job.started_ms > 0 || job.cancel_requested) {
         fault(faults, "I9", format!("{id}: is called untouched, and counts say {c:?}"));
     }
-    if job.cancel_requested && queued > 0 {
+    if job.cancel_requested && (queued > 0 || blocked > 0) {
         fault(faults, "I3", format!("{id}: is cancelled and {queued} tasks wait"));
     }
-    let started = job.active.len() + waiting.len() > 0 || sum > u64::from(c.queued) && !job.cancel_requested;
+    // What a workflow has released, or given up, may never have been placed.
+    let waits_again = job.waiting.iter().flat_map(|w| w.values()).any(|past| past.next_number > 1);
+    let started = !job.active.is_empty() || waits_again || u64::from(c.succeeded) + u64::from(c.dead) > 0;
     if started && job.started_ms == 0 {
         fault(faults, "I3", format!("{id}: has placed tasks and no start time"));
     }
@@ -291,8 +296,12 @@ fn queue_limits_are_of_fresh_tasks(hot: &Hot, faults: &mut Faults) {
         if hot.queue_limits.is_due(id) == job.fresh.is_empty() {
             fault(faults, "queue limit", format!("{id}: has the fresh tasks {:?}, and {limit:?}", job.fresh));
         }
-        if limit.timeout_ms == 0 || limit.due_ms != job.submitted_ms.saturating_add(limit.timeout_ms) {
-            fault(faults, "queue limit", format!("{id}: was submitted at {}, and {limit:?}", job.submitted_ms));
+        let released_ms = hot.workflows.member(id).map_or(0, |member| member.released_ms);
+        let from_ms = if released_ms > 0 { released_ms } else { job.submitted_ms };
+        let is_held = released_ms == 0 && hot.workflows.gate(id).is_some();
+        let due_ms = if is_held { 0 } else { from_ms.saturating_add(limit.timeout_ms) };
+        if limit.timeout_ms == 0 || limit.due_ms != due_ms {
+            fault(faults, "queue limit", format!("{id}: waits since {from_ms}, and {limit:?}"));
         }
         if limit.expired_ms > 0 && (limit.expired_ms < limit.due_ms || !job.fresh.is_empty()) {
             fault(faults, "queue limit", format!("{id}: {limit:?} has expired, and {:?} are fresh", job.fresh));
@@ -317,6 +326,47 @@ fn drains_wait_for_their_deadline(hot: &Hot, faults: &mut Faults) {
         if !worker.draining || worker.drain_deadline_ms == 0 {
             fault(faults, "drains", format!("{}: has a deadline or is evicted, and does not drain", worker.name));
         }
+    }
+}
+
+/// Each hold is of a job that lives and has somebody blocked, and is for one that has not ended; each gate is needed.
+fn gates_hold_who_waits_for_the_living(hot: &Hot, faults: &mut Faults) {
+    let mut holds = 0;
+    for (id, gate) in hot.workflows.gates() {
+        let Some(job) = hot.jobs.get(&id).filter(|_| hot.workflows.member(id).is_some()) else {
+            fault(faults, "gate", format!("{id}: waits for others, and is no live job of a workflow"));
+            continue;
+        };
+        if gate.holds.is_empty() || gate.blocked(job.count) == 0 {
+            fault(faults, "gate", format!("{id}: has a gate that holds nothing back: {gate:?}"));
+        }
+        if gate.settled.is_none() && (!job.fresh.is_empty() || job.waiting_len() > 0 || !job.active.is_empty()) {
+            fault(faults, "gate", format!("{id}: has tasks that were released, and waits as a whole"));
+        }
+        if gate.settled.as_ref().is_some_and(|settled| settled.len() != job.count) {
+            fault(faults, "gate", format!("{id}: has {} tasks, and {gate:?}", job.count));
+        }
+        for (waits_for, hold) in &gate.holds {
+            holds += 1;
+            if !hot.jobs.contains_key(waits_for) || !hot.workflows.dependents(*waits_for).any(|child| child == id) {
+                fault(faults, "gate", format!("{id}: waits for {waits_for}, which is not alive or does not know it"));
+            }
+            if hold.met.as_ref().is_some_and(|met| met.len() != job.count || gate.settled.is_none()) {
+                fault(faults, "gate", format!("{id}: waits for {waits_for} index by index: {hold:?}"));
+            }
+        }
+        for index in (0..job.count.min(1_000)).filter(|index| gate.holds_back(*index)) {
+            if gate.is_open_for(index) || job.active.contains_key(&index) {
+                fault(faults, "gate", format!("{id}/{index}: is held back by nothing, or runs"));
+            }
+        }
+    }
+    if holds != hot.workflows.dependents_len() {
+        let known = hot.workflows.dependents_len();
+        fault(faults, "gate", format!("there are {holds} holds, and {known} are known to those that are waited for"));
+    }
+    if let Some((id, _)) = hot.workflows.members().find(|(id, _)| !hot.jobs.contains_key(id)) {
+        fault(faults, "gate", format!("{id}: is called a live job of a workflow"));
     }
 }
 

@@ -1,7 +1,7 @@
 //! Keys of rows. Comes in: ids and names. Goes out: bytes, in which numbers are big-endian so that a scan is in order, and every job's key
 //! begins with its namespace. What the rows hold is not known here.
 
-use cloudai_types::{JobId, NamespaceId, NodeId, SecretKind, TaskId, WorkerId};
+use cloudai_types::{JobId, NamespaceId, NodeId, SecretKind, TaskId, WorkerId, WorkflowId};
 
 pub fn job_key(ns: NamespaceId, job: JobId) -> [u8; 12] {
     let mut k = [0; 12];
@@ -43,6 +43,19 @@ pub fn secret_key(ns: NamespaceId, kind: SecretKind, name: &str) -> Vec<u8> {
 /// The key in [`crate::rows::Family::Alive`].
 pub fn alive_key(job: JobId) -> [u8; 8] {
     job.0.to_be_bytes()
+}
+
+/// The key in [`crate::rows::Family::Workflow`] and [`crate::rows::Family::WorkflowNodes`].
+pub fn workflow_key(ns: NamespaceId, workflow: WorkflowId) -> [u8; 12] {
+    job_key(ns, JobId(workflow.0))
+}
+
+/// The key in [`crate::rows::Family::Hold`].
+pub fn hold_key(job: JobId, waits_for: JobId) -> [u8; 16] {
+    let mut k = [0; 16];
+    k[..8].copy_from_slice(&job.0.to_be_bytes());
+    k[8..].copy_from_slice(&waits_for.0.to_be_bytes());
+    k
 }
 
 pub fn namespace_key(ns: NamespaceId) -> [u8; 4] {

@@ -16,6 +16,7 @@
 pub mod apart;
 pub mod apply;
 pub mod backlog;
+pub mod bits;
 pub mod command;
 pub mod event;
 pub mod hot;
@@ -31,6 +32,8 @@ pub mod rows;
 pub mod tenants;
 pub mod transitions;
 pub mod waiting;
+pub mod workflow_rows;
+pub mod workflows;
 
 pub use apply::{Applied, UnknownCommand, apply};
 pub use command::{Command, Proposal};

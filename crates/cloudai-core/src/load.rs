@@ -8,13 +8,15 @@ use cloudai_types::{JobId, NamespaceId, WorkerId};
 use prost::Message;
 
 use crate::apply::new_job;
+use crate::bits::Bits;
 use crate::command::AttemptState;
 use crate::hot::{ActiveAttempt, Hot, Waiting, Worker, raised};
 use crate::rows::{
-    AliveRow, AttemptRow, CLUSTER_KEY, ClusterRow, Family, JobRow, MasterRow, MemberRow, NamespaceRow, RowScan,
-    SecretRow, WaitingRow, WorkerRow, WorkerState, job_key, task_of_key,
+    AliveRow, AttemptRow, CLUSTER_KEY, ClusterRow, Family, GateRow, HoldRow, JobRow, MasterRow, MemberRow,
+    NamespaceRow, RowScan, SecretRow, WaitingRow, WorkerRow, WorkerState, job_key, task_of_key,
 };
 use crate::tenants::Tenant;
+use crate::workflows::Hold;
 
 #[derive(Debug, thiserror::Error)]
 pub enum LoadError {
@@ -44,6 +46,13 @@ pub fn load(rows: &impl RowScan) -> Result<Hot, LoadError> {
     })?;
     each_row(rows, Family::Worker, |key, row: WorkerRow| {
         add_worker(&mut hot, WorkerId(u32::from_be_bytes(number(key)?)), row)
+    })?;
+    // Before the jobs: one that waits for others has nothing fresh.
+    each_row(rows, Family::Hold, |key, row: HoldRow| add_hold(&mut hot, key, &row))?;
+    each_row(rows, Family::Gate, |key, row: GateRow| {
+        let id = JobId(u64::from_be_bytes(number(key)?));
+        hot.workflows.settle_one_by_one(id, Bits::from_bytes(row.count, &row.settled));
+        Ok(())
     })?;
     let mut touched = vec![];
     each_row(rows, Family::Alive, |key, row: AliveRow| {
@@ -221,6 +230,12 @@ fn set_progress(hot: &mut Hot, id: JobId, row: JobRow) -> Result<(), String> {
     job.started_ms = row.started_ms;
     job.cancel_requested = row.cancel_requested;
     job.fresh.start = row.next_fresh;
+    if let Some(member) = hot.workflows.member_mut(id) {
+        (member.released_ms, member.unmet) = (row.released_ms, row.unmet);
+    }
+    if row.released_ms > 0 {
+        hot.queue_limits.begin(id, row.released_ms);
+    }
     if row.cancel_requested {
         // What was fresh then was cancelled without rows.
         job.fresh.end = row.next_fresh;
@@ -233,6 +248,15 @@ fn set_progress(hot: &mut Hot, id: JobId, row: JobRow) -> Result<(), String> {
     if job.fresh.is_empty() {
         hot.queue_limits.settle(id);
     }
+    Ok(())
+}
+
+fn add_hold(hot: &mut Hot, key: &[u8], row: &HoldRow) -> Result<(), String> {
+    let key: [u8; 16] = number(key)?;
+    let (job, waits_for) = key.split_at(8);
+    let id = |bytes: &[u8]| Ok::<_, String>(JobId(u64::from_be_bytes(number(bytes)?)));
+    let hold = Hold::from_row(row).ok_or("it waits for nothing that is known")?;
+    hot.workflows.hold(id(job)?, id(waits_for)?, hold);
     Ok(())
 }
 

@@ -10,7 +10,7 @@ use cloudai_types::{EndReason, JobId, ReasonKind};
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct QueueLimit {
     pub timeout_ms: u64,
-    /// Replicated time: its submit and the time-out.
+    /// Replicated time: its submit, or its release from a workflow, and the time-out; 0: it waits for other jobs.
     pub due_ms: u64,
     /// When it took what was fresh then; 0: it did not.
     pub expired_ms: u64,
@@ -31,6 +31,22 @@ impl QueueLimits {
             let due_ms = submitted_ms.saturating_add(timeout_ms);
             self.limits.insert(job, QueueLimit { timeout_ms, due_ms, expired_ms: 0 });
             self.due.insert((due_ms, job));
+        }
+    }
+
+    /// A job whose tasks are not in the queue yet: its time has not begun.
+    pub(crate) fn hold(&mut self, job: JobId, timeout_ms: u64) {
+        if timeout_ms > 0 {
+            self.limits.insert(job, QueueLimit { timeout_ms, due_ms: 0, expired_ms: 0 });
+        }
+    }
+
+    /// Its fresh tasks are in the queue since then.
+    pub(crate) fn begin(&mut self, job: JobId, from_ms: u64) {
+        if let Some(limit) = self.limits.get_mut(&job) {
+            self.due.remove(&(limit.due_ms, job));
+            limit.due_ms = from_ms.saturating_add(limit.timeout_ms);
+            self.due.insert((limit.due_ms, job));
         }
     }
 
@@ -112,6 +128,19 @@ mod tests {
         q.remove(JobId(2));
         q.remove(JobId(3));
         assert_eq!(q, QueueLimits::default());
+    }
+
+    #[test]
+    fn a_job_that_waits_for_others_is_due_from_its_release_on() {
+        let mut q = QueueLimits::default();
+        q.hold(JobId(1), 0);
+        assert_eq!(q, QueueLimits::default());
+        q.hold(JobId(1), 50);
+        assert_eq!((q.first_due_ms(), q.get(JobId(1)).timeout_ms), (None, 50));
+        q.begin(JobId(1), 1_000);
+        assert_eq!((q.first_due_ms(), q.is_due(JobId(1))), (Some(1_050), true));
+        q.begin(JobId(1), 2_000);
+        assert_eq!((q.first_due_ms(), q.due_len()), (Some(2_050), 1));
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! What `apply` answers to each command. A refusal is a reply: nothing changed, and it says why.
 
-use cloudai_types::{JobId, NodeId, TaskId, WorkerId};
+use cloudai_types::{JobId, NodeId, TaskId, WorkerId, WorkflowId};
 
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Reply {
@@ -70,6 +70,22 @@ pub enum Reply {
         workers: u32,
         attempts: u32,
     },
+    /// `jobs`: how many, with ids from the workflow's number on. `duplicate`: the request id was known, nothing changed.
+    WorkflowSubmitted {
+        workflow: WorkflowId,
+        jobs: u32,
+        duplicate: bool,
+    },
+    /// Attempts that must be stopped before all of it has ended.
+    WorkflowCancelRequested {
+        workflow: WorkflowId,
+        stopping: u32,
+    },
+    /// What lives again: jobs, and of their tasks.
+    WorkflowRetried {
+        jobs: u32,
+        tasks: u64,
+    },
     /// Changed as asked, nothing to add.
     Done,
     Refused(Refusal),
@@ -87,6 +103,14 @@ pub enum Refusal {
     TooManyNamespaces(usize),
     #[error("no job {0} is alive")]
     NoSuchJob(JobId),
+    #[error("there is no workflow {0}")]
+    NoSuchWorkflow(WorkflowId),
+    #[error("the workflow has no job named '{0}'")]
+    NoSuchNode(String),
+    #[error("the workflow is not valid: {0}")]
+    InvalidWorkflow(String),
+    #[error("the retry would look at {0} tasks, and {max} are allowed at once", max = cloudai_types::limits::WORKFLOW_RETRY_TASKS_MAX)]
+    RetryTooLarge(u64),
     #[error("task {0} is not in the dead-letter queue")]
     NotDead(TaskId),
     #[error("the namespace has no secret named '{0}'")]

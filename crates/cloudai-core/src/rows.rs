@@ -7,12 +7,17 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-use cloudai_types::{AttemptId, ClusterConfig, EndReason, JobSpec, Quota, ReasonKind, Resources, RetryRules, TaskId};
+use cloudai_types::{
+    AttemptId, ClusterConfig, Condition, EndReason, JobSpec, Quota, ReasonKind, Resources, RetryRules, TaskId,
+};
 
 use crate::command::{AttemptState, TaskKey};
 pub use crate::keys::{
-    CLUSTER_KEY, alive_key, job_key, master_key, member_key, namespace_key, secret_key, task_key, task_of_key,
-    worker_key,
+    CLUSTER_KEY, alive_key, hold_key, job_key, master_key, member_key, namespace_key, secret_key, task_key,
+    task_of_key, worker_key, workflow_key,
+};
+pub use crate::workflow_rows::{
+    EndedJobs, GateRow, HoldRow, WaitsForRow, WorkflowNodeRow, WorkflowNodesRow, WorkflowRow,
 };
 
 /// Key families. The numbers are persisted: append only.
@@ -51,10 +56,18 @@ pub enum Family {
     Dead = 14,
     /// namespace, kind, name → [`SecretRow`]. Since format 5.
     Secret = 15,
+    /// namespace, workflow → [`WorkflowRow`]: rewritten when one of its jobs ends, or lives again. Since format 6.
+    Workflow = 16,
+    /// namespace, workflow → [`WorkflowNodesRow`]. Written once. Since format 6.
+    WorkflowNodes = 17,
+    /// job → [`GateRow`]: a job that waits for others, and whose tasks leave one by one. Since format 6.
+    Gate = 18,
+    /// job, the one that it waits for → [`HoldRow`]: a dependency that still holds it back, and nothing else. Since format 6.
+    Hold = 19,
 }
 
 impl Family {
-    pub const ALL: [Family; 15] = [
+    pub const ALL: [Family; 19] = [
         Family::Cluster,
         Family::Namespace,
         Family::JobSpec,
@@ -70,6 +83,10 @@ impl Family {
         Family::Expiring,
         Family::Dead,
         Family::Secret,
+        Family::Workflow,
+        Family::WorkflowNodes,
+        Family::Gate,
+        Family::Hold,
     ];
 }
 
@@ -150,6 +167,12 @@ pub struct JobSpecRow {
     /// The dead task of the same namespace that this job replays with another spec. Since format 4.
     #[prost(message, optional, tag = "20")]
     pub replay_of: Option<TaskKey>,
+    /// The workflow that it is a job of; 0: none. Since format 6.
+    #[prost(uint64, tag = "70")]
+    pub workflow: u64,
+    /// What the workflow's other jobs call it. Since format 6.
+    #[prost(string, tag = "71")]
+    pub node: String,
 }
 
 impl JobSpecRow {
@@ -194,6 +217,9 @@ pub struct AliveRow {
     /// What its tasks run, as [`cloudai_types::image::fingerprint`] names it; 0: not known. Since format 5.
     #[prost(uint32, tag = "61")]
     pub image: u32,
+    /// The workflow that it is a job of; 0: none. Since format 6.
+    #[prost(uint64, tag = "70")]
+    pub workflow: u64,
     /// The spec's: run time of one attempt; 0: no limit. Since format 6.
     #[prost(uint64, tag = "80")]
     pub timeout_ms: u64,
@@ -214,6 +240,9 @@ pub struct Counts {
     pub cancelled: u32,
     #[prost(uint32, tag = "6")]
     pub dead: u32,
+    /// They wait for other jobs of their workflow. Since format 6.
+    #[prost(uint32, tag = "70")]
+    pub blocked: u32,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, prost::Enumeration)]
@@ -227,6 +256,8 @@ pub enum JobState {
     /// Every task ended, and at least one failed or is dead.
     Failed = 3,
     Cancelled = 4,
+    /// Nothing of it is queued or active, and some of it waits for other jobs. Since format 6.
+    Blocked = 5,
 }
 
 impl JobState {
@@ -255,6 +286,28 @@ pub struct JobRow {
     /// Replicated time at which its queue time-out took what was fresh; 0: it did not. Since format 5.
     #[prost(uint64, tag = "60")]
     pub queue_expired_ms: u64,
+    /// The workflow that it is a job of; 0: none. Since format 6.
+    #[prost(uint64, tag = "70")]
+    pub workflow: u64,
+    /// Replicated time from which on its tasks were in the queue, where that is not the submit; 0: it is. Since format 6.
+    #[prost(uint64, tag = "71")]
+    pub released_ms: u64,
+    /// Why tasks of it were cancelled by nobody. Since format 6.
+    #[prost(message, optional, tag = "72")]
+    pub unmet: Option<Unmet>,
+}
+
+/// What a job or a task waited for in vain.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, prost::Message)]
+pub struct Unmet {
+    #[prost(uint64, tag = "1")]
+    pub job: u64,
+    /// What was waited for.
+    #[prost(enumeration = "Condition", tag = "2")]
+    pub on: i32,
+    /// It never had to run ([`cloudai_types::workflow::Outcome::Skipped`]).
+    #[prost(bool, tag = "3")]
+    pub skipped: bool,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, prost::Enumeration)]
@@ -269,7 +322,8 @@ pub enum TaskState {
     Dead = 6,
 }
 
-/// The ended attempts of a task, and its state when it has ended (`Queued` while it waits for another try).
+/// The ended attempts of a task, and its state when it has ended (`Queued` while it waits for another try, `Blocked` while it waits for other
+/// jobs before that).
 #[derive(Clone, PartialEq, prost::Message)]
 pub struct TaskRow {
     #[prost(enumeration = "TaskState", tag = "1")]
@@ -281,6 +335,9 @@ pub struct TaskRow {
     /// After a replay: the first attempt that its new budget pays for. 0: it was never replayed. Since format 4.
     #[prost(uint32, tag = "20")]
     pub budget_from: u32,
+    /// It was cancelled for this. Since format 6.
+    #[prost(message, optional, tag = "70")]
+    pub unmet: Option<Unmet>,
 }
 
 impl TaskRow {
@@ -417,6 +474,9 @@ pub struct RequestRow {
     pub job: u64,
     #[prost(uint64, tag = "3")]
     pub expires_ms: u64,
+    /// It submitted a workflow; `job` is its first one. Since format 6.
+    #[prost(bool, tag = "70")]
+    pub is_workflow: bool,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]

@@ -17,6 +17,9 @@ pub enum Owner {
     Revoke,
     ReplayDead,
     ExpireQueued,
+    SubmitWorkflow,
+    CancelWorkflow,
+    RetryWorkflow,
 }
 
 impl Owner {
@@ -33,6 +36,9 @@ impl Owner {
             Kind::Revoke(_) => Some(Owner::Revoke),
             Kind::ReplayDead(_) => Some(Owner::ReplayDead),
             Kind::ExpireQueued(_) => Some(Owner::ExpireQueued),
+            Kind::SubmitWorkflow(_) => Some(Owner::SubmitWorkflow),
+            Kind::CancelWorkflow(_) => Some(Owner::CancelWorkflow),
+            Kind::RetryWorkflow(_) => Some(Owner::RetryWorkflow),
             Kind::RedeemToken(_)
             | Kind::SetDrain(_)
             | Kind::RegisterMaster(_)
@@ -62,11 +68,22 @@ pub struct Transition<S: 'static> {
     pub owners: &'static [Owner],
 }
 
-/// `Blocked` has no transitions yet: it comes with workflows.
+/// A blocked task leaves with the end of another job, whoever ends that.
 pub const TASK: &[Transition<TaskState>] = &[
-    Transition { from: None, to: &[TaskState::Queued], owners: &[Owner::SubmitJob] },
+    Transition { from: None, to: &[TaskState::Queued], owners: &[Owner::SubmitJob, Owner::SubmitWorkflow] },
+    Transition { from: None, to: &[TaskState::Blocked], owners: &[Owner::SubmitWorkflow] },
+    Transition {
+        from: Some(TaskState::Blocked),
+        to: &[TaskState::Queued, TaskState::Cancelled],
+        owners: &[Owner::ReportAttempts, Owner::LoseWorker, Owner::Revoke, Owner::CancelJob, Owner::ExpireQueued],
+    },
+    Transition { from: Some(TaskState::Blocked), to: &[TaskState::Cancelled], owners: &[Owner::CancelWorkflow] },
     Transition { from: Some(TaskState::Queued), to: &[TaskState::Active], owners: &[Owner::PlaceTasks] },
-    Transition { from: Some(TaskState::Queued), to: &[TaskState::Cancelled], owners: &[Owner::CancelJob] },
+    Transition {
+        from: Some(TaskState::Queued),
+        to: &[TaskState::Cancelled],
+        owners: &[Owner::CancelJob, Owner::CancelWorkflow],
+    },
     Transition { from: Some(TaskState::Queued), to: &[TaskState::Failed], owners: &[Owner::ExpireQueued] },
     Transition {
         from: Some(TaskState::Active),
@@ -79,6 +96,21 @@ pub const TASK: &[Transition<TaskState>] = &[
         owners: &[Owner::LoseWorker, Owner::Revoke],
     },
     Transition { from: Some(TaskState::Dead), to: &[TaskState::Queued], owners: &[Owner::ReplayDead] },
+    Transition {
+        from: Some(TaskState::Failed),
+        to: &[TaskState::Queued, TaskState::Blocked],
+        owners: &[Owner::RetryWorkflow],
+    },
+    Transition {
+        from: Some(TaskState::Dead),
+        to: &[TaskState::Queued, TaskState::Blocked],
+        owners: &[Owner::RetryWorkflow],
+    },
+    Transition {
+        from: Some(TaskState::Cancelled),
+        to: &[TaskState::Queued, TaskState::Blocked],
+        owners: &[Owner::RetryWorkflow],
+    },
 ];
 
 use AttemptState::{Assigned, Exited, Lost, Preparing, Running, Stopping, Storing};

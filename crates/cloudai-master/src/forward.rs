@@ -48,6 +48,9 @@ pub fn place(path: &str) -> Place {
         "Control/SubmitStream" => Place::LeaderStream,
         "Control/Submit"
         | "Control/CancelJob"
+        | "Control/SubmitWorkflow"
+        | "Control/CancelWorkflow"
+        | "Control/RetryWorkflow"
         | "Control/ExplainTask"
         | "Control/PlanJob"
         | "Control/ReplayDead"
@@ -285,6 +288,8 @@ mod tests {
     fn writes_go_to_the_leader_and_reads_stay() {
         assert_eq!(place("/cloudai.v1.Control/Submit"), Place::Leader);
         assert_eq!(place("/cloudai.v1.Control/SubmitStream"), Place::LeaderStream);
+        assert_eq!(place("/cloudai.v1.Control/RetryWorkflow"), Place::Leader);
+        assert_eq!(place("/cloudai.v1.Control/GetWorkflow"), Place::Here);
         assert_eq!(place("/cloudai.v1.Control/ListJobs"), Place::Here);
         assert_eq!(place("/cloudai.v1.Dispatch/Session"), Place::Here);
         assert_eq!(place("/other/Submit"), Place::Here);

@@ -1,13 +1,14 @@
 //! Ended jobs leave when their retention is over. Comes in: rows of jobs, looked at in rounds, a bounded part at a time. Goes out: a
-//! logged command that names them; `apply` checks each again, so that a stale look removes nothing it must not.
+//! logged command that names them; `apply` checks each again, so that a stale look removes nothing it must not. Jobs of a workflow leave when all of
+//! it has ended for long enough.
 
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use cloudai_core::command::{ExpireJobs, ExpiringJob, Kind};
-use cloudai_core::rows::{ExpiringRow, Family, JobRow};
+use cloudai_core::rows::{ExpiringRow, Family, JobRow, WorkflowRow, workflow_key};
 use cloudai_core::{Command, Reply};
-use cloudai_types::{JobId, NamespaceId, limits};
+use cloudai_types::{JobId, NamespaceId, WorkflowId, limits};
 use futures::StreamExt as _;
 use prost::Message;
 
@@ -144,6 +145,7 @@ impl Retention {
         }
         let from = std::mem::take(&mut self.cursor);
         let mut seen = 0;
+        let mut of_ended = OfEnded { store, ended_until_ms, last: (0, false), error: None };
         store.scan(Family::Job, &from, None, false, &mut |key, value| {
             if seen >= limits::EXPIRE_SCAN_MAX || found.is_full() {
                 self.cursor = key.to_vec();
@@ -153,11 +155,44 @@ impl Retention {
             if let Ok(row) = JobRow::decode(value)
                 && row.ended_ms > 0
                 && row.ended_ms <= ended_until_ms
+                && of_ended.may_leave(key, row.workflow)
             {
                 found.push(key, row.next_fresh);
             }
             true
         })?;
-        Ok(found)
+        of_ended.error.map_or(Ok(found), Err)
+    }
+}
+
+/// Whether a job's workflow has ended for long enough. What lives of it may need the results of what has ended, so they stay together.
+struct OfEnded<'a, S> {
+    store: &'a S,
+    ended_until_ms: u64,
+    /// Of the last one that was asked for: jobs of a workflow follow each other.
+    last: (u64, bool),
+    error: Option<std::io::Error>,
+}
+
+impl<S: StateStore> OfEnded<'_, S> {
+    /// `key`: the job's. `workflow`: 0 for a job of none.
+    fn may_leave(&mut self, key: &[u8], workflow: u64) -> bool {
+        if workflow == 0 || self.last.0 == workflow {
+            return workflow == 0 || self.last.1;
+        }
+        let Some(namespace) = key.first_chunk::<4>() else { return false };
+        let key = workflow_key(NamespaceId(u32::from_be_bytes(*namespace)), WorkflowId(workflow));
+        let may = match self.store.get(Family::Workflow, &key) {
+            Ok(Some(value)) => WorkflowRow::decode(value.as_slice())
+                .is_ok_and(|row| row.ended_ms > 0 && row.ended_ms <= self.ended_until_ms),
+            // It went with another of its jobs.
+            Ok(None) => true,
+            Err(error) => {
+                self.error = Some(error);
+                false
+            }
+        };
+        self.last = (workflow, may);
+        may
     }
 }

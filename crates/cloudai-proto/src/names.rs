@@ -3,8 +3,14 @@
 use crate::v1::{AttemptPhase, ErrorKind, JobState, MemberRole, TaskState, WaitReason, WorkerState};
 
 impl JobState {
-    pub const ALL: [JobState; 5] =
-        [JobState::Queued, JobState::Running, JobState::Succeeded, JobState::Failed, JobState::Cancelled];
+    pub const ALL: [JobState; 6] = [
+        JobState::Queued,
+        JobState::Running,
+        JobState::Succeeded,
+        JobState::Failed,
+        JobState::Cancelled,
+        JobState::Blocked,
+    ];
 
     pub fn name(self) -> &'static str {
         match self {
@@ -13,12 +19,13 @@ impl JobState {
             JobState::Succeeded => "Succeeded",
             JobState::Failed => "Failed",
             JobState::Cancelled => "Cancelled",
+            JobState::Blocked => "Blocked",
         }
     }
 
     pub fn is_ended(self) -> bool {
         match self {
-            JobState::Queued | JobState::Running => false,
+            JobState::Blocked | JobState::Queued | JobState::Running => false,
             JobState::Succeeded | JobState::Failed | JobState::Cancelled => true,
         }
     }

@@ -7,8 +7,9 @@ use proptest::prelude::*;
 use prost::Message;
 
 use cloudai_types::{
-    ClusterConfig, EndReason, JobSpec, OnDisconnect, PullPolicy, ReasonKind, Resources, ResultFile, Results,
-    RetryAction, RetryRule, RetryRules, ScorePolicy, SecretKind, SecretUse, Usage, Volume, VolumeKind, spec::Mount,
+    ClusterConfig, Condition, Dependency, EndReason, JobSpec, OnDisconnect, PullPolicy, ReasonKind, Resources,
+    ResultFile, Results, RetryAction, RetryRule, RetryRules, ScorePolicy, SecretKind, SecretUse, Usage, Volume,
+    VolumeKind, WorkflowNode, WorkflowSpec, spec::Mount,
 };
 
 #[allow(clippy::all, dead_code)]
@@ -118,6 +119,13 @@ proptest! {
     }
 
     #[test]
+    fn workflows_are_the_same_bytes_in_both(spec in spec(), name in "[a-z]{1,9}", node in "[a-z]{1,9}", on in 1i32..3) {
+        let depends_on = vec![Dependency { node: name.clone(), on, each: true }];
+        let nodes = vec![WorkflowNode { name: node, spec, depends_on }];
+        through::<WorkflowSpec, twin::WorkflowSpec>(&WorkflowSpec { name, nodes });
+    }
+
+    #[test]
     fn reasons_are_the_same_bytes_in_both(
         code in any::<i32>(), detail in ".{1,30}", usage in usage(), results in results()
     ) {
@@ -166,6 +174,9 @@ fn the_twin_has_exactly_these_fields() {
         queue_timeout_ms: _,
         volumes: _,
     } = twin::JobSpec::default();
+    let twin::WorkflowSpec { name: _, nodes: _ } = twin::WorkflowSpec::default();
+    let twin::WorkflowNode { name: _, spec: _, depends_on: _ } = twin::WorkflowNode::default();
+    let twin::Dependency { node: _, on: _, each: _ } = twin::Dependency::default();
     let twin::SecretUse { name: _, env: _, file: _ } = twin::SecretUse::default();
     let twin::RetryRule { reason: _, action: _ } = twin::RetryRule::default();
     let twin::RetryRules {
@@ -211,6 +222,11 @@ fn numbers_mean_the_same_words_in_both() {
         assert_eq!(t.as_str_name(), format!("VOLUME_KIND_{}", v.name().to_uppercase()));
     }
     assert!(twin::VolumeKind::try_from(VolumeKind::ALL.len() as i32).is_err());
+    for c in Condition::ALL {
+        let t = twin::Condition::try_from(c as i32).expect("the twin knows the number");
+        assert_eq!(t.as_str_name(), format!("CONDITION_{}", c.name().to_uppercase()));
+    }
+    assert!(twin::Condition::try_from(Condition::ALL.len() as i32).is_err());
     for p in PullPolicy::ALL {
         let t = twin::PullPolicy::try_from(p as i32).expect("the twin knows the number");
         assert_eq!(t.as_str_name(), format!("PULL_POLICY_{}", p.name().to_uppercase()));

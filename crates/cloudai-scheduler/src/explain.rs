@@ -8,7 +8,8 @@ use cloudai_core::Hot;
 use cloudai_core::apart::raised_shape;
 use cloudai_core::command::AttemptState;
 use cloudai_core::hot::{Job, Shape, Worker};
-use cloudai_types::{JobId, NamespaceId, TaskId, WorkerId, limits};
+use cloudai_core::workflows::Gate;
+use cloudai_types::{Condition, JobId, NamespaceId, TaskId, WorkerId, limits};
 
 use crate::filter::resources::{amount, number};
 use crate::filter::{self, WaitKind, WaitReason, labels, ready};
@@ -44,6 +45,13 @@ pub struct Explanation {
 pub enum Standing {
     /// It waits for a worker.
     Waiting,
+    /// It waits for other jobs of its workflow.
+    Blocked {
+        /// The first of them, at most [`limits::EXPLAIN_PARENTS_MAX`].
+        waits_for: Vec<WaitsFor>,
+        /// Beside those.
+        more: u32,
+    },
     /// It waits for its next try, until replicated time reaches `until_ms`; `in_ms` from the view's clock.
     Delayed {
         until_ms: u64,
@@ -72,11 +80,32 @@ pub enum Standing {
     },
 }
 
+/// One that a blocked task waits for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct WaitsFor {
+    pub job: JobId,
+    pub on: Condition,
+    /// Only for its task of this index.
+    pub index: Option<u32>,
+}
+
+/// What people read: `3gk7q2zx (success)`, or `3gk7q2zx/4 (success)`.
+impl fmt::Display for WaitsFor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let WaitsFor { job, on, index } = self;
+        match index {
+            Some(index) => write!(f, "{job}/{index} ({})", on.name()),
+            None => write!(f, "{job} ({})", on.name()),
+        }
+    }
+}
+
 impl Standing {
     /// The word in JSON.
     pub fn name(&self) -> &'static str {
         match self {
             Standing::Waiting => "waiting",
+            Standing::Blocked { .. } => "blocked",
             Standing::Delayed { .. } => "delayed",
             Standing::Active { .. } => "active",
             Standing::Stopping { .. } => "stopping",
@@ -114,7 +143,8 @@ pub fn explain(view: &Hot, reserved: &[Reservation], task: TaskId) -> Explanatio
     };
     let waits = match &explanation.standing {
         Standing::Waiting | Standing::Delayed { .. } => true,
-        Standing::Active { .. }
+        Standing::Blocked { .. }
+        | Standing::Active { .. }
         | Standing::Stopping { .. }
         | Standing::Ended
         | Standing::NotAlive
@@ -206,6 +236,9 @@ fn standing(view: &Hot, task: TaskId) -> Standing {
     if task.index >= job.count {
         return Standing::NoSuchIndex { count: job.count };
     }
+    if let Some(gate) = view.workflows.gate(task.job).filter(|gate| gate.holds_back(task.index)) {
+        return blocked(gate, task.index);
+    }
     if let Some(attempt) = job.active.get(&task.index) {
         let worker_name =
             view.workers.get(&attempt.worker).map_or_else(|| attempt.worker.to_string(), |w| w.name.clone());
@@ -226,9 +259,26 @@ fn standing(view: &Hot, task: TaskId) -> Standing {
     if job.fresh.contains(&task.index) && !job.cancel_requested { Standing::Waiting } else { Standing::Ended }
 }
 
+fn blocked(gate: &Gate, index: u32) -> Standing {
+    let missing = gate.holds.iter().filter(|(_, hold)| hold.met.as_ref().is_none_or(|met| !met.get(index)));
+    let count = missing.clone().count();
+    let waits_for = missing.take(limits::EXPLAIN_PARENTS_MAX).map(|(job, hold)| WaitsFor {
+        job: *job,
+        on: hold.on,
+        index: hold.met.as_ref().map(|_| index),
+    });
+    Standing::Blocked { waits_for: waits_for.collect(), more: count.saturating_sub(limits::EXPLAIN_PARENTS_MAX) as u32 }
+}
+
 fn without_change(standing: &Standing) -> String {
     match standing {
         Standing::Waiting => String::new(),
+        Standing::Blocked { waits_for, more } => {
+            let named: Vec<String> = waits_for.iter().map(ToString::to_string).collect();
+            let more =
+                if *more > 0 { format!(" and {}", counted(u64::from(*more), "other job")) } else { String::new() };
+            format!("it waits for {}{more}", named.join(", "))
+        }
         Standing::Delayed { in_ms, next_attempt, .. } => {
             let tenths = in_ms.div_ceil(100);
             format!(

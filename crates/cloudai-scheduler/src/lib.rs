@@ -26,7 +26,7 @@ pub mod score;
 pub mod withheld;
 
 pub use assignments::{AssignmentSet, Delta};
-pub use explain::{Ahead, Explanation, Standing, explain};
+pub use explain::{Ahead, Explanation, Standing, WaitsFor, explain};
 pub use filter::{WaitKind, WaitReason};
 pub use leases::{Expiry, LeaseTable, Renewal, heartbeat_period};
 pub use outlook::{Outlook, outlook};

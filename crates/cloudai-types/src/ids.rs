@@ -53,6 +53,8 @@ pub enum ParseIdError {
     Task(String),
     #[error("'{0}' is no attempt: write JOB/INDEX.N, for example {example}/0.1", example = JobId(1))]
     Attempt(String),
+    #[error("'{0}' is no workflow: a workflow's id is {WORKFLOW_PREFIX} and {JOB_ID_CHARS} characters, for example {example}", example = WorkflowId(1))]
+    Workflow(String),
     #[error("'{0}' is no request id: use 1 to {max} printable characters without spaces", max = crate::limits::REQUEST_ID_BYTES_MAX)]
     Request(String),
 }
@@ -98,6 +100,35 @@ impl FromStr for JobId {
             v = v << 5 | digit as u64;
         }
         Ok(JobId(unspread(v)))
+    }
+}
+
+/// A workflow: the number of its first job, which no other workflow can have.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
+pub struct WorkflowId(pub u64);
+
+/// What a printed workflow id begins with, so that nobody takes it for a job's.
+pub const WORKFLOW_PREFIX: &str = "wf-";
+
+impl WorkflowId {
+    /// True when the printed id begins with `prefix` (given in lower case; it may leave out [`WORKFLOW_PREFIX`]).
+    pub fn has_prefix(self, prefix: &str) -> bool {
+        JobId(self.0).has_prefix(prefix.strip_prefix(WORKFLOW_PREFIX).unwrap_or(prefix))
+    }
+}
+
+impl fmt::Display for WorkflowId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&format!("{WORKFLOW_PREFIX}{}", JobId(self.0)))
+    }
+}
+
+impl FromStr for WorkflowId {
+    type Err = ParseIdError;
+    fn from_str(s: &str) -> Result<Self, ParseIdError> {
+        let wrong = || ParseIdError::Workflow(s.to_owned());
+        let job: JobId = s.strip_prefix(WORKFLOW_PREFIX).ok_or_else(wrong)?.parse().map_err(|_| wrong())?;
+        Ok(WorkflowId(job.0))
     }
 }
 
@@ -215,7 +246,7 @@ mod tests {
 
         #[test]
         fn no_text_panics_the_parsers(s in ".{0,40}") {
-            let _ = (s.parse::<JobId>(), s.parse::<TaskId>(), s.parse::<AttemptId>(), s.parse::<RequestId>());
+            let _ = (s.parse::<WorkflowId>(), s.parse::<JobId>(), s.parse::<TaskId>(), s.parse::<AttemptId>(), s.parse::<RequestId>());
         }
     }
 
@@ -224,6 +255,16 @@ mod tests {
         let firsts: std::collections::BTreeSet<String> =
             (1..=32).map(|n| JobId(n).to_string()[..3].to_owned()).collect();
         assert_eq!(firsts.len(), 32);
+    }
+
+    #[test]
+    fn a_workflow_is_not_taken_for_a_job() {
+        let id = WorkflowId(5);
+        assert_eq!(id.to_string(), format!("wf-{}", JobId(5)));
+        assert_eq!(id.to_string().parse(), Ok(id));
+        assert!(JobId(5).to_string().parse::<WorkflowId>().is_err() && id.to_string().parse::<JobId>().is_err());
+        let bare = &JobId(5).to_string()[..4];
+        assert!(id.has_prefix(bare) && id.has_prefix(&format!("wf-{bare}")) && !id.has_prefix("wf-zz"));
     }
 
     #[test]

@@ -19,9 +19,10 @@ pub mod spec;
 pub mod time;
 pub mod usage;
 pub mod volume;
+pub mod workflow;
 
 pub use config::{ClusterConfig, ScorePolicy};
-pub use ids::{AttemptId, JobId, NamespaceId, NodeId, ParseIdError, RequestId, TaskId, WorkerId};
+pub use ids::{AttemptId, JobId, NamespaceId, NodeId, ParseIdError, RequestId, TaskId, WorkerId, WorkflowId};
 pub use quota::{Quota, QuotaChange};
 pub use reason::{EndReason, ReasonKind};
 pub use registry::RegistryLogin;
@@ -33,3 +34,4 @@ pub use spec::{Fault, JobSpec, OnDisconnect, PullPolicy, SpecError, ValidJobSpec
 pub use time::{Millis, Timestamp};
 pub use usage::Usage;
 pub use volume::{Volume, VolumeKind};
+pub use workflow::{Condition, Dependency, ValidWorkflow, WorkflowNode, WorkflowSpec};

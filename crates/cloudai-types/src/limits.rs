@@ -87,6 +87,26 @@ pub const REPLAY_BEFORE_REMOVAL: Millis = Millis::from_secs(60);
 pub const EXPIRE_QUEUED_JOBS_MAX: u32 = 1_000;
 /// Drained workers whose attempts one logged command tells to stop: at most [`WORKER_ATTEMPTS_MAX`] of each.
 pub const EVICT_WORKERS_MAX: u32 = 10;
+/// Jobs of one workflow.
+pub const WORKFLOW_JOBS_MAX: usize = 10_000;
+/// Dependencies of all its jobs together, those that its inputs imply included.
+pub const WORKFLOW_DEPENDENCIES_MAX: usize = 100_000;
+/// One encoded workflow: it is one command, and one message.
+pub const WORKFLOW_BYTES_MAX: usize = 3 << 20;
+/// Tasks of a job that waits for another one index by index; and those of all such dependencies of a workflow. What is still missing is kept
+/// as a bit of each.
+pub const WORKFLOW_EACH_TASKS_MAX: u32 = 100_000;
+pub const WORKFLOW_EACH_BITS_MAX: u64 = 1_000_000;
+/// Rows of tasks that one retry of a workflow looks at: its share of `apply` stays below a second.
+pub const WORKFLOW_RETRY_TASKS_MAX: u64 = 100_000;
+/// Faults that a refused workflow is told of at once.
+pub const WORKFLOW_FAULTS_MAX: usize = 5;
+/// Images of one workflow that registries are asked for at a time.
+pub const WORKFLOW_IMAGES_AT_ONCE: usize = 16;
+/// Jobs that a task waits for, of those that an explanation names.
+pub const EXPLAIN_PARENTS_MAX: usize = 5;
+/// A workflow file that the command line reads at all.
+pub const WORKFLOW_FILE_BYTES_MAX: usize = 8 << 20;
 /// How long a task may wait for its first attempt, as a spec may say it; and how long a drain may last.
 pub const QUEUE_TIMEOUT_MAX: Millis = Millis::from_secs(365 * 24 * 3600);
 pub const DRAIN_DEADLINE_MAX: Millis = Millis::from_secs(30 * 24 * 3600);

@@ -9,7 +9,7 @@ use crate::exit::{Failure, TABLE};
 
 #[derive(Debug, Clone, clap::Args)]
 pub struct HelpArgs {
-    /// A command such as `job submit`, or a topic: exit-codes, environment, job-file
+    /// A command such as `job submit`, or a topic: exit-codes, environment, job-file, workflow-file
     #[arg(value_name = "COMMAND|TOPIC")]
     words: Vec<String>,
 }
@@ -64,20 +64,44 @@ A job file (YAML or JSON) says what the flags of `job submit` say; unknown field
   retry: {reasons: {out_of_memory: retry, signal: elsewhere}, delay: 5s, memory_factor: 1.5, memory_max: 1g}
                               # what follows a failed attempt, by its reason; see docs/retries.md";
 
+const WORKFLOW_FILE: &str = "\
+A workflow file (YAML or JSON) names jobs; each says what a job file says, and for whom it waits. See docs/workflows.md.
+  name: nightly
+  namespace: default
+  jobs:
+    load:
+      image: busybox
+      array: 0-9
+      results: true
+    train:
+      image: busybox
+      array: 0-9
+      results: true
+      depends_on: [{job: load, each: true}]   # its task 3 waits for task 3 of load
+    report:
+      image: busybox
+      inputs: {model: \"@train/0/model.bin\"}  # whoever reads another's results waits for its success
+      depends_on: [load]                      # the success of all of its tasks
+    clean:
+      image: busybox
+      depends_on: [{job: train, on: failure}] # success, completion (it ends, however), or failure";
+
 pub fn run(args: &HelpArgs) -> Result<(), Failure> {
     let words: Vec<&str> = args.words.iter().map(String::as_str).collect();
     let text = match words.as_slice() {
         ["exit-codes"] => format!("{TABLE}\n"),
         ["environment"] => format!("{ENVIRONMENT}\n"),
         ["job-file"] => format!("{JOB_FILE}\n"),
+        ["workflow-file"] => format!("{WORKFLOW_FILE}\n"),
         words => {
             let mut command = Cli::command();
             command.build();
             let mut at = &mut command;
             for w in words {
                 at = at.find_subcommand_mut(w).ok_or_else(|| {
-                    Failure::invalid(format!("there is no command or topic '{}'", args.words.join(" ")))
-                        .next("topics: exit-codes, environment, job-file; `cloudai help` lists the commands")
+                    Failure::invalid(format!("there is no command or topic '{}'", args.words.join(" "))).next(
+                        "topics: exit-codes, environment, job-file, workflow-file; `cloudai help` lists the commands",
+                    )
                 })?;
             }
             at.render_long_help().to_string()
@@ -98,6 +122,13 @@ mod tests {
         let yaml: String = JOB_FILE.lines().skip(1).map(|l| format!("{}\n", l.trim_start())).collect();
         let file = crate::input::job_file::parse(&yaml).unwrap_or_else(|e| panic!("{e}"));
         cloudai_types::ValidJobSpec::parse(file.spec).unwrap();
+    }
+
+    #[test]
+    fn the_workflow_file_of_the_help_is_valid() {
+        let yaml: String = WORKFLOW_FILE.lines().skip(1).map(|l| format!("{l}\n")).collect();
+        let file = crate::input::workflow_file::parse(&yaml).unwrap_or_else(|e| panic!("{e}"));
+        assert_eq!(file.valid.nodes.len(), 4);
     }
 
     #[test]

@@ -14,14 +14,14 @@ pub struct ListArgs {
     /// At most so many
     #[arg(long, default_value_t = limits::PAGE_ROWS_DEFAULT as u32, value_parser = clap::value_parser!(u32).range(1..))]
     limit: u32,
-    /// Only jobs in this state (repeatable): queued, running, succeeded, failed, cancelled
+    /// Only jobs in this state (repeatable): blocked, queued, running, succeeded, failed, cancelled
     #[arg(long, value_parser = state)]
     state: Vec<JobState>,
 }
 
 fn state(text: &str) -> Result<JobState, String> {
     let found = JobState::ALL.into_iter().find(|s| s.name().eq_ignore_ascii_case(text));
-    found.ok_or_else(|| format!("'{text}' is none of queued, running, succeeded, failed, cancelled"))
+    found.ok_or_else(|| format!("'{text}' is none of blocked, queued, running, succeeded, failed, cancelled"))
 }
 
 pub async fn run(settings: &Settings, args: &ListArgs) -> Result<(), Failure> {

@@ -21,7 +21,7 @@ pub struct SelectionArgs {
     /// Only those whose name fits, with `*`, `?` and `[…]`; quote it
     #[arg(long, value_name = "GLOB", value_parser = pattern)]
     pub name: Option<Pattern>,
-    /// Only those that are queued (nothing of them has run) or running (repeatable)
+    /// Only those that are queued (nothing of them has run), running, or blocked by others of their workflow (repeatable)
     #[arg(long, value_parser = state)]
     pub state: Vec<JobState>,
     /// Do not ask whether they are meant
@@ -37,7 +37,8 @@ fn state(text: &str) -> Result<JobState, String> {
     match text.to_ascii_lowercase().as_str() {
         "queued" => Ok(JobState::Queued),
         "running" => Ok(JobState::Running),
-        _ => Err(format!("'{text}' is neither queued nor running: what has ended cannot be cancelled")),
+        "blocked" => Ok(JobState::Blocked),
+        _ => Err(format!("'{text}' is none of queued, running and blocked: what has ended cannot be cancelled")),
     }
 }
 
@@ -53,7 +54,11 @@ impl SelectionArgs {
 
     /// The living ones that fit, newest first, as of a confirmed read.
     pub async fn find(&self, settings: &Settings, client: &Client) -> Result<Vec<JobSummary>, Failure> {
-        let states = if self.state.is_empty() { vec![JobState::Queued, JobState::Running] } else { self.state.clone() };
+        let states = if self.state.is_empty() {
+            vec![JobState::Queued, JobState::Running, JobState::Blocked]
+        } else {
+            self.state.clone()
+        };
         let (mut jobs, mut before, mut first) = (vec![], 0, true);
         while first || before > 0 {
             let request = ListJobsRequest {

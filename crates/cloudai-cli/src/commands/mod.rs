@@ -50,6 +50,13 @@ pub mod worker_drain;
 pub mod worker_list;
 pub mod worker_revoke;
 pub mod worker_show;
+pub mod workflow_cancel;
+pub mod workflow_list;
+pub mod workflow_retry;
+pub mod workflow_show;
+pub mod workflow_submit;
+pub mod workflow_validate;
+pub mod workflow_wait;
 
 #[cfg(feature = "server")]
 pub mod dev;

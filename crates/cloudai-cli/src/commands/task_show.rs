@@ -7,7 +7,7 @@ use crate::input::reference;
 use crate::output::show;
 use crate::settings::Settings;
 use crate::views::read;
-use crate::views::task::TaskView;
+use crate::views::task::TaskDetail;
 
 #[derive(Debug, Clone, clap::Args)]
 pub struct ShowArgs {
@@ -26,5 +26,5 @@ pub async fn run(settings: &Settings, args: &ShowArgs) -> Result<(), Failure> {
     };
     let reply = settings.client()?.get_task(request).await?;
     read::tell(reply.read.as_ref(), settings.consistency);
-    show(settings.format, &TaskView::from(reply.task.unwrap_or_default()))
+    show(settings.format, &TaskDetail::from(reply))
 }

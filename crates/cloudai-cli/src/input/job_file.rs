@@ -14,9 +14,11 @@ use cloudai_types::{
 };
 use serde::Deserialize;
 use serde::de::{self, Deserializer, Visitor};
+use serde_saphyr::{Location, Spanned};
 
 use crate::exit::Failure;
 use crate::input::volume_text::VolumeEntry;
+use crate::input::workflow_file::DependencyEntry;
 
 /// What a file says.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -28,9 +30,9 @@ pub struct JobFile {
 /// The file's fields. In the file's own words, so that an error names what stands there.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-struct Fields {
-    name: Option<String>,
-    namespace: Option<String>,
+pub(super) struct Fields {
+    pub(super) name: Option<String>,
+    pub(super) namespace: Option<Spanned<String>>,
     image: Option<String>,
     command: Vec<Scalar>,
     env: BTreeMap<String, Scalar>,
@@ -60,6 +62,8 @@ struct Fields {
     secrets: Vec<SecretText>,
     queue_timeout: Option<Timeout>,
     volumes: Vec<VolumeEntry>,
+    /// Only in a workflow's file.
+    pub(super) depends_on: Vec<Spanned<DependencyEntry>>,
 }
 
 /// What follows a failed attempt.
@@ -93,10 +97,19 @@ impl From<Retry> for RetryRules {
 
 /// Reads a file of at most [`limits::SPEC_FILE_BYTES_MAX`] bytes; a larger one is refused by its size, before it is read. `-` is stdin.
 pub fn read(path: &Path) -> Result<JobFile, Failure> {
-    let shown = if path == Path::new("-") { "standard input".to_owned() } else { path.display().to_string() };
-    let max = limits::SPEC_FILE_BYTES_MAX as u64;
+    let text = read_text(path, "job", limits::SPEC_FILE_BYTES_MAX)?;
+    parse(&text).map_err(|e| Failure::invalid(format!("{} is no valid job file", shown(path))).why(e))
+}
+
+pub(super) fn shown(path: &Path) -> String {
+    if path == Path::new("-") { "standard input".to_owned() } else { path.display().to_string() }
+}
+
+/// `kind`: what the file is of, for people.
+pub(super) fn read_text(path: &Path, kind: &str, max: usize) -> Result<String, Failure> {
+    let (shown, max) = (shown(path), max as u64);
     let too_large = |bytes: String| {
-        Failure::new(crate::exit::Code::Usage, "too_large", format!("{shown} is too large for a job file"))
+        Failure::new(crate::exit::Code::Usage, "too_large", format!("{shown} is too large for a {kind} file"))
             .why(format!("it has {bytes} bytes, and {max} are allowed"))
             .next("put large data into the image or into a mounted file, and only its name into the job")
     };
@@ -121,52 +134,69 @@ pub fn read(path: &Path) -> Result<JobFile, Failure> {
     if bytes.len() as u64 > max {
         return Err(too_large(format!("more than {max}")));
     }
-    let text = String::from_utf8(bytes).map_err(|e| Failure::invalid(format!("{shown} is no text")).why(e))?;
-    parse(&text).map_err(|e| Failure::invalid(format!("{shown} is no valid job file")).why(e))
+    String::from_utf8(bytes).map_err(|e| Failure::invalid(format!("{shown} is no text")).why(e))
 }
 
 /// The error is a text with line, column and the lines around it.
 pub fn parse(text: &str) -> Result<JobFile, String> {
-    let fields: Fields = serde_saphyr::from_str(text).map_err(|e| e.to_string())?;
-    let texts = |m: BTreeMap<String, Scalar>| m.into_iter().map(|(k, v)| (k, v.0)).collect();
-    let spec = JobSpec {
-        name: fields.name.unwrap_or_default(),
-        image: fields.image.unwrap_or_default(),
-        command: fields.command.into_iter().map(|w| w.0).collect(),
-        env: texts(fields.env),
-        resources: Resources {
-            cpu_milli: fields.cpu.map_or(0, |c| c.0),
-            memory_bytes: fields.memory.map_or(0, |s| s.0),
-            storage_bytes: fields.storage.map_or(0, |s| s.0),
-            gpus: fields.gpu,
-        },
-        require: texts(fields.require),
-        priority: fields.priority,
-        count: fields.array.map_or(0, |a| a.0),
-        max_attempts: fields.max_attempts,
-        timeout_ms: fields.timeout.map_or(0, |t| t.0),
-        on_disconnect: fields.on_disconnect.map_or(OnDisconnect::Continue, |d| d.0) as i32,
-        mounts: fields.mounts.into_iter().map(|m| m.0).collect(),
-        processes_max: fields.processes_max,
-        open_files: fields.open_files,
-        shm_bytes: fields.shm.map_or(0, |s| s.0),
-        stop_signal: fields.stop_signal.map_or(0, |s| s.0),
-        grace_ms: fields.grace.map_or(0, |g| g.0),
-        user: fields.user.map_or(String::new(), |u| u.0),
-        network: fields.network.map_or(String::new(), |n| n.0),
-        pull: fields.pull.map_or(PullPolicy::Missing, |p| p.0) as i32,
-        writable_root: fields.writable_root,
-        retry: fields.retry.map(RetryRules::from),
-        results: fields.results,
-        inputs: texts(fields.inputs),
-        // The masters fill it in.
-        namespace: String::new(),
-        image_digest: String::new(),
-        secrets: fields.secrets.into_iter().map(|s| s.0).collect(),
-        queue_timeout_ms: fields.queue_timeout.map_or(0, |t| t.0),
-        volumes: fields.volumes.into_iter().map(|v| v.0).collect(),
-    };
-    Ok(JobFile { spec, namespace: fields.namespace })
+    let mut fields: Fields = serde_saphyr::from_str(text).map_err(|e| e.to_string())?;
+    if let Some(first) = fields.depends_on.first() {
+        return Err(at(
+            &first.referenced,
+            "depends_on is for jobs of a workflow; submit one with `cloudai workflow submit`",
+        ));
+    }
+    let namespace = fields.namespace.take().map(|namespace| namespace.value);
+    Ok(JobFile { spec: fields.into_spec(), namespace })
+}
+
+/// An error in the form of those that the file's own rules give.
+pub(super) fn at(location: &Location, what: &str) -> String {
+    format!("error: line {} column {}: {what}", location.line(), location.column())
+}
+
+impl Fields {
+    pub(super) fn into_spec(self) -> JobSpec {
+        let fields = self;
+        let texts = |m: BTreeMap<String, Scalar>| m.into_iter().map(|(k, v)| (k, v.0)).collect();
+        JobSpec {
+            name: fields.name.unwrap_or_default(),
+            image: fields.image.unwrap_or_default(),
+            command: fields.command.into_iter().map(|w| w.0).collect(),
+            env: texts(fields.env),
+            resources: Resources {
+                cpu_milli: fields.cpu.map_or(0, |c| c.0),
+                memory_bytes: fields.memory.map_or(0, |s| s.0),
+                storage_bytes: fields.storage.map_or(0, |s| s.0),
+                gpus: fields.gpu,
+            },
+            require: texts(fields.require),
+            priority: fields.priority,
+            count: fields.array.map_or(0, |a| a.0),
+            max_attempts: fields.max_attempts,
+            timeout_ms: fields.timeout.map_or(0, |t| t.0),
+            on_disconnect: fields.on_disconnect.map_or(OnDisconnect::Continue, |d| d.0) as i32,
+            mounts: fields.mounts.into_iter().map(|m| m.0).collect(),
+            processes_max: fields.processes_max,
+            open_files: fields.open_files,
+            shm_bytes: fields.shm.map_or(0, |s| s.0),
+            stop_signal: fields.stop_signal.map_or(0, |s| s.0),
+            grace_ms: fields.grace.map_or(0, |g| g.0),
+            user: fields.user.map_or(String::new(), |u| u.0),
+            network: fields.network.map_or(String::new(), |n| n.0),
+            pull: fields.pull.map_or(PullPolicy::Missing, |p| p.0) as i32,
+            writable_root: fields.writable_root,
+            retry: fields.retry.map(RetryRules::from),
+            results: fields.results,
+            inputs: texts(fields.inputs),
+            // The masters fill it in.
+            namespace: String::new(),
+            image_digest: String::new(),
+            secrets: fields.secrets.into_iter().map(|s| s.0).collect(),
+            queue_timeout_ms: fields.queue_timeout.map_or(0, |t| t.0),
+            volumes: fields.volumes.into_iter().map(|v| v.0).collect(),
+        }
+    }
 }
 
 /// `0-999` or `1000`: the number of tasks.
@@ -463,6 +493,7 @@ secrets: [token, 'token=env:TOKEN']
             ("image: busybox\nstop_signal: SIGNONE\n", "line 2", "SIGNONE"),
             ("image: busybox\npull: sometimes\n", "line 2", "sometimes"),
             ("image: busybox\ngrace: 0s\n", "line 2", "at least 1 ms"),
+            ("image: busybox\ndepends_on:\n  - other\n", "line 3", "workflow submit"),
         ] {
             let e = parse(text).unwrap_err();
             assert!(e.contains(line) && e.contains(says), "{text:?} → {e}");

@@ -8,3 +8,4 @@ pub mod reference;
 pub mod retry_flags;
 pub mod secret_value;
 pub mod volume_text;
+pub mod workflow_file;

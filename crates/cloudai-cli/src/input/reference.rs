@@ -1,5 +1,7 @@
 //! How people name a task: `JOB/INDEX`, or `JOB` alone for its task 0. A job may be a prefix of its id; the masters resolve it.
 
+use cloudai_types::ids::WORKFLOW_PREFIX;
+
 use crate::exit::Failure;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,9 +43,31 @@ pub fn job(text: &str) -> Result<String, Failure> {
     Ok(t)
 }
 
+/// `wf-` and a job id's characters, or a beginning of that; `wf-` may be left out.
+pub fn workflow(text: &str) -> Result<String, Failure> {
+    let t = text.trim().to_ascii_lowercase();
+    let bare = t.strip_prefix(WORKFLOW_PREFIX).unwrap_or(&t);
+    job(bare).map(|bare| format!("{WORKFLOW_PREFIX}{bare}")).map_err(|_| {
+        Failure::invalid(format!("'{}' is no workflow id", crate::output::one_line(text)))
+            .why(
+                "a workflow id is wf- and 8 characters of 0-9 and a-z without i, l, o, u; a unique beginning is enough",
+            )
+            .next("`cloudai workflow list` shows the workflows")
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_workflow_is_named_with_its_prefix_or_without() {
+        assert_eq!(workflow("wf-3GK7").unwrap(), "wf-3gk7");
+        assert_eq!(workflow("3gk7q2zx").unwrap(), "wf-3gk7q2zx");
+        for bad in ["", "wf-", "wf-olli", "wf-123456789"] {
+            assert!(workflow(bad).is_err(), "{bad}");
+        }
+    }
 
     #[test]
     fn tasks_are_named_in_three_ways() {

@@ -76,6 +76,7 @@ pub struct ExplainView {
     /// Log index of the state that this was read at, and the master that answered.
     pub at_index: u64,
     pub answered_by: String,
+    /// For a worker.
     #[serde(skip)]
     waits: bool,
 }
@@ -87,7 +88,7 @@ impl From<Explanation> for ExplainView {
         ExplainView {
             task: TaskId { job: JobId(e.job_id), index: e.index }.to_string(),
             state: e.state().name(),
-            waits: matches!(e.state(), TaskState::Queued | TaskState::Blocked),
+            waits: e.state() == TaskState::Queued,
             since: rfc3339(e.since_ms),
             waiting: seconds(e.waiting_ms),
             ahead: e.ahead,

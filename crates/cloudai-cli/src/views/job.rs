@@ -3,13 +3,14 @@
 use std::io::{self, Write};
 
 use cloudai_proto::v1::{GetJobReply, JobSummary, TaskCounts, TaskInfo};
-use cloudai_types::{JobId, TaskId};
+use cloudai_types::{JobId, TaskId, WorkflowId};
 use serde::Serialize;
 
 use crate::output::{Columns, View, facts};
 use crate::times::{ago, now_ms, rfc3339, span};
 use crate::views::spec::SpecView;
 use crate::views::task::TaskView;
+use crate::views::workflow::WaitsForView;
 
 /// Rows of tasks that a table of one job shows.
 const TASK_ROWS: usize = 20;
@@ -23,12 +24,14 @@ pub struct CountsView {
     pub failed: u32,
     pub cancelled: u32,
     pub dead: u32,
+    /// They wait for other jobs of their workflow.
+    pub blocked: u32,
 }
 
 impl From<TaskCounts> for CountsView {
     fn from(c: TaskCounts) -> Self {
-        let TaskCounts { queued, active, succeeded, failed, cancelled, dead } = c;
-        CountsView { queued, active, succeeded, failed, cancelled, dead }
+        let TaskCounts { queued, active, succeeded, failed, cancelled, dead, blocked } = c;
+        CountsView { queued, active, succeeded, failed, cancelled, dead, blocked }
     }
 }
 
@@ -40,6 +43,7 @@ impl CountsView {
     /// `3 succeeded, 1 failed`: only what there is.
     pub fn text(&self) -> String {
         let parts = [
+            (self.blocked, "blocked"),
             (self.queued, "queued"),
             (self.active, "active"),
             (self.succeeded, "succeeded"),
@@ -66,8 +70,17 @@ pub struct JobView {
     pub submitted_at: Option<String>,
     pub started_at: Option<String>,
     pub ended_at: Option<String>,
+    /// Null for a job of none.
+    pub workflow: Option<String>,
+    /// What the workflow's other jobs call it.
+    pub node: Option<String>,
+    /// Why tasks of it were cancelled by nobody.
+    pub why: Option<String>,
     #[serde(skip)]
     times_ms: (u64, u64, u64),
+    /// Since when its tasks are in the queue.
+    #[serde(skip)]
+    queued_ms: u64,
 }
 
 impl From<JobSummary> for JobView {
@@ -85,7 +98,11 @@ impl From<JobSummary> for JobView {
             submitted_at: rfc3339(j.submitted_ms),
             started_at: rfc3339(j.started_ms),
             ended_at: rfc3339(j.ended_ms),
+            workflow: (j.workflow_id > 0).then(|| WorkflowId(j.workflow_id).to_string()),
+            node: (!j.node.is_empty()).then_some(j.node),
+            why: (!j.why.is_empty()).then_some(j.why),
             times_ms: (j.submitted_ms, j.started_ms, j.ended_ms),
+            queued_ms: j.submitted_ms.max(j.released_ms),
         }
     }
 }
@@ -112,13 +129,20 @@ impl JobView {
                 },
             ),
             ("tasks", format!("{} ({})", self.count, self.counts.text())),
+            ("why", self.why.clone().unwrap_or_default()),
+            ("workflow", of_workflow(self.workflow.as_ref(), self.node.as_ref())),
             ("image", self.image.clone()),
             ("priority", if self.priority == 0 { String::new() } else { self.priority.to_string() }),
             ("submitted", format!("{} ({})", self.submitted_at.clone().unwrap_or_default(), ago(submitted, now))),
-            ("waited", span(submitted, started, if ended == 0 { now } else { ended })),
+            ("waited", span(self.queued_ms, started, if ended == 0 { now } else { ended })),
             ("ran", span(started, ended, now)),
         ]
     }
+}
+
+/// `wf-3gk7q2zx, as train`
+pub fn of_workflow(workflow: Option<&String>, node: Option<&String>) -> String {
+    workflow.zip(node).map_or(String::new(), |(workflow, node)| format!("{workflow}, as {node}"))
 }
 
 /// `job list`.
@@ -180,6 +204,8 @@ pub struct JobDetail {
     pub idempotency_key: Option<String>,
     /// `JOB/INDEX` of the dead task that this job replays with another spec.
     pub replay_of: Option<String>,
+    /// Whom it waits for in its workflow, met or not.
+    pub waits_for: Vec<WaitsForView>,
     pub tasks: Vec<TaskView>,
     /// Not null: `tasks` is cut off before this index.
     pub tasks_next_index: Option<u32>,
@@ -197,6 +223,7 @@ impl JobDetail {
             submitted_by: reply.actor,
             idempotency_key: (!reply.request_id.is_empty()).then_some(reply.request_id),
             replay_of: reply.replay_of.map(|of| TaskId { job: JobId(of.job_id), index: of.index }.to_string()),
+            waits_for: reply.waits_for.into_iter().map(WaitsForView::from).collect(),
             tasks: tasks.into_iter().map(TaskView::from).collect(),
             tasks_next_index: (next_index > 0).then_some(next_index),
         }
@@ -212,6 +239,7 @@ impl View for JobDetail {
 impl JobDetail {
     fn table_at(&self, out: &mut dyn Write, now: u64) -> io::Result<()> {
         let mut all = self.job.facts(now);
+        all.push(("waits for", crate::views::workflow::waits_for_text(&self.waits_for)));
         all.extend(self.spec.facts(&self.asks));
         all.extend([
             ("submitted by", self.submitted_by.clone()),
@@ -278,7 +306,8 @@ mod tests {
       "succeeded": 2,
       "failed": 1,
       "cancelled": 0,
-      "dead": 1
+      "dead": 1,
+      "blocked": 0
     },
     "cancel_requested": false,
     "submitted_at": "2026-09-21T14:13:20Z",

@@ -19,6 +19,7 @@ pub mod secret;
 pub mod spec;
 pub mod task;
 pub mod worker;
+pub mod workflow;
 
 #[cfg(test)]
 pub mod sample;

@@ -16,7 +16,7 @@ pub fn array_job() -> JobSummary {
         name: "sweep".into(),
         namespace: "default".into(),
         state: JobState::Running as i32,
-        counts: Some(TaskCounts { queued: 4, active: 2, succeeded: 2, failed: 1, cancelled: 0, dead: 1 }),
+        counts: Some(TaskCounts { queued: 4, active: 2, succeeded: 2, failed: 1, cancelled: 0, dead: 1, blocked: 0 }),
         count: 10,
         priority: 3,
         submitted_ms: T0,
@@ -25,7 +25,7 @@ pub fn array_job() -> JobSummary {
         cancel_requested: false,
         image: "busybox".into(),
         index: 40,
-        first_index: 0,
+        ..JobSummary::default()
     }
 }
 
@@ -74,6 +74,7 @@ pub fn job_reply() -> GetJobReply {
         tasks: vec![],
         next_index: 0,
         replay_of: None,
+        waits_for: vec![],
     }
 }
 

@@ -2,13 +2,15 @@
 
 use std::io::{self, Write};
 
-use cloudai_proto::v1::{AttemptInfo, TaskInfo};
+use cloudai_proto::v1::{AttemptInfo, GetTaskReply, TaskInfo};
 use cloudai_types::resources::Bytes;
-use cloudai_types::{EndReason, Results, Usage};
+use cloudai_types::{EndReason, Results, Usage, WorkflowId};
 use serde::Serialize;
 
 use crate::output::{Columns, View, facts};
 use crate::times::{duration, now_ms, rfc3339, seconds, span};
+use crate::views::job::of_workflow;
+use crate::views::workflow::{WaitsForView, waits_for_text};
 
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct ReasonView {
@@ -188,20 +190,55 @@ impl View for TaskList {
 }
 
 /// `task show`.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct TaskDetail {
+    #[serde(flatten)]
+    pub task: TaskView,
+    /// Null for a job of none.
+    pub workflow: Option<String>,
+    pub node: Option<String>,
+    /// Whom its job waits for in its workflow, met or not.
+    pub waits_for: Vec<WaitsForView>,
+}
+
+impl From<GetTaskReply> for TaskDetail {
+    fn from(reply: GetTaskReply) -> Self {
+        let job = reply.job.unwrap_or_default();
+        TaskDetail {
+            task: reply.task.unwrap_or_default().into(),
+            workflow: (job.workflow_id > 0).then(|| WorkflowId(job.workflow_id).to_string()),
+            node: (!job.node.is_empty()).then_some(job.node),
+            waits_for: reply.waits_for.into_iter().map(WaitsForView::from).collect(),
+        }
+    }
+}
+
+impl View for TaskDetail {
+    fn table(&self, out: &mut dyn Write) -> io::Result<()> {
+        let of = of_workflow(self.workflow.as_ref(), self.node.as_ref());
+        self.task.table_with(&[("workflow", of), ("waits for", waits_for_text(&self.waits_for))], out)
+    }
+}
+
 impl View for TaskView {
     fn table(&self, out: &mut dyn Write) -> io::Result<()> {
+        self.table_with(&[], out)
+    }
+}
+
+impl TaskView {
+    /// With what is known of its job.
+    fn table_with(&self, more: &[(&str, String)], out: &mut dyn Write) -> io::Result<()> {
         let memory = |bytes| format!("{}, raised after one ran out of it", Bytes(bytes));
-        facts(
-            out,
-            &[
-                ("task", self.id.clone()),
-                ("state", self.state.to_owned()),
-                ("next try", self.not_before.clone().unwrap_or_default()),
-                ("memory", self.memory_bytes.map_or(String::new(), memory)),
-                ("ended", self.ended_at.clone().unwrap_or_default()),
-                ("reason", self.reason.as_ref().map_or(String::new(), ReasonView::text)),
-            ],
-        )?;
+        let own = [
+            ("task", self.id.clone()),
+            ("state", self.state.to_owned()),
+            ("next try", self.not_before.clone().unwrap_or_default()),
+            ("memory", self.memory_bytes.map_or(String::new(), memory)),
+            ("ended", self.ended_at.clone().unwrap_or_default()),
+            ("reason", self.reason.as_ref().map_or(String::new(), ReasonView::text)),
+        ];
+        facts(out, &[&own, more].concat())?;
         if self.attempts.is_empty() {
             return Ok(());
         }

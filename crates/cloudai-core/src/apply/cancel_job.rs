@@ -1,9 +1,10 @@
-//! Waiting tasks of a job are cancelled at once; active ones when their worker says that nothing runs any more.
+//! Waiting and blocked tasks of a job are cancelled at once; active ones when their worker says that nothing runs any more.
 
 use cloudai_types::{AttemptId, JobId, TaskId};
 
 use super::ending::end_job_if_done;
 use super::out::Out;
+use super::release;
 use crate::command::CancelJob;
 use crate::hot::Hot;
 use crate::reply::{Refusal, Reply};
@@ -12,10 +13,17 @@ use crate::rows::{Family, TaskRow, TaskState, task_key};
 /// Again for the same job: no change, the answer says what is still to stop.
 pub fn cancel_job(hot: &mut Hot, out: &mut Out, command: CancelJob) -> Result<Reply, Refusal> {
     let id = JobId(command.job);
-    let Some(job) = hot.jobs.get_mut(&id) else { return Err(Refusal::NoSuchJob(id)) };
+    let stopping = cancel(hot, out, id).ok_or(Refusal::NoSuchJob(id))?;
+    end_job_if_done(hot, out, id);
+    Ok(Reply::CancelRequested { job: id, stopping })
+}
+
+/// How many attempts are still to stop; `None`: it is not alive. That it may have ended by this is the caller's to see.
+pub(super) fn cancel(hot: &mut Hot, out: &mut Out, id: JobId) -> Option<u32> {
+    let job = hot.jobs.get_mut(&id)?;
     let stopping = job.active.len() as u32;
     if job.cancel_requested {
-        return Ok(Reply::CancelRequested { job: id, stopping });
+        return Some(stopping);
     }
     job.cancel_requested = true;
     hot.queue.remove(job.namespace, job.priority, job.shape, id);
@@ -45,6 +53,6 @@ pub fn cancel_job(hot: &mut Hot, out: &mut Out, command: CancelJob) -> Result<Re
         out.withdrawn(attempt.worker, AttemptId::new(id, *index, attempt.number));
     }
     out.job_changed(id);
-    end_job_if_done(hot, out, id);
-    Ok(Reply::CancelRequested { job: id, stopping })
+    release::cancel_blocked(hot, out, id, None);
+    Some(stopping)
 }

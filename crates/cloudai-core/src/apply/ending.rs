@@ -1,10 +1,13 @@
 //! An attempt ends, and what that means for its task and its job. Comes in: a live attempt and its ending. Goes out: the
 //! task ended or waiting again, the job ended when nothing of it is left. Who found the ending out is not known here.
 
+use cloudai_types::workflow::Outcome;
 use cloudai_types::{EndReason, JobId, Resources, TaskId};
 
 use super::next_try::{self, Next, Terms};
 use super::out::Out;
+use super::release::{self, Ended};
+use super::workflow_record;
 use crate::command::{AttemptState, DEAD_SINCE};
 use crate::hot::{Hot, raised};
 use crate::rows::{Counts, DeadRow, EndedAttempt, Family, TaskRow, TaskState, alive_key, job_key, task_key};
@@ -87,6 +90,10 @@ pub(super) fn end_attempt(hot: &mut Hot, out: &mut Out, task: TaskId, ending: En
     });
     out.put(Family::Task, &key, &row);
     out.job_changed(task.job);
+    if let Next::Ends(state) = next {
+        let outcome = if state == TaskState::Succeeded { Outcome::Succeeded } else { Outcome::Failed };
+        release::follow(hot, out, Ended::Task(task, outcome));
+    }
     end_job_if_done(hot, out, task.job);
 }
 
@@ -102,20 +109,32 @@ fn count_ended(counts: &mut Counts, state: TaskState) {
     *count = count.saturating_add(1);
 }
 
-/// A job with nothing queued and nothing active leaves hot state; its rows stay.
+/// A job with nothing queued, active or blocked leaves hot state; its rows stay. Whoever waits for it goes on, or never can.
 pub(super) fn end_job_if_done(hot: &mut Hot, out: &mut Out, id: JobId) {
-    match hot.jobs.get(&id) {
-        Some(job) if job.counts.queued == 0 && job.counts.active == 0 => {}
-        Some(_) | None => return,
+    if let Some(outcome) = leave_if_done(hot, out, id) {
+        release::follow(hot, out, Ended::Job(id, outcome));
     }
-    let Some(job) = hot.jobs.remove(&id) else { return };
+}
+
+/// The same, and nobody who waits for it is told; `None`: it lives.
+pub(super) fn leave_if_done(hot: &mut Hot, out: &mut Out, id: JobId) -> Option<Outcome> {
+    let counts = hot.jobs.get(&id)?.counts;
+    if counts.queued > 0 || counts.active > 0 || counts.blocked > 0 {
+        return None;
+    }
+    let job = hot.jobs.remove(&id)?;
     hot.shapes.release(job.shape);
     hot.retry.remove(&id);
     hot.only.remove(&id);
     let expired_ms = hot.queue_limits.get(id).expired_ms;
     hot.queue_limits.remove(id);
     hot.time_limits.remove(&id);
-    out.put(Family::Job, &job_key(job.namespace, id), &job.row(out.clock_ms, expired_ms));
+    let row = hot.workflows.complete(id, job.row(out.clock_ms, expired_ms));
+    out.put(Family::Job, &job_key(job.namespace, id), &row);
     out.delete(Family::Alive, &alive_key(id));
     out.job_ended(id);
+    if let Some(member) = hot.workflows.leave(id) {
+        workflow_record::job_ended(out, job.namespace, member.workflow, &row);
+    }
+    Some(row.outcome())
 }

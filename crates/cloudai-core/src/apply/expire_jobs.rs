@@ -2,10 +2,14 @@
 //!
 //! A large array goes in steps: its own rows leave first, so that nobody sees half of it, and an [`ExpiringRow`] says which tasks' rows are
 //! still to go. Tasks are removed by number, without reading: only indexes below `next_fresh` ever had a row.
+//!
+//! Jobs of a workflow leave when all of it has ended for long enough: what lives may need the results of what has ended. The workflow's own rows
+//! go with the first of its jobs, so that nobody sees half of it.
 
 use cloudai_types::{JobId, NamespaceId, TaskId, limits};
 
 use super::out::Out;
+use super::workflow_record;
 use crate::command::ExpireJobs;
 use crate::reply::Reply;
 use crate::rows::{ExpiringRow, Family, JobRow, job_key, task_key};
@@ -21,14 +25,18 @@ pub fn expire_jobs(out: &mut Out, command: ExpireJobs) -> Reply {
         let key = job_key(namespace, job);
         // `true`: an earlier command has begun it.
         let (rest, begun) = match out.read::<JobRow>(Family::Job, &key) {
-            Some(row) if row.ended_ms > 0 && row.ended_ms <= until_ms => {
+            Some(row)
+                if row.ended_ms > 0
+                    && row.ended_ms <= until_ms
+                    && workflow_record::may_leave(out, namespace, row.workflow, until_ms) =>
+            {
                 out.delete(Family::Job, &key);
                 out.delete(Family::JobSpec, &key);
                 jobs += 1;
                 room = room.saturating_sub(2);
                 (ExpiringRow { next: 0, end: row.next_fresh, some_dead: row.counts.dead > 0 }, false)
             }
-            // It lives, or it ended a short time ago.
+            // It lives, or it ended a short time ago, or somebody of its workflow did.
             Some(_) => continue,
             None => match out.read::<ExpiringRow>(Family::Expiring, &key) {
                 Some(rest) => (rest, true),

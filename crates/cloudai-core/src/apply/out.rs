@@ -10,8 +10,9 @@ use xxhash_rust::xxh3::Xxh3;
 use crate::command::QUOTAS_SINCE;
 use crate::event::Event;
 use crate::hot::Hot;
-use crate::rows::{CLUSTER_KEY, Family, Rows, Write, alive_key, job_key, namespace_key, worker_key};
+use crate::rows::{CLUSTER_KEY, Family, Rows, Write, alive_key, hold_key, job_key, namespace_key, worker_key};
 use crate::tenants::Tenant;
+use crate::workflows::Gate;
 
 pub(super) struct Out<'a> {
     rows: &'a dyn Rows,
@@ -25,6 +26,9 @@ pub(super) struct Out<'a> {
     jobs: BTreeMap<JobId, bool>,
     /// Namespaces whose row is to be written.
     tenants: BTreeSet<NamespaceId>,
+    /// Jobs whose gate's row is to be written, and holds (who waits, for whom): what is gone by the end is deleted.
+    gates: BTreeSet<JobId>,
+    holds: BTreeSet<(JobId, JobId)>,
     assigned: BTreeMap<WorkerId, Vec<AttemptId>>,
     withdrawn: BTreeMap<WorkerId, Vec<AttemptId>>,
     events: Vec<Event>,
@@ -41,6 +45,8 @@ impl<'a> Out<'a> {
             pending: Default::default(),
             jobs: BTreeMap::new(),
             tenants: BTreeSet::new(),
+            gates: BTreeSet::new(),
+            holds: BTreeSet::new(),
             assigned: BTreeMap::new(),
             withdrawn: BTreeMap::new(),
             events: vec![],
@@ -104,6 +110,16 @@ impl<'a> Out<'a> {
         self.job_changed(job);
     }
 
+    /// Which of its tasks wait for others has changed, or it waits no more.
+    pub fn gate_changed(&mut self, job: JobId) {
+        self.gates.insert(job);
+    }
+
+    /// A dependency is new, or met for some tasks, or gone.
+    pub fn hold_changed(&mut self, job: JobId, waits_for: JobId) {
+        self.holds.insert((job, waits_for));
+    }
+
     pub fn assigned(&mut self, worker: WorkerId, attempt: AttemptId) {
         self.assigned.entry(worker).or_default().push(attempt);
     }
@@ -140,7 +156,8 @@ impl<'a> Out<'a> {
     pub fn finish(mut self, hot: &mut Hot) -> (Vec<Event>, Vec<Write>) {
         for (id, changed) in std::mem::take(&mut self.jobs) {
             let Some(job) = hot.jobs.get_mut(&id) else { continue };
-            self.put(Family::Job, &job_key(job.namespace, id), &job.row(0, hot.queue_limits.get(id).expired_ms));
+            let row = hot.workflows.complete(id, job.row(0, hot.queue_limits.get(id).expired_ms));
+            self.put(Family::Job, &job_key(job.namespace, id), &row);
             if changed {
                 if std::mem::take(&mut job.untouched)
                     && let Some(row) = hot.alive_row(id)
@@ -157,6 +174,7 @@ impl<'a> Out<'a> {
                 }
             }
         }
+        self.put_gates(hot);
         let mut events = self.events;
         // Assignments first: an attempt that was placed and cancelled in one entry is heard of in that order.
         events.extend(self.assigned.into_iter().map(|(worker, attempts)| Event::Assigned { worker, attempts }));
@@ -183,6 +201,21 @@ impl<'a> Out<'a> {
             *last = row(hot);
         }
         (events, writes)
+    }
+
+    fn put_gates(&mut self, hot: &Hot) {
+        for job in std::mem::take(&mut self.gates) {
+            match hot.workflows.gate(job).and_then(Gate::row) {
+                Some(row) => self.put(Family::Gate, &alive_key(job), &row),
+                None => self.delete(Family::Gate, &alive_key(job)),
+            }
+        }
+        for (job, waits_for) in std::mem::take(&mut self.holds) {
+            match hot.workflows.gate(job).and_then(|gate| gate.holds.get(&waits_for)) {
+                Some(hold) => self.put(Family::Hold, &hold_key(job, waits_for), &hold.row()),
+                None => self.delete(Family::Hold, &hold_key(job, waits_for)),
+            }
+        }
     }
 }
 

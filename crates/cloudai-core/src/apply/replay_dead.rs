@@ -5,10 +5,11 @@ use cloudai_types::{JobId, NamespaceId, TaskId, limits};
 
 use super::out::Out;
 use super::submit_job::{alive_as_submitted, new_job};
+use super::workflow_record;
 use crate::command::{DeadGroup, ReplayDead};
 use crate::hot::{Hot, Waiting};
 use crate::reply::Reply;
-use crate::rows::{DeadRow, Family, JobRow, JobSpecRow, TaskRow, TaskState, alive_key, job_key, task_key};
+use crate::rows::{AliveRow, DeadRow, Family, JobRow, JobSpecRow, TaskRow, TaskState, alive_key, job_key, task_key};
 
 /// Again for the same: they are refused, because they are not dead any more.
 pub fn replay_dead(hot: &mut Hot, out: &mut Out, command: ReplayDead) -> Reply {
@@ -60,11 +61,13 @@ fn is_alive_again(hot: &mut Hot, out: &mut Out, namespace: NamespaceId, id: JobI
     }
     let key = job_key(namespace, id);
     let Some(row) = out.read::<JobRow>(Family::Job, &key) else { return false };
-    let Some(JobSpecRow { spec, submitted_ms, replay_of, .. }) = out.read(Family::JobSpec, &key) else { return false };
+    let Some(JobSpecRow { spec, submitted_ms, replay_of, workflow, .. }) = out.read(Family::JobSpec, &key) else {
+        return false;
+    };
     if row.cancel_requested || hot.jobs.len() >= limits::LIVE_JOBS_MAX {
         return false;
     }
-    let alive = alive_as_submitted(hot, namespace, &spec, submitted_ms, replay_of);
+    let alive = AliveRow { workflow, ..alive_as_submitted(hot, namespace, &spec, submitted_ms, replay_of) };
     out.put(Family::Alive, &alive_key(id), &alive);
     let mut job = new_job(hot, id, alive);
     job.counts = row.counts;
@@ -72,7 +75,11 @@ fn is_alive_again(hot: &mut Hot, out: &mut Out, namespace: NamespaceId, id: JobI
     // All of them were placed before, or waited for too long.
     job.fresh.start = row.next_fresh.min(job.fresh.end);
     job.fresh.end = job.fresh.start;
+    if row.released_ms > 0 {
+        hot.queue_limits.begin(id, row.released_ms);
+    }
     hot.queue_limits.expire(id, row.queue_expired_ms);
+    workflow_record::job_lives_again(hot, out, namespace, id, &row);
     hot.jobs.insert(id, job);
     out.job_revived(id);
     true

@@ -1,7 +1,7 @@
 //! A user's job becomes live: one command for one task or a million. With a request id it happens at most once (I6).
 
 use cloudai_types::{
-    JobId, JobSpec, NamespaceId, PullPolicy, RequestId, SecretKind, TaskId, ValidJobSpec, image, limits,
+    JobId, JobSpec, NamespaceId, PullPolicy, RequestId, SecretKind, TaskId, ValidJobSpec, WorkflowId, image, limits,
 };
 
 use super::out::Out;
@@ -53,7 +53,7 @@ pub fn submit_job(hot: &mut Hot, out: &mut Out, actor: String, command: SubmitJo
     // Whatever a user says: a job reads and writes the results of its own namespace.
     spec.namespace = if spec.needs_namespace() { namespace.clone() } else { String::new() };
     let known = known_namespace(hot, &namespace)?;
-    if let Some(job) = earlier_job(out, &request_id, &request_hash)? {
+    if let Some(job) = earlier_job(out, &request_id, &request_hash, false)? {
         return Ok(Reply::Submitted { job, duplicate: true });
     }
     if hot.jobs.len() >= limits::LIVE_JOBS_MAX {
@@ -81,13 +81,14 @@ pub fn submit_job(hot: &mut Hot, out: &mut Out, actor: String, command: SubmitJo
     hot.next_job = hot.next_job.saturating_add(1);
     if !request_id.is_empty() {
         let expires_ms = out.clock_ms.saturating_add(limits::REQUEST_RETENTION.0);
-        out.put(Family::Request, request_id.as_bytes(), &RequestRow { hash: request_hash, job: id.0, expires_ms });
+        let row = RequestRow { hash: request_hash, job: id.0, expires_ms, is_workflow: false };
+        out.put(Family::Request, request_id.as_bytes(), &row);
     }
     let submitted_ms = out.clock_ms;
     let untouched = hot.version >= UNTOUCHED_SINCE;
     let alive = AliveRow { untouched, ..alive_as_submitted(hot, namespace, &spec, submitted_ms, replay_of) };
     out.put(Family::Alive, &alive_key(id), &alive);
-    let row = JobSpecRow { spec, submitted_ms, actor, request_id, replay_of };
+    let row = JobSpecRow { spec, submitted_ms, actor, request_id, replay_of, ..JobSpecRow::default() };
     out.put(Family::JobSpec, &job_key(namespace, id), &row);
     let job = new_job(hot, id, alive);
     hot.queue.insert(job.namespace, job.priority, job.shape, id);
@@ -109,20 +110,32 @@ fn forget_isolation(spec: &mut JobSpec) {
     spec.writable_root = false;
 }
 
-/// A job as it is before its first placement. `load` begins with the same. What only few jobs have is put into hot state here.
+/// A job as it is before its first placement. `load` begins with the same. One that waits for other jobs has nothing fresh. What only few jobs have is put into hot state here.
 pub(crate) fn new_job(hot: &mut Hot, id: JobId, alive: AliveRow) -> Job {
     if let Some(rules) = alive.retry {
         hot.retry.insert(id, rules);
     }
-    hot.queue_limits.insert(id, alive.submitted_ms, alive.queue_timeout_ms);
     if alive.timeout_ms > 0 {
         hot.time_limits.insert(id, alive.timeout_ms);
+    }
+    if alive.workflow > 0 {
+        hot.workflows.join(id, WorkflowId(alive.workflow));
+    }
+    // Whoever waits for other jobs has its gate already.
+    let gate = hot.workflows.gate(id);
+    let blocked = gate.map_or(0, |gate| gate.blocked(alive.count));
+    if gate.is_some() {
+        hot.queue_limits.hold(id, alive.queue_timeout_ms);
+    } else {
+        hot.queue_limits.insert(id, alive.submitted_ms, alive.queue_timeout_ms);
     }
     let indexes = match alive.only_index {
         Some(only) => {
             hot.only.insert(id, only);
             only..only.saturating_add(1)
         }
+        None if gate.is_some_and(|gate| gate.settled.is_some()) => alive.count..alive.count,
+        None if gate.is_some() => 0..0,
         None => 0..alive.count,
     };
     Job {
@@ -135,7 +148,7 @@ pub(crate) fn new_job(hot: &mut Hot, id: JobId, alive: AliveRow) -> Job {
         started_ms: 0,
         cancel_requested: false,
         untouched: alive.untouched,
-        counts: Counts { queued: indexes.end.saturating_sub(indexes.start), ..Counts::default() },
+        counts: Counts { queued: indexes.end.saturating_sub(indexes.start), blocked, ..Counts::default() },
         fresh: indexes,
         waiting: None,
         delayed: 0,
@@ -168,12 +181,13 @@ pub(super) fn alive_as_submitted(
         only_index: replay_of.map(|of| of.index),
         queue_timeout_ms: spec.queue_timeout_ms,
         image,
+        workflow: 0,
         timeout_ms: if hot.version >= TIME_LIMITS_SINCE { spec.timeout_ms } else { 0 },
     }
 }
 
 /// A name that is mistyped is told now, and not by each of the tasks. One that is removed later is told by them.
-fn secrets_are_there(out: &Out, namespace: Option<NamespaceId>, spec: &JobSpec) -> Result<(), Refusal> {
+pub(super) fn secrets_are_there(out: &Out, namespace: Option<NamespaceId>, spec: &JobSpec) -> Result<(), Refusal> {
     let is_there = |name: &str| {
         let row = |ns| out.read::<SecretRow>(Family::Secret, &secret_key(ns, SecretKind::Value, name));
         namespace.and_then(row).is_some()
@@ -191,8 +205,13 @@ fn dead_row_of(out: &Out, namespace: Option<NamespaceId>, of: TaskKey) -> Result
     out.read::<DeadRow>(Family::Dead, &key).map(|_| key).ok_or(Refusal::NotDead(task))
 }
 
-/// The job of an earlier submit with this request id, if it is still remembered.
-fn earlier_job(out: &Out, request_id: &str, request_hash: &[u8]) -> Result<Option<JobId>, Refusal> {
+/// The (first) job of an earlier submit with this request id, if it is still remembered.
+pub(super) fn earlier_job(
+    out: &Out,
+    request_id: &str,
+    request_hash: &[u8],
+    is_workflow: bool,
+) -> Result<Option<JobId>, Refusal> {
     if request_id.is_empty() {
         return Ok(None);
     }
@@ -204,7 +223,7 @@ fn earlier_job(out: &Out, request_id: &str, request_hash: &[u8]) -> Result<Optio
     }
     match out.read::<RequestRow>(Family::Request, request_id.as_bytes()) {
         Some(row) if row.expires_ms > out.clock_ms => {
-            if row.hash == request_hash {
+            if row.hash == request_hash && row.is_workflow == is_workflow {
                 Ok(Some(JobId(row.job)))
             } else {
                 Err(Refusal::RequestIdReused(request_id.to_owned()))

@@ -36,6 +36,7 @@ pub fn canonical(hot: &Hot) -> String {
         queue_limits,
         time_limits,
         drains,
+        workflows,
     } = hot;
     let mut line = |text: std::fmt::Arguments| writeln!(out, "{text}").expect("a string takes it");
     line(format_args!("{cluster} {incarnation} {clock_ms} {next_job} {next_worker} {next_node} {next_namespace}"));
@@ -66,6 +67,6 @@ pub fn canonical(hot: &Hot) -> String {
         let shape = shapes.get(group.shape);
         line(format_args!("{job:?} {memory_mib} {shape:?} {} {:?}", group.waiting, group.ready));
     }
-    line(format_args!("{retry:?} {only:?} {secrets:?} {queue_limits:?} {time_limits:?} {drains:?}"));
+    line(format_args!("{retry:?} {only:?} {secrets:?} {queue_limits:?} {time_limits:?} {drains:?}\n{workflows:?}"));
     out
 }

@@ -3,7 +3,10 @@
 use cloudai_core::command::*;
 use cloudai_types::QuotaChange;
 use cloudai_types::volume::Volume;
-use cloudai_types::{ClusterConfig, EndReason, JobSpec, Resources, Results, RetryRule, RetryRules, SecretUse};
+use cloudai_types::{
+    ClusterConfig, Dependency, EndReason, JobSpec, Resources, Results, RetryRule, RetryRules, SecretUse, WorkflowNode,
+    WorkflowSpec,
+};
 use proptest::prelude::*;
 
 use crate::histories::USED;
@@ -96,6 +99,27 @@ pub fn garbage() -> impl Strategy<Value = Kind> {
             Kind::SubmitJob(SubmitJob { namespace, request_id, request_hash, spec, replay_of })
         }),
         id().prop_map(|job| Kind::CancelJob(CancelJob { job })),
+        (text(), proptest::collection::vec((text(), text(), any::<i32>(), small()), 0..5)).prop_map(|(name, nodes)| {
+            let node = |(name, node, on, count): (String, String, i32, u32)| WorkflowNode {
+                spec: JobSpec {
+                    image: "busybox".into(),
+                    count: count % 2_000_000,
+                    inputs: if on % 3 == 0 { [("i".to_owned(), format!("@{node}/0"))].into() } else { [].into() },
+                    ..JobSpec::default()
+                },
+                name,
+                depends_on: vec![Dependency { node, on: on % 4, each: on % 2 == 0 }],
+            };
+            let workflow = WorkflowSpec { name, nodes: nodes.into_iter().map(node).collect() };
+            Kind::SubmitWorkflow(SubmitWorkflow { namespace: "default".into(), workflow, ..SubmitWorkflow::default() })
+        }),
+        (small(), id(), text(), any::<bool>()).prop_map(|(namespace, workflow, from, retry)| {
+            if retry {
+                Kind::RetryWorkflow(RetryWorkflow { namespace, workflow, from })
+            } else {
+                Kind::CancelWorkflow(CancelWorkflow { namespace, workflow })
+            }
+        }),
         proptest::collection::vec((id(), small(), proptest::collection::vec(small(), 0..4)), 0..3).prop_map(|groups| {
             let groups = groups.into_iter().map(|(job, worker, indexes)| PlaceGroup { job, worker, indexes }).collect();
             Kind::PlaceTasks(PlaceTasks { groups })

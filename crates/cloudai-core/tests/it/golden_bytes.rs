@@ -10,8 +10,9 @@ use cloudai_core::rows::*;
 use cloudai_types::spec::Mount;
 use cloudai_types::volume::{Volume, VolumeKind};
 use cloudai_types::{
-    ClusterConfig, EndReason, JobSpec, OnDisconnect, PullPolicy, ReasonKind, Resources, ResultFile, Results,
-    RetryAction, RetryRule, RetryRules, ScorePolicy, SecretKind, SecretUse, Usage,
+    ClusterConfig, Condition, Dependency, EndReason, JobSpec, OnDisconnect, PullPolicy, ReasonKind, Resources,
+    ResultFile, Results, RetryAction, RetryRule, RetryRules, ScorePolicy, SecretKind, SecretUse, Usage, WorkflowNode,
+    WorkflowSpec,
 };
 use cloudai_types::{Quota, QuotaChange};
 use prost::Message;
@@ -151,6 +152,24 @@ fn kinds() -> Vec<Kind> {
     vec![
         submit(spec(), None),
         Kind::CancelJob(CancelJob { job: 9 }),
+        Kind::SubmitWorkflow(SubmitWorkflow {
+            namespace: "default".into(),
+            request_id: "req-1".into(),
+            request_hash: vec![7; 16],
+            workflow: WorkflowSpec {
+                name: "nightly".into(),
+                nodes: vec![
+                    WorkflowNode { name: "a".into(), spec: spec(), depends_on: vec![] },
+                    WorkflowNode {
+                        name: "b".into(),
+                        spec: spec(),
+                        depends_on: vec![Dependency { node: "a".into(), on: Condition::Failure as i32, each: true }],
+                    },
+                ],
+            },
+        }),
+        Kind::CancelWorkflow(CancelWorkflow { namespace: 1, workflow: 9 }),
+        Kind::RetryWorkflow(RetryWorkflow { namespace: 1, workflow: 9, from: "b".into() }),
         Kind::PlaceTasks(PlaceTasks { groups: vec![PlaceGroup { job: 9, worker: 2, indexes: vec![0, 1, 999_999] }] }),
         Kind::ReportAttempts(ReportAttempts {
             worker: 2,
@@ -376,6 +395,9 @@ fn name(kind: &Kind) -> &'static str {
         Kind::EvictWorkers(_) => "evict_workers",
         Kind::WorkerLeaves(_) => "worker_leaves",
         Kind::SetQuota(_) => "set_quota",
+        Kind::SubmitWorkflow(_) => "submit_workflow",
+        Kind::CancelWorkflow(_) => "cancel_workflow",
+        Kind::RetryWorkflow(_) => "retry_workflow",
     }
 }
 
@@ -395,7 +417,7 @@ fn golden<M: Message + Default + PartialEq + Debug>(file: &str, value: &M) {
 fn every_command_decodes_for_ever() {
     let kinds = kinds();
     let names: BTreeSet<&str> = kinds.iter().map(name).collect();
-    assert_eq!(names.len(), 27, "one example of every kind that `name` lists");
+    assert_eq!(names.len(), 30, "one example of every kind that `name` lists");
     let write = |file: &str, kind| {
         let command = Command { actor: "admin/ada".into(), trace_parent: "00-11-22-01".into(), kind: Some(kind) };
         golden(file, &Proposal { version: 1, at_ms: 1_700_000_000_000, commands: vec![command] });
@@ -442,21 +464,31 @@ fn every_row_decodes_for_ever() {
                     actor: "admin/ada".into(),
                     request_id: "req-1".into(),
                     replay_of: None,
+                    workflow: 0,
+                    node: String::new(),
                 };
                 golden("row_job_spec", &row);
+                let of_workflow = JobSpecRow { workflow: 7, node: "train".into(), ..row.clone() };
+                golden("row_job_spec_workflow", &of_workflow);
                 golden("row_job_spec_replay", &JobSpecRow { replay_of: Some(TaskKey { job: 8, index: 5 }), ..row });
             }
             Family::Job => {
                 let row = JobRow {
                     state: JobState::Failed as i32,
-                    counts: Counts { queued: 1, active: 2, succeeded: 3, failed: 4, cancelled: 5, dead: 6 },
+                    counts: Counts { queued: 1, active: 2, succeeded: 3, failed: 4, cancelled: 5, dead: 6, blocked: 0 },
                     next_fresh: 7,
                     cancel_requested: true,
                     started_ms: 8,
                     ended_ms: 9,
                     queue_expired_ms: 0,
+                    workflow: 0,
+                    released_ms: 0,
+                    unmet: None,
                 };
                 golden("row_job", &row);
+                let unmet = Some(Unmet { job: 6, on: Condition::Success as i32, skipped: true });
+                let counts = Counts { blocked: 7, ..row.counts };
+                golden("row_job_workflow", &JobRow { workflow: 5, released_ms: 11, unmet, counts, ..row.clone() });
                 golden("row_job_queue_expired", &JobRow { queue_expired_ms: 10, ..row });
             }
             Family::Alive => {
@@ -473,9 +505,11 @@ fn every_row_decodes_for_ever() {
                     only_index: None,
                     queue_timeout_ms: 0,
                     image: 0,
+                    workflow: 0,
                     timeout_ms: 0,
                 };
                 golden("row_alive", &touched);
+                golden("row_alive_workflow", &AliveRow { workflow: 5, ..touched.clone() });
                 let replay = AliveRow { retry: Some(retry()), only_index: Some(7), ..touched.clone() };
                 golden("row_alive_retry", &replay);
                 golden("row_alive_queue_timeout", &AliveRow { queue_timeout_ms: 60_000, ..touched.clone() });
@@ -497,7 +531,10 @@ fn every_row_decodes_for_ever() {
                     }],
                     ended_ms: 6,
                     budget_from: 0,
+                    unmet: None,
                 };
+                let unmet = Some(Unmet { job: 6, on: Condition::Completion as i32, skipped: false });
+                golden("row_task_unmet", &TaskRow { unmet, ..task(reason()) });
                 golden("row_task", &task(reason()));
                 golden("row_task_replayed", &TaskRow { budget_from: 2, ..task(reason()) });
                 golden("row_task_usage", &task(reason().with_usage(Some(usage()))));
@@ -559,7 +596,11 @@ fn every_row_decodes_for_ever() {
                     &WorkerRow { drain_deadline_ms: 1_700_000_000_000, evicting: true, leaving: true, ..worker },
                 );
             }
-            Family::Request => golden("row_request", &RequestRow { hash: vec![7; 16], job: 9, expires_ms: 10 }),
+            Family::Request => {
+                let row = RequestRow { hash: vec![7; 16], job: 9, expires_ms: 10, is_workflow: false };
+                golden("row_request", &row);
+                golden("row_request_workflow", &RequestRow { is_workflow: true, ..row });
+            }
             Family::Member => golden(
                 "row_member",
                 &MemberRow { secret_hash: vec![1; 32], key_hash: vec![2; 32], revoked: true, worker: 3, node: 4 },
@@ -595,6 +636,30 @@ fn every_row_decodes_for_ever() {
                     version: 6,
                 },
             ),
+            Family::Workflow => golden(
+                "row_workflow",
+                &WorkflowRow {
+                    name: "nightly".into(),
+                    submitted_ms: 1_700_000_000_000,
+                    actor: "admin/ada".into(),
+                    request_id: "req-1".into(),
+                    jobs: 10,
+                    ended: EndedJobs { succeeded: 1, failed: 2, cancelled: 3, skipped: 4 },
+                    ended_ms: 1_700_000_001_000,
+                },
+            ),
+            Family::WorkflowNodes => {
+                let edge = WaitsForRow { node: 0, on: Condition::Completion as i32, each: true };
+                let node = |name: &str, waits_for| WorkflowNodeRow { name: name.into(), waits_for };
+                let nodes = vec![node("a", vec![]), node("b", vec![edge])];
+                golden("row_workflow_nodes", &WorkflowNodesRow { nodes });
+            }
+            Family::Gate => golden("row_gate", &GateRow { count: 11, settled: vec![0b101, 0b100] }),
+            Family::Hold => {
+                let on = Condition::Failure as i32;
+                golden("row_hold", &HoldRow { on, each: 0, met: vec![] });
+                golden("row_hold_each", &HoldRow { on, each: 11, met: vec![0b101, 0b100] });
+            }
         }
     }
 }
@@ -603,7 +668,10 @@ fn every_row_decodes_for_ever() {
 #[test]
 fn persisted_numbers_stay() {
     use cloudai_types::{JobId, NamespaceId, TaskId};
-    assert_eq!(Family::ALL.map(|f| f as u8), [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15]);
+    assert_eq!(Family::ALL.map(|f| f as u8), [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19]);
+    assert_eq!(hold_key(JobId(5), JobId(6)), [0, 0, 0, 0, 0, 0, 0, 5, 0, 0, 0, 0, 0, 0, 0, 6]);
+    let workflow = cloudai_types::WorkflowId(7);
+    assert_eq!(workflow_key(NamespaceId(4), workflow), job_key(NamespaceId(4), JobId(7)));
     let task = TaskId { job: JobId(0x0102), index: 3 };
     assert_eq!(task_key(NamespaceId(4), task), [0, 0, 0, 4, 0, 0, 0, 0, 0, 0, 1, 2, 0, 0, 0, 3]);
     assert_eq!(task_of_key(&task_key(NamespaceId(4), task)), Some((NamespaceId(4), task)));

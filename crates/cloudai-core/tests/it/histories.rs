@@ -7,8 +7,8 @@ use cloudai_core::Hot;
 use cloudai_core::command::*;
 use cloudai_types::quota::NO_CAP;
 use cloudai_types::{
-    ClusterConfig, EndReason, JobSpec, QuotaChange, ReasonKind, Resources, RetryAction, RetryRule, RetryRules,
-    SecretUse, Usage,
+    ClusterConfig, Condition, Dependency, EndReason, JobId, JobSpec, QuotaChange, ReasonKind, Resources, RetryAction,
+    RetryRule, RetryRules, SecretUse, Usage, WorkflowNode, WorkflowSpec,
 };
 use proptest::prelude::*;
 
@@ -44,6 +44,21 @@ pub enum Step {
         retry: u8,
     },
     Cancel(u16),
+    /// `graph`: who waits for whom and how, see [`workflow`].
+    SubmitWorkflow {
+        namespace: u8,
+        request: u8,
+        jobs: u8,
+        graph: u64,
+        attempts: u8,
+    },
+    /// A live one, or whatever has this number.
+    CancelWorkflow(u16),
+    RetryWorkflow {
+        workflow: u16,
+        live: bool,
+        from: u8,
+    },
     /// `skip` makes some placements name an index that is not the front.
     Place {
         job: u16,
@@ -212,6 +227,28 @@ fn retry_rules(which: u8) -> Option<RetryRules> {
     Some(own)
 }
 
+/// Jobs of one to three tasks. For each that stands before another, three bits of `graph`: whether it is waited for, and how.
+pub fn workflow(jobs: u8, graph: u64, attempts: u8) -> WorkflowSpec {
+    let count = |n: u8| 1 + ((graph >> (n % 4)) % 3) as u32;
+    let node = |n: u8| {
+        let edge = |other: u8| {
+            let how = (graph >> ((u32::from(n) * 7 + u32::from(other) * 3) % 61)) & 7;
+            let each = how & 1 == 1 && count(n) == count(other);
+            let on = [Condition::Success, Condition::Completion, Condition::Failure, Condition::Success];
+            (how > 2).then(|| Dependency { node: format!("n{other}"), on: on[(how & 3) as usize] as i32, each })
+        };
+        let spec = JobSpec {
+            image: "busybox".into(),
+            count: count(n),
+            max_attempts: attempts.into(),
+            queue_timeout_ms: if graph % 11 == 3 { 1_000 } else { 0 },
+            ..JobSpec::default()
+        };
+        WorkflowNode { name: format!("n{n}"), spec, depends_on: (0..n).filter_map(edge).collect() }
+    };
+    WorkflowSpec { name: "w".into(), nodes: (0..jobs).map(node).collect() }
+}
+
 fn step() -> impl Strategy<Value = Step> {
     let submit = (0..3u8, 0..6u8, 0..2u8, 0..6u8, 0..4u8, 0..4u8, -2..3i8, any::<bool>(), 0..6u8).prop_map(
         |(namespace, request, body, count, cpu, attempts, priority, zone, retry)| Step::Submit {
@@ -243,6 +280,12 @@ fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
         6 => submit,
         2 => any::<u16>().prop_map(Step::Cancel),
+        4 => (0..2u8, 0..6u8, 1..7u8, any::<u64>(), 1..3u8).prop_map(|(namespace, request, jobs, graph, attempts)| {
+            Step::SubmitWorkflow { namespace, request, jobs, graph, attempts }
+        }),
+        1 => any::<u16>().prop_map(Step::CancelWorkflow),
+        3 => (any::<u16>(), any::<bool>(), 0..9u8)
+            .prop_map(|(workflow, live, from)| Step::RetryWorkflow { workflow, live, from }),
         12 => place,
         12 => report,
         4 => (any::<u16>(), 0..9u8, any::<bool>()).prop_map(|(worker, cpu, zone)| Step::Register { worker, cpu, zone }),
@@ -346,6 +389,21 @@ pub fn resolve(hot: &Hot, step: &Step) -> Kind {
                 replay_of,
             })
         }
+        Step::SubmitWorkflow { namespace, request, jobs, graph, attempts } => Kind::SubmitWorkflow(SubmitWorkflow {
+            namespace: NAMESPACES[usize::from(namespace)].into(),
+            request_id: if request < 3 { String::new() } else { format!("r{request}") },
+            request_hash: vec![jobs, 0xee],
+            workflow: workflow(jobs, graph, attempts),
+        }),
+        Step::CancelWorkflow(n) => {
+            let (namespace, workflow) = some_workflow(hot, n, true);
+            Kind::CancelWorkflow(CancelWorkflow { namespace, workflow })
+        }
+        Step::RetryWorkflow { workflow, live, from } => {
+            let (namespace, workflow) = some_workflow(hot, workflow, live);
+            let from = if from < 6 { String::new() } else { format!("n{}", from - 6) };
+            Kind::RetryWorkflow(RetryWorkflow { namespace, workflow, from })
+        }
         Step::Cancel(job) => {
             Kind::CancelJob(CancelJob { job: pick(hot.jobs.keys(), job).map_or(u64::from(job), |id| id.0) })
         }
@@ -437,6 +495,15 @@ pub fn resolve(hot: &Hot, step: &Step) -> Kind {
         }
         Step::Garbage(kind) => *kind,
     }
+}
+
+/// One that lives, or one of the newest jobs' numbers, which is a workflow's now and then.
+fn some_workflow(hot: &Hot, n: u16, live: bool) -> (u32, u64) {
+    let of_member = |(id, member): (JobId, &cloudai_core::workflows::Member)| {
+        (hot.jobs.get(&id).map_or(1, |job| job.namespace.0), member.workflow.0)
+    };
+    let found = if live { pick(hot.workflows.members().map(of_member), n) } else { None };
+    found.unwrap_or((1 + u32::from(n % 2), hot.next_job.saturating_sub(1 + u64::from(n / 2) % 30)))
 }
 
 /// The first tasks of the newest jobs, in every namespace that they may be of.

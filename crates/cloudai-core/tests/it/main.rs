@@ -6,6 +6,7 @@ mod formats;
 mod garbage;
 mod golden_bytes;
 mod histories;
+mod large_workflows;
 mod properties;
 mod scripts;
 mod watcher;

@@ -3,13 +3,14 @@
 use std::collections::BTreeSet;
 
 use cloudai_core::command::{
-    AttemptReport, AttemptState, Kind, PlaceGroup, PlaceTasks, Proposal, ReportAttempts, VERSION,
+    AttemptReport, AttemptState, CancelWorkflow, Kind, PlaceGroup, PlaceTasks, Proposal, ReportAttempts, RetryWorkflow,
+    SubmitWorkflow, VERSION,
 };
-use cloudai_core::rows::{Family, WorkerState};
+use cloudai_core::rows::{Family, WorkerState, WorkflowRow};
 use cloudai_core::transitions::{self, Owner, Transition};
 use cloudai_core::{Event, Hot, apply};
 use cloudai_types::quota::{NO_CAP, QuotaChange};
-use cloudai_types::{EndReason, JobId, limits};
+use cloudai_types::{Condition, Dependency, EndReason, JobId, JobSpec, WorkflowNode, WorkflowSpec, limits};
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::TestRunner;
@@ -123,9 +124,10 @@ proptest! {
         let mut world = run(&history, |_, _, _, _| {});
         finish(&mut world);
         prop_assert!(world.hot.jobs.is_empty(), "{:?}", world.hot.jobs);
+        prop_assert_eq!(&world.hot.workflows, &Default::default());
         prop_assert!(world.hot.shapes.by_id.is_empty() && world.hot.queue.is_empty() && world.hot.delayed.is_empty());
         prop_assert!(world.hot.workers.values().all(|w| w.used == Default::default() && w.active.is_empty()));
-        for family in [Family::Alive, Family::Waiting, Family::Attempt] {
+        for family in [Family::Alive, Family::Waiting, Family::Attempt, Family::Gate, Family::Hold] {
             prop_assert_eq!(world.rows.keys(family).count(), 0, "{:?} holds only what lives", family);
         }
     }
@@ -144,6 +146,16 @@ proptest! {
             }
         }
         world.check();
+        // What has ended of a workflow stays as long as some of it lives.
+        let of_live = |key: &[u8]| {
+            let row: WorkflowRow = world.row(Family::Workflow, key).expect("it is there");
+            assert_eq!(row.ended_ms, 0, "it would have left");
+            let first = job_of(key).0;
+            (first..first + u64::from(row.jobs)).map(JobId).collect::<Vec<_>>()
+        };
+        let live: BTreeSet<JobId> = world.rows.keys(Family::Workflow).flat_map(of_live).chain(live).collect();
+        let workflows = |family| world.rows.keys(family).map(job_of).collect::<Vec<_>>();
+        prop_assert_eq!(workflows(Family::Workflow), workflows(Family::WorkflowNodes));
         for family in [Family::JobSpec, Family::Job, Family::Task, Family::Expiring, Family::Dead] {
             let jobs: BTreeSet<JobId> = world.rows.keys(family).map(job_of).collect();
             prop_assert!(jobs.is_subset(&live), "{:?} keeps rows of {:?}", family, jobs.difference(&live));
@@ -186,6 +198,9 @@ fn histories_make_every_move_of_the_tables() {
         watch(&a_task_that_no_loss_may_repeat_and(last), &mut seen);
     }
     watch(&a_task_that_waits_for_too_long(), &mut seen);
+    for history in workflows() {
+        watch(&history, &mut seen);
+    }
     // Births that the histories' fixed beginning makes.
     seen.workers.insert((None, WorkerState::Authorized, Owner::Authorize));
     assert_eq!(all(transitions::TASK).difference(&seen.tasks).collect::<Vec<_>>(), [].as_slice() as &[&_]);
@@ -253,6 +268,41 @@ fn a_task_that_waits_for_too_long() -> Vec<EntrySteps> {
     let place = Step::Place { job: 0, worker: 0, many: 0, skip: 0 };
     let steps = [Step::RaiseVersion(VERSION), submit, place, Step::ExpireQueued];
     steps.into_iter().map(|step| (20_000, vec![step])).collect()
+}
+
+/// Somebody who is waited for ends in every way, and is tried again.
+fn workflows() -> Vec<Vec<EntrySteps>> {
+    let step = |kind| Step::Garbage(Box::new(kind));
+    let (place, lose) = (Step::Place { job: 0, worker: 0, many: 0, skip: 0 }, Step::Lose { worker: 0, miss: false });
+    let failed = Step::Report { attempts: vec![(0, 5, Some(Reason::Exit(1)))], miss: Miss::Nothing };
+    let cancel = || step(Kind::CancelWorkflow(CancelWorkflow { namespace: 1, workflow: 1 }));
+    let retry = || step(Kind::RetryWorkflow(RetryWorkflow { namespace: 1, workflow: 1, from: String::new() }));
+    // Job 1; job 2 waits for its end, and job 3 for its success.
+    let all = |max_attempts: u32, queue_timeout_ms: u64, steps: &[Step]| {
+        let node = |name: &str, on: Option<Condition>| WorkflowNode {
+            name: name.into(),
+            spec: JobSpec { image: "busybox".into(), max_attempts, queue_timeout_ms, ..JobSpec::default() },
+            depends_on: on.map(|on| Dependency { node: "a".into(), on: on as i32, each: false }).into_iter().collect(),
+        };
+        let nodes = vec![node("a", None), node("b", Some(Condition::Completion)), node("c", Some(Condition::Success))];
+        let workflow = WorkflowSpec { name: "w".into(), nodes };
+        let submit = SubmitWorkflow { namespace: "default".into(), workflow, ..SubmitWorkflow::default() };
+        let first = [Step::RaiseVersion(VERSION), step(Kind::SubmitWorkflow(submit))];
+        // Nobody waits for too long who is not meant to: an entry comes every two seconds.
+        first.into_iter().chain(steps.iter().cloned()).map(|step| (2_000, vec![step])).collect()
+    };
+    let (a_ends, one_after_the_other) =
+        ([place.clone(), failed.clone()], [place.clone(), failed.clone(), place.clone(), failed.clone(), retry()]);
+    let twice = [&a_ends[..], &a_ends[..], &a_ends[..], &a_ends[..], &[retry()]].concat();
+    vec![
+        all(1, 0, &[Step::Cancel(0), retry()]),
+        all(1, 1_000, &[Step::ExpireQueued]),
+        all(1, 0, &[place.clone(), Step::Cancel(0), lose]),
+        all(1, 0, &[place, Step::Cancel(0), Step::Revoke { master: false, name: 0 }]),
+        all(1, 0, &[cancel(), retry()]),
+        all(1, 0, &one_after_the_other),
+        all(2, 0, &twice),
+    ]
 }
 
 fn watch(history: &[EntrySteps], seen: &mut Seen) {

@@ -8,13 +8,13 @@ use std::fmt::Write;
 use std::path::Path;
 
 use cloudai_core::command::*;
-use cloudai_core::rows::{Counts, DeadRow, Family, MemberRow, SecretRow, member_key, task_of_key};
+use cloudai_core::rows::{Counts, DeadRow, Family, MemberRow, SecretRow, Unmet, WorkflowRow, member_key, task_of_key};
 use cloudai_core::{Applied, Event, Reply};
 use cloudai_types::quota::NO_CAP;
 use cloudai_types::resources::{parse_cpu, parse_size};
 use cloudai_types::{
-    AttemptId, ClusterConfig, EndReason, JobId, JobSpec, NamespaceId, QuotaChange, ReasonKind, Resources, RetryAction,
-    RetryRule, RetryRules, ScorePolicy, SecretKind, TaskId,
+    AttemptId, ClusterConfig, Condition, Dependency, EndReason, JobId, JobSpec, NamespaceId, QuotaChange, ReasonKind,
+    Resources, RetryAction, RetryRule, RetryRules, ScorePolicy, SecretKind, TaskId, WorkflowNode, WorkflowSpec,
 };
 
 use crate::world::World;
@@ -75,7 +75,10 @@ scripts!(
     draining,
     joining,
     masters,
-    secrets
+    secrets,
+    workflows,
+    workflows_index_by_index,
+    workflow_retries
 );
 
 #[derive(Default)]
@@ -133,6 +136,13 @@ impl Story {
             let waiting = waiting.collect::<Vec<_>>().join(", ");
             let counts = counts(&job.counts);
             lines.push(format!("job {} {:?} {counts} fresh {:?} waiting [{waiting}]", id.0, job.state(), job.fresh));
+            if let Some(gate) = hot.workflows.gate(*id) {
+                let holds = gate.holds.iter().map(|(of, hold)| match &hold.met {
+                    None => format!("{} {}", of.0, hold.on.name()),
+                    Some(met) => format!("{} {} of {:?}", of.0, hold.on.name(), met.zeros().collect::<Vec<_>>()),
+                });
+                lines.push(format!("  waits for {}", holds.collect::<Vec<_>>().join(", ")));
+            }
             for (index, a) in &job.active {
                 lines.push(format!("  {index}.{} {:?} on {} fence {}", a.number, a.state, a.worker, a.assigned_index));
             }
@@ -184,7 +194,8 @@ impl Story {
         let attempts =
             row.attempts.iter().map(|a| format!("{} {:?} on w{}: {}", a.number, a.state(), a.worker, a.reason));
         let attempts = attempts.collect::<Vec<_>>().join("; ");
-        writeln!(out, "  {:?} at {} [{attempts}]", row.state(), row.ended_ms).expect("a string takes it");
+        let unmet = row.unmet.map_or(String::new(), unmet);
+        writeln!(out, "  {:?} at {} [{attempts}]{unmet}", row.state(), row.ended_ms).expect("a string takes it");
     }
 
     /// How many rows there are, and each ended or live job's own.
@@ -198,8 +209,17 @@ impl Story {
         for id in 1..self.world.hot.next_job {
             if let Some(row) = self.world.job_row(NamespaceId(1), JobId(id)) {
                 let (counts, from, to) = (counts(&row.counts), row.started_ms, row.ended_ms);
-                writeln!(out, "  job {id} {:?} {counts} from {from} to {to}", row.state()).expect("a string takes it");
+                let unmet = row.unmet.map_or(String::new(), unmet);
+                writeln!(out, "  job {id} {:?} {counts} from {from} to {to}{unmet}", row.state())
+                    .expect("a string takes it");
             }
+        }
+        for key in self.world.rows.keys(Family::Workflow) {
+            let row: WorkflowRow = self.world.row(Family::Workflow, key).expect("it is there");
+            let (name, jobs, ended_ms, e) = (row.name, row.jobs, row.ended_ms, row.ended);
+            let ended = format!("{} {} {} {}", e.succeeded, e.failed, e.cancelled, e.skipped);
+            writeln!(out, "  workflow {} {name} of {jobs}, ended {ended} at {ended_ms}", key[11])
+                .expect("a string takes it");
         }
     }
 
@@ -263,6 +283,20 @@ fn kind(words: &mut Words) -> Kind {
                 let task: Numbered = task.parse().expect("JOB/INDEX");
                 TaskKey { job: task.job, index: task.index }
             }),
+        }),
+        "workflow" => Kind::SubmitWorkflow(SubmitWorkflow {
+            namespace: "default".into(),
+            request_id: words.named.remove("req").unwrap_or_default(),
+            request_hash: words.named.remove("hash").unwrap_or_default().into_bytes(),
+            workflow: WorkflowSpec { name: "w".into(), nodes: words.nodes() },
+        }),
+        "cancelworkflow" => {
+            Kind::CancelWorkflow(CancelWorkflow { namespace: 1, workflow: words.plain[0].parse().expect("a workflow") })
+        }
+        "retryworkflow" => Kind::RetryWorkflow(RetryWorkflow {
+            namespace: 1,
+            workflow: words.plain[0].parse().expect("a workflow"),
+            from: words.named.remove("from").unwrap_or_default(),
         }),
         "cancel" => Kind::CancelJob(CancelJob { job: words.plain[0].parse().expect("a job") }),
         "place" => Kind::PlaceTasks(PlaceTasks {
@@ -456,6 +490,36 @@ impl<'a> Words<'a> {
         }
     }
 
+    /// `a:2 b:2<a* c<a:failure,b in=c:@b`: jobs, how many tasks each has, and for whom it waits; `*`: index by index. All of them have the
+    /// same attempts and queue time-out.
+    fn nodes(&mut self) -> Vec<WorkflowNode> {
+        let (max_attempts, queue_timeout_ms) = (self.count("attempts"), self.count("waits").into());
+        let inputs = self.labels("in");
+        let node = |word: String| {
+            let (own, others) = word.split_once('<').unwrap_or((&word, ""));
+            let (name, count) = own.split_once(':').unwrap_or((own, "1"));
+            let dependency = |text: &str| {
+                let (text, each) = text.strip_suffix('*').map_or((text, false), |text| (text, true));
+                let (node, on) = text.split_once(':').unwrap_or((text, "success"));
+                let on = Condition::ALL.into_iter().find(|c| c.name() == on).expect("a condition") as i32;
+                Dependency { node: node.into(), on, each }
+            };
+            WorkflowNode {
+                name: name.into(),
+                spec: JobSpec {
+                    image: "busybox".into(),
+                    count: count.parse().expect("a count"),
+                    max_attempts,
+                    queue_timeout_ms,
+                    inputs: inputs.get(name).map(|from| ("in".to_owned(), from.clone())).into_iter().collect(),
+                    ..JobSpec::default()
+                },
+                depends_on: others.split(',').filter(|text| !text.is_empty()).map(dependency).collect(),
+            }
+        };
+        std::mem::take(&mut self.plain).into_iter().map(node).collect()
+    }
+
     /// `1/0 1/7 2/0`, all of the namespace 1.
     fn dead_groups(&mut self) -> Vec<DeadGroup> {
         let tasks = std::mem::take(&mut self.plain).into_iter().map(|task| {
@@ -547,8 +611,14 @@ fn counts(c: &Counts) -> String {
         ("failed", c.failed),
         ("cancelled", c.cancelled),
         ("dead", c.dead),
+        ("blocked", c.blocked),
     ];
     named.iter().filter(|(_, n)| *n > 0).map(|(name, n)| format!("{name} {n}")).collect::<Vec<_>>().join(", ")
+}
+
+fn unmet(unmet: Unmet) -> String {
+    let how = if unmet.skipped { "skipped" } else { "in vain" };
+    format!(", {how}: {} of {}", unmet.on().name(), unmet.job)
 }
 
 fn event_text(event: &Event) -> String {
@@ -574,5 +644,10 @@ fn event_text(event: &Event) -> String {
 
 /// `Debug` with ids as bare numbers.
 fn plain(value: &impl std::fmt::Debug) -> String {
-    format!("{value:?}").replace("JobId(", "").replace("WorkerId(", "").replace("Some(", "").replace(')', "")
+    format!("{value:?}")
+        .replace("JobId(", "")
+        .replace("WorkerId(", "")
+        .replace("WorkflowId(", "")
+        .replace("Some(", "")
+        .replace(')', "")
 }

@@ -4,10 +4,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use cloudai_core::command::{AttemptState, DEAD_SINCE, Kind, ReportAttempts};
-use cloudai_core::rows::{DeadRow, EndedAttempt, Family, JobState, TaskRow, TaskState, WorkerState, task_key};
+use cloudai_core::rows::{
+    DeadRow, EndedAttempt, Family, JobState, TaskRow, TaskState, WorkerState, WorkflowNodesRow, task_key, workflow_key,
+};
 use cloudai_core::transitions::{self, Owner, Transition, is_allowed};
 use cloudai_core::{Applied, Event, Hot, Refusal, Reply};
-use cloudai_types::{AttemptId, JobId, NamespaceId, TaskId, WorkerId, limits};
+use cloudai_types::{AttemptId, Condition, JobId, NamespaceId, TaskId, WorkerId, limits};
 
 use crate::canonical::canonical;
 use crate::world::World;
@@ -20,6 +22,8 @@ pub struct Watcher {
     requests: BTreeMap<String, (Vec<u8>, JobId, u64)>,
     submitted: BTreeSet<JobId>,
     ended: BTreeSet<JobId>,
+    /// What was last seen of each task.
+    last: BTreeMap<TaskId, TaskState>,
     pub seen: Seen,
 }
 
@@ -82,14 +86,18 @@ impl Watcher {
                 let from = if lived {
                     Some(task_state(before, world, job.namespace, task, false))
                 } else if had_ended {
-                    // The job lives again: what waits now was dead, and the rest is as it was.
-                    Some(if is_live(to) { TaskState::Dead } else { to })
+                    // The job lives again.
+                    Some(self.last.get(&task).copied().unwrap_or(to))
                 } else {
                     None
                 };
                 if from.is_none_or(is_live) || from != Some(to) {
                     moves(transitions::TASK, &mut self.seen.tasks, task, (from, to, owner));
                 }
+                if from == Some(TaskState::Blocked) && to == TaskState::Queued {
+                    has_waited_for_everybody(task, job.namespace, world);
+                }
+                self.last.insert(task, to);
             }
         }
     }
@@ -136,24 +144,46 @@ impl Watcher {
     }
 
     fn one_request_one_job(&mut self, kind: &Kind, reply: &Reply, world: &World) {
-        let Kind::SubmitJob(submit) = kind else { return };
+        let (request_id, request_hash) = match kind {
+            Kind::SubmitJob(submit) => (&submit.request_id, &submit.request_hash),
+            Kind::SubmitWorkflow(submit) => (&submit.request_id, &submit.request_hash),
+            _ => return,
+        };
         let now = world.hot.clock_ms;
-        let known = self.requests.get(&submit.request_id).filter(|(_, _, until)| *until > now).cloned();
+        let known = self.requests.get(request_id).filter(|(_, _, until)| *until > now).cloned();
         match reply {
+            Reply::WorkflowSubmitted { workflow, duplicate: true, .. } => {
+                assert_eq!(
+                    known.map(|(hash, first, _)| (hash, first.0)),
+                    Some((request_hash.clone(), workflow.0)),
+                    "I6"
+                );
+            }
+            Reply::WorkflowSubmitted { workflow, jobs, duplicate: false } => {
+                assert!(known.is_none(), "I6");
+                for id in workflow.0..workflow.0 + u64::from(*jobs) {
+                    assert!(self.submitted.insert(JobId(id)), "a job id is given once");
+                }
+                if !request_id.is_empty() {
+                    let until = now + limits::REQUEST_RETENTION.0;
+                    self.requests.insert(request_id.clone(), (request_hash.clone(), JobId(workflow.0), until));
+                }
+            }
             Reply::Submitted { job, duplicate } => {
                 assert_eq!(*duplicate, known.is_some(), "I6");
                 if let Some((hash, first, _)) = known {
-                    assert_eq!((&hash, first), (&submit.request_hash, *job), "I6: the same job again");
+                    assert_eq!((&hash, first), (request_hash, *job), "I6: the same job again");
                 } else {
                     assert!(self.submitted.insert(*job), "a job id is given once");
                     let until = now + limits::REQUEST_RETENTION.0;
-                    if !submit.request_id.is_empty() {
-                        self.requests.insert(submit.request_id.clone(), (submit.request_hash.clone(), *job, until));
+                    if !request_id.is_empty() {
+                        self.requests.insert(request_id.clone(), (request_hash.clone(), *job, until));
                     }
                 }
             }
             Reply::Refused(Refusal::RequestIdReused(_)) => {
-                assert_ne!(known.expect("I6: only a known id is reused").0, submit.request_hash);
+                // Or one asks for a job and the other for a workflow: their hashes differ, unless a test makes them alike.
+                assert!(known.is_some(), "I6: only a known id is reused");
             }
             other => {
                 assert!(matches!(other, Reply::Refused(_)), "{other:?}");
@@ -162,7 +192,7 @@ impl Watcher {
     }
 
     fn jobs_end_once_and_add_up(&mut self, before: &Hot, applied: &Applied, world: &World) {
-        if matches!(applied.replies[0], Reply::DeadReplayed { .. }) {
+        if matches!(applied.replies[0], Reply::DeadReplayed { .. } | Reply::WorkflowRetried { .. }) {
             // A job may live again; it ends once more.
             self.ended.retain(|id| !world.hot.jobs.contains_key(id));
         }
@@ -190,7 +220,7 @@ impl Watcher {
             }
             let count = |state| states.get(&state).copied().unwrap_or_default();
             let c = row.counts;
-            assert_eq!((c.queued, c.active), (0, 0));
+            assert_eq!((c.queued, c.active, c.blocked), (0, 0, 0));
             assert_eq!(c.succeeded, count(TaskState::Succeeded), "{id}");
             assert_eq!(c.failed, count(TaskState::Failed), "{id}");
             assert_eq!(c.cancelled, count(TaskState::Cancelled), "{id}");
@@ -221,13 +251,13 @@ fn ends(applied: &Applied, job: JobId) -> bool {
 }
 
 fn is_live(state: TaskState) -> bool {
-    matches!(state, TaskState::Queued | TaskState::Active)
+    matches!(state, TaskState::Blocked | TaskState::Queued | TaskState::Active)
 }
 
 /// From hot state, or from rows once it has ended. Rows are as of after the command; `before` a command, an ended task of a
 /// live job has the row that it will keep.
 fn task_state(hot: &Hot, world: &World, namespace: NamespaceId, task: TaskId, after: bool) -> TaskState {
-    if let Some(state) = hot.jobs.get(&task.job).and_then(|job| job.live_task_state(task.index)) {
+    if let Some(state) = hot.live_task_state(task) {
         return state;
     }
     match world.task_row(namespace, task) {
@@ -240,6 +270,30 @@ fn task_state(hot: &Hot, world: &World, namespace: NamespaceId, task: TaskId, af
         // Never placed: what its job's row says of those.
         None if world.job_row(namespace, task.job).is_some_and(|row| row.queue_expired_ms > 0) => TaskState::Failed,
         None => TaskState::Cancelled,
+    }
+}
+
+/// With an arithmetic of its own, from the rows: nobody whom a released task waits for lives, and all of them ended as it asks.
+fn has_waited_for_everybody(task: TaskId, namespace: NamespaceId, world: &World) {
+    let workflow = world.hot.workflows.member(task.job).expect("only jobs of workflows are blocked").workflow;
+    let nodes: WorkflowNodesRow =
+        world.row(Family::WorkflowNodes, &workflow_key(namespace, workflow)).expect("it lives");
+    for edge in &nodes.nodes[(task.job.0 - workflow.0) as usize].waits_for {
+        let parent = JobId(workflow.0 + u64::from(edge.node));
+        let ended = |state: TaskState| !is_live(state);
+        let succeeded = if edge.each {
+            let state = task_state(&world.hot, world, namespace, TaskId { job: parent, index: task.index }, true);
+            assert!(ended(state), "{task}: runs before {parent}/{}, which is {state:?}", task.index);
+            state == TaskState::Succeeded
+        } else {
+            assert!(!world.hot.jobs.contains_key(&parent), "{task}: runs before {parent}");
+            world.job_row(namespace, parent).expect("it has ended").state() == JobState::Succeeded
+        };
+        match edge.on() {
+            Condition::Success => assert!(succeeded, "{task}: runs without {parent}"),
+            Condition::Completion => {}
+            Condition::Failure => assert!(!succeeded, "{task}: runs, and {parent} did not fail"),
+        }
     }
 }
 

@@ -4,15 +4,18 @@
 
 use arbitrary::{Arbitrary, Result, Unstructured};
 use cloudai_core::command::{
-    AdvanceClock, AttemptReport, Authorize, CancelJob, DeadGroup, DropDead, EvictWorkers, ExpireJobs, ExpireQueued,
-    ExpireRequests, ExpiringJob, ForgetMaster, FoundCluster, Kind, LoseWorker, PlaceGroup, PlaceTasks, RaiseVersion,
-    RedeemToken, RegisterMaster, RegisterWorker, RemoveSecret, ReplayDead, ReportAttempts, Revoke, SetConfig, SetDrain,
-    SetQuota, SetSecret, StartIncarnation, SubmitJob, TaskKey, VERSION, WorkerLeaves,
+    AdvanceClock, AttemptReport, Authorize, CancelJob, CancelWorkflow, DeadGroup, DropDead, EvictWorkers, ExpireJobs,
+    ExpireQueued, ExpireRequests, ExpiringJob, ForgetMaster, FoundCluster, Kind, LoseWorker, PlaceGroup, PlaceTasks,
+    RaiseVersion, RedeemToken, RegisterMaster, RegisterWorker, RemoveSecret, ReplayDead, ReportAttempts, RetryWorkflow,
+    Revoke, SetConfig, SetDrain, SetQuota, SetSecret, StartIncarnation, SubmitJob, SubmitWorkflow, TaskKey, VERSION,
+    WorkerLeaves,
 };
 use cloudai_core::memory::MemRows;
 use cloudai_core::{Command, Hot, Proposal, apply, invariants, load};
-use cloudai_types::QuotaChange;
-use cloudai_types::{ClusterConfig, EndReason, JobSpec, Resources, RetryRule, RetryRules, SecretUse};
+use cloudai_types::{
+    ClusterConfig, Dependency, EndReason, JobSpec, QuotaChange, Resources, RetryRule, RetryRules, SecretUse,
+    WorkflowNode, WorkflowSpec,
+};
 use prost::Message;
 
 /// More entries say nothing new, and replaying them costs.
@@ -157,6 +160,24 @@ fn spec(u: &mut Unstructured<'_>) -> Result<JobSpec> {
     })
 }
 
+/// Jobs that mostly wait for earlier ones, and now and then for nobody that is there.
+fn workflow(u: &mut Unstructured<'_>) -> Result<WorkflowSpec> {
+    let count = u.int_in_range(0..=4)?;
+    let node = |u: &mut Unstructured<'_>, n: u8| -> Result<WorkflowNode> {
+        let edges = u.int_in_range(0..=2)?;
+        let edge = |u: &mut Unstructured<'_>| -> Result<Dependency> {
+            let node = format!("n{}", u8::arbitrary(u)? % n.max(1));
+            Ok(Dependency { node, on: i32::from(u8::arbitrary(u)? % 4), each: u.ratio(1, 3)? })
+        };
+        let depends_on = (0..edges).map(|_| edge(u)).collect::<Result<_>>()?;
+        let spec = JobSpec { image: "i".into(), count: *u.choose(&[1, 2, 2, 3, 100_001])?, ..JobSpec::default() };
+        let spec = if u.ratio(1, 8)? { self::spec(u)? } else { spec };
+        Ok(WorkflowNode { name: format!("n{n}"), spec, depends_on })
+    };
+    let nodes = (0..count).map(|n| node(u, n)).collect::<Result<_>>()?;
+    Ok(WorkflowSpec { name: name(u)?, nodes })
+}
+
 /// Mostly valid ones.
 fn rules(u: &mut Unstructured<'_>) -> Result<RetryRules> {
     let count = u.int_in_range(0..=3)?;
@@ -218,7 +239,7 @@ fn group(u: &mut Unstructured<'_>, hot: &Hot) -> Result<PlaceGroup> {
 
 fn kind(u: &mut Unstructured<'_>, hot: &Hot) -> Result<Kind> {
     let role = i32::from(u8::arbitrary(u)? % 3);
-    Ok(match u.int_in_range(0..=31)? {
+    Ok(match u.int_in_range(0..=34)? {
         0..=2 => Kind::SubmitJob(SubmitJob {
             namespace: name(u)?,
             request_id: name(u)?,
@@ -305,6 +326,20 @@ fn kind(u: &mut Unstructured<'_>, hot: &Hot) -> Result<Kind> {
             let worker = worker(u, hot)?;
             Kind::WorkerLeaves(WorkerLeaves { worker, session: session(u, hot, worker)? })
         }
+        31 => Kind::SubmitWorkflow(SubmitWorkflow {
+            namespace: name(u)?,
+            request_id: name(u)?,
+            request_hash: hash(u)?,
+            workflow: workflow(u)?,
+        }),
+        32 => {
+            Kind::CancelWorkflow(CancelWorkflow { namespace: u32::from(u8::arbitrary(u)? % 4), workflow: job(u, hot)? })
+        }
+        33 => Kind::RetryWorkflow(RetryWorkflow {
+            namespace: u32::from(u8::arbitrary(u)? % 4),
+            workflow: u64::from(u8::arbitrary(u)? % 16),
+            from: if u.ratio(1, 4)? { name(u)? } else { String::new() },
+        }),
         _ => Kind::FoundCluster(FoundCluster { cluster: name(u)?, founders: u.arbitrary()? }),
     })
 }

@@ -138,7 +138,7 @@ fn without_leaving<S: StateStore>(node: &Node<S>, groups: Vec<DeadGroup>) -> (Ve
 }
 
 /// `keep_ms`: 0 keeps jobs for ever.
-fn is_leaving(ended_ms: u64, now_ms: u64, keep_ms: u64) -> bool {
+pub(super) fn is_leaving(ended_ms: u64, now_ms: u64, keep_ms: u64) -> bool {
     let before = limits::REPLAY_BEFORE_REMOVAL.0.min(keep_ms / 10);
     keep_ms > 0 && ended_ms > 0 && ended_ms.saturating_add(keep_ms - before) <= now_ms
 }

@@ -70,6 +70,15 @@ pub fn refused_info(refusal: &Refusal) -> ErrorInfo {
         Refusal::InvalidSpec(_) | Refusal::InvalidNamespace(_) | Refusal::InvalidName(_) | Refusal::InvalidValue(_) => {
             (ErrorKind::Invalid, "correct it and try again")
         }
+        Refusal::InvalidWorkflow(_) => {
+            (ErrorKind::Invalid, "correct it; `cloudai workflow validate -f FILE` checks it without submitting")
+        }
+        Refusal::NoSuchWorkflow(_) => (ErrorKind::NotFound, "list the workflows with `cloudai workflow list`"),
+        Refusal::NoSuchNode(_) => (ErrorKind::NotFound, "`cloudai workflow show ID` lists its jobs"),
+        Refusal::RetryTooLarge(_) => (
+            ErrorKind::TooLarge,
+            "retry from one job at a time with `--from`, or replay dead tasks with `cloudai dead replay`",
+        ),
         Refusal::TooManyNamespaces(_) | Refusal::TooMany(_) => (ErrorKind::Conflict, "use an existing one"),
         Refusal::NoSuchJob(_) => (ErrorKind::NotFound, "list the jobs with `cloudai job list`"),
         Refusal::NotDead(_) => (ErrorKind::NotFound, "list what is there with `cloudai dead list`"),

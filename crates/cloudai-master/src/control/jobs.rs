@@ -19,6 +19,7 @@ use super::errors;
 use super::pinning;
 use super::reads::{page, summary};
 use super::spec_format::require_format_of;
+use super::workflows;
 use crate::node::Node;
 use crate::proposer::Outcome;
 use crate::state_store::StateStore;
@@ -192,6 +193,7 @@ pub async fn get<S: StateStore>(node: &Node<S>, request: pb::GetJobRequest) -> R
     let (ns, job) = node.find_job(&state, &request.namespace, &request.job)?;
     let (spec, row) = node.job_rows(&state, ns, job)?;
     let summary = summary(&state.hot, state.index, ns, job, &spec, &row);
+    let waits_for = workflows::waits_for(node, &state, ns, job, spec.workflow)?;
     let (mut tasks, mut next_index) = (vec![], 0);
     if request.with_tasks {
         let indexes = spec.indexes();
@@ -211,6 +213,7 @@ pub async fn get<S: StateStore>(node: &Node<S>, request: pb::GetJobRequest) -> R
         tasks,
         next_index,
         replay_of: spec.replay_of.map(|of| pb::TaskKey { job_id: of.job, index: of.index }),
+        waits_for,
     })
 }
 
@@ -303,7 +306,9 @@ pub async fn get_task<S: StateStore>(node: &Node<S>, request: pb::GetTaskRequest
     let summary = node.summary(&state, ns, job)?;
     let task = TaskId { job, index: request.index };
     require_index(task, &summary)?;
-    Ok(pb::GetTaskReply { read: Some(read), task: Some(node.task(&state, ns, task)?), job: Some(summary) })
+    let waits_for = workflows::waits_for(node, &state, ns, job, summary.workflow_id)?;
+    let task = Some(node.task(&state, ns, task)?);
+    Ok(pb::GetTaskReply { read: Some(read), task, job: Some(summary), waits_for })
 }
 
 pub fn require_index(task: TaskId, job: &pb::JobSummary) -> Result<(), Status> {

@@ -14,6 +14,7 @@ pub mod secrets;
 mod spec_format;
 pub mod tasks;
 pub mod workers;
+pub mod workflows;
 
 use std::sync::Arc;
 
@@ -79,6 +80,31 @@ impl<S: StateStore> control_server::Control for ControlService<S> {
     async fn cancel_job(&self, request: Request<pb::CancelJobRequest>) -> Answer<pb::CancelJobReply> {
         let (actor, r) = self.admit(request)?;
         jobs::cancel(&self.node, &actor, r).await.map(Response::new)
+    }
+
+    async fn submit_workflow(&self, request: Request<pb::SubmitWorkflowRequest>) -> Answer<pb::SubmitWorkflowReply> {
+        let (actor, r) = self.admit(request)?;
+        workflows::submit(&self.node, &actor, r).await.map(Response::new)
+    }
+
+    async fn list_workflows(&self, request: Request<pb::ListWorkflowsRequest>) -> Answer<pb::ListWorkflowsReply> {
+        let (_, r) = self.admit(request)?;
+        workflows::list(&self.node, r).await.map(Response::new)
+    }
+
+    async fn get_workflow(&self, request: Request<pb::GetWorkflowRequest>) -> Answer<pb::GetWorkflowReply> {
+        let (_, r) = self.admit(request)?;
+        workflows::get(&self.node, r).await.map(Response::new)
+    }
+
+    async fn cancel_workflow(&self, request: Request<pb::CancelWorkflowRequest>) -> Answer<pb::CancelWorkflowReply> {
+        let (actor, r) = self.admit(request)?;
+        workflows::cancel(&self.node, &actor, r).await.map(Response::new)
+    }
+
+    async fn retry_workflow(&self, request: Request<pb::RetryWorkflowRequest>) -> Answer<pb::RetryWorkflowReply> {
+        let (actor, r) = self.admit(request)?;
+        workflows::retry(&self.node, &actor, r).await.map(Response::new)
     }
 
     async fn list_tasks(&self, request: Request<pb::ListTasksRequest>) -> Answer<pb::ListTasksReply> {

@@ -1,13 +1,16 @@
 //! A submitted job's image becomes one content. Comes in: the command of a checked submit. Goes out: the same with the digest that its tag means now,
 //! or as it was, or a refusal. Which of them: [`decide`]. Done once, before the command is proposed; what is in the record stays.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use cloudai_core::Command;
-use cloudai_core::command::{Kind, PINNED_SINCE};
+use cloudai_core::command::{Kind, PINNED_SINCE, SubmitWorkflow};
 use cloudai_core::rows::{Family, RequestRow};
 use cloudai_proto::v1 as pb;
 use cloudai_registry::ResolveError;
-use cloudai_types::PullPolicy;
 use cloudai_types::image::Digest;
+use cloudai_types::{PullPolicy, limits};
+use futures::{StreamExt as _, TryStreamExt as _};
 
 use crate::control::errors;
 use crate::dispatch::secrets;
@@ -28,29 +31,65 @@ pub fn is_wanted<S: StateStore>(node: &Node<S>, command: &Command) -> bool {
 /// Asks the registry.
 pub async fn pin<S: StateStore>(node: &Node<S>, command: &mut Command) -> Result<(), Box<pb::ErrorInfo>> {
     let Some(Kind::SubmitJob(submit)) = &mut command.kind else { return Ok(()) };
-    {
-        let state = node.shared.read();
-        // Masters of an older build would not keep it.
-        if state.hot.version < PINNED_SINCE {
-            return Ok(());
-        }
-        // A repeated request gets the first one's job, whatever the tag means by now.
-        if !submit.request_id.is_empty() {
-            let row = node.shared.row::<RequestRow>(&state, Family::Request, submit.request_id.as_bytes());
-            match row {
-                Ok(None) => {}
-                Ok(Some(_)) => return Ok(()),
-                Err(error) => return Err(errors::internal_info(&error).into()),
-            }
-        }
+    if !is_new(node, &submit.request_id)? {
+        return Ok(());
     }
-    let pull = submit.spec.pull();
-    let login = secrets::stored_login(node, &submit.namespace, &submit.spec.image);
-    let answer = node.pins.resolve(&submit.spec.image, login).await;
-    if let Some(digest) = decide(pull, &submit.spec.image, answer)? {
+    let (pull, image) = (submit.spec.pull(), &submit.spec.image);
+    if let Some(digest) = digest(node, &submit.namespace, image, pull).await? {
         submit.spec.image_digest = digest.into_string();
     }
     Ok(())
+}
+
+/// Asks once for each image of a workflow, several at a time: however many of its jobs run one, it is the same image.
+pub async fn pin_workflow<S: StateStore>(
+    node: &Node<S>,
+    submit: &mut SubmitWorkflow,
+) -> Result<(), Box<pb::ErrorInfo>> {
+    if !is_new(node, &submit.request_id)? {
+        return Ok(());
+    }
+    let images = submit.workflow.nodes.iter().filter(|n| node.pins.is_wanted(&n.spec));
+    let images: BTreeSet<(String, i32)> = images.map(|n| (n.spec.image.clone(), n.spec.pull)).collect();
+    let namespace = &submit.namespace;
+    let questions = images.into_iter().map(|(image, pull)| async move {
+        let policy = PullPolicy::try_from(pull).unwrap_or(PullPolicy::Missing);
+        let digest = digest(node, namespace, &image, policy).await?;
+        Ok::<_, Box<pb::ErrorInfo>>(((image, pull), digest.map(Digest::into_string)))
+    });
+    let answers = futures::stream::iter(questions).buffer_unordered(limits::WORKFLOW_IMAGES_AT_ONCE);
+    let digests: BTreeMap<(String, i32), Option<String>> = answers.try_collect().await?;
+    for n in &mut submit.workflow.nodes {
+        if let Some(Some(digest)) = digests.get(&(n.spec.image.clone(), n.spec.pull)) {
+            n.spec.image_digest.clone_from(digest);
+        }
+    }
+    Ok(())
+}
+
+/// False: nothing is to be pinned. A repeated request gets what the first one got, whatever a tag means by now.
+fn is_new<S: StateStore>(node: &Node<S>, request_id: &str) -> Result<bool, Box<pb::ErrorInfo>> {
+    let state = node.shared.read();
+    // Masters of an older build would not keep it.
+    if state.hot.version < PINNED_SINCE {
+        return Ok(false);
+    }
+    if request_id.is_empty() {
+        return Ok(true);
+    }
+    let row = node.shared.row::<RequestRow>(&state, Family::Request, request_id.as_bytes());
+    row.map(|row| row.is_none()).map_err(|error| errors::internal_info(&error).into())
+}
+
+async fn digest<S: StateStore>(
+    node: &Node<S>,
+    namespace: &str,
+    image: &str,
+    pull: PullPolicy,
+) -> Result<Option<Digest>, Box<pb::ErrorInfo>> {
+    let login = secrets::stored_login(node, namespace, image);
+    let answer = node.pins.resolve(image, login).await;
+    decide(pull, image, answer)
 }
 
 /// Only a registry's clear "no" refuses a job, and only one that would not be content with what a worker holds. A registry that is away, or that lets

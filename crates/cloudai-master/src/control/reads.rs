@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use cloudai_core::queue_limits::waited_too_long;
-use cloudai_core::rows::{EndedAttempt, Family, JobRow, JobSpecRow, TaskRow, TaskState, job_key, task_key};
+use cloudai_core::rows::{Counts, EndedAttempt, Family, JobRow, JobSpecRow, TaskRow, TaskState, job_key, task_key};
 use cloudai_core::{ActiveAttempt, Hot};
 use cloudai_proto::v1 as pb;
 use cloudai_types::{JobId, NamespaceId, TaskId, limits};
@@ -149,7 +149,7 @@ impl<S: StateStore> Node<S> {
         info.attempts = row.attempts.iter().map(|a| ended_attempt(&state.hot, a)).collect();
         let alive = state.hot.jobs.get(&task.job);
         let task_state = match alive {
-            Some(job) => match job.live_task_state(task.index) {
+            Some(job) => match state.hot.live_task_state(task) {
                 Some(live) => {
                     if let Some(active) = job.active.get(&task.index) {
                         info.attempts.push(live_attempt(&state.hot, active));
@@ -165,6 +165,7 @@ impl<S: StateStore> Node<S> {
             },
             None => ended_state(&row),
         };
+        info.reason = row.unmet.map(|unmet| unmet.reason()).filter(|_| task_state == TaskState::Cancelled);
         // It was never placed: its job's own row says what became of those, and when.
         let task_state = if task_state == TaskState::Cancelled && row.ended_ms == 0 {
             self.end_of_fresh(state, ns, task, &mut info)?
@@ -175,7 +176,8 @@ impl<S: StateStore> Node<S> {
         Ok(info)
     }
 
-    /// A task without a row of its own, in a job that has nothing fresh any more: a cancel took it, or the job's queue time-out.
+    /// A task without a row of its own, in a job that has nothing fresh any more: a cancel took it, or the job's queue time-out, or it waited for
+    /// another job in vain.
     fn end_of_fresh(
         &self,
         state: &State,
@@ -185,12 +187,17 @@ impl<S: StateStore> Node<S> {
     ) -> Result<TaskState, Status> {
         let job: Option<JobRow> =
             self.shared.row(state, Family::Job, &job_key(ns, task.job)).map_err(|e| errors::internal(&e))?;
-        let Some(expired_ms) = job.map(|job| job.queue_expired_ms).filter(|ms| *ms > 0) else {
+        let Some(job) = job else { return Ok(TaskState::Cancelled) };
+        if job.queue_expired_ms == 0 {
+            if let Some(unmet) = job.unmet.filter(|_| task.index >= job.next_fresh) {
+                (info.ended_ms, info.reason) = (job.ended_ms, Some(unmet.reason()));
+            }
             return Ok(TaskState::Cancelled);
-        };
+        }
         let (spec, _) = self.job_rows(state, ns, task.job)?;
-        info.ended_ms = expired_ms;
-        info.reason = Some(waited_too_long(spec.submitted_ms, spec.spec.queue_timeout_ms, expired_ms));
+        let since_ms = spec.submitted_ms.max(job.released_ms);
+        info.ended_ms = job.queue_expired_ms;
+        info.reason = Some(waited_too_long(since_ms, spec.spec.queue_timeout_ms, job.queue_expired_ms));
         Ok(TaskState::Failed)
     }
 }
@@ -209,20 +216,12 @@ fn shown(namespace: &str) -> &str {
 
 pub fn summary(hot: &Hot, index: u64, ns: NamespaceId, job: JobId, spec: &JobSpecRow, row: &JobRow) -> pb::JobSummary {
     let namespace = hot.namespaces.iter().find(|(_, id)| **id == ns).map(|(name, _)| name.clone()).unwrap_or_default();
-    let c = row.counts;
     pb::JobSummary {
         id: job.0,
         name: spec.spec.name.clone(),
         namespace,
         state: row.state,
-        counts: Some(pb::TaskCounts {
-            queued: c.queued,
-            active: c.active,
-            succeeded: c.succeeded,
-            failed: c.failed,
-            cancelled: c.cancelled,
-            dead: c.dead,
-        }),
+        counts: Some(counts(&row.counts)),
         count: spec.indexes().len() as u32,
         first_index: spec.indexes().start,
         priority: spec.spec.priority,
@@ -232,7 +231,16 @@ pub fn summary(hot: &Hot, index: u64, ns: NamespaceId, job: JobId, spec: &JobSpe
         cancel_requested: row.cancel_requested,
         image: spec.spec.image.clone(),
         index,
+        workflow_id: spec.workflow,
+        node: spec.node.clone(),
+        why: row.unmet.map(|unmet| unmet.text()).unwrap_or_default(),
+        released_ms: row.released_ms,
     }
+}
+
+pub fn counts(c: &Counts) -> pb::TaskCounts {
+    let Counts { queued, active, succeeded, failed, cancelled, dead, blocked } = *c;
+    pb::TaskCounts { queued, active, succeeded, failed, cancelled, dead, blocked }
 }
 
 fn worker_name(hot: &Hot, worker: u32) -> String {

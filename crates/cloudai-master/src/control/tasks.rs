@@ -29,12 +29,14 @@ pub async fn explain<S: StateStore>(
     let since_ms = match task_state {
         TaskState::Active => info.attempts.last().map_or(0, |a| a.started_ms.max(a.assigned_ms)),
         TaskState::Queued | TaskState::Blocked => {
-            info.attempts.last().map_or(summary.submitted_ms, |a| a.ended_ms.max(summary.submitted_ms))
+            let from_ms = summary.submitted_ms.max(summary.released_ms);
+            info.attempts.last().map_or(from_ms, |a| a.ended_ms.max(from_ms))
         }
         TaskState::Succeeded | TaskState::Failed | TaskState::Cancelled | TaskState::Dead => info.ended_ms,
     };
     let reasons = e.reasons.iter().map(reason_count).collect();
     let has_ended = matches!(e.standing, Standing::NotAlive | Standing::Ended);
+    let is_blocked = matches!(e.standing, Standing::Blocked { .. });
     let last = info.attempts.last().and_then(|a| Some((a.number, a.reason.as_ref()?)));
     let why = match &e.standing {
         Standing::NotAlive | Standing::Ended => {
@@ -46,6 +48,7 @@ pub async fn explain<S: StateStore>(
                 last.map_or(String::new(), |(number, reason)| format!(" after attempt {number} failed: {reason}"));
             Some(format!(": it waits until {}{after}", utc(*until_ms)))
         }
+        Standing::Blocked { .. } => Some(format!(": {}", e.fix)),
         Standing::Waiting | Standing::Active { .. } | Standing::Stopping { .. } | Standing::NoSuchIndex { .. } => {
             let by_quota = e.quota.as_ref().map(|quota| format!(": {quota}"));
             by_quota.or_else(|| {
@@ -72,7 +75,7 @@ pub async fn explain<S: StateStore>(
         workers_total: e.workers,
         workers_fitting: e.fitting,
         reasons,
-        smallest_change: if has_ended { String::new() } else { e.fix.clone() },
+        smallest_change: if has_ended || is_blocked { String::new() } else { e.fix.clone() },
         summary: explained,
         not_before_ms: info.not_before_ms,
         waiting_ms: node.now_ms().saturating_sub(since_ms),
