@@ -11,12 +11,12 @@ pub struct Backlog {
     queued: u64,
     active: u64,
     /// Queued tasks by priority and shape; none of them is zero.
-    by_shape: BTreeMap<(i32, ShapeId), u64>,
+    by_shape: BTreeMap<(i16, ShapeId), u64>,
 }
 
 impl Backlog {
     /// So many tasks of one priority and shape became queued and active; less than zero: so many fewer.
-    pub(crate) fn moved(&mut self, priority: i32, shape: ShapeId, queued: i64, active: i64) {
+    pub(crate) fn moved(&mut self, priority: i16, shape: ShapeId, queued: i64, active: i64) {
         self.queued = self.queued.saturating_add_signed(queued);
         self.active = self.active.saturating_add_signed(active);
         if queued == 0 {
@@ -40,7 +40,7 @@ impl Backlog {
     }
 
     /// Of the queued: those of one priority and shape.
-    pub fn queued_of(&self, priority: i32, shape: ShapeId) -> u64 {
+    pub fn queued_of(&self, priority: i16, shape: ShapeId) -> u64 {
         self.by_shape.get(&(priority, shape)).copied().unwrap_or_default()
     }
 }

@@ -99,9 +99,10 @@ pub struct Shapes {
 pub struct Job {
     pub namespace: NamespaceId,
     pub shape: ShapeId,
-    pub priority: i32,
+    /// [`limits::PRIORITY_MAX`] and [`limits::ATTEMPTS_MAX`] fit: a million of these wait.
+    pub priority: i16,
+    pub max_attempts: u16,
     pub count: u32,
-    pub max_attempts: u32,
     pub submitted_ms: u64,
     /// Replicated time of the first assignment; 0: none yet.
     pub started_ms: u64,
@@ -263,9 +264,9 @@ impl Hot {
             namespace: job.namespace.0,
             resources: shape.resources,
             require: shape.require.iter().cloned().collect(),
-            priority: job.priority,
+            priority: job.priority.into(),
             count: job.count,
-            max_attempts: job.max_attempts,
+            max_attempts: job.max_attempts.into(),
             submitted_ms: job.submitted_ms,
             untouched: job.untouched,
             retry: self.retry.get(&id).cloned(),

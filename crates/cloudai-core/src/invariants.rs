@@ -149,7 +149,7 @@ fn queue_holds_the_ready(hot: &Hot, faults: &mut Faults) {
     }
     let place = |id: &JobId, job: &Job, shape| (job.namespace, job.priority, shape, *id);
     let ready = hot.jobs.iter().filter(|(_, job)| job.has_ready());
-    let mut ready: BTreeSet<(NamespaceId, i32, ShapeId, JobId)> =
+    let mut ready: BTreeSet<(NamespaceId, i16, ShapeId, JobId)> =
         ready.map(|(id, job)| place(id, job, job.shape)).collect();
     for (id, _, group) in hot.apart.iter().filter(|(_, _, group)| !group.ready.is_empty()) {
         ready.extend(hot.jobs.get(&id).map(|job| place(&id, job, group.shape)));
@@ -380,7 +380,7 @@ fn budgets_are_not_exceeded(hot: &Hot, faults: &mut Faults) {
         let active =
             job.active.iter().map(|(i, a)| (*i, u32::from(a.attempts_used), u32::from(a.losses), a.memory_mib));
         for (index, used, losses, memory_mib) in waiting.chain(active) {
-            if used >= job.max_attempts || losses >= limits::LOSSES_MAX {
+            if used >= u32::from(job.max_attempts) || losses >= limits::LOSSES_MAX {
                 fault(faults, "budget", format!("{id}/{index}: {used} attempts and {losses} losses, and not dead"));
             }
             let bytes = u64::from(memory_mib) << 20;

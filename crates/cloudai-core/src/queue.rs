@@ -20,16 +20,16 @@ pub struct Queue {
 
 /// What waits of one namespace.
 #[derive(Clone, Debug, Default)]
-pub struct Levels(BTreeMap<Reverse<i32>, Level>);
+pub struct Levels(BTreeMap<Reverse<i16>, Level>);
 
 impl Queue {
     /// Again for a job that is in already: no change.
-    pub fn insert(&mut self, namespace: NamespaceId, priority: i32, shape: ShapeId, job: JobId) {
+    pub fn insert(&mut self, namespace: NamespaceId, priority: i16, shape: ShapeId, job: JobId) {
         let levels = self.by_namespace.entry(namespace).or_default();
         levels.0.entry(Reverse(priority)).or_default().entry(shape).or_default().insert(job);
     }
 
-    pub fn remove(&mut self, namespace: NamespaceId, priority: i32, shape: ShapeId, job: JobId) {
+    pub fn remove(&mut self, namespace: NamespaceId, priority: i16, shape: ShapeId, job: JobId) {
         let Some(levels) = self.by_namespace.get_mut(&namespace) else { return };
         let Some(level) = levels.0.get_mut(&Reverse(priority)) else { return };
         let Some(jobs) = level.get_mut(&shape) else { return };
@@ -61,7 +61,7 @@ impl Queue {
 
 impl Levels {
     /// Highest priority first.
-    pub fn iter(&self) -> impl Iterator<Item = (i32, &Level)> {
+    pub fn iter(&self) -> impl Iterator<Item = (i16, &Level)> {
         self.0.iter().map(|(priority, level)| (priority.0, level))
     }
 }

@@ -158,7 +158,7 @@ pub fn explain(view: &Hot, reserved: &[Reservation], task: TaskId) -> Explanatio
         let own = withheld::kept_for(reserved, group.map_or(job.shape, |group| group.shape));
         let shape = &raised_shape(shape, past.memory_mib);
         let limit_ms = view.time_limit_ms(task.job);
-        let seeker = Seeker { namespace: Some(job.namespace), priority: job.priority, job: task.job, limit_ms };
+        let seeker = Seeker { namespace: Some(job.namespace), priority: job.priority.into(), job: task.job, limit_ms };
         let look = look(view, reserved, &seeker, shape, past.never(), own);
         if explanation.standing == Standing::Waiting {
             explanation.ahead = Some(ahead_of(view, job, task));
@@ -307,7 +307,7 @@ fn ahead_of(view: &Hot, job: &Job, task: TaskId) -> Ahead {
         Some(waiting) => waiting.len() + (task.index - job.fresh.start) as usize,
         None => (task.index - job.fresh.start) as usize,
     };
-    let others = jobs_ahead(view, job.namespace, job.priority, task.job);
+    let others = jobs_ahead(view, job.namespace, job.priority.into(), task.job);
     Ahead { tasks: others.tasks + within_job as u64, ..others }
 }
 
@@ -315,6 +315,7 @@ fn ahead_of(view: &Hot, job: &Job, task: TaskId) -> Ahead {
 pub(crate) fn jobs_ahead(view: &Hot, namespace: NamespaceId, priority: i32, job: JobId) -> Ahead {
     let mut ahead = Ahead::default();
     for (level, shapes) in view.queue.of(namespace).into_iter().flat_map(|levels| levels.iter()) {
+        let level = i32::from(level);
         if level < priority {
             break;
         }

@@ -18,7 +18,7 @@ use crate::index::Room;
 use crate::roster::Ask;
 
 pub(crate) struct Lane<'a> {
-    levels: Box<dyn Iterator<Item = (i32, &'a Level)> + 'a>,
+    levels: Box<dyn Iterator<Item = (i16, &'a Level)> + 'a>,
     /// Of the level at hand.
     lines: Vec<Line<'a>>,
     /// The first job of each line, in the order of submission.

@@ -103,7 +103,7 @@ pub fn keeps_away<'a>(
     let r = reserved.iter().find(|r| r.worker == worker.0)?;
     let other = view.jobs.get(&r.job)?;
     let is_ahead = seeker.namespace == Some(other.namespace)
-        && (Reverse(seeker.priority), seeker.job) <= (Reverse(other.priority), r.job);
+        && (Reverse(seeker.priority), seeker.job) <= (Reverse(i32::from(other.priority)), r.job);
     let need = view.shapes.get(r.shape)?;
     if is_ahead {
         return None;

@@ -126,7 +126,7 @@ fn plain_plan(view: &Hot, turn: &mut u32, placements_max: u32) -> Shares {
             *most = here.max(*most);
         }
     }
-    let mut order: Vec<(i32, JobId)> = view.jobs.iter().map(|(id, job)| (-job.priority, *id)).collect();
+    let mut order: Vec<(i16, JobId)> = view.jobs.iter().map(|(id, job)| (-job.priority, *id)).collect();
     order.sort_unstable();
     let mut placed = 0;
     let mut shares = Shares::new();

@@ -54,7 +54,7 @@ pub(super) fn end_attempt(hot: &mut Hot, out: &mut Out, task: TaskId, ending: En
     let terms = Terms {
         task,
         cancel_requested: job.cancel_requested,
-        max_attempts: job.max_attempts,
+        max_attempts: job.max_attempts.into(),
         rules: hot.retry.get(&task.job),
         memory_bytes: had.memory_bytes,
         earlier: row.of_budget(),

@@ -141,9 +141,10 @@ pub(crate) fn new_job(hot: &mut Hot, id: JobId, alive: AliveRow) -> Job {
     Job {
         namespace: NamespaceId(alive.namespace),
         shape: hot.shapes.intern(Shape::new(alive.resources, alive.require)),
-        priority: alive.priority,
+        // `apply` has refused what is beyond the limits.
+        priority: i16::try_from(alive.priority).unwrap_or(0),
         count: alive.count,
-        max_attempts: alive.max_attempts,
+        max_attempts: u16::try_from(alive.max_attempts).unwrap_or(u16::MAX),
         submitted_ms: alive.submitted_ms,
         started_ms: 0,
         cancel_requested: false,

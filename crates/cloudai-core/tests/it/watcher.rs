@@ -114,7 +114,7 @@ impl Watcher {
                     assert_eq!(ended.number, id.number);
                     let numbers: Vec<u32> = row.attempts.iter().map(|a| a.number).collect();
                     assert_eq!(numbers, (1..=id.number).collect::<Vec<u32>>(), "{}: every attempt is kept", id.task);
-                    let most = before.jobs[&id.task.job].max_attempts + limits::LOSSES_MAX;
+                    let most = u32::from(before.jobs[&id.task.job].max_attempts) + limits::LOSSES_MAX;
                     let of_budget = row.of_budget().len() as u32;
                     assert!(of_budget < most, "{}: nothing retries for ever", id.task);
                     dead_is_who_spent_the_budget(&before.jobs[&id.task.job], id.task, &row, world);
@@ -235,7 +235,7 @@ fn dead_is_who_spent_the_budget(job: &cloudai_core::Job, task: TaskId, row: &Tas
     let is_loss = |a: &&EndedAttempt| a.state() == AttemptState::Lost || a.reason.kind().is_infrastructure();
     let losses = row.of_budget().iter().filter(is_loss).count() as u32;
     let used = row.of_budget().len() as u32 - losses;
-    let is_spent = losses >= limits::LOSSES_MAX || (job.max_attempts > 1 && used >= job.max_attempts);
+    let is_spent = losses >= limits::LOSSES_MAX || (job.max_attempts > 1 && used >= u32::from(job.max_attempts));
     match row.state() {
         TaskState::Dead => assert!(is_spent, "{task}: dead with {used} attempts and {losses} losses"),
         TaskState::Queued => assert!(!is_spent, "{task}: waits with {used} attempts and {losses} losses"),

@@ -24,7 +24,7 @@ pub async fn queue<S: StateStore>(node: &Node<S>, request: pb::QueueRequest) -> 
     read.index = state.index;
     let hot = &state.hot;
     // (jobs, the oldest) of all namespaces.
-    let mut lines: BTreeMap<(Reverse<i32>, ShapeId), (u32, Option<JobId>)> = BTreeMap::new();
+    let mut lines: BTreeMap<(Reverse<i16>, ShapeId), (u32, Option<JobId>)> = BTreeMap::new();
     for (priority, level) in hot.queue.namespaces().flat_map(|(_, levels)| levels.iter()) {
         for (id, jobs) in level {
             let line = lines.entry((Reverse(priority), *id)).or_default();
@@ -37,7 +37,7 @@ pub async fn queue<S: StateStore>(node: &Node<S>, request: pb::QueueRequest) -> 
         let Some(shape) = hot.shapes.get(id) else { continue };
         let oldest = oldest.and_then(|job| hot.jobs.get(&job));
         shapes.push(pb::QueueShape {
-            priority,
+            priority: priority.into(),
             resources: Some(shape.resources),
             require: shape.require.iter().cloned().collect(),
             tasks: hot.backlog.queued_of(priority, id),
