@@ -212,6 +212,8 @@ pub enum ConfigVerb {
 pub enum SimVerb {
     /// Replay a trace under one or more policies, and compare them
     Replay(Box<commands::sim_replay::ReplayArgs>),
+    /// Make a trace up, from a model and a seed
+    Generate(commands::sim_generate::GenerateArgs),
 }
 
 /// What runs as a server, with its own runtime.

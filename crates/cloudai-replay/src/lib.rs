@@ -5,6 +5,7 @@
 
 pub mod check;
 pub mod engine;
+pub mod generate;
 pub mod inflation;
 pub mod metrics;
 pub mod report;
@@ -12,6 +13,7 @@ pub mod seeded;
 pub mod trace;
 
 pub use engine::{ReplayError, Run, Setup, replay, replay_window};
+pub use generate::{GenerateError, Model, Workload};
 pub use metrics::{Metrics, Summary};
 pub use report::{Plan, Report, report};
-pub use trace::{Format, Job, ReadError, Trace};
+pub use trace::{Format, Job, ReadError, Trace, WriteError};

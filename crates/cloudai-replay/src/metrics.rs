@@ -183,7 +183,7 @@ mod tests {
     use super::*;
 
     fn job(submit_s: u64, run_s: u64, processors: u32, user: u64) -> Job {
-        Job { id: submit_s, submit_s, run_s, requested_s: run_s, processors, user, parents: vec![] }
+        Job { id: submit_s, submit_s, run_s, requested_s: run_s, processors, user, deadline_s: None, parents: vec![] }
     }
 
     #[test]

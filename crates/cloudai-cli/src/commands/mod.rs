@@ -34,6 +34,7 @@ pub mod run;
 pub mod secret_list;
 pub mod secret_remove;
 pub mod secret_set;
+pub mod sim_generate;
 pub mod sim_openb;
 pub mod sim_replay;
 pub mod task_explain;
