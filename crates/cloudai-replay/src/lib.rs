@@ -7,13 +7,18 @@ pub mod check;
 pub mod engine;
 pub mod generate;
 pub mod inflation;
+pub mod interval;
 pub mod metrics;
+pub mod policy;
 pub mod report;
 pub mod seeded;
+pub mod timeline;
 pub mod trace;
 
 pub use engine::{ReplayError, Run, Setup, replay, replay_window};
 pub use generate::{GenerateError, Model, Workload};
+pub use interval::Interval;
 pub use metrics::{Metrics, Summary};
+pub use policy::{Policy, PolicyError};
 pub use report::{Plan, Report, report};
 pub use trace::{Format, Job, ReadError, Trace, WriteError};
