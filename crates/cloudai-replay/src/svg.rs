@@ -27,7 +27,7 @@ pub struct Svg {
     text: String,
 }
 
-const STYLE: &str = "text{font:11px sans-serif;fill:#222}.title{font-size:14px;font-weight:bold}.default{font-weight:bold}\
+const STYLE: &str = "text{font-family:sans-serif;font-size:11px;fill:#222}.title{font-size:14px;font-weight:bold}.default{font-weight:bold}\
                      .grid{stroke:#ddd}.axis{stroke:#222}.line{fill:none;stroke-width:1.5}\
                      .front{fill:none;stroke:#999;stroke-dasharray:4 3}.ring{fill:none;stroke:#222;stroke-width:2}";
 

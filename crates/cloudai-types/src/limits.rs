@@ -506,7 +506,7 @@ pub const REPLAY_WINDOWS_MAX: usize = 10_000;
 /// Seeds that one replay averages.
 pub const REPLAY_SEEDS_MAX: u64 = 1_000;
 /// Steps into which a replay's time is cut to tell how busy the machine was.
-pub const REPLAY_TIMELINE_STEPS_MAX: usize = 160;
+pub const REPLAY_TIMELINE_STEPS_MAX: usize = 120;
 /// Policies of one comparison, and those of them whose utilisation is drawn: more lines than colours cannot be read.
 pub const REPLAY_POLICIES_MAX: usize = 100;
 pub const REPLAY_LINES_MAX: usize = 6;

@@ -14,19 +14,18 @@ const JOBS: u64 = 10_000;
 const NODES: u32 = 256;
 
 #[derive(Debug, Clone, clap::Args)]
-#[group(id = "workload", required = true, multiple = true)]
 pub struct WorkloadArgs {
     /// The trace, plain or gzip
-    #[arg(long, value_name = "FILE", group = "workload")]
+    #[arg(long, value_name = "FILE", required_unless_present = "generate")]
     trace: Option<PathBuf>,
     /// Make workloads up from this model instead, one for each seed (see 'sim generate')
-    #[arg(long, value_enum, value_name = "MODEL", group = "workload", conflicts_with = "trace")]
+    #[arg(long, value_enum, value_name = "MODEL", conflicts_with = "trace")]
     generate: Option<ModelFlag>,
     /// With --generate: jobs of each workload; default: 10000
-    #[arg(long, value_name = "N", requires = "generate", value_parser = clap::value_parser!(u64).range(1..=limits::TRACE_JOBS_MAX as u64))]
+    #[arg(long, value_name = "N", conflicts_with = "trace", value_parser = clap::value_parser!(u64).range(1..=limits::TRACE_JOBS_MAX as u64))]
     jobs: Option<u64>,
     /// With --generate: the work that arrives, as a part of what the machine can do meanwhile
-    #[arg(long, value_name = "PART", requires = "generate")]
+    #[arg(long, value_name = "PART", conflicts_with = "trace")]
     load: Option<f64>,
     /// How many seeds are averaged: workloads of --generate, or shuffles of the pods for openb
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=limits::REPLAY_SEEDS_MAX))]

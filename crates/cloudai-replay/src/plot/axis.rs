@@ -5,7 +5,7 @@ use super::Panel;
 use crate::svg::{Anchor, Svg};
 
 /// Above this ratio of the largest to the smallest, a linear axis would press the small ones together.
-const LOGARITHMIC_FROM: f64 = 20.0;
+const LOGARITHMIC_FROM: f64 = 8.0;
 const TICKS: f64 = 6.0;
 
 /// A scale.
@@ -42,7 +42,7 @@ impl Axis {
 
     fn logarithmic(low: f64, high: f64) -> Axis {
         let decades = low.log10().floor() as i32..=high.log10().ceil() as i32;
-        let ticks = decades.flat_map(|decade| [1.0, 3.0].map(|digit| digit * 10f64.powi(decade)));
+        let ticks = decades.flat_map(|decade| [1.0, 2.0, 5.0].map(|digit| digit * 10f64.powi(decade)));
         Axis { low, high, is_logarithmic: true, ticks: ticks.filter(|tick| (low..=high).contains(tick)).collect() }
     }
 
@@ -53,11 +53,11 @@ impl Axis {
     }
 }
 
-/// 1, 2 or 5 times a power of ten, so that there are about [`TICKS`].
+/// 1, 2, 2.5 or 5 times a power of ten, so that there are about [`TICKS`].
 fn round_step(spread: f64) -> f64 {
     let rough = spread / TICKS;
     let decade = 10f64.powf(rough.log10().floor());
-    let digit = [1.0, 2.0, 5.0].into_iter().find(|digit| digit * decade >= rough);
+    let digit = [1.0, 2.0, 2.5, 5.0].into_iter().find(|digit| digit * decade >= rough);
     digit.unwrap_or(10.0) * decade
 }
 
@@ -107,10 +107,13 @@ mod tests {
     #[test]
     fn ticks_are_round_and_inside() {
         let axis = Axis::of([40.0, 92.0].into_iter());
-        assert_eq!(axis.ticks, [40.0, 60.0, 80.0]);
+        assert_eq!(axis.ticks, [40.0, 60.0, 80.0], "from 33.76 to 98.24");
         assert_eq!(Axis::from_zero(1.0).ticks, [0.0, 0.2, 0.4, 0.6000000000000001, 0.8, 1.0]);
         let wide = Axis::of([5.0, 20_000.0].into_iter());
-        assert_eq!(wide.ticks, [10.0, 30.0, 100.0, 300.0, 1_000.0, 3_000.0, 10_000.0]);
+        assert_eq!(
+            wide.ticks,
+            [5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0, 1_000.0, 2_000.0, 5_000.0, 10_000.0, 20_000.0]
+        );
         let (low, middle, high) = (wide.place(5.0 / 1.3), wide.place(100_000f64.sqrt()), wide.place(26_000.0));
         assert!(low.abs() < 1e-9 && (middle - 0.5).abs() < 1e-9 && (high - 1.0).abs() < 1e-9, "{low} {middle} {high}");
     }
