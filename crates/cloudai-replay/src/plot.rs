@@ -33,7 +33,7 @@ pub fn plot(title: &str, reports: &[Report]) -> String {
     let mut svg = Svg::new(WIDTH, 2.0 * PANEL_HEIGHT, title);
     svg.text((20.0, 24.0), Anchor::Start, "title", title);
     let panel =
-        |top: f64| Panel { left: 70.0, right: WIDTH - 30.0, top: top + 60.0, bottom: top + PANEL_HEIGHT - 60.0 };
+        |top: f64| Panel { left: 70.0, right: WIDTH - 30.0, top: top + 74.0, bottom: top + PANEL_HEIGHT - 60.0 };
     frontier::draw(&mut svg, panel(0.0), reports);
     utilisation::draw(&mut svg, panel(PANEL_HEIGHT - 20.0), reports);
     svg.finish()

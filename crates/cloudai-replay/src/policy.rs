@@ -35,7 +35,8 @@ pub enum PolicyError {
 }
 
 /// The weights that can be set, for people.
-pub const WEIGHTS: &str = "run, width, ageing (per day), cap_days (a longest wait)";
+pub const WEIGHTS: &str =
+    "run, width, ageing (per day), run_min_s (shorter ones are all the same), cap_days (a longest wait)";
 
 impl Policy {
     /// Reads `NAME` or `aged_area:WEIGHT=NUMBER…`.
@@ -90,6 +91,7 @@ fn weigh(order: AgedArea, text: &str) -> Result<AgedArea, PolicyError> {
         "run" => Ok(AgedArea { run_weight: number()?, ..order }),
         "width" => Ok(AgedArea { width_weight: number()?, ..order }),
         "ageing" => Ok(AgedArea { ageing_per_day: number()?, ..order }),
+        "run_min_s" => Ok(AgedArea { run_min_s: number()? as u64, ..order }),
         "cap_days" => Ok(AgedArea { wait_max_s: (number()? * DAY_S) as u64, ..order }),
         other => Err(PolicyError::UnknownWeight(other.to_owned())),
     }
@@ -105,12 +107,13 @@ mod tests {
         assert_eq!(told("fifo"), Ok(("fcfs".to_owned(), "fcfs", false)));
         assert_eq!(told("aged_area"), Ok(("aged_area".to_owned(), "aged_area", true)));
         assert_eq!(told("aged_area:width=0.6"), Ok(("aged_area:width=0.6".to_owned(), "aged_area", true)));
-        let Chosen::Weighed(order) = Policy::parse("aged_area:run=2:width=0:ageing=4:cap_days=0.5").unwrap().chosen
+        let Chosen::Weighed(order) =
+            Policy::parse("aged_area:run=2:width=0:ageing=4:run_min_s=60:cap_days=0.5").unwrap().chosen
         else {
             panic!("weights were given");
         };
-        let weights = (order.run_weight, order.width_weight, order.ageing_per_day, order.wait_max_s);
-        assert_eq!(weights, (2.0, 0.0, 4.0, 43_200));
+        let weights = (order.run_weight, order.width_weight, order.ageing_per_day, order.run_min_s, order.wait_max_s);
+        assert_eq!(weights, (2.0, 0.0, 4.0, 60, 43_200));
         assert!(Policy::default_order().is_default());
     }
 

@@ -28,7 +28,7 @@ pub struct Svg {
 }
 
 const STYLE: &str = "text{font-family:sans-serif;font-size:11px;fill:#222}.title{font-size:14px;font-weight:bold}.default{font-weight:bold}\
-                     .grid{stroke:#ddd}.axis{stroke:#222}.line{fill:none;stroke-width:1.5}\
+                     .grid{stroke:#ddd}.lead{stroke:#aaa;stroke-width:.7}.axis{stroke:#222}.line{fill:none;stroke-width:1.5}\
                      .front{fill:none;stroke:#999;stroke-dasharray:4 3}.ring{fill:none;stroke:#222;stroke-width:2}";
 
 impl Svg {

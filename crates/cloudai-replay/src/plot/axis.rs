@@ -82,7 +82,7 @@ impl Panel {
 
     /// Grid, ticks and what the axes mean.
     pub fn frame(&self, svg: &mut Svg, x: (&Axis, &str), y: (&Axis, &str), title: &str) {
-        svg.text((self.left, self.top - 14.0), Anchor::Start, "default", title);
+        svg.text((self.left, self.top - 22.0), Anchor::Start, "default", title);
         for tick in &x.0.ticks {
             let (at, _) = self.at(x.0.place(*tick), 0.0);
             svg.line((at, self.top), (at, self.bottom), "grid");
@@ -96,7 +96,7 @@ impl Panel {
         svg.line((self.left, self.bottom), (self.right, self.bottom), "axis");
         svg.line((self.left, self.top), (self.left, self.bottom), "axis");
         svg.text((self.right, self.bottom + 34.0), Anchor::End, "tick", x.1);
-        svg.text((self.left, self.top - 2.0), Anchor::Middle, "tick", y.1);
+        svg.text((self.left - 6.0, self.top - 8.0), Anchor::End, "tick", y.1);
     }
 }
 

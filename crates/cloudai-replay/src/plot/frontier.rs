@@ -4,7 +4,7 @@
 use super::axis::Axis;
 use super::{Panel, colour, labels};
 use crate::report::Report;
-use crate::svg::{Anchor, Svg};
+use crate::svg::Svg;
 
 const HOUR_S: f64 = 3_600.0;
 
@@ -17,17 +17,22 @@ pub fn draw(svg: &mut Svg, panel: Panel, reports: &[Report]) {
     let at = |(hours, slowdown): (f64, f64)| panel.at(x.place(hours), y.place(slowdown));
     let front: Vec<(f64, f64)> = front(&values).into_iter().map(at).collect();
     svg.polyline(&front, "front", "");
-    let points: Vec<((f64, f64), &str)> =
-        values.iter().zip(reports).map(|(value, report)| (at(*value), report.policy.as_str())).collect();
-    let places = labels::place(&panel, &points);
-    for (place, ((point, name), (report, value))) in points.iter().zip(reports.iter().zip(&values)).enumerate() {
-        let tip = format!("{name}: slowdown {:.2}, p99 wait {:.0} s", value.1, report.metrics.wait_s.p99);
-        svg.circle(*point, 4.0, "point", colour(place), &tip);
-        if report.is_default {
-            svg.circle(*point, 7.0, "ring", "", "the default order");
+    let points: Vec<labels::Named<'_>> = values
+        .iter()
+        .zip(reports)
+        .map(|(value, report)| labels::Named { at: at(*value), name: &report.policy, is_first: report.is_default })
+        .collect();
+    for (place, (point, label)) in points.iter().zip(labels::place(&panel, &points)).enumerate() {
+        let Report { policy, metrics: m, is_default, .. } = &reports[place];
+        if label.is_far {
+            svg.line(point.at, (label.at.0, label.at.1 - 4.0), "lead");
         }
-        let (label, anchor): ((f64, f64), Anchor) = places[place];
-        svg.text(label, anchor, if report.is_default { "default" } else { "name" }, name);
+        let tip = format!("{policy}: slowdown {:.2}, p99 wait {:.0} s", m.bounded_slowdown.mean, m.wait_s.p99);
+        svg.circle(point.at, 4.0, "point", colour(place), &tip);
+        if *is_default {
+            svg.circle(point.at, 7.0, "ring", "", "the default order");
+        }
+        svg.text(label.at, label.anchor, if *is_default { "default" } else { "name" }, policy);
     }
 }
 

@@ -24,8 +24,8 @@ pub fn draw(svg: &mut Svg, panel: Panel, reports: &[Report]) {
         let points: Vec<(f64, f64)> =
             steps.map(|(step, used)| panel.at(x.place(middle(step)), y.place(*used))).collect();
         svg.polyline(&points, "line", colour(place));
-        let row = panel.bottom + 34.0;
-        let column = panel.left + place as f64 * 90.0;
+        let row = panel.bottom + 54.0;
+        let column = panel.left + place as f64 * 110.0;
         svg.circle((column, row - 4.0), 4.0, "key", colour(place), &report.policy);
         svg.text((column + 8.0, row), Anchor::Start, "name", &short(&report.policy));
     }
@@ -45,7 +45,7 @@ fn title(drawn: &[Report], reports: &[Report]) -> String {
 
 /// Fits into a column of the key; the whole name is the tip.
 fn short(name: &str) -> String {
-    match name.char_indices().nth(12) {
+    match name.char_indices().nth(14) {
         Some((end, _)) => format!("{}…", &name[..end]),
         None => name.to_owned(),
     }
