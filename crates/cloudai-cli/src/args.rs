@@ -252,6 +252,8 @@ pub enum ConfigVerb {
 pub enum SimVerb {
     /// Replay a trace under one or more policies, and compare them
     Replay(Box<commands::sim_replay::ReplayArgs>),
+    /// Make a trace up, from a model and a seed
+    Generate(commands::sim_generate::GenerateArgs),
 }
 
 /// What runs as a server, with its own runtime.
@@ -383,6 +385,10 @@ mod tests {
             "cloudai cluster config set score-policy binpack",
             "cloudai sim replay --trace t.swf.gz --format swf --policy fcfs,aged_area --backfill easy --nodes 128 -o json",
             "cloudai sim replay --trace t --policy f1 --backfill rlscheduler --windows 1,2 --window-length 1024 -o csv",
+            "cloudai sim replay --trace t --policy fcfs,aged_area:width=0.2:ageing=4 --plot p.svg --report r.html --timings",
+            "cloudai sim replay --generate lublin --jobs 500 --load 0.9 --nodes 64 --seeds 10 --seed 7",
+            "cloudai sim generate",
+            "cloudai sim generate --model deeprm --jobs 100 --nodes 10 --seed 3 --load 0.7 --format jsonl --out t.jsonl",
             "cloudai completion bash",
             "cloudai help exit-codes",
         ] {
@@ -444,6 +450,11 @@ mod tests {
             "cloudai sim replay --trace t --windows 5",
             "cloudai sim replay --trace t --nodes 0",
             "cloudai sim replay --trace t --backfill hard",
+            "cloudai sim replay --trace t --generate lublin",
+            "cloudai sim replay --trace t --jobs 5",
+            "cloudai sim replay --seeds 5",
+            "cloudai sim generate --jobs 0",
+            "cloudai sim generate --model feitelson",
             "cloudai jobs",
             "cloudai secret set token value",
             "cloudai secret set token --value value",

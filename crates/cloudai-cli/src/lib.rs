@@ -140,7 +140,10 @@ async fn client(cli: &Cli) -> Result<(), Failure> {
                 ConfigVerb::Set(a) => commands::cluster_config::run(&settings()?, a).await,
             },
         },
-        Command::Sim { verb: SimVerb::Replay(a) } => commands::sim_replay::run(&settings()?, a),
+        Command::Sim { verb } => match verb {
+            SimVerb::Replay(a) => commands::sim_replay::run(&settings()?, a),
+            SimVerb::Generate(a) => commands::sim_generate::run(a),
+        },
         Command::Completion(a) => commands::completion::run(a),
         Command::Help(a) => commands::help::run(a),
         #[cfg(feature = "server")]

@@ -247,9 +247,52 @@ fn a_trace_is_replayed_without_a_cluster() {
     let (_, csv, _) = replay(&["--policy", "fcfs", "-o", "csv"]);
     let columns: Vec<usize> = csv.lines().map(|line| line.split(',').count()).collect();
     assert_eq!((columns.len(), columns[0]), (2, columns[1]), "{csv}");
-    assert!(csv.lines().nth(1).unwrap().starts_with("fcfs,easy,0,2,3,200,"), "{csv}");
+    assert!(csv.lines().nth(1).unwrap().starts_with("fcfs,easy,0,2,1,3,200,"), "{csv}");
     let (code, out, _) = replay(&["--policy", "fcfs", "--windows", "1", "--window-length", "2", "-o", "json"]);
     assert_eq!((code, out.contains("\"windows\": 1"), out.contains("\"jobs\": 2")), (0, true, true), "{out}");
+}
+
+#[test]
+fn a_replay_draws_and_reports_and_repeats_itself() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = |name: &str| dir.path().join(name).to_string_lossy().into_owned();
+    let (svg, html, trace) = (path("p.svg"), path("r.html"), path("t.swf"));
+    let made = run(&["sim", "generate", "--model", "lublin", "--jobs", "300", "--nodes", "64", "--out", &trace]);
+    assert_eq!(made, (0, String::new(), String::new()));
+    let (_, on_stdout, _) = run(&["sim", "generate", "--model", "lublin", "--jobs", "300", "--nodes", "64"]);
+    assert_eq!(std::fs::read_to_string(&trace).unwrap(), on_stdout, "a file is what stdout would be");
+    let words = ["sim", "replay", "--trace", &trace, "--policy", "fcfs,aged_area", "-o", "csv"];
+    let (code, plain, err) = run(&words);
+    assert_eq!((code, err.as_str()), (0, ""), "no bar in a pipe");
+    let (code, out, err) = run(&[&words[..], &["--plot", &svg, "--report", &html, "--timings"]].concat());
+    assert_eq!((code, out), (0, plain), "what is measured stands on stderr and in the page");
+    assert_eq!(err.matches("a decision took").count(), 2, "{err}");
+    let (svg, html) = (std::fs::read_to_string(svg).unwrap(), std::fs::read_to_string(html).unwrap());
+    assert_eq!((svg.matches("class=\"point\"").count(), html.matches("class=\"point\"").count()), (2, 2));
+    assert!(html.contains("How long one look at the queue took"), "{html}");
+    let (code, _, err) = run(&[&words[..], &["--plot", &path("absent/p.svg")]].concat());
+    assert!(code == 2 && err.contains("cannot be written"), "{err}");
+}
+
+#[test]
+fn seeds_give_means_with_intervals() {
+    let words = ["sim", "replay", "--generate", "poisson", "--jobs", "200", "--nodes", "4", "--seeds", "3"];
+    let (code, table, err) = run(&words);
+    assert_eq!((code, err.as_str()), (0, ""));
+    assert_eq!(table.lines().nth(1).unwrap().matches(" ± ").count(), 2, "{table}");
+    let (_, out, _) = run(&[&words[..], &["-o", "json"]].concat());
+    let reports: serde_json::Value = serde_json::from_str(&out).unwrap();
+    let of = |path: &str| reports[0].pointer(path).and_then(serde_json::Value::as_f64).unwrap();
+    assert_eq!((of("/seeds"), of("/jobs"), of("/over_seeds/jobs/mean")), (3.0, 600.0, 200.0));
+    // Seeds have the same number of jobs: the mean over all jobs is the mean of the seeds' means.
+    assert!((of("/wait_s/mean") - of("/over_seeds/wait_s_mean/mean")).abs() < 1e-6, "{out}");
+    assert!(of("/over_seeds/wait_s_mean/ci95") > 0.0);
+    let (_, csv, _) = run(&[&words[..], &["-o", "csv"]].concat());
+    let columns: Vec<usize> = csv.lines().map(|line| line.split(',').count()).collect();
+    assert_eq!((columns.len(), columns[0]), (2, columns[1]), "{csv}");
+    let first =
+        run(&["sim", "replay", "--generate", "poisson", "--jobs", "200", "--nodes", "4", "--seed", "2", "-o", "csv"]);
+    assert!(first.0 == 0 && first.1 != csv);
 }
 
 #[test]
@@ -265,6 +308,8 @@ fn what_cannot_be_replayed_is_wrong_usage_and_says_what_to_do() {
     for (said, err) in [
         ("--nodes N", replay(&good, &[])),
         ("choose from aged_area", replay(&good, &["--nodes", "2", "--policy", "magic"])),
+        ("the weights are run, width", replay(&good, &["--nodes", "2", "--policy", "aged_area:depth=1"])),
+        ("the same for every seed", replay(&good, &["--nodes", "2", "--seeds", "2"])),
         ("job 1 needs 2 processors", replay(&good, &["--nodes", "1"])),
         ("--window-length", replay(&good, &["--nodes", "2", "--windows", "2", "--window-length", "9"])),
         ("line 1", replay(&torn, &["--nodes", "2"])),

@@ -60,7 +60,16 @@ mod tests {
     use super::*;
 
     fn job(id: u64, submit_s: u64, processors: u32, parents: &[u32]) -> Job {
-        Job { id, submit_s, run_s: 10, requested_s: 10, processors, user: 0, parents: parents.to_vec() }
+        Job {
+            id,
+            submit_s,
+            run_s: 10,
+            requested_s: 10,
+            processors,
+            user: 0,
+            deadline_s: None,
+            parents: parents.to_vec(),
+        }
     }
 
     #[test]

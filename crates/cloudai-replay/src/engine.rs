@@ -15,8 +15,8 @@ use cloudai_scheduler::order::Order;
 use crate::check::Broken;
 use crate::trace::Job;
 
-pub use whole::replay;
-pub use window::replay_window;
+pub use whole::{replay, replay_watched};
+pub use window::{replay_window, replay_window_watched};
 
 /// How a replay decides.
 #[derive(Clone, Copy)]

@@ -2,7 +2,8 @@
 //! Comes in: empty nodes, pods, a policy, a seed. Goes out: [`Allocation`]. Pods arrive and stay; time is deliberately not known here.
 //!
 //! Arrivals are the trace's pods, shuffled, and then uniform resamples of them until what was asked for is 130 % of all GPUs. A pod
-//! that fits nowhere is turned away.
+//! that fits nowhere is turned away. The nodes are shuffled too, once: of equally good nodes the first is taken, and in the file nodes of
+//! one kind stand together.
 
 use std::collections::BTreeMap;
 
@@ -55,7 +56,9 @@ pub fn inflate(nodes: &[NodeFree], pods: &[Demand], policy: PlacementPolicy, see
     let mut seeded = Seeded::new(seed);
     let total: u64 = nodes.iter().map(NodeFree::gpu_sum_milli).sum();
     let arrivals = arrivals(pods, total, &mut seeded);
-    let mut cluster = Cluster::new(nodes, policy, pods);
+    let mut nodes = nodes.to_vec();
+    seeded.shuffle(&mut nodes);
+    let mut cluster = Cluster::new(&nodes, policy, pods);
     let (mut asked, mut allocated, mut at_100) = (0, 0, None);
     let (mut placed, mut turned_away) = (0, 0);
     let percent = |milli: u64| 100.0 * milli as f64 / total.max(1) as f64;

@@ -5,13 +5,24 @@
 
 pub mod check;
 pub mod engine;
+pub mod generate;
+pub mod html;
 pub mod inflation;
+pub mod interval;
 pub mod metrics;
+pub mod plot;
+pub mod policy;
 pub mod report;
 pub mod seeded;
+pub mod svg;
+pub mod timeline;
 pub mod trace;
 
 pub use engine::{ReplayError, Run, Setup, replay, replay_window};
+pub use generate::{GenerateError, Model, Workload};
+pub use interval::Interval;
 pub use metrics::{Metrics, Summary};
+pub use plot::plot;
+pub use policy::{Policy, PolicyError};
 pub use report::{Plan, Report, report};
-pub use trace::{Format, Job, ReadError, Trace};
+pub use trace::{Format, Job, ReadError, Trace, WriteError};

@@ -9,7 +9,7 @@ use serde::Serialize;
 use crate::engine::Run;
 use crate::trace::Job;
 
-/// A distribution in six figures. Percentiles are nearest ranks: values that occurred.
+/// A distribution in five figures. Percentiles are nearest ranks: values that occurred.
 #[derive(Clone, Copy, PartialEq, Debug, Default, Serialize)]
 pub struct Summary {
     pub mean: f64,
@@ -48,6 +48,9 @@ pub struct Metrics {
     pub starved: u64,
     /// Jobs that passed another one.
     pub backfilled: u64,
+    /// Jobs that have a deadline, and those of them that ended after it.
+    pub deadlines: u64,
+    pub deadline_misses: u64,
 }
 
 impl Metrics {
@@ -68,6 +71,8 @@ impl Metrics {
             makespan_s: metrics.makespan_s / windows,
             throughput_per_hour: metrics.throughput_per_hour / windows,
             starved: all.starved,
+            deadlines: all.deadlines,
+            deadline_misses: all.deadline_misses,
             jain_index: jain(all.by_user.values().map(|(sum, count)| sum / count)),
             completion_s: summary(all.completion_s),
             wait_s: summary(all.wait_s),
@@ -89,6 +94,40 @@ impl Metrics {
     }
 }
 
+impl Metrics {
+    /// All of it as names and numbers. The names are those of the columns of a CSV file, and their order is fixed.
+    pub fn figures(&self) -> Vec<(&'static str, f64)> {
+        let (c, w, s) = (&self.completion_s, &self.wait_s, &self.bounded_slowdown);
+        vec![
+            ("jobs", self.jobs as f64),
+            ("makespan_s", self.makespan_s),
+            ("throughput_per_hour", self.throughput_per_hour),
+            ("completion_s_mean", c.mean),
+            ("completion_s_p50", c.p50),
+            ("completion_s_p95", c.p95),
+            ("completion_s_p99", c.p99),
+            ("completion_s_max", c.max),
+            ("wait_s_mean", w.mean),
+            ("wait_s_p50", w.p50),
+            ("wait_s_p95", w.p95),
+            ("wait_s_p99", w.p99),
+            ("wait_s_max", w.max),
+            ("bounded_slowdown_mean", s.mean),
+            ("bounded_slowdown_p50", s.p50),
+            ("bounded_slowdown_p95", s.p95),
+            ("bounded_slowdown_p99", s.p99),
+            ("bounded_slowdown_max", s.max),
+            ("utilisation_to_last_start", self.utilisation.to_last_start),
+            ("utilisation_to_last_finish", self.utilisation.to_last_finish),
+            ("jain_index", self.jain_index),
+            ("starved", self.starved as f64),
+            ("backfilled", self.backfilled as f64),
+            ("deadlines", self.deadlines as f64),
+            ("deadline_misses", self.deadline_misses as f64),
+        ]
+    }
+}
+
 #[derive(Default)]
 struct Samples {
     completion_s: Vec<f64>,
@@ -97,6 +136,8 @@ struct Samples {
     /// Sum and count of bounded slowdowns.
     by_user: BTreeMap<u64, (f64, f64)>,
     starved: u64,
+    deadlines: u64,
+    deadline_misses: u64,
 }
 
 impl Samples {
@@ -113,6 +154,8 @@ impl Samples {
             let user = self.by_user.entry(job.user).or_default();
             *user = (user.0 + slowdown, user.1 + 1.0);
             self.starved += u64::from(wait_s > limits::REPLAY_STARVED_AFTER.0 / 1000);
+            self.deadlines += u64::from(job.deadline_s.is_some());
+            self.deadline_misses += u64::from(job.deadline_s.is_some_and(|end_s| start_s + job.run_s > end_s));
         }
     }
 }
@@ -183,7 +226,7 @@ mod tests {
     use super::*;
 
     fn job(submit_s: u64, run_s: u64, processors: u32, user: u64) -> Job {
-        Job { id: submit_s, submit_s, run_s, requested_s: run_s, processors, user, parents: vec![] }
+        Job { id: submit_s, submit_s, run_s, requested_s: run_s, processors, user, deadline_s: None, parents: vec![] }
     }
 
     #[test]
@@ -206,6 +249,32 @@ mod tests {
         assert!((m.utilisation.to_last_finish - 255.0 / 410.0).abs() < 1e-12);
         // User 1 has 1, user 2 has 19.5.
         assert!((m.jain_index - 20.5 * 20.5 / (2.0 * (1.0 + 19.5 * 19.5))).abs() < 1e-12);
+    }
+
+    #[test]
+    fn a_deadline_is_missed_by_who_ends_after_it() {
+        let with = |run_s, deadline_s| Job { deadline_s, ..job(0, run_s, 1, 0) };
+        let jobs = [with(10, Some(10)), with(10, Some(9)), with(10, None)];
+        let run = Run { start_s: vec![0; 3], ready_s: vec![0; 3], ..Run::default() };
+        let m = Metrics::of(&[(&jobs, &run)]);
+        assert_eq!((m.deadlines, m.deadline_misses), (2, 1), "ending at it is in time");
+    }
+
+    /// Whoever adds a figure adds it to all forms: the list has as many numbers as the JSON, name by name.
+    #[test]
+    fn figures_are_all_there_is() {
+        let json = serde_json::to_value(Metrics::default()).unwrap();
+        let mut names = vec![];
+        for (name, value) in json.as_object().unwrap() {
+            match value.as_object() {
+                None => names.push(name.clone()),
+                Some(parts) => names.extend(parts.keys().map(|part| format!("{name}_{part}"))),
+            }
+        }
+        let mut listed: Vec<String> = Metrics::default().figures().iter().map(|(name, _)| (*name).to_owned()).collect();
+        names.sort();
+        listed.sort();
+        assert_eq!(listed, names);
     }
 
     #[test]

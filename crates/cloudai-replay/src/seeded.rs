@@ -31,6 +31,30 @@ impl Seeded {
         -mean * self.unit().ln()
     }
 
+    /// Mean 0, variance 1 (Box and Muller 1958; the second number of each pair is not used).
+    pub fn normal(&mut self) -> f64 {
+        let (radius, angle) = ((-2.0 * self.unit().ln()).sqrt(), 2.0 * std::f64::consts::PI * self.unit());
+        radius * angle.cos()
+    }
+
+    /// Mean `shape · scale`, variance `shape · scale²`, for shapes of at least 1 (Marsaglia and Tsang 2000).
+    pub fn gamma(&mut self, shape: f64, scale: f64) -> f64 {
+        let d = shape.max(1.0) - 1.0 / 3.0;
+        let c = 1.0 / (9.0 * d).sqrt();
+        loop {
+            let x = self.normal();
+            let v = (1.0 + c * x).powi(3);
+            if v > 0.0 && self.unit().ln() < 0.5 * x * x + d - d * v + d * v.ln() {
+                return d * v * scale;
+            }
+        }
+    }
+
+    /// From `low` to `high`, both included, each with the same chance.
+    pub fn between(&mut self, low: u64, high: u64) -> u64 {
+        low + self.below((high - low + 1) as usize) as u64
+    }
+
     /// Fisher and Yates.
     pub fn shuffle<T>(&mut self, items: &mut [T]) {
         for last in (1..items.len()).rev() {
@@ -49,6 +73,18 @@ mod tests {
         // The published sequence for the seed 1234567.
         let mut seeded = Seeded::new(1_234_567);
         assert_eq!([seeded.next_u64(), seeded.next_u64()], [6_457_827_717_110_365_317, 3_203_168_211_198_807_973]);
+    }
+
+    #[test]
+    fn gamma_numbers_have_the_mean_and_the_variance_of_their_formula() {
+        for (shape, scale) in [(1.0, 3.0), (4.2, 0.94), (312.0, 0.03)] {
+            let (mut seeded, n) = (Seeded::new(5), 100_000);
+            let values: Vec<f64> = (0..n).map(|_| seeded.gamma(shape, scale)).collect();
+            let mean = values.iter().sum::<f64>() / f64::from(n);
+            let variance = values.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / f64::from(n);
+            assert!((mean / (shape * scale) - 1.0).abs() < 0.01, "{mean} instead of {shape} · {scale}");
+            assert!((variance / (shape * scale * scale) - 1.0).abs() < 0.03, "{variance}");
+        }
     }
 
     #[test]

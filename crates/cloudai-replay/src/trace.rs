@@ -1,5 +1,5 @@
 //! Workload traces. Comes in: a file in one of the formats, plain or gzip. Goes out: [`Job`]s in the order of their submission,
-//! checked: no job without work or width, none longer than its limit, no unknown parent, no cycle. How jobs are scheduled is
+//! and a trace as text again. They are checked: no job without work or width, none longer than its limit, no unknown parent, no cycle. How jobs are scheduled is
 //! deliberately not known here.
 
 mod jsonl;
@@ -9,7 +9,7 @@ mod swf;
 mod wfcommons;
 
 use std::collections::BTreeMap;
-use std::io;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use cloudai_types::limits;
@@ -27,6 +27,8 @@ pub struct Job {
     /// At least 1.
     pub processors: u32,
     pub user: u64,
+    /// When it has to have ended, if anybody cares. It changes no decision; endings after it are counted.
+    pub deadline_s: Option<u64>,
     /// Places (in [`Trace::jobs`]) of the jobs that have to end before this one may start.
     pub parents: Vec<u32>,
 }
@@ -84,10 +86,21 @@ pub enum ReadError {
     Empty,
 }
 
+/// Why a trace cannot be written.
+#[derive(Debug, thiserror::Error)]
+pub enum WriteError {
+    #[error("the Standard Workload Format has no column for deadlines, nor for several parents of a job")]
+    NoColumn,
+    #[error("traces are written as swf or jsonl only")]
+    ReadOnly,
+    #[error("the trace cannot be written: {0}")]
+    Io(#[from] io::Error),
+}
+
 /// A job whose parents are still ids.
-struct Draft {
-    job: Job,
-    parents: Vec<u64>,
+pub(crate) struct Draft {
+    pub(crate) job: Job,
+    pub(crate) parents: Vec<u64>,
 }
 
 impl Trace {
@@ -104,8 +117,20 @@ impl Trace {
         }
     }
 
+    /// Writes the trace so that [`Trace::read`] gives it back. `notes`: for people, where the format has a place for them.
+    ///
+    /// # Errors
+    /// See [`WriteError`].
+    pub fn write(&self, format: Format, notes: &[String], out: &mut dyn Write) -> Result<(), WriteError> {
+        match format {
+            Format::Swf => swf::write(self, notes, out),
+            Format::Jsonl => jsonl::write(self, out),
+            Format::WfCommons => Err(WriteError::ReadOnly),
+        }
+    }
+
     /// The only way to a trace with jobs: sorts, tidies up, finds the parents.
-    fn of(drafts: Vec<Draft>, processors: Option<u32>) -> Result<Trace, ReadError> {
+    pub(crate) fn of(drafts: Vec<Draft>, processors: Option<u32>) -> Result<Trace, ReadError> {
         let mut trace = Trace { processors, ..Trace::default() };
         let before = drafts.len();
         let mut kept: Vec<Draft> = drafts.into_iter().filter(|d| d.job.run_s > 0 && d.job.processors > 0).collect();
@@ -122,7 +147,8 @@ impl Trace {
         }
         for mut draft in kept {
             let Job { id, submit_s, run_s, requested_s, .. } = draft.job;
-            if submit_s.max(run_s).max(requested_s) > limits::TRACE_SECONDS_MAX {
+            let deadline_s = draft.job.deadline_s.unwrap_or(0);
+            if submit_s.max(run_s).max(requested_s).max(deadline_s) > limits::TRACE_SECONDS_MAX {
                 return Err(ReadError::TimeTooLarge { job: id });
             }
             if draft.job.run_s > draft.job.requested_s {
@@ -177,7 +203,8 @@ mod tests {
     use super::*;
 
     fn draft(id: u64, submit_s: u64, parents: &[u64]) -> Draft {
-        let job = Job { id, submit_s, run_s: 5, requested_s: 9, processors: 1, user: 0, parents: vec![] };
+        let job =
+            Job { id, submit_s, run_s: 5, requested_s: 9, processors: 1, user: 0, deadline_s: None, parents: vec![] };
         Draft { job, parents: parents.to_vec() }
     }
 

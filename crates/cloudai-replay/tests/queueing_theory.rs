@@ -20,7 +20,16 @@ fn jobs(seed: u64, servers: u32, load: f64) -> Vec<Job> {
         .map(|id| {
             at_s += seeded.exponential(gap_s);
             let run_s = seeded.exponential(MEAN_RUN_S).round().max(1.0) as u64;
-            Job { id, submit_s: at_s as u64, run_s, requested_s: run_s, processors: 1, user: 0, parents: vec![] }
+            Job {
+                id,
+                submit_s: at_s as u64,
+                run_s,
+                requested_s: run_s,
+                processors: 1,
+                user: 0,
+                deadline_s: None,
+                parents: vec![],
+            }
         })
         .collect()
 }

@@ -26,6 +26,7 @@ fn workload() -> impl Strategy<Value = Vec<Job>> {
                 requested_s: run_s + spare_s / 20 * 20,
                 processors,
                 user,
+                deadline_s: None,
                 parents,
             });
         }

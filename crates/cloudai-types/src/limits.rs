@@ -535,6 +535,11 @@ pub const TRACE_SECONDS_MAX: u64 = 100_000_000_000;
 pub const REPLAY_WINDOWS_MAX: usize = 10_000;
 /// Seeds that one replay averages.
 pub const REPLAY_SEEDS_MAX: u64 = 1_000;
+/// Steps into which a replay's time is cut to tell how busy the machine was.
+pub const REPLAY_TIMELINE_STEPS_MAX: usize = 120;
+/// Policies of one comparison, and those of them whose utilisation is drawn: more lines than colours cannot be read.
+pub const REPLAY_POLICIES_MAX: usize = 100;
+pub const REPLAY_LINES_MAX: usize = 6;
 /// Short jobs count as if they ran so long in a bounded slowdown ("tau"), as in the published tables.
 pub const REPLAY_SLOWDOWN_BOUND: Millis = Millis::from_secs(10);
 /// Who waits longer counts as starved in a replay's report.

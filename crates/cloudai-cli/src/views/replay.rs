@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use cloudai_replay::{Report, Summary};
+use cloudai_replay::{Interval, Metrics, Report};
 use serde::Serialize;
 
 use crate::exit::Failure;
@@ -19,15 +19,16 @@ const HEADER: [&str; 13] = [
 impl View for Reports {
     fn table(&self, out: &mut dyn Write) -> io::Result<()> {
         let mut columns = Columns::new(&HEADER);
-        for Report { policy, backfill, metrics: m, .. } in &self.0 {
+        for report in &self.0 {
+            let m = &report.metrics;
             columns.row([
-                (*policy).to_owned(),
-                (*backfill).to_owned(),
+                report.policy.clone(),
+                report.backfill.to_owned(),
                 m.jobs.to_string(),
-                format!("{:.2}", m.bounded_slowdown.mean),
+                sure(report, "bounded_slowdown_mean", |v| format!("{v:.2}"), m.bounded_slowdown.mean),
                 format!("{:.2}", m.bounded_slowdown.p50),
                 format!("{:.2}", m.bounded_slowdown.p99),
-                seconds(m.wait_s.mean),
+                sure(report, "wait_s_mean", seconds, m.wait_s.mean),
                 seconds(m.wait_s.p99),
                 seconds(m.wait_s.max),
                 seconds(m.makespan_s),
@@ -37,41 +38,36 @@ impl View for Reports {
             ]);
         }
         columns.write(out)?;
-        for report in &self.0 {
-            if let Some(d) = &report.decision_ns {
-                let us = |ns: f64| format!("{:.1}", ns / 1_000.0);
-                let (p50, p99, max) = (us(d.p50), us(d.p99), us(d.max));
-                writeln!(out, "{}: a decision took {p50} µs (p50), {p99} µs (p99), {max} µs at most", report.policy)?;
-            }
+        for Report { policy, metrics: m, .. } in self.0.iter().filter(|report| report.metrics.deadlines > 0) {
+            writeln!(out, "{policy}: {} of {} deadlines were missed", m.deadline_misses, m.deadlines)?;
         }
         Ok(())
     }
 
     fn csv(&self, out: &mut dyn Write) -> Result<(), Failure> {
-        let five = |name: &str| ["mean", "p50", "p95", "p99", "max"].map(|f| format!("{name}_{f}")).join(",");
-        let (completion, wait, slowdown) = (five("completion_s"), five("wait_s"), five("bounded_slowdown"));
-        writeln!(
-            out,
-            "policy,backfill,windows,nodes,jobs,makespan_s,throughput_per_hour,{completion},{wait},{slowdown},\
-             utilisation_to_last_start,utilisation_to_last_finish,jain_index,starved,backfilled"
-        )?;
-        let five = |s: &Summary| [s.mean, s.p50, s.p95, s.p99, s.max].map(|v| v.to_string()).join(",");
-        for Report { policy, backfill, windows, nodes, metrics: m, .. } in &self.0 {
-            let (completion, wait, slowdown) = (five(&m.completion_s), five(&m.wait_s), five(&m.bounded_slowdown));
-            writeln!(
-                out,
-                "{policy},{backfill},{windows},{nodes},{},{},{},{completion},{wait},{slowdown},{},{},{},{},{}",
-                m.jobs,
-                m.makespan_s,
-                m.throughput_per_hour,
-                m.utilisation.to_last_start,
-                m.utilisation.to_last_finish,
-                m.jain_index,
-                m.starved,
-                m.backfilled
-            )?;
+        let figures: Vec<&str> = Metrics::default().figures().into_iter().map(|(name, _)| name).collect();
+        // With seeds, each figure's mean over them and half of its interval follow; without, there is nothing to say.
+        let has_seeds = self.0.iter().any(|report| report.seeds > 1);
+        let over = figures.iter().map(|name| format!(",{name}_over_seeds,{name}_ci95"));
+        let over: String = over.filter(|_| has_seeds).collect();
+        writeln!(out, "policy,backfill,windows,nodes,seeds,{}{over}", figures.join(","))?;
+        for report in &self.0 {
+            let Report { policy, backfill, windows, nodes, seeds, metrics, over_seeds, .. } = report;
+            let values: Vec<String> = metrics.figures().into_iter().map(|(_, value)| value.to_string()).collect();
+            let over = figures.iter().filter_map(|name| over_seeds.get(name));
+            let over: String = over.map(|i| format!(",{},{}", i.mean, i.ci95.unwrap_or_default())).collect();
+            writeln!(out, "{policy},{backfill},{windows},{nodes},{seeds},{}{over}", values.join(","))?;
         }
         Ok(())
+    }
+}
+
+/// The mean over the seeds and its interval, where there are seeds.
+fn sure(report: &Report, name: &str, text: fn(f64) -> String, alone: f64) -> String {
+    match report.over_seeds.get(name) {
+        Some(Interval { mean, ci95: Some(ci95) }) => format!("{} ± {}", text(*mean), text(*ci95)),
+        Some(Interval { mean, ci95: None }) => text(*mean),
+        None => text(alone),
     }
 }
 

@@ -97,7 +97,7 @@ mod tests {
     use super::*;
 
     fn job(id: u64, submit_s: u64, processors: u32) -> Job {
-        Job { id, submit_s, run_s: 10, requested_s: 30, processors, user: 0, parents: vec![] }
+        Job { id, submit_s, run_s: 10, requested_s: 30, processors, user: 0, deadline_s: None, parents: vec![] }
     }
 
     #[test]

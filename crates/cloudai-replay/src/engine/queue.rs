@@ -141,7 +141,7 @@ mod tests {
     use cloudai_scheduler::order::AgedArea;
 
     fn job(user: u64, requested_s: u64, run_s: u64) -> Job {
-        Job { id: 0, submit_s: 0, run_s, requested_s, processors: 1, user, parents: vec![] }
+        Job { id: 0, submit_s: 0, run_s, requested_s, processors: 1, user, deadline_s: None, parents: vec![] }
     }
 
     fn places(queue: &Queue<'_>) -> Vec<u32> {

@@ -17,6 +17,14 @@ use crate::trace::{Job, children};
 /// # Errors
 /// A job that is wider than the machine; or a broken schedule, which is a mistake of this code.
 pub fn replay(jobs: &[Job], setup: &Setup<'_>) -> Result<Run, ReplayError> {
+    replay_watched(jobs, setup, &mut || ())
+}
+
+/// The same; `watch` is called at each start of a job.
+///
+/// # Errors
+/// See [`replay`].
+pub fn replay_watched(jobs: &[Job], setup: &Setup<'_>, watch: &mut dyn FnMut()) -> Result<Run, ReplayError> {
     setup.refuse_too_wide(jobs)?;
     let children = children(jobs);
     let mut engine = Engine {
@@ -42,11 +50,11 @@ pub fn replay(jobs: &[Job], setup: &Setup<'_>) -> Result<Run, ReplayError> {
                     arrivals.insert((ready_s, child));
                 }
             }
-            engine.look(now_s, None)?;
+            engine.look(now_s, None, watch)?;
         } else if let Some((_, place)) = arrivals.pop_first() {
             let waited = !engine.queue.entries().is_empty();
             engine.arrive(place, now_s);
-            engine.look(now_s, Some(place).filter(|_| waited))?;
+            engine.look(now_s, Some(place).filter(|_| waited), watch)?;
         }
     }
     let Engine { machine, mut run, .. } = engine;
@@ -74,7 +82,7 @@ impl Engine<'_> {
 
     /// One decision, and its starts. `only`: the job that just arrived, when nothing else has changed since the last look and
     /// others wait. Then only it can start, unless it is the first now: the others' chances only shrink while time passes.
-    fn look(&mut self, now_s: u64, only: Option<u32>) -> Result<(), ReplayError> {
+    fn look(&mut self, now_s: u64, only: Option<u32>, watch: &mut dyn FnMut()) -> Result<(), ReplayError> {
         let (machine, queue, rule) = (&self.machine, &mut self.queue, self.setup.backfill);
         let (started, passed_from) = timed(&mut self.run.decisions_ns, || {
             let has_moved = queue.settle(now_s);
@@ -83,6 +91,7 @@ impl Engine<'_> {
         });
         for place in &started {
             self.machine.start(*place, now_s)?;
+            watch();
         }
         for place in &started[passed_from..] {
             self.run.backfilled[*place as usize] = true;

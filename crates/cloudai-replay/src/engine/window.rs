@@ -20,6 +20,20 @@ use crate::trace::Job;
 /// A window outside of the trace or through a workflow; a job that is wider than the machine; a broken schedule, which is a
 /// mistake of this code.
 pub fn replay_window(jobs: &[Job], start: usize, length: usize, setup: &Setup<'_>) -> Result<Run, ReplayError> {
+    replay_window_watched(jobs, start, length, setup, &mut || ())
+}
+
+/// The same; `watch` is called at each start of a job.
+///
+/// # Errors
+/// See [`replay_window`].
+pub fn replay_window_watched(
+    jobs: &[Job],
+    start: usize,
+    length: usize,
+    setup: &Setup<'_>,
+    watch: &mut dyn FnMut(),
+) -> Result<Run, ReplayError> {
     let outside = ReplayError::NoSuchWindow { start, length, jobs: jobs.len() };
     let end = start.checked_add(length).filter(|_| length > 0);
     let jobs = end.and_then(|end| jobs.get(start..end)).ok_or(outside)?;
@@ -44,9 +58,10 @@ pub fn replay_window(jobs: &[Job], start: usize, length: usize, setup: &Setup<'_
         let head = engine.pick_head();
         let processors = jobs[head as usize].processors;
         if !engine.machine.has_room(processors) {
-            engine.wait_for_room(processors)?;
+            engine.wait_for_room(processors, watch)?;
         }
         engine.start(&[head])?;
+        watch();
     }
     let Engine { machine, mut run, .. } = engine;
     run.start_s = machine.into_starts()?;
@@ -85,7 +100,7 @@ impl Engine<'_> {
     }
 
     /// Steps on until the blocked head has room; others may pass it.
-    fn wait_for_room(&mut self, processors: u32) -> Result<(), ReplayError> {
+    fn wait_for_room(&mut self, processors: u32, watch: &mut dyn FnMut()) -> Result<(), ReplayError> {
         let mut reservation = reserve(self.machine.free(), processors, self.machine.releases());
         while !self.machine.has_room(processors) {
             if let Some(reservation) = reservation.as_mut().filter(|_| self.setup.backfill != Backfill::None) {
@@ -98,6 +113,7 @@ impl Engine<'_> {
                     if fits && reservation.admit(self.setup.backfill, self.now_s, job.requested_s, job.processors) {
                         self.run.backfilled[place as usize] = true;
                         self.start(&[place])?;
+                        watch();
                     }
                 }
             }

@@ -4,10 +4,12 @@
 //! time (9), and where there is none the run time (4), as if everybody knew it; a job without run time or processors is left
 //! out. Column 3, the wait on the recorded machine, is not ours to use.
 
+use std::io::{self, Write};
+
 use cloudai_types::limits;
 
 use super::lines::Lines;
-use super::{Draft, Job, ReadError, Trace};
+use super::{Draft, Job, ReadError, Trace, WriteError};
 
 const COLUMNS: usize = 18;
 
@@ -59,8 +61,43 @@ fn job(line: &str) -> Result<Draft, String> {
         return Err("a job needs an id and a time of submission that are not negative".to_owned());
     }
     let requested_s = if limit_s > 0 { limit_s } else { run_s };
-    let job = Job { id: of(1), submit_s: of(2), run_s, requested_s, processors, user: of(12), parents: vec![] };
+    let job = Job {
+        id: of(1),
+        submit_s: of(2),
+        run_s,
+        requested_s,
+        processors,
+        user: of(12),
+        deadline_s: None,
+        parents: vec![],
+    };
     Ok(Draft { job, parents: vec![] })
+}
+
+/// Writes a trace with `notes` in its header, one per line.
+pub fn write(trace: &Trace, notes: &[String], out: &mut dyn Write) -> Result<(), WriteError> {
+    if trace.jobs.iter().any(|job| !job.parents.is_empty() || job.deadline_s.is_some()) {
+        return Err(WriteError::NoColumn);
+    }
+    header_lines(trace, notes, out)?;
+    for job in &trace.jobs {
+        let Job { id, submit_s, run_s, requested_s, processors, user, .. } = job;
+        // Unknown is -1: the wait, CPU time, memory, group and what follows. Status 1: it completed.
+        writeln!(
+            out,
+            "{id} {submit_s} -1 {run_s} {processors} -1 -1 {processors} {requested_s} -1 1 {user} -1 -1 -1 -1 -1 -1"
+        )?;
+    }
+    Ok(())
+}
+
+fn header_lines(trace: &Trace, notes: &[String], out: &mut dyn Write) -> io::Result<()> {
+    writeln!(out, "; Version: 2.2")?;
+    writeln!(out, "; MaxJobs: {}", trace.jobs.len())?;
+    if let Some(processors) = trace.processors {
+        writeln!(out, "; MaxProcs: {processors}")?;
+    }
+    notes.iter().try_for_each(|note| writeln!(out, "; Note: {note}"))
 }
 
 #[cfg(test)]

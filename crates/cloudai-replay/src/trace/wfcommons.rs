@@ -73,6 +73,7 @@ pub fn read(lines: &mut Lines) -> Result<Trace, ReadError> {
             requested_s: run_s as u64,
             processors: run.core_count.map_or(1, |cores| (cores.ceil() as u32).max(1)),
             user: 0,
+            deadline_s: None,
             parents: vec![],
         };
         drafts.push(Draft { job, parents: parents.ok_or_else(|| missing("has a parent that is not a task"))? });

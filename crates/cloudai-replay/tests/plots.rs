@@ -1,0 +1,105 @@
+//! The picture of a comparison is XML, says who is who, and has a mark for each policy.
+
+#![allow(clippy::unwrap_used)]
+
+use cloudai_replay::{Model, Plan, Policy, Report, Workload, html, plot, report};
+use cloudai_scheduler::backfill::Backfill;
+use cloudai_types::limits;
+use quick_xml::Reader;
+use quick_xml::events::{BytesStart, Event};
+
+fn reports(policies: &[&str], seeds: u64) -> Vec<Report> {
+    let workload = |seed| Workload { model: Model::Lublin, jobs: 300, nodes: 64, seed, load: Some(1.2) };
+    let traces: Vec<_> = (1..=seeds).map(|seed| workload(seed).generate().unwrap()).collect();
+    let plan = Plan { capacity: 64, backfill: Backfill::Easy, predict: true, windows: vec![], window_length: 0 };
+    let told = policies.iter().map(|name| report(&traces, &Policy::parse(name).unwrap(), &plan, &mut || ()).unwrap());
+    told.collect()
+}
+
+/// An element, its class, and its text where it has any.
+type Element = (String, String, String);
+
+fn element(start: &BytesStart<'_>) -> Element {
+    let class = start.try_get_attribute("class").unwrap();
+    let class = class.map(|c| String::from_utf8(c.value.to_vec()).unwrap()).unwrap_or_default();
+    (String::from_utf8(start.name().as_ref().to_vec()).unwrap(), class, String::new())
+}
+
+/// Every element; an error of the parser is a failure.
+fn parsed(xml: &str) -> Vec<Element> {
+    let (mut reader, mut elements, mut open) = (Reader::from_str(xml), vec![], vec![]);
+    loop {
+        match reader.read_event().unwrap() {
+            Event::Start(start) => {
+                open.push(elements.len());
+                elements.push(element(&start));
+            }
+            Event::Empty(start) => elements.push(element(&start)),
+            Event::End(_) => _ = open.pop(),
+            Event::Text(text) => {
+                if let Some(place) = open.last() {
+                    let element: &mut Element = &mut elements[*place];
+                    element.2.push_str(&text.decode().unwrap());
+                }
+            }
+            Event::Eof => return elements,
+            _ => {}
+        }
+    }
+}
+
+fn count(elements: &[Element], name: &str, class: &str) -> usize {
+    elements.iter().filter(|element| element.0 == name && element.1 == class).count()
+}
+
+#[test]
+fn each_policy_has_a_mark_a_name_and_a_line() {
+    let policies = ["fcfs", "sjf", "saf", "aged_area", "aged_area:width=0.2:ageing=4"];
+    let told = reports(&policies, 1);
+    let svg = plot("A & B <c>", &told);
+    let elements = parsed(&svg);
+    assert_eq!(elements[0].0, "svg");
+    assert_eq!((count(&elements, "circle", "point"), count(&elements, "circle", "ring")), (5, 1));
+    assert_eq!((count(&elements, "polyline", "line"), count(&elements, "polyline", "front")), (5, 1));
+    for policy in policies {
+        let is_label = |e: &&Element| e.0 == "text" && e.2 == policy;
+        let labels: Vec<&Element> = elements.iter().filter(is_label).collect();
+        assert!(!labels.is_empty(), "{policy} has no label");
+        assert_eq!(labels.iter().any(|e| e.1 == "default"), policy == "aged_area", "{policy}");
+    }
+    assert_eq!(plot("A & B <c>", &reports(&policies, 1)), svg, "to the byte");
+    assert!(!svg.contains("href") && !svg.contains("url("), "nothing outside is needed");
+}
+
+#[test]
+fn lines_that_cannot_be_told_apart_are_not_drawn() {
+    let many: Vec<String> = (0..12).map(|width| format!("aged_area:width={width}")).collect();
+    let told = reports(&many.iter().map(String::as_str).collect::<Vec<_>>(), 2);
+    let elements = parsed(&plot("t", &told));
+    assert_eq!(count(&elements, "circle", "point"), 12);
+    assert_eq!(count(&elements, "polyline", "line"), limits::REPLAY_LINES_MAX);
+    assert!(elements.iter().any(|e| e.2 == "utilisation over time, first 6 policies, first window and seed"));
+    assert_eq!(count(&parsed(&plot("t", &[])), "circle", "point"), 0, "nothing to draw is drawn too");
+}
+
+#[test]
+fn the_page_holds_the_tables_and_the_picture() {
+    let told = reports(&["fcfs", "aged_area"], 3);
+    let facts = [("trace", "<script>alert(1)</script>".to_owned())];
+    let page = |has_timings| html::page(&html::Page { title: "kth & co", facts: &facts, has_timings }, &told);
+    let text = page(false);
+    let body = text.strip_prefix("<!DOCTYPE html>\n").unwrap();
+    let elements = parsed(body);
+    assert_eq!(count(&elements, "circle", "point"), 2);
+    assert!(!elements.iter().any(|e| e.0 == "script"), "what users name is text");
+    let cells: Vec<&str> = elements.iter().filter(|e| e.0 == "td").map(|e| e.2.as_str()).collect();
+    // Two facts; two policies in 11 columns; each figure with two values.
+    let figures = told[0].metrics.figures();
+    assert_eq!(cells.len(), 2 + 2 * 11 + figures.len() * 3);
+    for (name, _) in figures {
+        assert!(cells.contains(&name), "{name}");
+    }
+    assert!(cells.iter().any(|cell| cell.contains(" ± ")) && cells.contains(&"aged_area (default)"));
+    assert_eq!(page(false), text, "to the byte");
+    assert!(!text.contains("µs") && page(true).contains("µs"), "what is measured stands there only when asked for");
+}
