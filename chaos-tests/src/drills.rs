@@ -20,6 +20,7 @@ pub mod paused_agent;
 pub mod run_codes;
 pub mod wiped_master;
 pub mod worker_killed;
+pub mod workflow_failover;
 
 use crate::transcript::say;
 
@@ -41,7 +42,7 @@ pub enum Verdict {
 pub type Drill = fn(Size) -> anyhow::Result<Verdict>;
 
 /// What it is called by, what it shows, drill.
-pub const ALL: [(&str, &str, Drill); 18] = [
+pub const ALL: [(&str, &str, Drill); 19] = [
     ("2", "submits go on while leaders are killed", leader_kills::run),
     ("3", "all masters killed at once lose nothing", masters_killed::run),
     ("4", "a worker killed, with and without its containers", worker_killed::run),
@@ -59,6 +60,11 @@ pub const ALL: [(&str, &str, Drill); 18] = [
     ("large-result", "a large result is stored once, though its worker was killed", large_result::run),
     ("fair-shares", "namespaces get their parts by weight, and a quota holds only its own back", fair_shares::run),
     ("big-task", "a big task starts among a flood of small ones", big_task::run),
+    (
+        "workflow-failover",
+        "a large workflow runs once and in order while leaders are killed",
+        workflow_failover::run,
+    ),
     ("bad-input", "bad input is refused clearly, and other work goes on", bad_input::run),
 ];
 

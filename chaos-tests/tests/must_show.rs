@@ -97,3 +97,8 @@ fn namespaces_get_their_parts_by_weight() {
 fn a_big_task_starts_among_a_flood_of_small_ones() {
     drill("big-task");
 }
+
+#[test]
+fn a_workflow_runs_once_and_in_order_while_leaders_are_killed() {
+    drill("workflow-failover");
+}
