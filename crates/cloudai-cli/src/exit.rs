@@ -50,8 +50,8 @@ pub const TABLE: &str = "\
 Exit codes
   0    done
   1    failed, for a reason that has no code of its own
-  2    wrong usage, or an invalid job spec; repeating it cannot help
-  3    not found: no such job, task, worker, master, secret or login
+  2    wrong usage, or an invalid job spec or workflow; repeating it cannot help
+  3    not found: no such job, task, workflow, worker, master, secret or login
   4    not authorised: no certificate, a wrong one, or a role that may not do this
   5    conflict: the state forbids it now (a request id used with another job, the last voter, an ambiguous id prefix)
   6    no master can be reached, or the masters have no leader; nothing was changed
@@ -59,12 +59,13 @@ Exit codes
   8    too busy: a queue of the masters is full; nothing was changed
   74   'master': the disk hangs; another master leads. Starting it again is right once the disk answers
   78   'master': its data cannot be trusted (damaged, incomplete, refused by the cluster). Do not start it again as it is
-  124  'job wait --timeout': the job had not ended
+  124  'job wait --timeout', 'workflow wait --timeout': it had not ended
   125  'run': CloudAI itself failed, or the task could not be run at all (image not found, rejected, worker lost)
   127  'run', 'job wait': the task's command could not be started
-  130  interrupted, or the job was cancelled; what was submitted goes on unless it was cancelled
+  130  interrupted, or the job or workflow was cancelled; what was submitted goes on unless it was cancelled
   'run' and 'job wait' otherwise end with the task's own exit code (128 + signal number after a signal).
-  A job of several tasks has no exit code of its own: 0 when all succeeded, 1 otherwise.";
+  A job of several tasks has no exit code of its own: 0 when all succeeded, 1 otherwise.
+  Nor has a workflow: 0 when nothing of it has failed or was cancelled, 1 when something has failed, 130 otherwise.";
 
 /// A command's bad end.
 #[derive(Debug, Clone, PartialEq)]

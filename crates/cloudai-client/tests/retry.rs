@@ -215,6 +215,27 @@ impl Control for Fake {
     async fn drop_dead(&self, _: Request<DeadSelection>) -> Result<Response<DropDeadReply>, Status> {
         absent!()
     }
+    async fn submit_workflow(
+        &self,
+        _: Request<SubmitWorkflowRequest>,
+    ) -> Result<Response<SubmitWorkflowReply>, Status> {
+        absent!()
+    }
+    async fn list_workflows(&self, _: Request<ListWorkflowsRequest>) -> Result<Response<ListWorkflowsReply>, Status> {
+        absent!()
+    }
+    async fn get_workflow(&self, _: Request<GetWorkflowRequest>) -> Result<Response<GetWorkflowReply>, Status> {
+        absent!()
+    }
+    async fn cancel_workflow(
+        &self,
+        _: Request<CancelWorkflowRequest>,
+    ) -> Result<Response<CancelWorkflowReply>, Status> {
+        absent!()
+    }
+    async fn retry_workflow(&self, _: Request<RetryWorkflowRequest>) -> Result<Response<RetryWorkflowReply>, Status> {
+        absent!()
+    }
     async fn set_secret(&self, _: Request<SetSecretRequest>) -> Result<Response<SetSecretReply>, Status> {
         absent!()
     }

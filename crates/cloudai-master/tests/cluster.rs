@@ -6,6 +6,8 @@
 mod images;
 #[path = "cluster/stored.rs"]
 mod stored;
+#[path = "cluster/workflows.rs"]
+mod workflows;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
