@@ -152,7 +152,7 @@ impl ReplayArgs {
                     if self.no_predictions { "to be the limits" } else { "from history" }.to_owned(),
                 ),
                 ("windows", if self.windows.is_empty() { "none".to_owned() } else { format!("{:?}", self.windows) }),
-                ("seeds", format!("{} from {} on", self.workload.seeds, self.workload.seed)),
+                ("seeds", self.workload.seeds_told()),
             ];
             let page = html::Page { title: &title, facts: &facts, has_timings: self.timings };
             write(path, &html::page(&page, reports))?;

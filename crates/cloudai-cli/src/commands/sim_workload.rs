@@ -52,6 +52,14 @@ impl WorkloadArgs {
         })
     }
 
+    /// For people.
+    pub fn seeds_told(&self) -> String {
+        match self.generate {
+            Some(_) => format!("{} from {} on", self.seeds, self.seed),
+            None => "none: a trace is the same each time".to_owned(),
+        }
+    }
+
     pub fn load(&self, format: Format, nodes: Option<u32>) -> Result<Loaded, Failure> {
         match self.generate {
             Some(model) => self.make_up(model, nodes),
