@@ -27,7 +27,7 @@ pub async fn submit<S: StateStore>(
     request: pb::SubmitWorkflowRequest,
 ) -> Result<pb::SubmitWorkflowReply, Status> {
     require_workflows(&node.shared.read().hot)?;
-    let mut submit = checked(request).map_err(pb::ErrorInfo::into_status)?;
+    let mut submit = checked(request).map_err(|e| e.into_status())?;
     for n in &submit.workflow.nodes {
         require_format_of(node, &n.spec).map_err(|e| e.into_status())?;
     }
@@ -43,7 +43,7 @@ pub async fn submit<S: StateStore>(
 }
 
 /// The command of a request that is in order. The hash ties the request id to this very request.
-fn checked(request: pb::SubmitWorkflowRequest) -> Result<SubmitWorkflow, pb::ErrorInfo> {
+fn checked(request: pb::SubmitWorkflowRequest) -> Result<SubmitWorkflow, Box<pb::ErrorInfo>> {
     let invalid = |why: String| pb::ErrorInfo::new(pb::ErrorKind::Invalid, "the workflow was not accepted").why(why);
     let request_id = match request.request_id.as_str() {
         "" => String::new(),
