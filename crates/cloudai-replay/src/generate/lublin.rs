@@ -1,11 +1,11 @@
 //! The workload of supercomputers with rigid jobs (Lublin and Feitelson, "The workload on parallel supercomputers: modeling the
-//! characteristics of rigid jobs", JPDC 63(11), 2003), with the parameters that the paper gives for logs whose batch and interactive jobs are
-//! not told apart. Written from the paper's formulas.
+//! characteristics of rigid jobs", JPDC 63(11), 2003), with the published parameters for logs whose batch and interactive jobs are not told
+//! apart. The number of the first half hour and the bounds of what is drawn are those of the authors' program; the code is our own.
 //!
 //! *Width*: serial with a fixed chance; else 2 to the power of a number from a two-stage uniform distribution, which is rounded to an integer
 //! with another fixed chance. *Run time*: its natural logarithm is one of two gamma distributions; the wider the job, the rarer the one of
 //! short times. *Gap*: its natural logarithm is a gamma distribution too, in a time that passes faster when people are at work: the share
-//! of the arrivals in each half hour is a gamma distribution over the day, which begins at half past five.
+//! of the arrivals in each half hour is a gamma distribution over the day, which begins at five.
 
 use super::Made;
 use crate::seeded::Seeded;
@@ -33,8 +33,8 @@ pub(super) const LN_GAP_MAX: f64 = 13.0;
 pub(super) const DAY: (f64, f64) = (8.1737, 3.9631);
 const SLOTS: usize = 48;
 const SLOT_S: f64 = 1_800.0;
-/// The half hour in which a day of work begins, half past five: no density is spread over what lies before it.
-const DAY_BEGINS: usize = 11;
+/// The half hour in which a day begins, five o'clock; the tail of the gamma distribution lies in the night before it.
+const DAY_BEGINS: usize = 10;
 
 pub(super) fn jobs(count: usize, nodes: u32, seeded: &mut Seeded) -> Vec<Made> {
     let pace = day_pace();
@@ -82,7 +82,8 @@ fn logarithm_below(bound: f64, mut draw: impl FnMut() -> f64) -> f64 {
 fn day_pace() -> [f64; SLOTS] {
     let mut pace = [0.0; SLOTS];
     for slot in DAY_BEGINS..DAY_BEGINS + SLOTS {
-        pace[slot % SLOTS] = gamma_density(slot as f64, DAY.0, DAY.1);
+        // Half hours are numbered from 1; the density at its number stands for the share of each.
+        pace[slot % SLOTS] = gamma_density((slot + 1) as f64, DAY.0, DAY.1);
     }
     let mean = pace.iter().sum::<f64>() / SLOTS as f64;
     pace.map(|p| p / mean)
@@ -115,8 +116,8 @@ mod tests {
         let pace = day_pace();
         assert!((pace.iter().sum::<f64>() - SLOTS as f64).abs() < 1e-9);
         let (slowest, fastest) = (argument(&pace, f64::lt), argument(&pace, f64::gt));
-        // The mode of the gamma distribution is (shape - 1) · scale = 28.4 half hours.
-        assert_eq!((slowest, fastest), (DAY_BEGINS, 28));
+        // The mode of the gamma distribution is (shape - 1) · scale = 28.4: the 28th half hour, from 13:30 on.
+        assert_eq!((slowest, fastest), (DAY_BEGINS, 27));
     }
 
     fn argument(pace: &[f64], better: fn(&f64, &f64) -> bool) -> usize {
