@@ -60,11 +60,7 @@ pub const ALL: [(&str, &str, Drill); 19] = [
     ("large-result", "a large result is stored once, though its worker was killed", large_result::run),
     ("fair-shares", "namespaces get their parts by weight, and a quota holds only its own back", fair_shares::run),
     ("big-task", "a big task starts among a flood of small ones", big_task::run),
-    (
-        "workflow-failover",
-        "a large workflow runs once and in order while leaders are killed",
-        workflow_failover::run,
-    ),
+    ("workflow-failover", "a large workflow runs once and in order while leaders are killed", workflow_failover::run),
     ("bad-input", "bad input is refused clearly, and other work goes on", bad_input::run),
 ];
 

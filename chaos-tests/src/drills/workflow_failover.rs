@@ -45,10 +45,11 @@ pub fn run(size: Size) -> anyhow::Result<Verdict> {
     say(format!("{id}: {} jobs, {all} tasks", plan.layers * plan.width));
     // In the middle of it, twice.
     for third in [1, 2] {
-        let ended = wait::until("a third of it has ended", Duration::from_secs(300), Duration::from_millis(50), || {
-            let ended = tasks_ended(&cluster, &id)?;
-            Ok((ended >= all * third / 3).then_some(ended))
-        })?;
+        let ended =
+            wait::until("a third of it has ended", Duration::from_secs(300), Duration::from_millis(50), || {
+                let ended = tasks_ended(&cluster, &id)?;
+                Ok((ended >= all * third / 3).then_some(ended))
+            })?;
         ensure!(ended < all, "it was over before a leader could be killed: {ended} tasks");
         let leader = cluster.leader()?.name;
         cluster.kill(&leader)?;

@@ -361,6 +361,7 @@ mod tests {
             "cloudai quota set team-a --weight 3",
             "cloudai quota set team-a --tasks 100 --cpu 64 --memory 256g --storage none --gpu 0",
             "cloudai quota show",
+            "cloudai job submit --worker w7 busybox true",
             "cloudai job plan -f job.yaml",
             "cloudai -n team-a job plan --array 0-99 --cpu 4 busybox true",
             "cloudai quota show team-a -o json",

@@ -239,6 +239,9 @@ pub fn check_name(name: &str) -> Result<(), String> {
     Ok(())
 }
 
+/// The label that says which worker it is: the leader gives it to each, by its certificate. A job that requires it runs there and nowhere else.
+pub const WORKER_LABEL: &str = "cloudai.worker";
+
 /// Labels of a worker or requirements of a job.
 pub fn check_labels(labels: &BTreeMap<String, String>) -> Result<(), String> {
     if labels.len() > limits::LABELS_MAX {

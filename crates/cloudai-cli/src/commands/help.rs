@@ -40,6 +40,7 @@ A job file (YAML or JSON) says what the flags of `job submit` say; unknown field
   storage: 1g
   gpu: 0
   require: {zone: eu}         # labels that the worker must have
+  worker: worker-7            # only this one
   priority: 0                 # -1000 to 1000, higher first
   array: 0-999                # a thousand tasks; each finds its index in CLOUDAI_TASK_INDEX
   max_attempts: 3

@@ -7,7 +7,7 @@ use std::io::Read;
 use std::path::Path;
 
 use cloudai_types::resources::{parse_cpu, parse_size};
-use cloudai_types::spec::Mount;
+use cloudai_types::spec::{Mount, WORKER_LABEL};
 use cloudai_types::{
     JobSpec, OnDisconnect, PullPolicy, ReasonKind, Resources, RetryAction, RetryRule, RetryRules, SecretUse, limits,
     signal,
@@ -41,6 +41,8 @@ pub(super) struct Fields {
     storage: Option<Size>,
     gpu: u32,
     require: BTreeMap<String, Scalar>,
+    /// Only on this one.
+    worker: Option<String>,
     priority: i32,
     array: Option<Array>,
     max_attempts: u32,
@@ -159,6 +161,8 @@ impl Fields {
     pub(super) fn into_spec(self) -> JobSpec {
         let fields = self;
         let texts = |m: BTreeMap<String, Scalar>| m.into_iter().map(|(k, v)| (k, v.0)).collect();
+        let mut require: BTreeMap<String, String> = texts(fields.require);
+        require.extend(fields.worker.map(|name| (WORKER_LABEL.to_owned(), name)));
         JobSpec {
             name: fields.name.unwrap_or_default(),
             image: fields.image.unwrap_or_default(),
@@ -170,7 +174,7 @@ impl Fields {
                 storage_bytes: fields.storage.map_or(0, |s| s.0),
                 gpus: fields.gpu,
             },
-            require: texts(fields.require),
+            require,
             priority: fields.priority,
             count: fields.array.map_or(0, |a| a.0),
             max_attempts: fields.max_attempts,

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use cloudai_proto::v1::SubmitRequest;
 use cloudai_types::resources::{parse_cpu, parse_size};
-use cloudai_types::spec::Mount;
+use cloudai_types::spec::{Mount, WORKER_LABEL};
 use cloudai_types::volume::Volume;
 use cloudai_types::{OnDisconnect, PullPolicy, RequestId, SecretUse, ValidJobSpec, signal};
 
@@ -46,6 +46,9 @@ pub struct JobFlags {
     /// Label that the worker must have (repeatable)
     #[arg(long, value_name = "KEY=VALUE", value_parser = pairs::parse)]
     pub require: Vec<(String, String)>,
+    /// Only on this worker
+    #[arg(long, value_name = "NAME")]
+    pub worker: Option<String>,
     /// Higher runs first; -1000 to 1000
     #[arg(long, allow_negative_numbers = true)]
     pub priority: Option<i32>,
@@ -186,6 +189,7 @@ pub fn overlay(flags: &JobFlags, many: &ManyFlags, spec: &mut cloudai_types::Job
         spec.env.insert(k, v);
     }
     spec.require.extend(pairs::map(&flags.require));
+    spec.require.extend(flags.worker.iter().map(|name| (WORKER_LABEL.to_owned(), name.clone())));
     spec.mounts.extend(flags.mount.iter().cloned());
     spec.volumes.extend(flags.volume.iter().chain(&flags.tmpfs).cloned());
     spec.queue_timeout_ms = flags.queue_timeout.unwrap_or(spec.queue_timeout_ms);

@@ -2,6 +2,7 @@
 //! leadership. Goes out: a full set, then deltas; lease renewals; reports to the proposer and their acknowledgements. Decides
 //! nothing about tasks: `apply` does.
 
+use std::collections::BTreeMap;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -10,6 +11,7 @@ use cloudai_core::command::{self, AttemptReport, Kind, LEAVING_SINCE, RegisterWo
 use cloudai_core::rows::{Family, JobSpecRow, WorkerState, job_key};
 use cloudai_core::{Command, Reply};
 use cloudai_proto::v1 as pb;
+use cloudai_types::spec::WORKER_LABEL;
 use cloudai_types::{WorkerId, limits};
 use futures::{Stream, StreamExt};
 use tokio::sync::mpsc;
@@ -225,7 +227,7 @@ where
         let register = RegisterWorker {
             worker: worker.0,
             capacity: hello.capacity.unwrap_or_default(),
-            labels: hello.labels.into_iter().collect(),
+            labels: labels_of(hello.labels, &self.worker_name),
             software: hello.version,
             reserved: hello.reserved,
             leaving: hello.leaving,
@@ -460,5 +462,28 @@ fn report_from_wire(r: pb::AttemptReport) -> AttemptReport {
         reason: r.reason,
         started_ms: r.started_ms,
         ended_ms: r.ended_ms,
+    }
+}
+
+/// What it says of itself, and who it is. With as many labels as it may have, it cannot be asked for by its name.
+fn labels_of<I: IntoIterator<Item = (String, String)>>(own: I, name: &str) -> BTreeMap<String, String> {
+    let mut labels: BTreeMap<String, String> = own.into_iter().filter(|(key, _)| key != WORKER_LABEL).collect();
+    if labels.len() < limits::LABELS_MAX {
+        labels.insert(WORKER_LABEL.to_owned(), name.to_owned());
+    }
+    labels
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_worker_is_who_its_certificate_says() {
+        let said = [("zone", "eu"), ("cloudai.worker", "w1")].map(|(k, v)| (k.to_owned(), v.to_owned()));
+        let labels = labels_of(said, "w7").into_iter().map(|(k, v)| format!("{k}={v}"));
+        assert_eq!(labels.collect::<Vec<_>>(), ["cloudai.worker=w7", "zone=eu"]);
+        let many = (0..limits::LABELS_MAX).map(|n| (format!("l{n}"), String::new()));
+        assert_eq!(labels_of(many, "w7").len(), limits::LABELS_MAX, "and it may still join");
     }
 }
