@@ -102,3 +102,8 @@ fn a_big_task_starts_among_a_flood_of_small_ones() {
 fn a_workflow_runs_once_and_in_order_while_leaders_are_killed() {
     drill("workflow-failover");
 }
+
+#[test]
+fn a_trace_of_a_workflow_runs_in_its_order() {
+    drill("workflow-replay");
+}

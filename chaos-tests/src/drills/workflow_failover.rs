@@ -2,15 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
 use cloudai_types::{JobId, TaskId};
 use serde_json::Value;
 
+use super::noop_records;
 use super::{Size, Verdict};
-use crate::checker::executions;
 use crate::checker::facts::{Execution, Until};
 use crate::cluster::{Cluster, Options};
 use crate::transcript::say;
@@ -33,7 +32,7 @@ pub fn run(size: Size) -> anyhow::Result<Verdict> {
         Size::Full => Plan { layers: 10, width: 20, tasks: 50 },
     };
     let cluster = Cluster::start(&Options::noop(3, 2))?;
-    let records = keep_records(&cluster)?;
+    let records = noop_records::keep(&cluster)?;
     let (edges, text) = workflow(&plan);
     let file = cluster.dir.join("workflow.yaml");
     std::fs::write(&file, text)?;
@@ -62,34 +61,13 @@ pub fn run(size: Size) -> anyhow::Result<Verdict> {
     ensure!(shown["state"] == "Succeeded", "it has ended as {}", shown["state"]);
     let jobs = job_ids(&shown)?;
     ensure!(jobs.len() == edges.len(), "{} jobs are shown, {} were submitted", jobs.len(), edges.len());
-    let executions = executed(&records)?;
+    let executions = noop_records::read(&records)?;
     once_each(&executions, &jobs, plan.tasks)?;
     in_order(&executions, &jobs, &edges, plan.tasks)?;
     say(format!("all {all} tasks ran exactly once, each after those that it waits for"));
     cluster.nobody_panicked()?;
     cluster.stop()?;
     Ok(Verdict::Passed)
-}
-
-/// Every worker writes down what it runs, from here on.
-fn keep_records(cluster: &Cluster) -> anyhow::Result<Vec<(String, PathBuf)>> {
-    let workers = cluster.processes()?.into_iter().filter(|p| p.role == "worker").map(|p| p.name);
-    let mut records = vec![];
-    for name in workers.collect::<Vec<_>>() {
-        let record = cluster.dir.join(format!("{name}.record"));
-        let config = cluster.dir.join(&name).join("worker.toml");
-        let text = std::fs::read_to_string(&config).with_context(|| format!("{}", config.display()))?;
-        // Before the first table, if there is one.
-        std::fs::write(&config, format!("noop_record = \"{}\"\n{text}", record.display()))?;
-        cluster.kill(&name)?;
-        cluster.start_one(&name)?;
-        records.push((name, record));
-    }
-    wait::until("the workers are back", Duration::from_secs(60), Duration::from_millis(100), || {
-        let all: Vec<Value> = cluster.cli.json(&["worker", "list"])?;
-        Ok(all.iter().all(|w| w["state"] == "Ready").then_some(()))
-    })?;
-    Ok(records)
 }
 
 /// Each job waits for the one before it in its column, index by index, and for the whole of the next column's.
@@ -133,17 +111,6 @@ fn job_ids(shown: &Value) -> anyhow::Result<BTreeMap<String, JobId>> {
         Ok((node.to_owned(), id.parse().context("a job's id")?))
     };
     jobs_of(shown)?.iter().map(one).collect()
-}
-
-fn executed(records: &[(String, PathBuf)]) -> anyhow::Result<BTreeMap<TaskId, Vec<Execution>>> {
-    let mut all: BTreeMap<TaskId, Vec<Execution>> = BTreeMap::new();
-    for (worker, path) in records {
-        let text = std::fs::read_to_string(path).with_context(|| format!("{}", path.display()))?;
-        for execution in executions::read(worker, &text, &[])? {
-            all.entry(execution.task()).or_default().push(execution);
-        }
-    }
-    Ok(all)
 }
 
 fn once_each(

@@ -358,9 +358,9 @@ impl Shape {
 }
 
 impl Job {
-    /// `Blocked`, `Queued`, `Running` or the final state, from the counts alone.
-    pub fn state(&self) -> JobState {
-        job_state(&self.counts, self.cancel_requested, self.started_ms > 0)
+    /// `Blocked`, `Queued`, `Running` or the final state, from the counts alone and how many its gate holds back.
+    pub fn state(&self, blocked: u32) -> JobState {
+        job_state(&self.counts, blocked, self.cancel_requested, self.started_ms > 0)
     }
 
     /// True when an index that asks for what the spec says, anywhere, may be placed now. Then the job is in [`Hot::queue`] under its own
@@ -401,10 +401,11 @@ impl Job {
     }
 
     /// The row of this state, without what [`Hot::workflows`] knows; `ended_ms` is 0 while the job lives, `queue_expired_ms` unless its queue time-out took some tasks.
-    pub fn row(&self, ended_ms: u64, queue_expired_ms: u64) -> JobRow {
+    pub fn row(&self, blocked: u32, ended_ms: u64, queue_expired_ms: u64) -> JobRow {
         JobRow {
-            state: self.state() as i32,
+            state: self.state(blocked) as i32,
             counts: self.counts,
+            blocked,
             next_fresh: self.fresh.start,
             cancel_requested: self.cancel_requested,
             started_ms: self.started_ms,
@@ -433,11 +434,11 @@ impl ActiveAttempt {
 }
 
 /// A job's state is a function of its counts.
-pub fn job_state(counts: &Counts, cancel_requested: bool, started: bool) -> JobState {
+pub fn job_state(counts: &Counts, blocked: u32, cancel_requested: bool, started: bool) -> JobState {
     if counts.queued > 0 || counts.active > 0 {
         return if started { JobState::Running } else { JobState::Queued };
     }
-    if counts.blocked > 0 {
+    if blocked > 0 {
         return JobState::Blocked;
     }
     if cancel_requested && counts.cancelled > 0 {

@@ -225,7 +225,7 @@ pub struct AliveRow {
     pub timeout_ms: u64,
 }
 
-/// Tasks of a job by state. They always sum up to the job's `count`.
+/// Tasks of a job by state. With the blocked ones ([`JobRow::blocked`]) they always sum up to the job's `count`.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, prost::Message)]
 pub struct Counts {
     #[prost(uint32, tag = "1")]
@@ -240,9 +240,6 @@ pub struct Counts {
     pub cancelled: u32,
     #[prost(uint32, tag = "6")]
     pub dead: u32,
-    /// They wait for other jobs of their workflow. Since format 6.
-    #[prost(uint32, tag = "70")]
-    pub blocked: u32,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, prost::Enumeration)]
@@ -295,6 +292,9 @@ pub struct JobRow {
     /// Why tasks of it were cancelled by nobody. Since format 6.
     #[prost(message, optional, tag = "72")]
     pub unmet: Option<Unmet>,
+    /// Tasks that wait for other jobs of their workflow: the job's gate knows which. Since format 6.
+    #[prost(uint32, tag = "73")]
+    pub blocked: u32,
 }
 
 /// What a job or a task waited for in vain.

@@ -107,6 +107,11 @@ impl Workflows {
         self.gates.get(&job)
     }
 
+    /// How many of a job's tasks wait for others.
+    pub fn blocked(&self, job: JobId, count: u32) -> u32 {
+        self.gates.get(&job).map_or(0, |gate| gate.blocked(count))
+    }
+
     pub fn gates(&self) -> impl Iterator<Item = (JobId, &Gate)> {
         self.gates.iter().map(|(job, gate)| (*job, gate))
     }

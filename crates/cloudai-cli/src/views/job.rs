@@ -312,7 +312,10 @@ mod tests {
     "cancel_requested": false,
     "submitted_at": "2026-09-21T14:13:20Z",
     "started_at": "2026-09-21T14:13:21.5Z",
-    "ended_at": null
+    "ended_at": null,
+    "workflow": null,
+    "node": null,
+    "why": null
   }
 ]
 "#

@@ -119,7 +119,7 @@ pub(super) fn end_job_if_done(hot: &mut Hot, out: &mut Out, id: JobId) {
 /// The same, and nobody who waits for it is told; `None`: it lives.
 pub(super) fn leave_if_done(hot: &mut Hot, out: &mut Out, id: JobId) -> Option<Outcome> {
     let counts = hot.jobs.get(&id)?.counts;
-    if counts.queued > 0 || counts.active > 0 || counts.blocked > 0 {
+    if counts.queued > 0 || counts.active > 0 || hot.workflows.gate(id).is_some() {
         return None;
     }
     let job = hot.jobs.remove(&id)?;
@@ -129,7 +129,7 @@ pub(super) fn leave_if_done(hot: &mut Hot, out: &mut Out, id: JobId) -> Option<O
     let expired_ms = hot.queue_limits.get(id).expired_ms;
     hot.queue_limits.remove(id);
     hot.time_limits.remove(&id);
-    let row = hot.workflows.complete(id, job.row(out.clock_ms, expired_ms));
+    let row = hot.workflows.complete(id, job.row(0, out.clock_ms, expired_ms));
     out.put(Family::Job, &job_key(job.namespace, id), &row);
     out.delete(Family::Alive, &alive_key(id));
     out.job_ended(id);

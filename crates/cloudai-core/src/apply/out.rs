@@ -156,7 +156,8 @@ impl<'a> Out<'a> {
     pub fn finish(mut self, hot: &mut Hot) -> (Vec<Event>, Vec<Write>) {
         for (id, changed) in std::mem::take(&mut self.jobs) {
             let Some(job) = hot.jobs.get_mut(&id) else { continue };
-            let row = hot.workflows.complete(id, job.row(0, hot.queue_limits.get(id).expired_ms));
+            let blocked = hot.workflows.blocked(id, job.count);
+            let row = hot.workflows.complete(id, job.row(blocked, 0, hot.queue_limits.get(id).expired_ms));
             self.put(Family::Job, &job_key(job.namespace, id), &row);
             if changed {
                 if std::mem::take(&mut job.untouched)

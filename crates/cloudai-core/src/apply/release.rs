@@ -135,11 +135,9 @@ pub(super) fn release_what_is_open(hot: &mut Hot, out: &mut Out, id: JobId) {
 fn release_all(hot: &mut Hot, out: &mut Out, id: JobId) {
     hot.workflows.open(id);
     let Some(job) = hot.jobs.get_mut(&id) else { return };
-    let tasks = job.counts.blocked;
     job.fresh = 0..job.count;
-    job.counts.blocked = 0;
-    job.counts.queued = job.counts.queued.saturating_add(tasks);
-    hot.backlog.moved(job.priority, job.shape, i64::from(tasks), 0);
+    job.counts.queued = job.count;
+    hot.backlog.moved(job.priority, job.shape, i64::from(job.count), 0);
     hot.queue.insert(job.namespace, job.priority, job.shape, id);
     is_in_the_queue(hot, out, id);
 }
@@ -150,7 +148,6 @@ fn release_one(hot: &mut Hot, out: &mut Out, task: TaskId) {
         return;
     }
     let Some(job) = hot.jobs.get_mut(&task.job) else { return };
-    job.counts.blocked = job.counts.blocked.saturating_sub(1);
     job.counts.queued = job.counts.queued.saturating_add(1);
     let key = task_key(job.namespace, task);
     let mut next_number = 1;
@@ -193,7 +190,7 @@ fn settle(hot: &mut Hot, out: &mut Out, task: TaskId) -> bool {
 
 /// The last task has left: the gate goes, with whatever of it is still to be decided.
 fn close_if_empty(hot: &mut Hot, out: &mut Out, id: JobId) {
-    if hot.jobs.get(&id).is_some_and(|job| job.counts.blocked == 0) {
+    if hot.jobs.get(&id).is_some_and(|job| hot.workflows.blocked(id, job.count) == 0) {
         close(hot, out, id);
     }
 }
@@ -219,7 +216,6 @@ fn cancel_one(hot: &mut Hot, out: &mut Out, task: TaskId, unmet: Unmet) {
 
 fn cancel_settled(hot: &mut Hot, out: &mut Out, task: TaskId, unmet: Option<Unmet>) {
     let Some(job) = hot.jobs.get_mut(&task.job) else { return };
-    job.counts.blocked = job.counts.blocked.saturating_sub(1);
     job.counts.cancelled = job.counts.cancelled.saturating_add(1);
     let key = task_key(job.namespace, task);
     let row = out.read::<TaskRow>(Family::Task, &key);
@@ -249,8 +245,7 @@ pub(super) fn cancel_blocked(hot: &mut Hot, out: &mut Out, id: JobId, unmet: Opt
         }
     } else if let Some(job) = hot.jobs.get_mut(&id) {
         // None of them has a row: their job's own tells.
-        job.counts.cancelled = job.counts.cancelled.saturating_add(job.counts.blocked);
-        job.counts.blocked = 0;
+        job.counts.cancelled = job.counts.cancelled.saturating_add(job.count);
     }
     close(hot, out, id);
     if let Some(unmet) = unmet {

@@ -193,9 +193,7 @@ fn revive(hot: &mut Hot, out: &mut Out, namespace: NamespaceId, candidate: &Cand
     job.started_ms = row.started_ms;
     job.counts = counts(row, untried, &revived);
     let is_blocked = hot.workflows.gate(id).is_some();
-    if is_blocked {
-        job.counts.blocked = total;
-    } else {
+    if !is_blocked {
         job.fresh.start = row.next_fresh.min(job.fresh.end);
         job.counts.queued = total;
         hot.backlog.moved(job.priority, job.shape, i64::from(untried), 0);

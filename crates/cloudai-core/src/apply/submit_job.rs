@@ -123,7 +123,6 @@ pub(crate) fn new_job(hot: &mut Hot, id: JobId, alive: AliveRow) -> Job {
     }
     // Whoever waits for other jobs has its gate already.
     let gate = hot.workflows.gate(id);
-    let blocked = gate.map_or(0, |gate| gate.blocked(alive.count));
     if gate.is_some() {
         hot.queue_limits.hold(id, alive.queue_timeout_ms);
     } else {
@@ -149,7 +148,7 @@ pub(crate) fn new_job(hot: &mut Hot, id: JobId, alive: AliveRow) -> Job {
         started_ms: 0,
         cancel_requested: false,
         untouched: alive.untouched,
-        counts: Counts { queued: indexes.end.saturating_sub(indexes.start), blocked, ..Counts::default() },
+        counts: Counts { queued: indexes.end.saturating_sub(indexes.start), ..Counts::default() },
         fresh: indexes,
         waiting: None,
         delayed: 0,

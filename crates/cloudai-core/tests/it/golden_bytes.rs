@@ -475,7 +475,7 @@ fn every_row_decodes_for_ever() {
             Family::Job => {
                 let row = JobRow {
                     state: JobState::Failed as i32,
-                    counts: Counts { queued: 1, active: 2, succeeded: 3, failed: 4, cancelled: 5, dead: 6, blocked: 0 },
+                    counts: Counts { queued: 1, active: 2, succeeded: 3, failed: 4, cancelled: 5, dead: 6 },
                     next_fresh: 7,
                     cancel_requested: true,
                     started_ms: 8,
@@ -484,11 +484,11 @@ fn every_row_decodes_for_ever() {
                     workflow: 0,
                     released_ms: 0,
                     unmet: None,
+                    blocked: 0,
                 };
                 golden("row_job", &row);
                 let unmet = Some(Unmet { job: 6, on: Condition::Success as i32, skipped: true });
-                let counts = Counts { blocked: 7, ..row.counts };
-                golden("row_job_workflow", &JobRow { workflow: 5, released_ms: 11, unmet, counts, ..row.clone() });
+                golden("row_job_workflow", &JobRow { workflow: 5, released_ms: 11, unmet, blocked: 7, ..row.clone() });
                 golden("row_job_queue_expired", &JobRow { queue_expired_ms: 10, ..row });
             }
             Family::Alive => {

@@ -134,8 +134,14 @@ impl Story {
                 )
             });
             let waiting = waiting.collect::<Vec<_>>().join(", ");
-            let counts = counts(&job.counts);
-            lines.push(format!("job {} {:?} {counts} fresh {:?} waiting [{waiting}]", id.0, job.state(), job.fresh));
+            let blocked = hot.workflows.blocked(*id, job.count);
+            let counts = counts(&job.counts, blocked);
+            lines.push(format!(
+                "job {} {:?} {counts} fresh {:?} waiting [{waiting}]",
+                id.0,
+                job.state(blocked),
+                job.fresh
+            ));
             if let Some(gate) = hot.workflows.gate(*id) {
                 let holds = gate.holds.iter().map(|(of, hold)| match &hold.met {
                     None => format!("{} {}", of.0, hold.on.name()),
@@ -208,7 +214,7 @@ impl Story {
         }
         for id in 1..self.world.hot.next_job {
             if let Some(row) = self.world.job_row(NamespaceId(1), JobId(id)) {
-                let (counts, from, to) = (counts(&row.counts), row.started_ms, row.ended_ms);
+                let (counts, from, to) = (counts(&row.counts, row.blocked), row.started_ms, row.ended_ms);
                 let unmet = row.unmet.map_or(String::new(), unmet);
                 writeln!(out, "  job {id} {:?} {counts} from {from} to {to}{unmet}", row.state())
                     .expect("a string takes it");
@@ -603,7 +609,7 @@ fn attempt_state(text: &str) -> AttemptState {
     }
 }
 
-fn counts(c: &Counts) -> String {
+fn counts(c: &Counts, blocked: u32) -> String {
     let named = [
         ("queued", c.queued),
         ("active", c.active),
@@ -611,7 +617,7 @@ fn counts(c: &Counts) -> String {
         ("failed", c.failed),
         ("cancelled", c.cancelled),
         ("dead", c.dead),
-        ("blocked", c.blocked),
+        ("blocked", blocked),
     ];
     named.iter().filter(|(_, n)| *n > 0).map(|(name, n)| format!("{name} {n}")).collect::<Vec<_>>().join(", ")
 }

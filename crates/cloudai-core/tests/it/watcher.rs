@@ -220,7 +220,7 @@ impl Watcher {
             }
             let count = |state| states.get(&state).copied().unwrap_or_default();
             let c = row.counts;
-            assert_eq!((c.queued, c.active, c.blocked), (0, 0, 0));
+            assert_eq!((c.queued, c.active, row.blocked), (0, 0, 0));
             assert_eq!(c.succeeded, count(TaskState::Succeeded), "{id}");
             assert_eq!(c.failed, count(TaskState::Failed), "{id}");
             assert_eq!(c.cancelled, count(TaskState::Cancelled), "{id}");

@@ -221,7 +221,7 @@ pub fn summary(hot: &Hot, index: u64, ns: NamespaceId, job: JobId, spec: &JobSpe
         name: spec.spec.name.clone(),
         namespace,
         state: row.state,
-        counts: Some(counts(&row.counts)),
+        counts: Some(counts(row)),
         count: spec.indexes().len() as u32,
         first_index: spec.indexes().start,
         priority: spec.spec.priority,
@@ -238,9 +238,9 @@ pub fn summary(hot: &Hot, index: u64, ns: NamespaceId, job: JobId, spec: &JobSpe
     }
 }
 
-pub fn counts(c: &Counts) -> pb::TaskCounts {
-    let Counts { queued, active, succeeded, failed, cancelled, dead, blocked } = *c;
-    pb::TaskCounts { queued, active, succeeded, failed, cancelled, dead, blocked }
+pub fn counts(row: &JobRow) -> pb::TaskCounts {
+    let Counts { queued, active, succeeded, failed, cancelled, dead } = row.counts;
+    pb::TaskCounts { queued, active, succeeded, failed, cancelled, dead, blocked: row.blocked }
 }
 
 fn worker_name(hot: &Hot, worker: u32) -> String {

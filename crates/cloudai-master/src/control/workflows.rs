@@ -141,7 +141,7 @@ pub async fn get<S: StateStore>(
                 node: n.name.clone(),
                 job_id: job_id.0,
                 state: row.state,
-                counts: Some(counts(&row.counts)),
+                counts: Some(counts(&row)),
                 cancel_requested: row.cancel_requested,
                 skipped: row.ended_ms > 0 && row.outcome() == Outcome::Skipped,
                 why: row.unmet.map(|unmet| unmet.text()).unwrap_or_default(),
