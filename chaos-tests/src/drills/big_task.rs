@@ -14,35 +14,53 @@ pub fn run(size: Size) -> anyhow::Result<Verdict> {
     let mut options = Options::noop(3, 2);
     options.capacity = Some("cpu=32,memory=64GiB".into());
     let cluster = Cluster::start(&options)?;
-    let small = |tasks: &str| {
-        let limit = ["--timeout", "60s", "--cpu", "1", "noop", "--", "sleep", "1"];
-        cluster.cli.submit(&[&["--array", tasks][..], &limit[..]].concat())
+    // No two kinds end at the same time, so that there is hardly ever room for a big one by chance.
+    let small = |tasks: &str, seconds: [&str; 4]| -> anyhow::Result<Vec<String>> {
+        let one = |s: &&str| {
+            cluster.cli.submit(&["--array", tasks, "--timeout", "60s", "--cpu", "1", "noop", "--", "sleep", s])
+        };
+        seconds.iter().map(one).collect()
     };
     let rounds = match size {
         Size::Small => 2,
         Size::Full => 10,
     };
-    let flood = 20_000;
-    let before = small("0-199")?;
+    let flood = 4 * 5_000;
+    let mut told_of_it = 0;
     for round in 0..rounds {
-        let big = cluster.cli.submit(&["--name", "big", "--cpu", "30", "noop", "--", "true"])?;
-        let after = small(&format!("0-{}", flood - 1))?;
-        let told = wait::until("a worker is kept for it", Duration::from_secs(60), Duration::from_millis(50), || {
-            let answer: Value = cluster.cli.json(&["task", "explain", &format!("{big}/0")])?;
-            let change = answer["smallest_change"].as_str().unwrap_or_default().to_owned();
-            Ok((change.contains("is kept for it") || answer["state"] != "Queued").then_some(change))
+        small("0-15", ["2.0", "2.4", "2.8", "3.2"])?;
+        wait::until("a full cluster", Duration::from_secs(60), Duration::from_millis(50), || {
+            let all: Vec<Value> = cluster.cli.json(&["quota", "show"])?;
+            Ok((all.iter().filter_map(|n| n["used"]["cpu"].as_f64()).sum::<f64>() == 64.0).then_some(()))
         })?;
+        let big = cluster.cli.submit(&["--name", "big", "--cpu", "30", "noop", "--", "true"])?;
+        let after = small("0-4999", ["0.5", "0.6", "0.7", "0.8"])?;
+        let told =
+            wait::until("it starts, or a worker is kept", Duration::from_secs(60), Duration::from_millis(50), || {
+                let answer: Value = cluster.cli.json(&["task", "explain", &format!("{big}/0")])?;
+                let change = answer["smallest_change"].as_str().unwrap_or_default().to_owned();
+                Ok((change.contains("is kept for it") || answer["state"] != "Queued").then_some(change))
+            })?;
+        told_of_it += u32::from(told.contains("is kept for it"));
         say(format!("round {round}: {told}"));
         let ended = cluster.cli.ended(&big, Duration::from_secs(120))?;
         ensure!(ended.state == "Succeeded", "the big task has ended as {}", ended.state);
         // Far more of the flood could run meanwhile than what was still to end on its worker.
-        let waiting = cluster.cli.job(&after)?.counts.get("queued").copied().unwrap_or(0);
-        let passed = flood - waiting;
+        let mut passed = flood;
+        for job in &after {
+            passed -= cluster.cli.job(job)?.counts.get("queued").copied().unwrap_or(0);
+        }
         say(format!("round {round}: {passed} of {flood} small ones that came later had started when it had ended"));
         ensure!(passed < flood / 20, "{passed} small tasks were started before it");
-        cluster.cli.ok(&["job", "cancel", &after])?;
+        for job in &after {
+            cluster.cli.ok(&["job", "cancel", job])?;
+        }
+        wait::until("an empty cluster", Duration::from_secs(60), Duration::from_millis(50), || {
+            let all: Vec<Value> = cluster.cli.json(&["quota", "show"])?;
+            Ok(all.iter().all(|n| n["tasks"] == 0).then_some(()))
+        })?;
     }
-    cluster.cli.ended(&before, Duration::from_secs(120))?;
+    ensure!(told_of_it > 0, "explain never told of a worker that was kept");
     cluster.nobody_panicked()?;
     cluster.stop()?;
     Ok(Verdict::Passed)

@@ -32,8 +32,10 @@ pub fn run(size: Size) -> anyhow::Result<Verdict> {
     for (name, _) in OF.iter().rev() {
         cluster.cli.submit(&["-n", name, "--array", tasks, "--cpu", "1", "noop", "--", "sleep", "0.4"])?;
     }
-    wait::until("a full cluster", Duration::from_secs(60), Duration::from_millis(100), || {
-        Ok((held(&cluster)?.values().sum::<u64>() == CPUS).then_some(()))
+    wait::until("a full cluster, and all three in it", Duration::from_secs(60), Duration::from_millis(100), || {
+        let now = held(&cluster)?;
+        let all_there = OF.iter().all(|(name, _)| now.get(*name).is_some_and(|cpus| *cpus > 0));
+        Ok((all_there && now.values().sum::<u64>() == CPUS).then_some(()))
     })?;
     let mut sums: BTreeMap<String, u64> = BTreeMap::new();
     for _ in 0..samples {

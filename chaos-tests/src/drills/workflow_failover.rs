@@ -97,7 +97,7 @@ fn workflow(plan: &Plan) -> (Edges, String) {
 }
 
 fn jobs_of(shown: &Value) -> anyhow::Result<&Vec<Value>> {
-    shown["jobs"].as_array().context("the workflow's jobs")
+    shown["nodes"].as_array().context("the workflow's jobs")
 }
 
 fn tasks_ended(cluster: &Cluster, id: &str) -> anyhow::Result<u64> {

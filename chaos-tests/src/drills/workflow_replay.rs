@@ -64,7 +64,7 @@ pub fn run(size: Size) -> anyhow::Result<Verdict> {
     cluster.cli.ok(&["workflow", "wait", &id, "--timeout", "20m"])?;
     let shown: Value = cluster.cli.json(&["workflow", "show", &id])?;
     ensure!(shown["state"] == "Succeeded", "it has ended as {}", shown["state"]);
-    let jobs: Vec<(String, JobId)> = shown["jobs"]
+    let jobs: Vec<(String, JobId)> = shown["nodes"]
         .as_array()
         .context("the workflow's jobs")?
         .iter()
