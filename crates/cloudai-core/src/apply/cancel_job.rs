@@ -47,6 +47,10 @@ pub(super) fn cancel(hot: &mut Hot, out: &mut Out, id: JobId) -> Option<u32> {
     // Fresh indexes have no rows of their own: the job's `next_fresh` tells them.
     hot.backlog.moved(job.priority, job.shape, -i64::from(job.fresh.end.saturating_sub(job.fresh.start)), 0);
     job.fresh.end = job.fresh.start;
+    if job.counts.queued > 0 {
+        // A worker may have been kept for them: others may have it.
+        out.capacity_changed();
+    }
     job.counts.cancelled = job.counts.cancelled.saturating_add(job.counts.queued);
     job.counts.queued = 0;
     for (index, attempt) in &job.active {

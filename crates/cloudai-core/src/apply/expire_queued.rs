@@ -27,6 +27,8 @@ fn expire(hot: &mut Hot, out: &mut Out, id: JobId) -> u64 {
     job.fresh.end = job.fresh.start;
     job.counts.queued = job.counts.queued.saturating_sub(tasks);
     job.counts.failed = job.counts.failed.saturating_add(tasks);
+    // A worker may have been kept for them: others may have it.
+    out.capacity_changed();
     hot.backlog.moved(job.priority, job.shape, -i64::from(tasks), 0);
     if !job.has_ready() && !hot.apart.is_ready(id, 0) {
         hot.queue.remove(job.namespace, job.priority, job.shape, id);
