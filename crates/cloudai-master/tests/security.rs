@@ -66,6 +66,7 @@ fn may_call(method: &str) -> Option<&'static [Role]> {
     Some(match method.strip_prefix("/cloudai.v1.")? {
         "Control/Submit"
         | "Control/SubmitStream"
+        | "Control/PlanJob"
         | "Control/ListJobs"
         | "Control/GetJob"
         | "Control/WaitJob"
@@ -81,6 +82,13 @@ fn may_call(method: &str) -> Option<&'static [Role]> {
         | "Control/ReplayDead"
         | "Control/SubmitReplay"
         | "Control/DropDead"
+        | "Control/SubmitWorkflow"
+        | "Control/ListWorkflows"
+        | "Control/GetWorkflow"
+        | "Control/CancelWorkflow"
+        | "Control/RetryWorkflow"
+        | "Control/SetQuota"
+        | "Control/ListQuotas"
         | "Control/SetSecret"
         | "Control/RemoveSecret"
         | "Control/ListSecrets"
@@ -269,7 +277,9 @@ async fn node_cannot_relabel_itself() {
     let shown =
         admin.get_worker(pb::GetWorkerRequest { name: "w1".into(), ..Default::default() }).await.expect("known");
     let labels = shown.into_inner().worker.expect("a worker").labels;
-    assert_eq!(labels.into_iter().collect::<Vec<_>>(), [("zone".to_owned(), "eu".to_owned())]);
+    // Who it is, the leader says, by its certificate.
+    let given = [("cloudai.worker", "w1"), ("zone", "eu")].map(|(k, v)| (k.to_owned(), v.to_owned()));
+    assert_eq!(labels.into_iter().collect::<Vec<_>>(), given);
     // A token that was redeemed makes no second worker, with another key.
     master.join_with_new_key(&token, "w1").await.expect_err("a token is redeemed by one key only");
     // Nobody else's log can be answered: the stream ids are small numbers.
