@@ -15,6 +15,7 @@ use super::{Size, Verdict};
 use crate::checker::facts::Until;
 use crate::cluster::{Cluster, Options};
 use crate::transcript::say;
+use crate::wait;
 
 /// Processors of the machine, in both worlds. One worker: the simulator knows no borders within a machine.
 const NODES: u32 = 16;
@@ -51,7 +52,7 @@ pub fn run(size: Size) -> anyhow::Result<Verdict> {
     // So long that what a cluster adds to each job is little beside it.
     let wanted_s = match size {
         Size::Small => 10.0,
-        Size::Full => 120.0,
+        Size::Full => 60.0,
     };
     let scale = wanted_s / foretold_s;
     say(format!("{} jobs, {foretold_s} s in the simulator, to take {wanted_s} s here", trace.jobs.len()));
@@ -61,8 +62,10 @@ pub fn run(size: Size) -> anyhow::Result<Verdict> {
     let yaml = yaml.to_str().context("a plain path")?;
     let submitted: Value = cluster.cli.json(&["workflow", "submit", "-f", yaml])?;
     let id = submitted["id"].as_str().context("the workflow's id")?.to_owned();
-    cluster.cli.ok(&["workflow", "wait", &id, "--timeout", "20m"])?;
-    let shown: Value = cluster.cli.json(&["workflow", "show", &id])?;
+    let shown = wait::until("the workflow has ended", Duration::from_secs(600), Duration::from_secs(1), || {
+        let shown: Value = cluster.cli.json(&["workflow", "show", &id])?;
+        Ok((shown["state"] != "Running").then_some(shown))
+    })?;
     ensure!(shown["state"] == "Succeeded", "it has ended as {}", shown["state"]);
     let jobs: Vec<(String, JobId)> = shown["nodes"]
         .as_array()
