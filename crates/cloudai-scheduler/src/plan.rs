@@ -15,7 +15,7 @@
 //! ask for more memory, or keeps them from some workers) come in lines of their own, by what they ask for, and one by one.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap};
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 use std::ops::Range;
 
 use cloudai_core::command::PlaceGroup;
@@ -74,6 +74,7 @@ pub fn plan(view: &Hot, policy: &Policy, state: &mut PlanState) -> Plan {
         looks: policy.placements_max.saturating_mul(4).max(1_024),
         vain_looks: limits::PASS_APART_LOOKS_MAX,
         held_looks: limits::PASS_HELD_LOOKS_MAX,
+        held: BTreeSet::new(),
         plan: Plan::default(),
         touched: vec![],
         blocked: vec![],
@@ -121,6 +122,8 @@ struct Pass<'a> {
     vain_looks: u32,
     /// Jobs that may still be held back.
     held_looks: u32,
+    /// Shapes of which one was held back.
+    held: BTreeSet<ShapeId>,
     plan: Plan,
     /// Tasks of the job at hand by seat; all zero between jobs.
     tally: Vec<u32>,
@@ -157,6 +160,11 @@ impl<'a> Pass<'a> {
             if self.budget == 0 {
                 return Turn::BudgetSpent;
             }
+            if self.held.contains(&head.shape) && !self.may_end_in_time(head.job) {
+                // As those before it, which asked for the same.
+                self.hold_back(lane);
+                continue;
+            }
             let job = lane.jobs.get(head.job).filter(|job| !job.cancel_requested);
             self.grant = lane.grant(&head.ask, next, whole);
             let placed_before = self.plan.placed;
@@ -170,11 +178,10 @@ impl<'a> Pass<'a> {
             match outcome {
                 JobOutcome::BudgetSpent => return Turn::BudgetSpent,
                 JobOutcome::Done => lane.next_job(),
-                JobOutcome::HeldBack if self.held_looks > 0 => {
-                    self.held_looks -= 1;
-                    lane.next_job();
+                JobOutcome::HeldBack => {
+                    self.held.insert(head.shape);
+                    self.hold_back(lane);
                 }
-                JobOutcome::HeldBack => lane.drop_line(),
                 JobOutcome::FitsNowhere => {
                     self.state.set_full_for(head.shape, &head.ask);
                     self.block(head);
@@ -189,6 +196,22 @@ impl<'a> Pass<'a> {
             }
         }
         Turn::Done
+    }
+
+    /// Others of its line may end in time, if there is a time.
+    fn hold_back(&mut self, lane: &mut Lane<'a>) {
+        if self.held_looks == 0 || self.state.passes_until_ms().is_none() {
+            lane.drop_line();
+        } else {
+            self.held_looks -= 1;
+            lane.next_job();
+        }
+    }
+
+    fn may_end_in_time(&self, job: JobId) -> bool {
+        let limit_ms = self.view.time_limit_ms(job);
+        let until_ms = self.state.passes_until_ms();
+        limit_ms > 0 && until_ms.is_some_and(|until_ms| self.view.clock_ms.saturating_add(limit_ms) <= until_ms)
     }
 
     /// The job whose turn it is in this namespace.

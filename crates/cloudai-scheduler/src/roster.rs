@@ -66,6 +66,8 @@ pub struct PlanState {
     pub(crate) reservations: Vec<Reservation>,
     /// Of those the ones that count by now in this pass.
     holds: Vec<HeldSeat>,
+    /// What fits, while these holds last, on none but them: who asks for as much need not be searched for. Kept short, as `hopeless` is.
+    only_held: Vec<Ask>,
 }
 
 /// Where an index goes that may not go everywhere.
@@ -235,6 +237,9 @@ impl PlanState {
         if self.is_hopeless(ask) {
             return Choice::FitsNowhere;
         }
+        if self.only_held.iter().any(|known| ask.is_as_large_as(known)) {
+            return self.where_held(ask, &[], ends_ms);
+        }
         let avoid = self.seat_of(avoid);
         if let Some(first) = self.search(ask, &[avoid]) {
             return Choice::at(self.with_image(ask, avoid, image, first).unwrap_or(first));
@@ -242,6 +247,10 @@ impl PlanState {
         let elsewhere = self.in_time(ask, &[avoid], ends_ms);
         if let Some(choice) = elsewhere.or_else(|| avoid.and_then(|_| self.anywhere(ask, &[], ends_ms))) {
             return choice;
+        }
+        if !self.holds.is_empty() && self.only_held.len() < HOPELESS_MAX {
+            self.only_held.retain(|known| !known.is_as_large_as(ask));
+            self.only_held.push(*ask);
         }
         if self.fits_where_held(ask) { Choice::HeldBack } else { Choice::FitsNowhere }
     }

@@ -30,6 +30,7 @@ impl PlanState {
 
     /// The pass is over: offers are what is free.
     pub(crate) fn release_holds(&mut self) {
+        self.only_held.clear();
         for held in std::mem::take(&mut self.holds) {
             self.offers[held.seat as usize].room = held.free;
             self.place_in_order(held.seat);
@@ -48,6 +49,17 @@ impl PlanState {
         let mut held = self.holds.iter().filter(in_time);
         let held = held.find(|held| !but.contains(&Some(held.seat)) && self.is_free_for(held, ask))?;
         Some(Choice::Seat(Place { seat: held.seat, in_time: true }))
+    }
+
+    /// For what fits nowhere else.
+    pub(super) fn where_held(&self, ask: &Ask, but: &[Option<u32>], ends_ms: Option<u64>) -> Choice {
+        let otherwise = if self.fits_where_held(ask) { Choice::HeldBack } else { Choice::FitsNowhere };
+        self.in_time(ask, but, ends_ms).unwrap_or(otherwise)
+    }
+
+    /// The last moment by which somebody may have ended on a kept worker; `None`: nobody passes by ending.
+    pub(crate) fn passes_until_ms(&self) -> Option<u64> {
+        self.holds.iter().filter_map(|held| held.by_ms).max()
     }
 
     pub(super) fn fits_where_held(&self, ask: &Ask) -> bool {
