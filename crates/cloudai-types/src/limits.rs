@@ -492,7 +492,7 @@ pub const PASS_APART_LOOKS_MAX: u32 = 1_024;
 /// Jobs that one pass looks at in vain because what they would fit on is reserved; the next pass begins at the first again.
 pub const PASS_HELD_LOOKS_MAX: u32 = 1_024;
 /// Workers that are reserved at a time for tasks which fit nowhere, each for the first of its shape.
-pub const RESERVATIONS_MAX: usize = 16;
+pub const RESERVATIONS_MAX: usize = 8;
 /// At most one worker of so many is reserved, and one in a small cluster: the others go on taking what fits.
 pub const RESERVED_WORKERS_PART: usize = 4;
 /// Run times that an expectation is made of, and which quantile of them it is. Measured on two logs: docs/scheduling-simulator.md.
