@@ -7,7 +7,7 @@ use cloudai_types::{JobId, WorkerId, limits};
 
 use crate::index::Room;
 use crate::reserve::{self, Hold, Reservation, Running};
-use crate::roster::{Ask, PlanState};
+use crate::roster::{Ask, PlanState, room_of};
 use crate::score::share;
 
 /// Workers that one choice of a reservation looks at closely: those that lack least. Each look is one at all that runs there, in jobs that
@@ -59,10 +59,7 @@ impl PlanState {
         let capacity = reserve::capacity_of(&worker.capacity);
         let before = reserve::hold(&capacity, ask.room(), &running)?;
         // Who was ahead of it in this very pass is there as well.
-        let [cpu, memory, storage, gpus] = worker.free().dimensions();
-        let attempts = limits::WORKER_ATTEMPTS_MAX.saturating_sub(worker.active.len()) as u64;
-        let free = self.free(seat);
-        let was_free: Room = [cpu, memory, storage, gpus, attempts];
+        let (was_free, free) = (room_of(worker), self.free(seat));
         let taken: Room = std::array::from_fn(|d| was_free[d].saturating_sub(free[d]));
         if taken == Room::default() {
             return Some(before);

@@ -464,7 +464,8 @@ impl PlanState {
     }
 }
 
-fn room_of(worker: &Worker) -> Room {
+/// What a worker has free in the view.
+pub(crate) fn room_of(worker: &Worker) -> Room {
     let [cpu, memory, storage, gpus] = worker.free().dimensions();
     [cpu, memory, storage, gpus, limits::WORKER_ATTEMPTS_MAX.saturating_sub(worker.active.len()) as u64]
 }
