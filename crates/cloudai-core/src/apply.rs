@@ -15,6 +15,7 @@ mod expire_queued;
 mod expire_requests;
 mod forget_master;
 mod found_cluster;
+mod gang;
 mod lose_worker;
 mod next_try;
 mod out;

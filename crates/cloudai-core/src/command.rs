@@ -10,7 +10,7 @@ use cloudai_types::{
 };
 
 /// The newest format that this build understands.
-pub const VERSION: u32 = 6;
+pub const VERSION: u32 = 7;
 
 /// The first format whose submits write [`crate::rows::AliveRow::untouched`].
 pub const UNTOUCHED_SINCE: u32 = 3;
@@ -67,6 +67,9 @@ pub const QUOTAS_SINCE: u32 = 6;
 
 /// The first format in which hot state knows how long an attempt may run ([`crate::rows::AliveRow::timeout_ms`]).
 pub const TIME_LIMITS_SINCE: u32 = 6;
+
+/// The first format whose specs keep [`JobSpec::gang`].
+pub const GANGS_SINCE: u32 = 7;
 
 /// One log entry's payload: every command that waited when the entry was made.
 #[derive(Clone, PartialEq, prost::Message)]

@@ -14,6 +14,7 @@ use cloudai_types::{ClusterConfig, JobId, NamespaceId, NodeId, Resources, RetryR
 use crate::apart::Apart;
 use crate::backlog::Backlog;
 use crate::command::{AttemptState, QUOTAS_SINCE};
+use crate::gangs::Gangs;
 use crate::job_table::JobTable;
 use crate::queue::Queue;
 use crate::queue_limits::QueueLimits;
@@ -30,6 +31,8 @@ pub struct Shape {
     pub resources: Resources,
     /// Required labels, sorted.
     pub require: Vec<(String, String)>,
+    /// So many tasks start together or not at all; 0: each by itself.
+    pub gang: u32,
 }
 
 /// A shape's number in [`Hot::shapes`]. Local to this process: never persisted, never in a reply.
@@ -84,6 +87,8 @@ pub struct Hot {
     pub drains: BTreeSet<(u64, WorkerId)>,
     /// Live jobs of workflows, and what holds some of them back. Others are not here.
     pub workflows: Workflows,
+    /// Gangs of which one has failed, and others have not stopped yet.
+    pub gangs: Gangs,
 }
 
 /// Interned shapes, counted by the live jobs that use them.
@@ -202,6 +207,7 @@ impl Default for Hot {
             time_limits: BTreeMap::new(),
             drains: BTreeSet::new(),
             workflows: Workflows::default(),
+            gangs: Gangs::default(),
         }
     }
 }
@@ -275,6 +281,7 @@ impl Hot {
             image: job.image.into(),
             workflow: self.workflows.member(id).map_or(0, |member| member.workflow.0),
             timeout_ms: self.time_limit_ms(id),
+            gang: shape.gang > 0,
         })
     }
 
@@ -347,8 +354,8 @@ pub fn raised(resources: &Resources, memory_mib: u32) -> Resources {
 }
 
 impl Shape {
-    pub(crate) fn new(resources: Resources, require: BTreeMap<String, String>) -> Self {
-        Shape { resources, require: require.into_iter().collect() }
+    pub(crate) fn new(resources: Resources, require: BTreeMap<String, String>, gang: u32) -> Self {
+        Shape { resources, require: require.into_iter().collect(), gang }
     }
 
     /// True when `labels` has every required one with exactly its value.

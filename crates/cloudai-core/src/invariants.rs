@@ -42,6 +42,7 @@ pub fn check(hot: &Hot) -> Vec<Violation> {
     queue_limits_are_of_fresh_tasks(hot, &mut faults);
     drains_wait_for_their_deadline(hot, &mut faults);
     gates_hold_who_waits_for_the_living(hot, &mut faults);
+    gangs_run_together(hot, &mut faults);
     faults
 }
 
@@ -135,6 +136,21 @@ fn reservations_add_up(hot: &Hot, worker: &Worker, faults: &mut Faults) {
     }
     if sum != worker.used {
         fault(faults, "I4", format!("{}: uses {sum}, its record says {}", worker.name, worker.used));
+    }
+}
+
+/// I11: the tasks of a gang that have not ended all wait or all run, unless it falls; and it falls only while something of it runs.
+fn gangs_run_together(hot: &Hot, faults: &mut Faults) {
+    for (id, job) in &hot.jobs {
+        let is_parted = job.counts.queued > 0 && job.counts.active > 0;
+        if is_parted && hot.is_gang(*id) && hot.gangs.fall(*id).is_none() {
+            fault(faults, "I11", format!("{id}: is a gang, and counts say {:?}", job.counts));
+        }
+    }
+    for (id, _) in hot.gangs.falling() {
+        if !hot.is_gang(id) || hot.jobs.get(&id).is_none_or(|job| job.active.is_empty()) {
+            fault(faults, "I11", format!("{id}: falls, and nothing of it runs"));
+        }
     }
 }
 

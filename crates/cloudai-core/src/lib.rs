@@ -12,6 +12,7 @@
 //! * I6 one request id, one job, within 24 h. I7 a live attempt's worker is registered and not lost.
 //! * I8 two masters at the same applied index have the same digest. I9 everything can be rebuilt from rows ([`load`]).
 //! * I10 every queue, batch, retry and message has a limit, named in `cloudai_types::limits`.
+//! * I11 the tasks of a gang that have not ended all wait or all run, until one of them fails.
 
 pub mod apart;
 pub mod apply;
@@ -19,6 +20,7 @@ pub mod backlog;
 pub mod bits;
 pub mod command;
 pub mod event;
+pub mod gangs;
 pub mod hot;
 pub mod invariants;
 pub mod job_table;

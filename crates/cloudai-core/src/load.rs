@@ -233,6 +233,9 @@ fn set_progress(hot: &mut Hot, id: JobId, row: JobRow) -> Result<(), String> {
     if let Some(member) = hot.workflows.member_mut(id) {
         (member.released_ms, member.unmet) = (row.released_ms, row.unmet);
     }
+    if let Some(fall) = row.fall {
+        hot.gangs.begin_fall(id, fall);
+    }
     if row.released_ms > 0 {
         hot.queue_limits.begin(id, row.released_ms);
     }

@@ -12,6 +12,7 @@ use cloudai_types::{
 };
 
 use crate::command::{AttemptState, TaskKey};
+use crate::gangs::Fall;
 pub use crate::keys::{
     CLUSTER_KEY, alive_key, hold_key, job_key, master_key, member_key, namespace_key, secret_key, task_key,
     task_of_key, worker_key, workflow_key,
@@ -223,6 +224,9 @@ pub struct AliveRow {
     /// The spec's: run time of one attempt; 0: no limit. Since format 6.
     #[prost(uint64, tag = "80")]
     pub timeout_ms: u64,
+    /// The spec's: all its tasks start together. Since format 7.
+    #[prost(bool, tag = "81")]
+    pub gang: bool,
 }
 
 /// Tasks of a job by state. With the blocked ones ([`JobRow::blocked`]) they always sum up to the job's `count`.
@@ -295,6 +299,9 @@ pub struct JobRow {
     /// Tasks that wait for other jobs of their workflow: the job's gate knows which. Since format 6.
     #[prost(uint32, tag = "73")]
     pub blocked: u32,
+    /// It is a gang that falls. Since format 7.
+    #[prost(message, optional, tag = "74")]
+    pub fall: Option<Fall>,
 }
 
 /// What a job or a task waited for in vain.

@@ -7,7 +7,7 @@ use std::fmt;
 use cloudai_core::Hot;
 use cloudai_core::apart::raised_shape;
 use cloudai_core::command::AttemptState;
-use cloudai_core::hot::{Job, Shape, Worker};
+use cloudai_core::hot::{Job, Shape, ShapeId, Worker};
 use cloudai_core::workflows::Gate;
 use cloudai_types::{Condition, JobId, NamespaceId, TaskId, WorkerId, limits};
 
@@ -15,6 +15,7 @@ use crate::filter::resources::{amount, number};
 use crate::filter::{self, WaitKind, WaitReason, labels, ready};
 use crate::reserve::Reservation;
 use crate::score::share;
+use crate::together;
 use crate::withheld::{self, Seeker, Turn};
 
 /// The answer, complete in itself.
@@ -28,6 +29,8 @@ pub struct Explanation {
     pub ahead: Option<Ahead>,
     /// The quota of its namespace that keeps it from starting, whatever is free.
     pub quota: Option<String>,
+    /// Its siblings, which start together with it, for which there is no room.
+    pub gang: Option<String>,
     /// Whose turn it is, where several namespaces wait.
     pub turn: Option<Turn>,
     /// Workers that were not revoked.
@@ -134,6 +137,7 @@ pub fn explain(view: &Hot, reserved: &[Reservation], task: TaskId) -> Explanatio
         submitted_ms: job.map_or(0, |job| job.submitted_ms),
         ahead: None,
         quota: None,
+        gang: None,
         turn: None,
         workers: filter::members(view).count() as u32,
         fitting: 0,
@@ -155,15 +159,17 @@ pub fn explain(view: &Hot, reserved: &[Reservation], task: TaskId) -> Explanatio
     {
         let past = job.waiting.as_ref().and_then(|waiting| waiting.get(&task.index)).copied().unwrap_or_default();
         let group = view.apart.get(task.job, past.memory_mib).filter(|_| past.memory_mib > 0);
-        let own = withheld::kept_for(reserved, group.map_or(job.shape, |group| group.shape));
+        let own = group.map_or(job.shape, |group| group.shape);
         let shape = &raised_shape(shape, past.memory_mib);
         let limit_ms = view.time_limit_ms(task.job);
         let seeker = Seeker { namespace: Some(job.namespace), priority: job.priority.into(), job: task.job, limit_ms };
-        let look = look(view, reserved, &seeker, shape, past.never(), own);
+        let siblings = if shape.gang > 0 { job.counts.queued } else { 1 };
+        let look = look(view, reserved, &seeker, (shape, siblings), past.never(), Some(own));
         if explanation.standing == Standing::Waiting {
             explanation.ahead = Some(ahead_of(view, job, task));
             explanation.turn = look.turn;
             explanation.quota = look.quota;
+            explanation.gang = look.gang;
             explanation.fix = look.fix;
         } else if look.fitting == 0 {
             explanation.fix = format!("{}; then: {}", explanation.fix, look.fix);
@@ -178,42 +184,51 @@ pub(crate) struct Look {
     pub fitting: u32,
     pub reasons: Vec<WaitReason>,
     pub quota: Option<String>,
+    pub gang: Option<String>,
     pub turn: Option<Turn>,
     pub fix: String,
 }
 
-/// `own`: the worker that is kept for tasks like it.
+/// `asks`: what it asks for, and how many start together with it, itself included. `own`: the shape by which workers are kept for tasks like it.
 pub(crate) fn look(
     view: &Hot,
     reserved: &[Reservation],
     seeker: &Seeker,
-    shape: &Shape,
+    asks: (&Shape, u32),
     never: &[u32],
-    own: Option<&Reservation>,
+    own: Option<ShapeId>,
 ) -> Look {
+    let (shape, together) = asks;
+    let own: Vec<&Reservation> = reserved.iter().filter(|r| Some(r.shape) == own).collect();
     let kept = |id, worker: &Worker| {
-        own.is_none_or(|own| own.worker != id)
+        own.iter().all(|own| own.worker != id)
             && withheld::keeps_away(view, reserved, seeker, shape, (id, worker)).is_some()
     };
     let (fitting, reasons) = filter::count(view, shape, never, kept);
     let over = seeker.namespace.and_then(|namespace| withheld::over_quota(view, namespace, shape));
     let turn = seeker.namespace.and_then(|namespace| withheld::turn(view, namespace));
     let is_only_kept = fitting == 0 && reasons.iter().any(|r| r.kind == WaitKind::Reserved);
-    let fix = match (&over, own) {
+    let lacking = (together > 1).then(|| together::lacking(view, reserved, seeker, shape, together)).flatten();
+    let is_lacking = fitting == 0 || lacking.is_some();
+    let fix = match (&over, own.first()) {
         (Some(over), _) => over.fix.clone(),
-        (None, Some(own)) if fitting == 0 => kept_worker(view, own, seeker.job),
+        (None, Some(first)) if is_lacking => kept_worker(view, first, own.len(), seeker.job),
         (None, _) if is_only_kept => {
             "nothing to change: it starts when the task that came first has started, or at once \
                                       with a timeout that ends before that"
                 .to_owned()
         }
-        (None, _) => fix(view, shape, never),
+        (None, _) => match &lacking {
+            Some(lacking) if fitting > 0 || reasons.iter().all(|r| r.kind == WaitKind::Busy) => lacking.fix.clone(),
+            Some(_) | None => fix(view, shape, never),
+        },
     };
-    Look { fitting, reasons, quota: over.map(|over| over.message), turn, fix }
+    let gang = lacking.map(|lacking| lacking.message);
+    Look { fitting, reasons, quota: over.map(|over| over.message), gang, turn, fix }
 }
 
-/// A worker is kept for tasks like this one.
-fn kept_worker(view: &Hot, own: &Reservation, job: JobId) -> String {
+/// A worker is kept for tasks like this one, or several are.
+fn kept_worker(view: &Hot, own: &Reservation, workers: usize, job: JobId) -> String {
     let worker = view.workers.get(&own.worker).map_or_else(|| own.worker.to_string(), |w| w.name.clone());
     let first =
         if own.job == job { "it".to_owned() } else { format!("{}, which asks for the same and comes first", own.job) };
@@ -228,7 +243,11 @@ fn kept_worker(view: &Hot, own: &Reservation, job: JobId) -> String {
         }
         None => "when the tasks that ran there first have ended; they have no time limit".to_owned(),
     };
-    format!("nothing to change: {worker} is kept for {first}, and it starts {when}")
+    let are_kept = match workers - 1 {
+        0 => format!("{worker} is kept"),
+        others => format!("{worker} and {} are kept", counted(others as u64, "other worker")),
+    };
+    format!("nothing to change: {are_kept} for {first}, and it starts {when}")
 }
 
 fn standing(view: &Hot, task: TaskId) -> Standing {
@@ -469,6 +488,9 @@ impl fmt::Display for Explanation {
         }
         if let Some(quota) = &self.quota {
             writeln!(f, "quota: {quota}")?;
+        }
+        if let Some(gang) = &self.gang {
+            writeln!(f, "gang: {gang}")?;
         }
         if !self.reasons.is_empty() || self.ahead.is_some() {
             writeln!(f, "workers: {} in all, {} would take it now", self.workers, self.fitting)?;

@@ -56,6 +56,15 @@ pub(crate) struct Progress {
     pub fresh: u32,
 }
 
+/// Whether so many tasks may start at once, by the quota of their namespace.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Leave {
+    Now,
+    /// When what the namespace runs has ended.
+    Later,
+    Never,
+}
+
 impl<'a> Lane<'a> {
     pub fn new(view: &'a Hot, tenant: &Tenant, levels: &'a Levels) -> Self {
         Lane {
@@ -122,6 +131,25 @@ impl<'a> Lane<'a> {
             self.quota.room_for(&resources(ask.room()), self.holding, &self.used, turn)
         } else {
             turn
+        }
+    }
+
+    /// Whether tasks that ask for these may all start together.
+    pub fn allows<'r>(&self, asks: impl Iterator<Item = &'r Room>) -> Leave {
+        let (mut tasks, mut sum) = (0u32, Resources::default());
+        for ask in asks {
+            (tasks, sum) = (tasks.saturating_add(1), sum.plus(&resources(ask)));
+        }
+        let fits = |holding: u32, used: &Resources| {
+            self.quota.tasks_max.is_none_or(|max| max.saturating_sub(holding) >= tasks)
+                && Quota { tasks_max: None, ..self.quota }.room_for(&sum, holding, used, 1) == 1
+        };
+        if fits(self.holding, &self.used) {
+            Leave::Now
+        } else if fits(0, &Resources::default()) {
+            Leave::Later
+        } else {
+            Leave::Never
         }
     }
 

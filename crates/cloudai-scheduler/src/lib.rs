@@ -23,6 +23,7 @@ mod reservations;
 pub mod reserve;
 mod roster;
 pub mod score;
+mod together;
 pub mod withheld;
 
 pub use assignments::{AssignmentSet, Delta};

@@ -23,6 +23,8 @@ pub struct Outlook {
     pub ahead: Ahead,
     pub turn: Option<Turn>,
     pub quota: Option<String>,
+    /// Its tasks start together, and there is no room for all of them.
+    pub gang: Option<String>,
     /// Workers that were not revoked.
     pub workers: u32,
     /// Those that would take a task now.
@@ -35,12 +37,12 @@ pub struct Outlook {
 pub fn outlook(view: &Hot, reserved: &[Reservation], namespace: &str, spec: &JobSpec) -> Outlook {
     let namespace = view.namespaces.get(namespace).copied();
     let require = spec.require.iter().map(|(k, v)| (k.clone(), v.clone())).collect();
-    let shape = Shape { resources: spec.resources, require };
+    let shape = Shape { resources: spec.resources, require, gang: spec.gang_size() };
     let job = JobId(u64::MAX);
     let seeker = Seeker { namespace, priority: spec.priority, job, limit_ms: spec.timeout_ms };
-    let own = view.shapes.by_shape.get(&shape).and_then(|id| withheld::kept_for(reserved, *id));
-    let look = look(view, reserved, &seeker, &shape, &[], own);
+    let own = view.shapes.by_shape.get(&shape).copied();
     let tasks = spec.count.max(1);
+    let look = look(view, reserved, &seeker, (&shape, if spec.gang { tasks } else { 1 }), &[], own);
     let mut room = if look.fitting == 0 { 0 } else { room(view, reserved, &seeker, &shape, tasks) };
     if let Some(tenant) = namespace.and_then(|id| view.tenants.get(id)) {
         room = tenant.quota.room_for(&shape.resources, tenant.holding, &tenant.used, room);
@@ -51,6 +53,7 @@ pub fn outlook(view: &Hot, reserved: &[Reservation], namespace: &str, spec: &Job
         ahead: namespace.map_or_else(Ahead::default, |id| jobs_ahead(view, id, spec.priority, job)),
         turn: look.turn,
         quota: look.quota,
+        gang: look.gang,
         workers: filter::members(view).count() as u32,
         fitting: look.fitting,
         reasons: look.reasons,
@@ -59,7 +62,7 @@ pub fn outlook(view: &Hot, reserved: &[Reservation], namespace: &str, spec: &Job
 }
 
 /// Tasks of this shape that fit on all workers together, at most `most`.
-fn room(view: &Hot, reserved: &[Reservation], seeker: &Seeker, shape: &Shape, most: u32) -> u32 {
+pub(crate) fn room(view: &Hot, reserved: &[Reservation], seeker: &Seeker, shape: &Shape, most: u32) -> u32 {
     let takes = filter::members(view).filter(|(id, worker)| {
         filter::check(shape, worker).is_none()
             && withheld::keeps_away(view, reserved, seeker, shape, (*id, worker)).is_none()
@@ -86,6 +89,9 @@ impl fmt::Display for Outlook {
         writeln!(f, "ahead: {at_least}{} jobs, {} tasks", self.ahead.jobs, self.ahead.tasks)?;
         if let Some(quota) = &self.quota {
             writeln!(f, "quota: {quota}")?;
+        }
+        if let Some(gang) = &self.gang {
+            writeln!(f, "gang: {gang}")?;
         }
         writeln!(f, "workers: {} in all, {} would take it now", self.workers, self.fitting)?;
         for r in &self.reasons {

@@ -14,6 +14,8 @@
 //! run of consecutive indexes: a group per worker and not per task, in the log as well. Those that stand apart (a failed attempt made them
 //! ask for more memory, or keeps them from some workers) come in lines of their own, by what they ask for, and one by one.
 
+mod gang;
+
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 use std::ops::Range;
@@ -27,6 +29,7 @@ use crate::lane::{Head, Lane, Progress};
 use crate::reservations::Blocked;
 use crate::reserve::Reservation;
 use crate::roster::{Ask, Choice, PlanState};
+pub(crate) use gang::slots;
 
 /// What a pass is asked to do.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -78,6 +81,7 @@ pub fn plan(view: &Hot, policy: &Policy, state: &mut PlanState) -> Plan {
         plan: Plan::default(),
         touched: vec![],
         blocked: vec![],
+        gangs: BTreeSet::new(),
     };
     if !pass.state.goes_on {
         pass.state.vain = 0;
@@ -130,6 +134,8 @@ struct Pass<'a> {
     touched: Vec<u32>,
     /// In the order in which their turn came.
     blocked: Vec<Blocked>,
+    /// Gangs whose turn has come: with members that ask for more than others they stand in several lines.
+    gangs: BTreeSet<JobId>,
 }
 
 impl<'a> Pass<'a> {
@@ -166,6 +172,16 @@ impl<'a> Pass<'a> {
                 continue;
             }
             let job = lane.jobs.get(head.job).filter(|job| !job.cancel_requested);
+            if head.ask.is_gang() {
+                match self.gang(lane, &head, job) {
+                    Some(Turn::Over) | None => {}
+                    Some(ended) => return ended,
+                }
+                if next.is_some_and(|next| lane.share(whole) > next) {
+                    return Turn::Over;
+                }
+                continue;
+            }
             self.grant = lane.grant(&head.ask, next, whole);
             let placed_before = self.plan.placed;
             let outcome = match job {
@@ -235,8 +251,13 @@ impl<'a> Pass<'a> {
     fn block(&mut self, head: Head) {
         self.plan.unplaced.push(head.shape);
         if self.reserve {
-            let Head { job, shape, ask } = head;
-            let blocked = Blocked { shape, job, ask, placed_before: self.plan.placed };
+            let Head { job, shape, mut ask } = head;
+            let mut tasks = 1;
+            if ask.is_gang() {
+                ask = self.largest_ask(&head);
+                tasks = self.view.jobs.get(&job).map_or(1, |job| job.counts.queued);
+            }
+            let blocked = Blocked { shape, job, ask, tasks, placed_before: self.plan.placed };
             self.state.hold_for(self.view, &blocked);
             self.blocked.push(blocked);
         }

@@ -1,11 +1,15 @@
 //! Which workers are reserved, from pass to pass. Comes in: what a pass found blocked, in order, and whether anybody passed it. Goes out: holds
 //! that count while the pass goes on, and reservations for the next one. How long a hold lasts is [`crate::reserve`]'s to say.
 
+use std::cmp::Reverse;
+use std::collections::BTreeSet;
+
 use cloudai_core::Hot;
 use cloudai_core::hot::ShapeId;
 use cloudai_types::{JobId, WorkerId, limits};
 
 use crate::index::Room;
+use crate::plan::slots;
 use crate::reserve::{self, Hold, Reservation, Running};
 use crate::roster::{Ask, PlanState, room_of};
 use crate::score::share;
@@ -22,42 +26,57 @@ pub(crate) struct Blocked {
     pub shape: ShapeId,
     pub job: JobId,
     pub ask: Ask,
+    /// So many start together; 1 but for a gang.
+    pub tasks: u32,
     /// What the pass had placed before.
     pub placed_before: u32,
 }
 
 impl PlanState {
-    /// Its turn has come and it fits nowhere: from now on nobody in this pass is in its way, if it has a worker.
+    /// Its turn has come and it fits nowhere: from now on nobody in this pass is in its way, if it has workers.
     pub(crate) fn hold_for(&mut self, view: &Hot, blocked: &Blocked) {
-        let Some(at) = self.reservations.iter().position(|r| r.shape == blocked.shape) else { return };
-        if self.seat_of(self.reservations[at].worker).is_some_and(|seat| self.is_held(seat)) {
+        let own = |r: &Reservation| r.shape == blocked.shape;
+        if self
+            .reservations
+            .iter()
+            .filter(|r| own(r))
+            .any(|r| self.seat_of(r.worker).is_some_and(|seat| self.is_held(seat)))
+        {
             // For one of the same shape, which came first.
             return;
         }
-        if self.reservations[at].since_ms == 0 {
-            self.reservations[at].since_ms = view.clock_ms.max(1);
+        let mut holds = vec![];
+        for at in 0..self.reservations.len() {
+            if !own(&self.reservations[at]) {
+                continue;
+            }
+            if self.reservations[at].since_ms == 0 {
+                self.reservations[at].since_ms = view.clock_ms.max(1);
+            }
+            let reservation = self.reservations[at];
+            let hold = self.hold_of(view, &reservation, &blocked.ask);
+            let Some((hold, seat)) = hold.zip(self.seat_of(reservation.worker)) else {
+                self.reservations.retain(|r| !own(r));
+                return;
+            };
+            holds.push((at, seat, hold));
         }
-        let reservation = self.reservations[at];
-        let hold = self.hold_of(view, &reservation, &blocked.ask);
-        let seat = self.seat_of(reservation.worker);
-        match (hold, seat) {
-            (Some(hold), Some(seat)) => {
-                self.reservations[at].job = blocked.job;
-                self.reservations[at].by_ms = hold.by_ms;
-                self.hold(seat, &hold);
-            }
-            _ => {
-                self.reservations.remove(at);
-            }
+        // A gang starts when the last of its workers has room.
+        let by_ms =
+            holds.iter().map(|(_, _, hold)| hold.by_ms).try_fold(0, |latest, by_ms| by_ms.map(|ms| ms.max(latest)));
+        for (at, seat, hold) in holds {
+            (self.reservations[at].job, self.reservations[at].by_ms) = (blocked.job, by_ms);
+            self.hold(seat, &Hold { by_ms, ..hold });
         }
     }
 
     fn hold_of(&self, view: &Hot, reservation: &Reservation, ask: &Ask) -> Option<Hold> {
         let worker = view.workers.get(&reservation.worker).filter(|worker| worker.is_schedulable())?;
         let seat = self.seat_of(reservation.worker)?;
+        let need = reservation.need(ask.room());
         let mut running = reserve::running_on(view, worker, reservation.since_ms);
         let capacity = reserve::capacity_of(&worker.capacity);
-        let before = reserve::hold(&capacity, ask.room(), &running)?;
+        let before = reserve::hold(&capacity, &need, &running)?;
         // Who was ahead of it in this very pass is there as well.
         let (was_free, free) = (room_of(worker), self.free(seat));
         let taken: Room = std::array::from_fn(|d| was_free[d].saturating_sub(free[d]));
@@ -65,7 +84,7 @@ impl PlanState {
             return Some(before);
         }
         running.push(Running { holds: taken, ends_ms: None, is_later: true });
-        Some(reserve::hold(&capacity, ask.room(), &running).unwrap_or(Hold { by_ms: None, beside: Room::default() }))
+        Some(reserve::hold(&capacity, &need, &running).unwrap_or(Hold { by_ms: None, beside: Room::default() }))
     }
 
     /// After a pass. `blocked`: in the order of the queue; `complete`: the pass saw all of it. True when a worker was given up that the pass
@@ -87,22 +106,76 @@ impl PlanState {
             if self.reservations.iter().any(|r| r.shape == b.shape) {
                 continue;
             }
-            if self.reservations.len() >= most {
-                // The first in the queue have them.
-                let last = self.reservations.last().and_then(|r| place(r.shape));
-                if last.is_none_or(|last| last < at) {
-                    break;
+            let kept_for_gang = self.reservations.iter().filter(|r| r.is_for_gang).count();
+            if b.ask.is_gang() {
+                // One at a time, and whoever has workers keeps them: what two take turns in waiting for, neither gets.
+                if kept_for_gang == 0 {
+                    choices += 1;
+                    let is_ahead = |r: &Reservation| place(r.shape).is_some_and(|place| place < at);
+                    let reserved = self.reserve_for_gang(b, is_ahead);
+                    let before = self.reservations.len();
+                    self.reservations.retain(|r| reserved.iter().all(|own| own.worker != r.worker));
+                    gave_up |= self.reservations.len() < before;
+                    self.insert_reservations(at, reserved, &place);
                 }
-                self.reservations.pop();
+                continue;
+            }
+            if self.reservations.len() - kept_for_gang >= most {
+                // The first in the queue have them.
+                let last = self.reservations.iter().rposition(|r| !r.is_for_gang);
+                let is_behind = |r: &Reservation| place(r.shape).is_none_or(|place| place > at);
+                match last.filter(|last| is_behind(&self.reservations[*last])) {
+                    Some(last) => self.reservations.remove(last),
+                    None => break,
+                };
                 gave_up = true;
             }
             choices += 1;
-            if let Some(reservation) = self.reserve(view, b) {
-                let earlier = self.reservations.iter().take_while(|r| place(r.shape).is_some_and(|p| p < at)).count();
-                self.reservations.insert(earlier, reservation);
-            }
+            let reserved = self.reserve(view, b);
+            self.insert_reservations(at, reserved, &place);
         }
         gave_up
+    }
+
+    /// In the order of the queue.
+    fn insert_reservations(
+        &mut self,
+        at: usize,
+        reserved: impl IntoIterator<Item = Reservation>,
+        place: &impl Fn(ShapeId) -> Option<usize>,
+    ) {
+        let earlier = self.reservations.iter().take_while(|r| place(r.shape).is_some_and(|p| p < at)).count();
+        self.reservations.splice(earlier..earlier, reserved);
+    }
+
+    /// Few workers, as empty as can be, with room for all of a gang when what runs there has ended. None, where even that is not enough. They
+    /// may be kept for those behind it, and not for those that are ahead.
+    fn reserve_for_gang(&self, blocked: &Blocked, is_ahead: impl Fn(&Reservation) -> bool) -> Vec<Reservation> {
+        let each = blocked.ask.room();
+        let others: BTreeSet<WorkerId> = self.reservations.iter().filter(|r| is_ahead(r)).map(|r| r.worker).collect();
+        let could = self.seats_that_could(&blocked.ask).map(|seat| (self.worker(seat), seat));
+        let could = could.filter(|(worker, _)| !others.contains(worker));
+        let mut roomy: Vec<(Reverse<u64>, Reverse<u64>, WorkerId)> = could
+            .map(|(worker, seat)| {
+                let (empty, now) = (slots(&self.capacity(seat), each), slots(&self.free(seat), each));
+                (Reverse(empty), Reverse(now), worker)
+            })
+            .collect();
+        if roomy.len() > limits::GANG_WORKERS_KEPT_MAX {
+            roomy.select_nth_unstable(limits::GANG_WORKERS_KEPT_MAX);
+            roomy.truncate(limits::GANG_WORKERS_KEPT_MAX);
+        }
+        roomy.sort_unstable();
+        let mut left = blocked.tasks;
+        let mut reserved = vec![];
+        for (Reverse(empty), _, worker) in roomy {
+            let tasks = u32::try_from(empty).unwrap_or(u32::MAX).min(left);
+            if tasks > 0 {
+                left -= tasks;
+                reserved.push(Reservation::of(blocked, worker, tasks, None));
+            }
+        }
+        if left > 0 { vec![] } else { reserved }
     }
 
     /// The worker on which it can start first, as far as limits tell; where they do not, the one that lacks least.
@@ -127,7 +200,7 @@ impl PlanState {
         if view.time_limits.is_empty() {
             // Nobody knows when anything ends.
             let (_, worker) = nearest.into_iter().min()?;
-            return Some(Reservation { shape: blocked.shape, job: blocked.job, worker, since_ms: 0, by_ms: None });
+            return Some(Reservation::of(blocked, worker, 1, None));
         }
         let holds = nearest.into_iter().filter_map(|(lacks, worker)| {
             let at = view.workers.get(&worker)?;
@@ -136,6 +209,13 @@ impl PlanState {
             Some((hold.by_ms.unwrap_or(u64::MAX), lacks, worker, hold.by_ms))
         });
         let (_, _, worker, by_ms) = holds.min_by_key(|(by, lacks, worker, _)| (*by, *lacks, *worker))?;
-        Some(Reservation { shape: blocked.shape, job: blocked.job, worker, since_ms: 0, by_ms })
+        Some(Reservation::of(blocked, worker, 1, by_ms))
+    }
+}
+
+impl Reservation {
+    fn of(blocked: &Blocked, worker: WorkerId, tasks: u32, by_ms: Option<u64>) -> Self {
+        let is_for_gang = blocked.ask.is_gang();
+        Reservation { shape: blocked.shape, job: blocked.job, worker, tasks, is_for_gang, since_ms: 0, by_ms }
     }
 }

@@ -13,18 +13,34 @@ use cloudai_types::{JobId, Resources, WorkerId, limits};
 
 use crate::index::{DIMENSIONS, Room};
 
-/// A worker kept for the first task of a shape. The leader's memory only: a new leader makes its own.
+/// A worker kept for the first task of a shape; for a gang one of several. The leader's memory only: a new leader makes its own.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Reservation {
     pub shape: ShapeId,
     /// Whose task was first when it was made, or is since.
     pub job: JobId,
     pub worker: WorkerId,
+    /// So many tasks of the job are to have room there at once: more than one for a gang.
+    pub tasks: u32,
+    /// Others are kept for the same job, and it starts when all of them have room.
+    pub is_for_gang: bool,
     /// Replicated time from which on others may not be in its way: of the pass after the one that made it, which sees what passed until then.
     /// 0: that has not come yet.
     pub since_ms: u64,
-    /// When the task can start at the latest, by the limits of what runs there. `None`: something without a limit has to end first.
+    /// When the task can start at the latest, by the limits of what runs there; a gang, by what runs on all its workers. `None`: something
+    /// without a limit has to end first.
     pub by_ms: Option<u64>,
+}
+
+impl Reservation {
+    /// What is to be free there.
+    pub(crate) fn need(&self, each: &Room) -> Room {
+        times(each, self.tasks)
+    }
+}
+
+pub(crate) fn times(each: &Room, tasks: u32) -> Room {
+    each.map(|n| n.saturating_mul(u64::from(tasks)))
 }
 
 /// An attempt as a reservation sees it.

@@ -6,6 +6,7 @@
 //! by the next comparison.
 
 mod holds;
+mod trial;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -19,6 +20,7 @@ use crate::require::{RequireId, Requirements};
 use crate::reserve::{self, Reservation};
 use crate::score::{self, Largest, Load};
 use holds::{HeldSeat, lesser};
+use trial::Trial;
 
 /// Workers whose labels are compared in each pass.
 const LABELS_LOOKED_AT: usize = 256;
@@ -68,6 +70,8 @@ pub struct PlanState {
     holds: Vec<HeldSeat>,
     /// What fits, while these holds last, on none but them: who asks for as much need not be searched for. Kept short, as `hopeless` is.
     only_held: Vec<Ask>,
+    /// What is taken may be given back.
+    trial: Option<Trial>,
 }
 
 /// Where an index goes that may not go everywhere.
@@ -110,12 +114,24 @@ pub(crate) struct Place {
 pub(crate) struct Ask {
     offer: Offer,
     require: Option<RequireId>,
+    is_gang: bool,
 }
 
 impl Ask {
+    /// It places all tasks of its job, or none.
+    pub fn is_gang(&self) -> bool {
+        self.is_gang
+    }
+
     /// In the dimensions of a worker's room.
     pub fn room(&self) -> &Room {
         &self.offer.room
+    }
+
+    /// As much as either of them asks for. Both are of one job, and ask for the same labels.
+    pub fn max(mut self, other: &Ask) -> Ask {
+        self.offer.room.iter_mut().zip(other.offer.room).for_each(|(mine, theirs)| *mine = theirs.max(*mine));
+        self
     }
 
     /// True when every worker that fits `self` fits `other` as well.
@@ -207,7 +223,8 @@ impl PlanState {
         let require = (!spec.require.is_empty()).then(|| self.require(&spec.require));
         let [cpu, memory, storage, gpus] = spec.resources.dimensions();
         let marks = require.map_or(0, RequireId::mark);
-        let ask = Ask { offer: Offer { room: [cpu, memory, storage, gpus, 1], marks }, require };
+        let is_gang = spec.gang > 0;
+        let ask = Ask { offer: Offer { room: [cpu, memory, storage, gpus, 1], marks }, require, is_gang };
         self.asks.insert(shape, ask);
         Some(ask)
     }
@@ -218,12 +235,13 @@ impl PlanState {
 
     /// The shape fits nowhere until some worker gains room, labels or readiness.
     pub(crate) fn set_full_for(&mut self, shape: ShapeId, ask: &Ask) {
-        if self.fits_where_held(ask) {
+        if self.fits_where_held(ask) || (ask.is_gang && !self.holds.is_empty()) {
             // It would fit but for a reservation, and that may be gone in the next pass without anything that is noticed here.
             return;
         }
         self.full_for.insert(shape);
-        if !self.is_hopeless(ask) {
+        // That all of a gang do not fit says nothing of one.
+        if !ask.is_gang && !self.is_hopeless(ask) {
             self.hopeless.retain(|known| !known.is_as_large_as(ask));
             if self.hopeless.len() < HOPELESS_MAX {
                 self.hopeless.push(*ask);
@@ -336,6 +354,10 @@ impl PlanState {
             }
         };
         let offered = &mut self.offers[seat as usize].room;
+        if let Some(trial) = &mut self.trial {
+            let held = self.holds.iter().find(|held| held.seat == seat);
+            trial.before.push((seat, *offered, held.map(|held| held.free)));
+        }
         if !in_time {
             take(offered);
         }

@@ -4,7 +4,7 @@
 use std::cmp::Reverse;
 
 use cloudai_core::Hot;
-use cloudai_core::hot::{Shape, ShapeId, Worker};
+use cloudai_core::hot::{Shape, Worker};
 use cloudai_types::resources::DIMENSIONS;
 use cloudai_types::{JobId, NamespaceId, WorkerId};
 
@@ -87,11 +87,6 @@ pub fn turn(view: &Hot, namespace: NamespaceId) -> Option<Turn> {
     Some(Turn { before, waiting: view.queue.namespaces().len() })
 }
 
-/// The worker that is kept for tasks of this shape.
-pub fn kept_for(reserved: &[Reservation], shape: ShapeId) -> Option<&Reservation> {
-    reserved.iter().find(|r| r.shape == shape)
-}
-
 /// A task that would fit here may not, for this reservation.
 pub fn keeps_away<'a>(
     view: &Hot,
@@ -109,8 +104,9 @@ pub fn keeps_away<'a>(
         return None;
     }
     let room = |of: [u64; 4]| [of[0], of[1], of[2], of[3], 1];
+    let need = r.need(&room(need.resources.dimensions()));
     let running = reserve::running_on(view, worker.1, if r.since_ms == 0 { u64::MAX } else { r.since_ms });
-    let hold = reserve::hold(&reserve::capacity_of(&worker.1.capacity), &room(need.resources.dimensions()), &running)?;
+    let hold = reserve::hold(&reserve::capacity_of(&worker.1.capacity), &need, &running)?;
     let asked = room(shape.resources.dimensions());
     let fits_beside = asked.iter().zip(hold.beside).all(|(asked, beside)| *asked <= beside);
     let ends_ms = view.clock_ms.saturating_add(seeker.limit_ms);

@@ -68,6 +68,8 @@ fn quotas_and_kept_workers_count() {
         shape: cloudai_core::hot::ShapeId(0),
         job: c.submit(spec(4_000, 1)),
         worker: cloudai_types::WorkerId(2),
+        tasks: 1,
+        is_for_gang: false,
         since_ms: 1,
         by_ms: None,
     }];

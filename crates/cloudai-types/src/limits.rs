@@ -493,6 +493,11 @@ pub const PASS_APART_LOOKS_MAX: u32 = 1_024;
 pub const PASS_HELD_LOOKS_MAX: u32 = 1_024;
 /// Workers that are reserved at a time for tasks which fit nowhere, each for the first of its shape.
 pub const RESERVATIONS_MAX: usize = 8;
+/// Tasks of a gang: they are placed by one pass, in one command, and a replay in bulk takes as many.
+pub const GANG_TASKS_MAX: u32 = 1_000;
+/// Workers that are kept at a time for a gang: each is looked at in each pass. A gang that needs more waits until it fits by itself.
+pub const GANG_WORKERS_KEPT_MAX: usize = 64;
+const _: () = assert!(GANG_TASKS_MAX <= PASS_PLACEMENTS_MAX);
 /// At most one worker of so many is reserved, and one in a small cluster: the others go on taking what fits.
 pub const RESERVED_WORKERS_PART: usize = 4;
 /// Run times that an expectation is made of, and which quantile of them it is. Measured on two logs: docs/scheduling-simulator.md.

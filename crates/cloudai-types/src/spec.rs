@@ -147,6 +147,9 @@ pub struct JobSpec {
     /// Since format 5 of the log.
     #[prost(message, repeated, tag = "61")]
     pub volumes: Vec<Volume>,
+    /// All tasks start together, or none does; and where one of them fails, none goes on. Since format 7 of the log.
+    #[prost(bool, tag = "62")]
+    pub gang: bool,
 }
 
 impl JobSpec {
@@ -158,6 +161,11 @@ impl JobSpec {
     /// What it names is of its namespace: results, inputs, named volumes.
     pub fn needs_namespace(&self) -> bool {
         self.needs_store() || self.volumes.iter().any(|v| v.kind == VolumeKind::Named as i32)
+    }
+
+    /// How many tasks start together or not at all; 0: each by itself.
+    pub fn gang_size(&self) -> u32 {
+        if self.gang { self.count } else { 0 }
     }
 
     /// It reads or writes results: its worker needs the store.
@@ -354,6 +362,9 @@ fn check(spec: &JobSpec, fault: &mut impl FnMut(&'static str, String)) {
     if spec.count > limits::ARRAY_TASKS_MAX {
         fault("array", format!("has {} tasks; {} are allowed", spec.count, limits::ARRAY_TASKS_MAX));
     }
+    if spec.gang && spec.count > limits::GANG_TASKS_MAX {
+        fault("gang", format!("has {} tasks; {} can start together", spec.count, limits::GANG_TASKS_MAX));
+    }
     if spec.max_attempts > limits::ATTEMPTS_MAX {
         fault("max_attempts", format!("is {}; {} are allowed", spec.max_attempts, limits::ATTEMPTS_MAX));
     }
@@ -468,6 +479,7 @@ mod tests {
         assert_eq!(faults(JobSpec { pull: 7, ..ok.clone() }), ["pull"]);
         assert_eq!(faults(JobSpec { writable_root: true, ..ok.clone() }), ["writable_root"]);
         assert_eq!(faults(JobSpec { queue_timeout_ms: u64::MAX, ..ok.clone() }), ["queue_timeout"]);
+        assert_eq!(faults(JobSpec { gang: true, count: limits::GANG_TASKS_MAX + 1, ..ok.clone() }), ["gang"]);
         let mounts = vec![Mount { source: "/a/../etc".into(), target: "/in".into(), write: false }];
         assert_eq!(faults(JobSpec { mounts, ..ok.clone() }), ["mounts"]);
         let require = BTreeMap::from([("zone".to_owned(), "a b".to_owned())]);

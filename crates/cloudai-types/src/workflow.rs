@@ -306,6 +306,10 @@ impl Check {
                 let what = "has a queue_timeout, and waits index by index: its tasks come into the queue one by one";
                 self.fault(Some(n), None, format!("job '{}' {what}", shown(&node.name)));
             }
+            if self.specs[n].gang && edges.iter().any(|edge| edge.each) {
+                let what = "is a gang, and waits index by index: its tasks start together";
+                self.fault(Some(n), None, format!("job '{}' {what}", shown(&node.name)));
+            }
             total += edges.len();
             bits += edges.iter().filter(|e| e.each).map(|_| u64::from(self.specs[n].count)).sum::<u64>();
             self.edges.push(edges);
@@ -492,7 +496,10 @@ mod tests {
         }
         let mut late = spec(&["a:2", "b:2 < a*"]);
         late.nodes[1].spec.queue_timeout_ms = 1_000;
+        let mut gang = late.clone();
         assert!(ValidWorkflow::parse(late).expect_err("refused").to_string().contains("queue_timeout"));
+        (gang.nodes[1].spec.queue_timeout_ms, gang.nodes[1].spec.gang) = (0, true);
+        assert!(ValidWorkflow::parse(gang).expect_err("refused").to_string().contains("is a gang"));
     }
 
     #[test]

@@ -4,6 +4,7 @@
 use cloudai_types::workflow::Outcome;
 use cloudai_types::{EndReason, JobId, Resources, TaskId};
 
+use super::gang;
 use super::next_try::{self, Next, Terms};
 use super::out::Out;
 use super::release::{self, Ended};
@@ -27,7 +28,8 @@ pub(super) fn end_attempt(hot: &mut Hot, out: &mut Out, task: TaskId, ending: En
     let remembering_ms = hot.remembering_ms();
     let Some(job) = hot.jobs.get_mut(&task.job) else { return };
     let Some(attempt) = job.active.remove(&task.index) else { return };
-    let asked = hot.shapes.get(job.shape).map_or(Resources::default(), |shape| shape.resources);
+    let (asked, is_gang) =
+        hot.shapes.get(job.shape).map_or((Resources::default(), false), |shape| (shape.resources, shape.gang > 0));
     let had = raised(&asked, attempt.memory_mib);
     if let Some(worker) = hot.workers.get_mut(&attempt.worker) {
         worker.active.remove(&task);
@@ -60,10 +62,16 @@ pub(super) fn end_attempt(hot: &mut Hot, out: &mut Out, task: TaskId, ending: En
         earlier: row.of_budget(),
         clock_ms: out.clock_ms,
     };
-    let next = next_try::next(&terms, &attempt, &ending);
+    let fall = hot.gangs.fall(task.job);
+    let next = gang::next(fall, &attempt, next_try::next(&terms, &attempt, &ending));
+    let reason = gang::reason(fall, task.job, ending.reason);
     if next == Next::Ends(TaskState::Dead) && hot.version >= DEAD_SINCE {
-        let (reason, exit_code) = (ending.reason.kind, ending.reason.exit_code);
-        out.put(Family::Dead, &key, &DeadRow { reason, exit_code, attempts: attempt.number, dead_ms: out.clock_ms });
+        let (kind, exit_code) = (reason.kind, reason.exit_code);
+        out.put(
+            Family::Dead,
+            &key,
+            &DeadRow { reason: kind, exit_code, attempts: attempt.number, dead_ms: out.clock_ms },
+        );
     }
     (row.state, row.ended_ms) = match next {
         Next::Ends(state) => {
@@ -79,11 +87,14 @@ pub(super) fn end_attempt(hot: &mut Hot, out: &mut Out, task: TaskId, ending: En
             (TaskState::Queued as i32, 0)
         }
     };
+    if is_gang {
+        gang::follow(hot, out, task, &reason, next);
+    }
     row.attempts.push(EndedAttempt {
         number: attempt.number,
         worker: attempt.worker.0,
         state: ending.state as i32,
-        reason: ending.reason,
+        reason,
         assigned_ms: attempt.assigned_ms,
         started_ms: if ending.started_ms > 0 { ending.started_ms } else { attempt.started_ms },
         ended_ms: if ending.ended_ms > 0 { ending.ended_ms } else { out.clock_ms },
@@ -129,6 +140,7 @@ pub(super) fn leave_if_done(hot: &mut Hot, out: &mut Out, id: JobId) -> Option<O
     let expired_ms = hot.queue_limits.get(id).expired_ms;
     hot.queue_limits.remove(id);
     hot.time_limits.remove(&id);
+    hot.gangs.end_fall(id);
     let row = hot.workflows.complete(id, job.row(0, out.clock_ms, expired_ms));
     out.put(Family::Job, &job_key(job.namespace, id), &row);
     out.delete(Family::Alive, &alive_key(id));

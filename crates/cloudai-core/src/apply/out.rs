@@ -158,6 +158,7 @@ impl<'a> Out<'a> {
             let Some(job) = hot.jobs.get_mut(&id) else { continue };
             let blocked = hot.workflows.blocked(id, job.count);
             let row = hot.workflows.complete(id, job.row(blocked, 0, hot.queue_limits.get(id).expired_ms));
+            let row = hot.gangs.complete(id, row);
             self.put(Family::Job, &job_key(job.namespace, id), &row);
             if changed {
                 if std::mem::take(&mut job.untouched)

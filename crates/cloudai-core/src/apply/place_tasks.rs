@@ -3,8 +3,11 @@
 //! give a namespace more than its quota. Refused ones only count:
 //! the next pass sees why.
 
+use std::collections::BTreeSet;
+
 use cloudai_types::{AttemptId, JobId, TaskId, WorkerId, limits};
 
+use super::gang;
 use super::out::Out;
 use crate::command::{AttemptState, PlaceGroup, PlaceTasks};
 use crate::hot::{ActiveAttempt, Hot, Job, Waiting, raised};
@@ -13,10 +16,25 @@ use crate::rows::{Family, task_key};
 
 pub fn place_tasks(hot: &mut Hot, out: &mut Out, command: PlaceTasks) -> Reply {
     let (mut accepted, mut refused) = (0u32, 0u32);
-    for group in &command.groups {
-        let placed = place_group(hot, out, group);
+    let mut gangs = BTreeSet::new();
+    for (at, group) in command.groups.iter().enumerate() {
+        let id = JobId(group.job);
+        let is_gang = hot.is_gang(id);
+        if is_gang && !gangs.insert(id) {
+            continue;
+        }
+        // All of a gang at its first group: nobody else takes its room before it is whole.
+        let more = if is_gang { command.groups.len() - at } else { 1 };
+        let groups: Vec<&PlaceGroup> =
+            command.groups.iter().skip(at).take(more).filter(|g| g.job == group.job).collect();
+        let asked: usize = groups.iter().map(|group| group.indexes.len()).sum();
+        let placed = if !is_gang || gang::may_start(hot, out.clock_ms, id, &groups) {
+            groups.into_iter().map(|group| place_group(hot, out, group)).sum()
+        } else {
+            0
+        };
         accepted = accepted.saturating_add(placed);
-        refused = refused.saturating_add((group.indexes.len() as u32).saturating_sub(placed));
+        refused = refused.saturating_add((asked as u32).saturating_sub(placed));
     }
     Reply::Placed { accepted, refused }
 }
@@ -133,6 +151,11 @@ fn ready(job: &Job, index: u32, clock_ms: u64) -> Option<Ready> {
     if !job.fresh.is_empty() && index == job.fresh.start {
         return Some(Ready::Fresh);
     }
+    due(job, index, clock_ms).map(Ready::Waiting)
+}
+
+/// One with a past whose time has come.
+pub(super) fn due(job: &Job, index: u32, clock_ms: u64) -> Option<Waiting> {
     let past = job.waiting.as_ref()?.get(&index)?;
-    (past.not_before_ms <= clock_ms).then_some(Ready::Waiting(*past))
+    (past.not_before_ms <= clock_ms).then_some(*past)
 }

@@ -57,7 +57,8 @@ fn replay(hot: &mut Hot, out: &mut Out, namespace: NamespaceId, task: TaskId) ->
 /// gives it something.
 fn is_alive_again(hot: &mut Hot, out: &mut Out, namespace: NamespaceId, id: JobId) -> bool {
     if let Some(job) = hot.jobs.get(&id) {
-        return !job.cancel_requested;
+        // What runs of a gang runs without it, or is about to share its fate.
+        return !job.cancel_requested && (job.active.is_empty() || !hot.is_gang(id));
     }
     let key = job_key(namespace, id);
     let Some(row) = out.read::<JobRow>(Family::Job, &key) else { return false };

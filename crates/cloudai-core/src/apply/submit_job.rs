@@ -7,8 +7,8 @@ use cloudai_types::{
 use super::out::Out;
 use super::{check_name, cut};
 use crate::command::{
-    DEAD_SINCE, IMAGE_SINCE, ISOLATION_SINCE, PINNED_SINCE, PROCESSES_MAX_SINCE, QUEUE_TIMEOUT_SINCE, RESULTS_SINCE,
-    RETRY_SINCE, SECRETS_SINCE, SubmitJob, TIME_LIMITS_SINCE, TaskKey, UNTOUCHED_SINCE, VOLUMES_SINCE,
+    DEAD_SINCE, GANGS_SINCE, IMAGE_SINCE, ISOLATION_SINCE, PINNED_SINCE, PROCESSES_MAX_SINCE, QUEUE_TIMEOUT_SINCE,
+    RESULTS_SINCE, RETRY_SINCE, SECRETS_SINCE, SubmitJob, TIME_LIMITS_SINCE, TaskKey, UNTOUCHED_SINCE, VOLUMES_SINCE,
 };
 use crate::hot::{Hot, Job, Shape};
 use crate::reply::{Refusal, Reply};
@@ -49,6 +49,9 @@ pub fn submit_job(hot: &mut Hot, out: &mut Out, actor: String, command: SubmitJo
     if hot.version < VOLUMES_SINCE {
         spec.volumes.clear();
         spec.mounts.iter_mut().for_each(|mount| mount.write = false);
+    }
+    if hot.version < GANGS_SINCE {
+        spec.gang = false;
     }
     // Whatever a user says: a job reads and writes the results of its own namespace.
     spec.namespace = if spec.needs_namespace() { namespace.clone() } else { String::new() };
@@ -139,7 +142,7 @@ pub(crate) fn new_job(hot: &mut Hot, id: JobId, alive: AliveRow) -> Job {
     };
     Job {
         namespace: NamespaceId(alive.namespace),
-        shape: hot.shapes.intern(Shape::new(alive.resources, alive.require)),
+        shape: hot.shapes.intern(Shape::new(alive.resources, alive.require, if alive.gang { alive.count } else { 0 })),
         // `apply` has refused what is beyond the limits.
         priority: i16::try_from(alive.priority).unwrap_or(0),
         count: alive.count,
@@ -183,6 +186,7 @@ pub(super) fn alive_as_submitted(
         image,
         workflow: 0,
         timeout_ms: if hot.version >= TIME_LIMITS_SINCE { spec.timeout_ms } else { 0 },
+        gang: spec.gang,
     }
 }
 

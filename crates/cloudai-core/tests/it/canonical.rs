@@ -37,6 +37,7 @@ pub fn canonical(hot: &Hot) -> String {
         time_limits,
         drains,
         workflows,
+        gangs,
     } = hot;
     let mut line = |text: std::fmt::Arguments| writeln!(out, "{text}").expect("a string takes it");
     line(format_args!("{cluster} {incarnation} {clock_ms} {next_job} {next_worker} {next_node} {next_namespace}"));
@@ -67,6 +68,8 @@ pub fn canonical(hot: &Hot) -> String {
         let shape = shapes.get(group.shape);
         line(format_args!("{job:?} {memory_mib} {shape:?} {} {:?}", group.waiting, group.ready));
     }
-    line(format_args!("{retry:?} {only:?} {secrets:?} {queue_limits:?} {time_limits:?} {drains:?}\n{workflows:?}"));
+    line(format_args!(
+        "{retry:?} {only:?} {secrets:?} {queue_limits:?} {time_limits:?} {drains:?}\n{workflows:?} {gangs:?}"
+    ));
     out
 }

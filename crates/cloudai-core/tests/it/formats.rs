@@ -416,3 +416,22 @@ fn a_time_limit_is_known_to_hot_state_since_format_six() {
         assert!(world.hot.time_limits.is_empty());
     }
 }
+
+#[test]
+fn gangs_are_kept_since_format_seven() {
+    use cloudai_core::command::{GANGS_SINCE, RaiseVersion, SubmitJob};
+    use cloudai_core::rows::{AliveRow, JobSpecRow, alive_key, job_key};
+    use cloudai_types::{JobSpec, NamespaceId};
+    assert_eq!(GANGS_SINCE, 7);
+    for (version, kept) in [(6, false), (7, true)] {
+        let mut world = World::default();
+        world.one(1_000, Kind::RaiseVersion(RaiseVersion { version }));
+        let spec = JobSpec { image: "busybox".into(), count: 3, gang: true, ..Default::default() };
+        world.one(1_000, Kind::SubmitJob(SubmitJob { namespace: "default".into(), spec, ..Default::default() }));
+        world.check();
+        let alive: AliveRow = world.row(Family::Alive, &alive_key(JobId(1))).expect("it is alive");
+        let row: JobSpecRow = world.row(Family::JobSpec, &job_key(NamespaceId(1), JobId(1))).expect("it is there");
+        let told = (alive.gang, row.spec.gang, world.hot.is_gang(JobId(1)));
+        assert_eq!(told, (kept, kept, kept), "format {version}");
+    }
+}

@@ -64,6 +64,7 @@ pub fn garbage() -> impl Strategy<Value = Kind> {
             processes_max: priority.unsigned_abs() % 100,
             results: priority % 3 == 0,
             queue_timeout_ms: shift(priority),
+            gang: count % 5 == 1,
             volumes: if priority % 4 == 0 { vec![Volume { kind: priority % 5, ..Volume::default() }] } else { vec![] },
             retry: count.is_multiple_of(3).then(|| RetryRules {
                 rules: vec![RetryRule { reason: priority % 20, action: priority % 4 }],

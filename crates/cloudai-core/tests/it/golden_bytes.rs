@@ -6,6 +6,7 @@ use std::fmt::Debug;
 use std::path::Path;
 
 use cloudai_core::command::*;
+use cloudai_core::gangs::Fall;
 use cloudai_core::rows::*;
 use cloudai_types::spec::Mount;
 use cloudai_types::volume::{Volume, VolumeKind};
@@ -56,6 +57,7 @@ fn spec() -> JobSpec {
         secrets: vec![],
         queue_timeout_ms: 0,
         volumes: vec![],
+        gang: false,
     }
 }
 
@@ -265,7 +267,7 @@ fn dead_groups() -> Vec<DeadGroup> {
 }
 
 /// Commands that got fields since they were first written, with these fields.
-fn grown() -> [(&'static str, Kind); 13] {
+fn grown() -> [(&'static str, Kind); 14] {
     let report = AttemptReport {
         job: 9,
         index: 5,
@@ -352,7 +354,20 @@ fn grown() -> [(&'static str, Kind); 13] {
         ),
         ("command_submit_job_queue_timeout", submit(JobSpec { queue_timeout_ms: 60_000, ..spec() }, None)),
         ("command_submit_job_volumes", submit(with_volumes(), None)),
+        ("command_submit_job_gang", submit(JobSpec { gang: true, ..spec() }, None)),
     ]
+}
+
+fn fall() -> Fall {
+    Fall {
+        by: 3,
+        reason: ReasonKind::ExitCode as i32,
+        exit_code: Some(7),
+        state: TaskState::Queued as i32,
+        not_before_ms: 1_700_000_000_000,
+        attempts_used: 2,
+        losses: 1,
+    }
 }
 
 fn quota() -> Quota {
@@ -485,10 +500,12 @@ fn every_row_decodes_for_ever() {
                     released_ms: 0,
                     unmet: None,
                     blocked: 0,
+                    fall: None,
                 };
                 golden("row_job", &row);
                 let unmet = Some(Unmet { job: 6, on: Condition::Success as i32, skipped: true });
                 golden("row_job_workflow", &JobRow { workflow: 5, released_ms: 11, unmet, blocked: 7, ..row.clone() });
+                golden("row_job_fall", &JobRow { fall: Some(fall()), ..row.clone() });
                 golden("row_job_queue_expired", &JobRow { queue_expired_ms: 10, ..row });
             }
             Family::Alive => {
@@ -507,6 +524,7 @@ fn every_row_decodes_for_ever() {
                     image: 0,
                     workflow: 0,
                     timeout_ms: 0,
+                    gang: false,
                 };
                 golden("row_alive", &touched);
                 golden("row_alive_workflow", &AliveRow { workflow: 5, ..touched.clone() });
@@ -515,6 +533,7 @@ fn every_row_decodes_for_ever() {
                 golden("row_alive_queue_timeout", &AliveRow { queue_timeout_ms: 60_000, ..touched.clone() });
                 golden("row_alive_image", &AliveRow { image: 0xc0de, ..touched.clone() });
                 golden("row_alive_time_limit", &AliveRow { timeout_ms: 30_000, ..touched.clone() });
+                golden("row_alive_gang", &AliveRow { gang: true, ..touched.clone() });
                 golden("row_alive_untouched", &AliveRow { untouched: true, ..touched });
             }
             Family::Task => {

@@ -377,6 +377,7 @@ pub fn resolve(hot: &Hot, step: &Step) -> Kind {
             if zone {
                 spec.require.insert("zone".into(), "eu".into());
             }
+            spec.gang = body % 3 == 2;
             // One of the last jobs' first tasks; it is hardly ever dead.
             let last = hot.next_job.saturating_sub(1 + u64::from(body));
             let replay_of = (retry == 4).then_some(TaskKey { job: last, index: 0 });
@@ -414,8 +415,16 @@ pub fn resolve(hot: &Hot, step: &Step) -> Kind {
             };
             let waiting = job.waiting.iter().flat_map(|w| w.keys().copied());
             let fresh = job.fresh.clone().skip(usize::from(skip));
-            let indexes = waiting.chain(fresh).take(usize::from(many) + 1).collect();
-            Kind::PlaceTasks(PlaceTasks { groups: vec![PlaceGroup { job: id.0, worker, indexes }] })
+            let is_gang = hot.is_gang(*id);
+            // All of a gang, or now and then one fewer than that; on two workers.
+            let most =
+                if is_gang { (job.counts.queued as usize).saturating_sub(usize::from(many == 1)) } else { many.into() };
+            let indexes: Vec<u32> = waiting.chain(fresh).take(most + usize::from(!is_gang)).collect();
+            let other = if is_gang { hot.workers.keys().next_back().map_or(worker, |id| id.0) } else { worker };
+            let (here, there) = indexes.split_at(if is_gang { indexes.len().div_ceil(2) } else { indexes.len() });
+            let groups = [(worker, here), (other, there)].into_iter().filter(|(_, indexes)| !indexes.is_empty());
+            let group = |(worker, indexes): (u32, &[u32])| PlaceGroup { job: id.0, worker, indexes: indexes.to_vec() };
+            Kind::PlaceTasks(PlaceTasks { groups: groups.map(group).collect() })
         }
         Step::Report { attempts, miss } => resolve_report(hot, &attempts, miss),
         Step::Register { worker, cpu, zone } => {

@@ -78,7 +78,8 @@ scripts!(
     secrets,
     workflows,
     workflows_index_by_index,
-    workflow_retries
+    workflow_retries,
+    gangs
 );
 
 #[derive(Default)]
@@ -283,6 +284,7 @@ fn kind(words: &mut Words) -> Kind {
                 retry: words.retry(),
                 secrets: words.secrets(),
                 queue_timeout_ms: words.count("waits").into(),
+                gang: words.named.remove("gang").is_some(),
                 ..Default::default()
             },
             replay_of: words.named.remove("of").map(|task| {
@@ -311,6 +313,20 @@ fn kind(words: &mut Words) -> Kind {
                 worker: words.number("on") as u32,
                 indexes: words.plain[1..].iter().map(|i| i.parse().expect("an index")).collect(),
             }],
+        }),
+        // `together 1 0@1 1@2`: a group for each, in one command.
+        "together" => Kind::PlaceTasks(PlaceTasks {
+            groups: words.plain[1..]
+                .iter()
+                .map(|text| {
+                    let (index, worker) = text.split_once('@').expect("INDEX@WORKER");
+                    PlaceGroup {
+                        job: words.plain[0].parse().expect("a job"),
+                        worker: worker.parse().expect("a worker"),
+                        indexes: vec![index.parse().expect("an index")],
+                    }
+                })
+                .collect(),
         }),
         "report" => {
             let (worker, session) = (words.number("from") as u32, words.number("session"));

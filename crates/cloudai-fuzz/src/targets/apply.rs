@@ -154,6 +154,7 @@ fn spec(u: &mut Unstructured<'_>) -> Result<JobSpec> {
         retry: if u.ratio(1, 2)? { Some(rules(u)?) } else { None },
         results: u.ratio(1, 4)?,
         queue_timeout_ms: *u.choose(&[0, 0, 1, 60, u64::MAX])?,
+        gang: u.ratio(1, 4)?,
         inputs: if u.ratio(1, 8)? { [(name(u)?, name(u)?)].into() } else { Default::default() },
         secrets: if u.ratio(1, 8)? { vec![SecretUse { name: name(u)?, ..Default::default() }] } else { vec![] },
         ..Default::default()

@@ -53,7 +53,8 @@ impl Groups {
         }
     }
 
-    /// Attempts that must end, and why. One that lives, of a job that is not cancelled, on a worker that is not evicted (any more), need not.
+    /// Attempts that must end, and why. One that lives, of a job that is not cancelled and no gang that falls, on a worker that is not evicted
+    /// (any more), need not.
     pub fn withdrawn(&mut self, hot: &Hot, attempts: &[AttemptId]) {
         use pb::stop_group::Why;
         for a in attempts {
@@ -63,6 +64,7 @@ impl Groups {
                 None => Why::Lost,
                 Some((job, _)) if job.cancel_requested => Why::Cancelled,
                 Some((_, attempt)) if hot.workers.get(&attempt.worker).is_some_and(|w| w.evicting) => Why::Preempted,
+                Some(_) if hot.gangs.fall(a.task.job).is_some() => Why::Preempted,
                 Some(_) => continue,
             };
             self.stop.entry((a.task.job, a.number, why as i32)).or_default().push(a.task.index);
@@ -77,7 +79,8 @@ impl Groups {
             let Some(job) = hot.jobs.get(&task.job) else { continue };
             let Some(a) = job.active.get(&task.index) else { continue };
             // What only stores its results holds nothing, and may go on.
-            if job.cancel_requested || (w.evicting && a.state < AttemptState::Storing) {
+            let makes_room = w.evicting || hot.gangs.fall(task.job).is_some();
+            if job.cancel_requested || (makes_room && a.state < AttemptState::Storing) {
                 groups.withdrawn(hot, &[AttemptId { task: *task, number: a.number }]);
             } else {
                 let key = (task.job, a.number, a.assigned_index, a.state as i32, 0);
