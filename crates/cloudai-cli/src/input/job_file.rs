@@ -64,6 +64,7 @@ pub(super) struct Fields {
     secrets: Vec<SecretText>,
     queue_timeout: Option<Timeout>,
     volumes: Vec<VolumeEntry>,
+    gang: bool,
     /// Only in a workflow's file.
     pub(super) depends_on: Vec<Spanned<DependencyEntry>>,
 }
@@ -199,6 +200,7 @@ impl Fields {
             secrets: fields.secrets.into_iter().map(|s| s.0).collect(),
             queue_timeout_ms: fields.queue_timeout.map_or(0, |t| t.0),
             volumes: fields.volumes.into_iter().map(|v| v.0).collect(),
+            gang: fields.gang,
         }
     }
 }

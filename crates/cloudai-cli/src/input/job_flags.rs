@@ -100,6 +100,9 @@ pub struct JobFlags {
     /// How long it may wait before its first try; it has failed then
     #[arg(long, value_name = "DURATION", value_parser = parse_timeout)]
     pub queue_timeout: Option<u64>,
+    /// All its tasks start together, or none does; where one fails, none goes on
+    #[arg(long)]
+    pub gang: bool,
     #[command(flatten)]
     pub retry: RetryFlags,
     /// Store what each task writes to /cloudai/out when it succeeds
@@ -193,6 +196,7 @@ pub fn overlay(flags: &JobFlags, many: &ManyFlags, spec: &mut cloudai_types::Job
     spec.mounts.extend(flags.mount.iter().cloned());
     spec.volumes.extend(flags.volume.iter().chain(&flags.tmpfs).cloned());
     spec.queue_timeout_ms = flags.queue_timeout.unwrap_or(spec.queue_timeout_ms);
+    spec.gang |= flags.gang;
     spec.results |= flags.results;
     spec.inputs.extend(pairs::map(&flags.input));
     spec.secrets.extend(flags.secret.iter().cloned());

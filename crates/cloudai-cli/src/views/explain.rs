@@ -65,6 +65,8 @@ pub struct ExplainView {
     pub not_before: Option<String>,
     /// The quota of its namespace that keeps it from starting; null: none does.
     pub quota: Option<String>,
+    /// Its siblings, which start together with it, for which there is no room; null: there is, or it starts by itself.
+    pub gang: Option<String>,
     /// Namespaces that wait, where there are several, and those of them whose turn comes first.
     pub namespaces_waiting: u32,
     pub namespaces_before: u32,
@@ -94,6 +96,7 @@ impl From<Explanation> for ExplainView {
             ahead: e.ahead,
             not_before: rfc3339(e.not_before_ms),
             quota: (!e.quota.is_empty()).then(|| e.quota.clone()),
+            gang: (!e.gang.is_empty()).then(|| e.gang.clone()),
             namespaces_waiting: e.namespaces_waiting,
             namespaces_before: e.namespaces_before,
             workers: e.workers_total,
@@ -141,6 +144,7 @@ impl View for ExplainView {
                 ("queue", position),
                 ("turn", turn(self.namespaces_before, self.namespaces_waiting)),
                 ("quota", self.quota.clone().unwrap_or_default()),
+                ("gang", self.gang.clone().unwrap_or_default()),
                 ("next try", self.not_before.clone().unwrap_or_default()),
                 ("workers", workers),
             ],

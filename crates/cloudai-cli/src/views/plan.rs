@@ -22,6 +22,8 @@ pub struct PlanView {
     pub ahead_at_least: bool,
     /// The quota of its namespace that would keep it from starting; null: none.
     pub quota: Option<String>,
+    /// Its siblings, which start together with it, for which there is no room; null: there is, or it starts by itself.
+    pub gang: Option<String>,
     pub namespaces_waiting: u32,
     pub namespaces_before: u32,
     pub workers: u32,
@@ -44,6 +46,7 @@ impl From<JobPlan> for PlanView {
             tasks_ahead: p.tasks_ahead,
             ahead_at_least: p.ahead_at_least,
             quota: (!p.quota.is_empty()).then_some(p.quota),
+            gang: (!p.gang.is_empty()).then(|| p.gang.clone()),
             namespaces_waiting: p.namespaces_waiting,
             namespaces_before: p.namespaces_before,
             workers: p.workers_total,
@@ -67,6 +70,7 @@ impl View for PlanView {
                 ("queue", format!("{at_least}{} before it", count(self.tasks_ahead, "task"))),
                 ("turn", turn(self.namespaces_before, self.namespaces_waiting)),
                 ("quota", self.quota.clone().unwrap_or_default()),
+                ("gang", self.gang.clone().unwrap_or_default()),
                 ("workers", format!("{} of {} could take one now", self.workers_fitting, self.workers)),
             ],
         )?;

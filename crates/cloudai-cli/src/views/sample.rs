@@ -62,6 +62,7 @@ pub fn job_reply() -> GetJobReply {
             namespace: "default".into(),
             secrets: vec!["token=env:TOKEN".parse().expect("a secret")],
             queue_timeout_ms: 600_000,
+            gang: true,
             volumes: vec![Volume {
                 name: "cache".into(),
                 target: "/cache".into(),

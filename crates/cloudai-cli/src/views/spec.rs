@@ -106,6 +106,8 @@ pub struct SpecView {
     /// Seconds; null: no limit.
     pub queue_timeout: Option<f64>,
     pub volumes: Vec<VolumeView>,
+    /// All its tasks start together.
+    pub gang: bool,
 }
 
 impl From<JobSpec> for SpecView {
@@ -146,6 +148,7 @@ impl From<JobSpec> for SpecView {
             secrets: s.secrets.iter().map(ToString::to_string).collect(),
             queue_timeout: (s.queue_timeout_ms > 0).then(|| seconds(s.queue_timeout_ms)),
             volumes: s.volumes.into_iter().map(Into::into).collect(),
+            gang: s.gang,
         }
     }
 }
@@ -157,6 +160,7 @@ impl SpecView {
             ("pinned to", self.image_digest.clone().unwrap_or_default()),
             ("command", self.command.join(" ")),
             ("each task", asks.to_owned()),
+            ("gang", if self.gang { "all start together".to_owned() } else { String::new() }),
             ("requires", labels(&self.require)),
             ("env", self.env.iter().map(|(k, v)| format!("{k}={v}")).collect::<Vec<_>>().join("\n")),
             ("mounts", self.mounts.iter().map(MountView::text).collect::<Vec<_>>().join("\n")),

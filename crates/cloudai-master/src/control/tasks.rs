@@ -50,8 +50,8 @@ pub async fn explain<S: StateStore>(
         }
         Standing::Blocked { .. } => Some(format!(": {}", e.fix)),
         Standing::Waiting | Standing::Active { .. } | Standing::Stopping { .. } | Standing::NoSuchIndex { .. } => {
-            let by_quota = e.quota.as_ref().map(|quota| format!(": {quota}"));
-            by_quota.or_else(|| {
+            let by_rule = e.quota.as_ref().or(e.gang.as_ref()).map(|what| format!(": {what}"));
+            by_rule.or_else(|| {
                 e.reasons.first().map(|r| format!(": {} of {} workers: {}", r.workers, e.workers, r.message))
             })
         }
@@ -82,6 +82,7 @@ pub async fn explain<S: StateStore>(
         quota: e.quota.unwrap_or_default(),
         namespaces_waiting: e.turn.map_or(0, |turn| turn.waiting as u32),
         namespaces_before: e.turn.map_or(0, |turn| turn.before as u32),
+        gang: e.gang.unwrap_or_default(),
     })
 }
 
@@ -92,8 +93,8 @@ pub async fn plan<S: StateStore>(node: &Node<S>, request: pb::SubmitRequest) -> 
     let state = node.shared.read();
     read.index = state.index;
     let o = outlook(&state.hot, &node.reserved(), &submit.namespace, submit.spec.get());
-    let summary = match (&o.quota, o.reasons.first()) {
-        (Some(quota), _) => quota.clone(),
+    let summary = match (o.quota.as_ref().or(o.gang.as_ref()), o.reasons.first()) {
+        (Some(what), _) => what.clone(),
         (None, _) if o.room_now == o.tasks && o.ahead.tasks == 0 => "there is room for all of it now".to_owned(),
         (None, _) if o.room_now > 0 => format!("there is room for {} of {} tasks now", o.room_now, o.tasks),
         (None, Some(r)) => format!("it would wait: {} of {} workers: {}", r.workers, o.workers, r.message),
@@ -114,6 +115,7 @@ pub async fn plan<S: StateStore>(node: &Node<S>, request: pb::SubmitRequest) -> 
         namespaces_waiting: o.turn.map_or(0, |turn| turn.waiting as u32),
         namespaces_before: o.turn.map_or(0, |turn| turn.before as u32),
         summary,
+        gang: o.gang.unwrap_or_default(),
     })
 }
 
