@@ -204,11 +204,15 @@ impl Order {
         // Long ones in small numbers: the end has to come.
         let most = if runs_ms > 1_500 { 2 } else { 12 };
         let on_disconnect = if dice.chance(500) { OnDisconnect::Stop } else { OnDisconnect::Continue };
+        let resources = resources(dice.between(1, 4) * 250);
+        let count = if dice.chance(400) { dice.between(2, most) as u32 } else { 1 };
         let spec = JobSpec {
             image: "simulated".into(),
             command: vec![program.into(), runs_ms.to_string(), code.to_string()],
-            resources: resources(dice.between(1, 4) * 250),
-            count: if dice.chance(400) { dice.between(2, most) as u32 } else { 1 },
+            resources,
+            count,
+            // Not by the dice. Those that fit on the smallest worker, so that the end comes.
+            gang: count > 1 && u64::from(count) * resources.cpu_milli <= 1_000,
             max_attempts: dice.between(1, 3) as u32,
             priority: dice.below(3) as i32 - 1,
             timeout_ms: if dice.chance(100) { dice.between(300, 4_000) } else { 0 },

@@ -13,6 +13,7 @@ mod i07_live_worker;
 mod i08_digest;
 mod i09_rebuild;
 mod i10_limits;
+mod i11_gangs;
 mod l1_lease;
 mod w1_one_container;
 mod w2_outside;
@@ -132,6 +133,7 @@ impl Default for Checks {
             Box::<i08_digest::Digest>::default(),
             Box::<i09_rebuild::Rebuild>::default(),
             Box::<i10_limits::Limits>::default(),
+            Box::<i11_gangs::Gangs>::default(),
             Box::<l1_lease::Lease>::default(),
             Box::<w1_one_container::OneContainer>::default(),
             Box::<w2_outside::Outside>::default(),
