@@ -74,7 +74,7 @@ impl PlanState {
         let worker = view.workers.get(&reservation.worker).filter(|worker| worker.is_schedulable())?;
         let seat = self.seat_of(reservation.worker)?;
         let need = reservation.need(ask.room());
-        let mut running = reserve::running_on(view, worker, reservation.since_ms);
+        let mut running = self.running_on(view, reservation.worker, worker, reservation.since_ms);
         let capacity = reserve::capacity_of(&worker.capacity);
         let before = reserve::hold(&capacity, &need, &running)?;
         // Who was ahead of it in this very pass is there as well.

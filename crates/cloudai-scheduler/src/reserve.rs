@@ -9,7 +9,7 @@
 
 use cloudai_core::Hot;
 use cloudai_core::hot::{ShapeId, Worker};
-use cloudai_types::{JobId, Resources, WorkerId, limits};
+use cloudai_types::{JobId, Resources, TaskId, WorkerId, limits};
 
 use crate::index::{DIMENSIONS, Room};
 
@@ -64,6 +64,14 @@ pub struct Hold {
 
 /// For a task that needs `need` on a worker of this capacity. `None`: it would not fit if all that can end had ended.
 pub fn hold(capacity: &Room, need: &Room, running: &[Running]) -> Option<Hold> {
+    if running.iter().all(|attempt| attempt.ends_ms.is_none()) {
+        return hold_until(
+            capacity,
+            need,
+            running,
+            |attempt| if attempt.is_later { Ends::Stays } else { Ends::Sometime },
+        );
+    }
     let by_limits = hold_until(capacity, need, running, |attempt| match attempt.ends_ms {
         Some(ms) => Ends::By(ms),
         None if attempt.is_later => Ends::Stays,
@@ -124,23 +132,43 @@ pub(crate) fn capacity_of(capacity: &Resources) -> Room {
     [cpu, memory, storage, gpus, limits::WORKER_ATTEMPTS_MAX as u64]
 }
 
+/// An attempt, whenever a reservation was made.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Attempt {
+    pub holds: Room,
+    assigned_ms: u64,
+    ends_ms: Option<u64>,
+    /// Neither of these will be another one: it has no limit, or has started, which is what the limit counts from.
+    pub is_settled: bool,
+}
+
+impl Attempt {
+    pub fn seen_since(&self, since_ms: u64) -> Running {
+        Running { holds: self.holds, ends_ms: self.ends_ms, is_later: self.assigned_ms > since_ms }
+    }
+}
+
+/// The live attempt of a task.
+pub(crate) fn attempt(view: &Hot, task: TaskId) -> Option<Attempt> {
+    let job = view.jobs.get(&task.job)?;
+    let attempt = job.active.get(&task.index)?;
+    let [cpu, memory, storage, gpus] =
+        if attempt.released { [0; 4] } else { view.needs(job, attempt.memory_mib).dimensions() };
+    // What it prepares before it starts has no limit of its own.
+    let began_ms = attempt.started_ms.max(attempt.assigned_ms);
+    let limit_ms = view.time_limit_ms(task.job);
+    Some(Attempt {
+        holds: [cpu, memory, storage, gpus, 1],
+        assigned_ms: attempt.assigned_ms,
+        ends_ms: (limit_ms > 0).then(|| began_ms.saturating_add(limit_ms)),
+        is_settled: limit_ms == 0 || attempt.started_ms > 0,
+    })
+}
+
 /// What runs there, for a reservation that was made at `since_ms`.
 pub(crate) fn running_on(view: &Hot, worker: &Worker, since_ms: u64) -> Vec<Running> {
-    let attempts = worker.active.iter().filter_map(|task| {
-        let job = view.jobs.get(&task.job)?;
-        let attempt = job.active.get(&task.index)?;
-        let [cpu, memory, storage, gpus] =
-            if attempt.released { [0; 4] } else { view.needs(job, attempt.memory_mib).dimensions() };
-        // What it prepares before it starts has no limit of its own.
-        let began_ms = attempt.started_ms.max(attempt.assigned_ms);
-        let limit_ms = view.time_limit_ms(task.job);
-        Some(Running {
-            holds: [cpu, memory, storage, gpus, 1],
-            ends_ms: (limit_ms > 0).then(|| began_ms.saturating_add(limit_ms)),
-            is_later: attempt.assigned_ms > since_ms,
-        })
-    });
-    attempts.collect()
+    let attempts = worker.active.iter().filter_map(|task| attempt(view, *task));
+    attempts.map(|attempt| attempt.seen_since(since_ms)).collect()
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@
 //! by the next comparison.
 
 mod holds;
+mod kept;
 mod trial;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -20,6 +21,7 @@ use crate::require::{RequireId, Requirements};
 use crate::reserve::{self, Reservation};
 use crate::score::{self, Largest, Load};
 use holds::{HeldSeat, lesser};
+use kept::Kept;
 use trial::Trial;
 
 /// Workers whose labels are compared in each pass.
@@ -66,6 +68,8 @@ pub struct PlanState {
     pub(crate) goes_on: bool,
     /// Workers that are kept for tasks which fit nowhere, by their order in the queue.
     pub(crate) reservations: Vec<Reservation>,
+    /// What runs on them.
+    kept: Kept,
     /// Of those the ones that count by now in this pass.
     holds: Vec<HeldSeat>,
     /// What fits, while these holds last, on none but them: who asks for as much need not be searched for. Kept short, as `hopeless` is.
@@ -203,6 +207,7 @@ impl PlanState {
             self.full_for.clear();
             self.hopeless.clear();
         }
+        self.sync_kept(view);
         if self.asks.len() > view.shapes.by_id.len() + SHAPES_STALE_MAX {
             self.forget_shapes();
         }

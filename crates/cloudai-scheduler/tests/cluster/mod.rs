@@ -172,7 +172,9 @@ impl Cluster {
     pub fn plan(&mut self, placements_max: u32) -> Plan {
         let reserve = !self.without_reservations;
         let policy = Policy { placements_max, reserve, ..Policy::of(&self.hot) };
-        plan(&self.hot, &policy, &mut self.state)
+        let plan = plan(&self.hot, &policy, &mut self.state);
+        assert!(self.state.remembers_truly(&self.hot), "what a kept worker runs is remembered otherwise than it is");
+        plan
     }
 
     /// The worker that the last pass kept for a job, and since when.
