@@ -45,6 +45,13 @@ impl PlanState {
             // For one of the same shape, which came first.
             return;
         }
+        if blocked.ask.is_gang() {
+            // One of another size needs others: what is kept is kept for this very gang, as it is.
+            let kept = self.reservations.iter().filter(|r| own(r));
+            if kept.clone().any(|r| r.job != blocked.job) || kept.map(|r| r.tasks).sum::<u32>() != blocked.tasks {
+                self.reservations.retain(|r| !own(r));
+            }
+        }
         let mut holds = vec![];
         for at in 0..self.reservations.len() {
             if !own(&self.reservations[at]) {
