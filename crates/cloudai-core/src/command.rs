@@ -68,6 +68,9 @@ pub const QUOTAS_SINCE: u32 = 6;
 /// The first format in which hot state knows how long an attempt may run ([`crate::rows::AliveRow::timeout_ms`]).
 pub const TIME_LIMITS_SINCE: u32 = 6;
 
+/// The first format in which a namespace says in which order its tasks come ([`cloudai_types::Quota::order`], `wait_max_ms`).
+pub const QUEUE_ORDER_SINCE: u32 = 7;
+
 /// The first format whose specs keep [`JobSpec::gang`].
 pub const GANGS_SINCE: u32 = 7;
 
@@ -113,6 +116,7 @@ impl Command {
             Some(Kind::ExpireQueued(_)) => QUEUE_TIMEOUT_SINCE,
             Some(Kind::EvictWorkers(_)) => DRAIN_DEADLINE_SINCE,
             Some(Kind::WorkerLeaves(_)) => LEAVING_SINCE,
+            Some(Kind::SetQuota(set)) if set.change.is_about_order() => QUEUE_ORDER_SINCE,
             Some(Kind::SetQuota(_)) => QUOTAS_SINCE,
             Some(Kind::SubmitWorkflow(_) | Kind::CancelWorkflow(_) | Kind::RetryWorkflow(_)) => WORKFLOWS_SINCE,
             Some(

@@ -13,6 +13,7 @@ use cloudai_types::{Condition, JobId, NamespaceId, TaskId, WorkerId, limits};
 
 use crate::filter::resources::{amount, number};
 use crate::filter::{self, WaitKind, WaitReason, labels, ready};
+use crate::rank::rank;
 use crate::reserve::Reservation;
 use crate::score::share;
 use crate::together;
@@ -333,13 +334,11 @@ fn ahead_of(view: &Hot, job: &Job, task: TaskId) -> Ahead {
 /// Of its own namespace.
 pub(crate) fn jobs_ahead(view: &Hot, namespace: NamespaceId, priority: i32, job: JobId) -> Ahead {
     let mut ahead = Ahead::default();
+    let own = rank(view, namespace, priority, job);
     for (level, shapes) in view.queue.of(namespace).into_iter().flat_map(|levels| levels.iter()) {
-        let level = i32::from(level);
-        if level < priority {
-            break;
-        }
         for jobs in shapes.values() {
-            for other in jobs.iter().take_while(|other| level > priority || **other < job) {
+            // Of one level and shape those that come first stand first.
+            for other in jobs.iter().take_while(|other| rank(view, namespace, level.into(), **other) < own) {
                 if ahead.jobs as usize == limits::EXPLAIN_AHEAD_MAX {
                     ahead.at_least = true;
                     return ahead;

@@ -3,7 +3,7 @@
 
 use std::cmp::Reverse;
 use std::collections::binary_heap::PeekMut;
-use std::collections::{BTreeSet, BinaryHeap, btree_set};
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap, btree_set};
 use std::iter::Peekable;
 
 use cloudai_core::Hot;
@@ -11,14 +11,19 @@ use cloudai_core::hot::{Job, ShapeId};
 use cloudai_core::job_table;
 use cloudai_core::queue::{Level, Levels};
 use cloudai_core::tenants::Tenant;
-use cloudai_types::{JobId, Quota, Resources};
+use cloudai_types::{JobId, QueueOrder, Quota, Resources, limits};
 
 use crate::fair::{Account, Share, Whole};
 use crate::index::Room;
+use crate::rank::is_overdue;
 use crate::roster::Ask;
 
 pub(crate) struct Lane<'a> {
     levels: Box<dyn Iterator<Item = (i16, &'a Level)> + 'a>,
+    /// Those that have waited for too long, before all levels; `None`: their turn has come, and is over.
+    overdue: Option<BTreeMap<ShapeId, Vec<JobId>>>,
+    /// All of them.
+    were_overdue: BTreeSet<JobId>,
     /// Of the level at hand.
     lines: Vec<Line<'a>>,
     /// The first job of each line, in the order of submission.
@@ -36,8 +41,17 @@ pub(crate) struct Lane<'a> {
 struct Line<'a> {
     shape: ShapeId,
     ask: Ask,
-    jobs: btree_set::Iter<'a, JobId>,
+    jobs: Jobs<'a>,
 }
+
+/// Jobs of one shape, in the order of their submission.
+pub(crate) enum Jobs<'a> {
+    All(btree_set::Iter<'a, JobId>),
+    Overdue(std::vec::IntoIter<JobId>),
+}
+
+/// What is looked at together, by shape.
+pub(crate) type Shapes<'a> = Box<dyn Iterator<Item = (ShapeId, Jobs<'a>)> + 'a>;
 
 /// The job whose turn it is, in one of its lines.
 #[derive(Clone, Copy, Debug)]
@@ -67,8 +81,11 @@ pub(crate) enum Leave {
 
 impl<'a> Lane<'a> {
     pub fn new(view: &'a Hot, tenant: &Tenant, levels: &'a Levels) -> Self {
+        let overdue = overdue(view, &tenant.quota, levels);
         Lane {
             levels: Box::new(levels.iter()),
+            were_overdue: overdue.values().flatten().copied().collect(),
+            overdue: Some(overdue),
             lines: vec![],
             heads: BinaryHeap::new(),
             jobs: JobWalk::new(view),
@@ -80,19 +97,35 @@ impl<'a> Lane<'a> {
         }
     }
 
-    /// The next priority level, if there is one.
-    pub fn next_level(&mut self) -> Option<&'a Level> {
+    /// Those that have waited for too long; then the next priority level, if there is one, or all of them where priorities do not count.
+    pub fn next_level(&mut self) -> Option<Shapes<'a>> {
         self.lines.clear();
-        self.levels.next().map(|(_, level)| level)
+        if let Some(overdue) = self.overdue.take().filter(|overdue| !overdue.is_empty()) {
+            let jobs = |(shape, jobs): (ShapeId, Vec<JobId>)| (shape, Jobs::Overdue(jobs.into_iter()));
+            return Some(Box::new(overdue.into_iter().map(jobs)));
+        }
+        let shapes = |(_, level): (i16, &'a Level)| level.iter().map(|(shape, jobs)| (*shape, Jobs::All(jobs.iter())));
+        let first = self.levels.next()?;
+        match self.quota.order() {
+            QueueOrder::Priority => Some(Box::new(shapes(first))),
+            QueueOrder::Fifo => {
+                let rest = std::mem::replace(&mut self.levels, Box::new(std::iter::empty()));
+                Some(Box::new(std::iter::once(first).chain(rest).flat_map(shapes)))
+            }
+        }
     }
 
     /// A shape of that level, with what it asks for.
-    pub fn add_line(&mut self, shape: ShapeId, ask: Ask, jobs: &'a BTreeSet<JobId>) {
-        let mut jobs = jobs.iter();
-        if let Some(first) = jobs.next() {
-            self.heads.push(Reverse((*first, self.lines.len())));
+    pub fn add_line(&mut self, shape: ShapeId, ask: Ask, mut jobs: Jobs<'a>) {
+        if let Some(first) = jobs.next_but(&self.were_overdue) {
+            self.heads.push(Reverse((first, self.lines.len())));
             self.lines.push(Line { shape, ask, jobs });
         }
+    }
+
+    /// The first of them whose turn has not been.
+    pub fn first(&self, mut jobs: Jobs<'a>) -> Option<JobId> {
+        jobs.next_but(&self.were_overdue)
     }
 
     pub fn head(&self) -> Option<Head> {
@@ -106,8 +139,8 @@ impl<'a> Lane<'a> {
         self.progress = Progress::default();
         let Some(mut head) = self.heads.peek_mut() else { return };
         let Reverse((_, at)) = *head;
-        match self.lines[at].jobs.next() {
-            Some(next) => *head = Reverse((*next, at)),
+        match self.lines[at].jobs.next_but(&self.were_overdue) {
+            Some(next) => *head = Reverse((next, at)),
             None => {
                 PeekMut::pop(head);
             }
@@ -167,6 +200,38 @@ impl<'a> Lane<'a> {
             });
         }
     }
+}
+
+impl Jobs<'_> {
+    /// Those that were overdue have had their turn.
+    fn next_but(&mut self, were_overdue: &BTreeSet<JobId>) -> Option<JobId> {
+        match self {
+            Jobs::All(jobs) => jobs.find(|job| !were_overdue.contains(job)).copied(),
+            Jobs::Overdue(jobs) => jobs.next(),
+        }
+    }
+}
+
+/// Those that have waited for longer than they should, by shape; so many as one pass may place.
+fn overdue(view: &Hot, quota: &Quota, levels: &Levels) -> BTreeMap<ShapeId, Vec<JobId>> {
+    let mut overdue: BTreeMap<ShapeId, Vec<JobId>> = BTreeMap::new();
+    let Some(max_ms) = quota.wait_max_ms else { return overdue };
+    let mut left = limits::PASS_PLACEMENTS_MAX as usize;
+    for (shape, jobs) in levels.iter().flat_map(|(_, level)| level) {
+        // Later ones were submitted later; of workflows some were released later than that.
+        let old = |job: &&JobId| {
+            view.jobs.get(job).is_some_and(|job| job.submitted_ms.saturating_add(max_ms) <= view.clock_ms)
+        };
+        let old = jobs.iter().take_while(old).filter(|job| is_overdue(view, quota, **job)).take(left);
+        let jobs = overdue.entry(*shape).or_default();
+        let before = jobs.len();
+        jobs.extend(old);
+        left -= jobs.len() - before;
+        // One shape in two levels.
+        jobs.sort_unstable();
+    }
+    overdue.retain(|_, jobs| !jobs.is_empty());
+    overdue
 }
 
 fn resources(room: &Room) -> Resources {

@@ -18,6 +18,7 @@ pub mod order;
 pub mod outlook;
 pub mod placement;
 pub mod plan;
+mod rank;
 mod require;
 mod reservations;
 pub mod reserve;

@@ -237,11 +237,11 @@ impl<'a> Pass<'a> {
                 return Some(head);
             }
             for (shape, jobs) in lane.next_level()? {
-                let Some(ask) = self.state.ask(self.view, *shape) else { continue };
-                if !self.state.is_full_for(*shape) {
-                    lane.add_line(*shape, ask, jobs);
-                } else if let Some(first) = jobs.first() {
-                    self.block(Head { job: *first, shape: *shape, ask });
+                let Some(ask) = self.state.ask(self.view, shape) else { continue };
+                if !self.state.is_full_for(shape) {
+                    lane.add_line(shape, ask, jobs);
+                } else if let Some(job) = lane.first(jobs) {
+                    self.block(Head { job, shape, ask });
                 }
             }
         }

@@ -1,8 +1,6 @@
 //! Why a task may not have what is free: the quota of its namespace, the turn of another one, a worker that is kept for another task. Comes
 //! in: the view, and the reservations of the last pass. Goes out: words for people. The pass decides by the same rules, and does not ask here.
 
-use std::cmp::Reverse;
-
 use cloudai_core::Hot;
 use cloudai_core::hot::{Shape, Worker};
 use cloudai_types::resources::DIMENSIONS;
@@ -10,6 +8,7 @@ use cloudai_types::{JobId, NamespaceId, WorkerId};
 
 use crate::fair::{Account, Whole};
 use crate::filter::resources::{amount, number};
+use crate::rank::rank;
 use crate::reserve::{self, Reservation};
 
 /// A quota that keeps a task from starting.
@@ -98,7 +97,8 @@ pub fn keeps_away<'a>(
     let r = reserved.iter().find(|r| r.worker == worker.0)?;
     let other = view.jobs.get(&r.job)?;
     let is_ahead = seeker.namespace == Some(other.namespace)
-        && (Reverse(seeker.priority), seeker.job) <= (Reverse(i32::from(other.priority)), r.job);
+        && rank(view, other.namespace, seeker.priority, seeker.job)
+            <= rank(view, other.namespace, other.priority.into(), r.job);
     let need = view.shapes.get(r.shape)?;
     if is_ahead {
         return None;

@@ -3,7 +3,8 @@
 mod cluster;
 
 use cloudai_core::hot::ActiveAttempt;
-use cloudai_types::{JobSpec, QuotaChange, ReasonKind, Resources, ScorePolicy, TaskId, limits};
+use cloudai_scheduler::explain;
+use cloudai_types::{JobId, JobSpec, QueueOrder, QuotaChange, ReasonKind, Resources, ScorePolicy, TaskId, limits};
 use cluster::{Cluster, GIB, resources, spec};
 use proptest::prelude::*;
 
@@ -155,6 +156,46 @@ fn step() -> impl Strategy<Value = Step> {
             .prop_map(|(namespace, priority, cpu, count)| Step::Submit { namespace, priority, cpu, count }),
         2 => (1u64..6).prop_map(Step::Wait),
     ]
+}
+
+#[test]
+fn in_a_namespace_of_that_order_priorities_do_not_count() {
+    let mut c = Cluster::with_policy(ScorePolicy::Binpack);
+    c.worker("a", resources(3_000, 8), "");
+    c.quota("default", QuotaChange { order: Some(QueueOrder::Fifo as i32), ..QuotaChange::default() });
+    c.submit(spec(1_000, 0));
+    c.submit(JobSpec { priority: 9, ..spec(1_000, 0) });
+    c.submit(JobSpec { priority: -9, ..spec(1_000, 0) });
+    c.submit(JobSpec { priority: 5, ..spec(1_000, 0) });
+    assert_eq!(c.pass(), "1:0>a 2:0>a 3:0>a");
+}
+
+#[test]
+fn who_has_waited_for_too_long_comes_before_every_priority() {
+    let mut c = Cluster::with_policy(ScorePolicy::Binpack);
+    c.worker("a", resources(2_000, 8), "");
+    c.quota("default", QuotaChange { wait_max_ms: Some(60_000), ..QuotaChange::default() });
+    let old = c.submit(JobSpec { count: 3, priority: -9, ..spec(1_000, 0) });
+    c.wait_ms(30_000);
+    c.submit(JobSpec { count: 2, priority: 9, ..spec(1_000, 0) });
+    assert_eq!(c.pass(), "2:0-1>a");
+    c.submit(JobSpec { count: 9, priority: 9, ..spec(1_000, 0) });
+    c.wait_ms(29_999);
+    c.end(TaskId { job: JobId(2), index: 0 }, ReasonKind::ExitCode, 0);
+    assert_eq!(c.pass(), "3:0>a", "a moment before its time");
+    let told = |c: &Cluster, job, index| {
+        let told = explain(&c.hot, &c.reserved, TaskId { job, index });
+        told.ahead.map(|ahead| ahead.tasks)
+    };
+    assert_eq!(told(&c, old, 0), Some(8));
+    c.wait_ms(1);
+    assert_eq!((told(&c, old, 0), told(&c, JobId(3), 1)), (Some(0), Some(3)));
+    c.end(TaskId { job: JobId(2), index: 1 }, ReasonKind::ExitCode, 0);
+    c.end(TaskId { job: JobId(3), index: 0 }, ReasonKind::ExitCode, 0);
+    assert_eq!(c.pass(), "1:0-1>a", "nothing of it is placed twice");
+    c.end(TaskId { job: old, index: 0 }, ReasonKind::ExitCode, 0);
+    c.end(TaskId { job: old, index: 1 }, ReasonKind::ExitCode, 0);
+    assert_eq!(c.pass(), "1:2>a 3:1>a");
 }
 
 proptest! {

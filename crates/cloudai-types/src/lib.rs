@@ -23,7 +23,7 @@ pub mod workflow;
 
 pub use config::{ClusterConfig, ScorePolicy};
 pub use ids::{AttemptId, JobId, NamespaceId, NodeId, ParseIdError, RequestId, TaskId, WorkerId, WorkflowId};
-pub use quota::{Quota, QuotaChange};
+pub use quota::{QueueOrder, Quota, QuotaChange};
 pub use reason::{EndReason, ReasonKind};
 pub use registry::RegistryLogin;
 pub use resources::Resources;

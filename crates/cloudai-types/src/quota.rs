@@ -4,6 +4,28 @@
 use crate::resources::Resources;
 use crate::{Fault, limits};
 
+/// In which order a namespace's tasks come.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, prost::Enumeration)]
+#[repr(i32)]
+pub enum QueueOrder {
+    /// Higher priority first; then submission.
+    Priority = 0,
+    /// Submission alone.
+    Fifo = 1,
+}
+
+impl QueueOrder {
+    pub const ALL: [QueueOrder; 2] = [QueueOrder::Priority, QueueOrder::Fifo];
+
+    /// The word on the command line and in JSON.
+    pub fn name(self) -> &'static str {
+        match self {
+            QueueOrder::Priority => "priority",
+            QueueOrder::Fifo => "fifo",
+        }
+    }
+}
+
 /// Replicated with the namespace. Says nothing: weight 1, no caps.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, prost::Message)]
 pub struct Quota {
@@ -21,6 +43,13 @@ pub struct Quota {
     pub storage_bytes_max: Option<u64>,
     #[prost(uint32, optional, tag = "6")]
     pub gpus_max: Option<u32>,
+    /// Whose tasks have waited for so many milliseconds come before all others of the namespace, whatever their priority. Since format 7 of the
+    /// log.
+    #[prost(uint64, optional, tag = "7")]
+    pub wait_max_ms: Option<u64>,
+    /// Since format 7 of the log.
+    #[prost(enumeration = "QueueOrder", tag = "8")]
+    pub order: i32,
 }
 
 /// A cap that a change takes away.
@@ -42,6 +71,17 @@ pub struct QuotaChange {
     pub storage_bytes_max: Option<u64>,
     #[prost(uint64, optional, tag = "6")]
     pub gpus_max: Option<u64>,
+    #[prost(uint64, optional, tag = "7")]
+    pub wait_max_ms: Option<u64>,
+    #[prost(enumeration = "QueueOrder", optional, tag = "8")]
+    pub order: Option<i32>,
+}
+
+impl QuotaChange {
+    /// It changes the order in which tasks come, which masters of an older format would not keep.
+    pub fn is_about_order(&self) -> bool {
+        self.wait_max_ms.is_some() || self.order.is_some()
+    }
 }
 
 impl Quota {
@@ -88,6 +128,10 @@ impl Quota {
             let cap = wide(now.map(u64::from), change).map(u32::try_from).transpose();
             cap.map_err(|_| Fault { field, problem: format!("is over {}: leave it without a cap", u32::MAX) })
         };
+        let order = change.order.unwrap_or(self.order);
+        if QueueOrder::try_from(order).is_err() {
+            return Err(Fault { field: "order", problem: "is neither priority nor fifo".into() });
+        }
         Ok(Quota {
             weight,
             tasks_max: narrow("tasks", self.tasks_max, change.tasks_max)?,
@@ -95,6 +139,8 @@ impl Quota {
             memory_bytes_max: wide(self.memory_bytes_max, change.memory_bytes_max),
             storage_bytes_max: wide(self.storage_bytes_max, change.storage_bytes_max),
             gpus_max: narrow("gpu", self.gpus_max, change.gpus_max)?,
+            wait_max_ms: wide(self.wait_max_ms, change.wait_max_ms),
+            order,
         })
     }
 }
@@ -147,5 +193,6 @@ mod tests {
         assert_eq!(fault(QuotaChange { tasks_max: Some(1 << 32), ..Default::default() }), Some("tasks"));
         assert_eq!(fault(QuotaChange { gpus_max: Some(1 << 32), ..Default::default() }), Some("gpu"));
         assert_eq!(fault(QuotaChange { gpus_max: Some(NO_CAP), ..Default::default() }), None);
+        assert_eq!(fault(QuotaChange { order: Some(7), ..Default::default() }), Some("order"));
     }
 }

@@ -1,11 +1,12 @@
 //! `quota set`: a namespace's weight, and caps on what its running tasks may hold together.
 
 use cloudai_proto::v1::SetQuotaRequest;
-use cloudai_types::QuotaChange;
 use cloudai_types::quota::NO_CAP;
 use cloudai_types::resources::{parse_cpu, parse_size};
+use cloudai_types::{QueueOrder, QuotaChange};
 
 use crate::exit::Failure;
+use crate::input::job_file::parse_timeout;
 use crate::output::show;
 use crate::settings::Settings;
 use crate::views::change::ChangeView;
@@ -32,6 +33,12 @@ pub struct SetArgs {
     /// GPUs
     #[arg(long, group = "change", value_name = "N", value_parser = tasks)]
     gpu: Option<u64>,
+    /// Whose tasks have waited for so long come before all others of the namespace, whatever their priority: 30m, 2h
+    #[arg(long, group = "change", value_name = "DURATION", value_parser = wait)]
+    max_wait: Option<u64>,
+    /// The order of its tasks: priority, then submission; or fifo, submission alone
+    #[arg(long, group = "change", value_name = "ORDER", value_parser = order)]
+    order: Option<QueueOrder>,
 }
 
 fn or_none(text: &str, parse: impl Fn(&str) -> Result<u64, String>) -> Result<u64, String> {
@@ -50,6 +57,15 @@ fn size(text: &str) -> Result<u64, String> {
     or_none(text, |t| parse_size(t).map_err(|e| e.to_string()))
 }
 
+fn wait(text: &str) -> Result<u64, String> {
+    or_none(text, parse_timeout)
+}
+
+fn order(text: &str) -> Result<QueueOrder, String> {
+    let named = QueueOrder::ALL.into_iter().find(|order| order.name() == text);
+    named.ok_or_else(|| format!("'{text}' is neither priority nor fifo"))
+}
+
 pub async fn run(settings: &Settings, args: &SetArgs) -> Result<(), Failure> {
     let change = QuotaChange {
         weight: args.weight,
@@ -58,6 +74,8 @@ pub async fn run(settings: &Settings, args: &SetArgs) -> Result<(), Failure> {
         memory_bytes_max: args.memory,
         storage_bytes_max: args.storage,
         gpus_max: args.gpu,
+        wait_max_ms: args.max_wait,
+        order: args.order.map(|order| order as i32),
     };
     let request = SetQuotaRequest { namespace: args.namespace.clone(), change: Some(change) };
     let reply = settings.client()?.set_quota(request).await?;

@@ -9,6 +9,7 @@ use serde::Serialize;
 
 use super::resources::ResourcesView;
 use crate::output::{Columns, View};
+use crate::times::{duration, seconds};
 
 /// What may be held at most; null: no cap.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -25,6 +26,10 @@ pub struct NamespaceView {
     pub namespace: String,
     pub weight: u64,
     pub caps: CapsView,
+    /// `priority` or `fifo`.
+    pub order: &'static str,
+    /// Seconds after which a task comes before all others of the namespace; null: priorities hold for ever.
+    pub max_wait: Option<f64>,
     /// Tasks that hold resources now.
     pub tasks: u32,
     pub used: ResourcesView,
@@ -53,6 +58,8 @@ impl From<NamespaceInfo> for NamespaceView {
                 storage_bytes: quota.storage_bytes_max,
                 gpu: quota.gpus_max,
             },
+            order: quota.order().name(),
+            max_wait: quota.wait_max_ms.map(seconds),
             tasks: n.tasks,
             used: holds.into(),
             average: n.average.unwrap_or_default().into(),
@@ -71,8 +78,18 @@ pub struct QuotaList(pub Vec<NamespaceView>);
 
 impl View for QuotaList {
     fn table(&self, out: &mut dyn Write) -> io::Result<()> {
-        let mut columns =
-            Columns::new(&["NAMESPACE", "WEIGHT", "SHARE", "TASKS", "CPU", "MEMORY", "STORAGE", "GPU", "WAITS"]);
+        let mut columns = Columns::new(&[
+            "NAMESPACE",
+            "WEIGHT",
+            "SHARE",
+            "TASKS",
+            "CPU",
+            "MEMORY",
+            "STORAGE",
+            "GPU",
+            "ORDER",
+            "WAITS",
+        ]);
         for n in &self.0 {
             let (q, r) = (&n.quota, &n.holds);
             columns.row([
@@ -84,6 +101,10 @@ impl View for QuotaList {
                 of(Bytes(r.memory_bytes), q.memory_bytes_max.map(Bytes)),
                 of(Bytes(r.storage_bytes), q.storage_bytes_max.map(Bytes)),
                 of(r.gpus, q.gpus_max),
+                match q.wait_max_ms {
+                    Some(max_ms) => format!("{}, at most {}", n.order, duration(max_ms)),
+                    None => n.order.to_owned(),
+                },
                 if n.waits { "yes" } else { "no" }.to_owned(),
             ]);
         }
@@ -107,7 +128,13 @@ mod tests {
     fn what_is_held_stands_beside_what_may_be() {
         let capped = NamespaceInfo {
             namespace: "team-a".into(),
-            quota: Some(Quota { weight: 3, cpu_milli_max: Some(8_000), tasks_max: Some(9), ..Quota::default() }),
+            quota: Some(Quota {
+                weight: 3,
+                cpu_milli_max: Some(8_000),
+                tasks_max: Some(9),
+                wait_max_ms: Some(7_200_000),
+                ..Quota::default()
+            }),
             tasks: 4,
             used: Some(Resources { cpu_milli: 4_500, memory_bytes: 2 << 30, ..Resources::default() }),
             share: 0.375,
@@ -121,9 +148,9 @@ mod tests {
         assert_eq!(
             String::from_utf8(out).unwrap(),
             "\
-NAMESPACE  WEIGHT  SHARE   TASKS   CPU       MEMORY   STORAGE  GPU  WAITS
-default    1       0.0 %   0       0         0 B      0 B      0    no
-team-a     3       37.5 %  4 of 9  4.5 of 8  2.0 GiB  0 B      0    yes
+NAMESPACE  WEIGHT  SHARE   TASKS   CPU       MEMORY   STORAGE  GPU  ORDER                   WAITS
+default    1       0.0 %   0       0         0 B      0 B      0    priority                no
+team-a     3       37.5 %  4 of 9  4.5 of 8  2.0 GiB  0 B      0    priority, at most 2.0h  yes
 "
         );
         let json = serde_json::to_value(&list).unwrap();

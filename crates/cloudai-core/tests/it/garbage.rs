@@ -157,6 +157,8 @@ pub fn garbage() -> impl Strategy<Value = Kind> {
                 weight: Some(weight),
                 tasks_max: Some(tasks),
                 cpu_milli_max: Some(cpu),
+                order: weight.checked_sub(5).map(|order| order as i32),
+                wait_max_ms: Some(cpu),
                 ..QuotaChange::default()
             },
         })),

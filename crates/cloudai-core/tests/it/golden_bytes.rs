@@ -15,7 +15,7 @@ use cloudai_types::{
     ResultFile, Results, RetryAction, RetryRule, RetryRules, ScorePolicy, SecretKind, SecretUse, Usage, WorkflowNode,
     WorkflowSpec,
 };
-use cloudai_types::{Quota, QuotaChange};
+use cloudai_types::{QueueOrder, Quota, QuotaChange};
 use prost::Message;
 
 fn labels(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
@@ -254,6 +254,8 @@ fn kinds() -> Vec<Kind> {
                 memory_bytes_max: Some(1 << 40),
                 storage_bytes_max: Some(0),
                 gpus_max: Some(8),
+                wait_max_ms: None,
+                order: None,
             },
         }),
     ]
@@ -267,7 +269,7 @@ fn dead_groups() -> Vec<DeadGroup> {
 }
 
 /// Commands that got fields since they were first written, with these fields.
-fn grown() -> [(&'static str, Kind); 14] {
+fn grown() -> [(&'static str, Kind); 15] {
     let report = AttemptReport {
         job: 9,
         index: 5,
@@ -354,6 +356,17 @@ fn grown() -> [(&'static str, Kind); 14] {
         ),
         ("command_submit_job_queue_timeout", submit(JobSpec { queue_timeout_ms: 60_000, ..spec() }, None)),
         ("command_submit_job_volumes", submit(with_volumes(), None)),
+        (
+            "command_set_quota_order",
+            Kind::SetQuota(SetQuota {
+                namespace: "team-a".into(),
+                change: QuotaChange {
+                    wait_max_ms: Some(7_200_000),
+                    order: Some(QueueOrder::Fifo as i32),
+                    ..QuotaChange::default()
+                },
+            }),
+        ),
         ("command_submit_job_gang", submit(JobSpec { gang: true, ..spec() }, None)),
     ]
 }
@@ -378,6 +391,8 @@ fn quota() -> Quota {
         memory_bytes_max: Some(1 << 40),
         storage_bytes_max: Some(0),
         gpus_max: Some(8),
+        wait_max_ms: None,
+        order: 0,
     }
 }
 

@@ -360,6 +360,8 @@ fn finish(world: &mut World) {
         storage_bytes_max: Some(NO_CAP),
         gpus_max: Some(NO_CAP),
         weight: None,
+        wait_max_ms: Some(NO_CAP),
+        order: Some(0),
     };
     let namespaces: Vec<String> = world.hot.namespaces.keys().cloned().collect();
     for namespace in namespaces {

@@ -508,7 +508,9 @@ impl<'a> Words<'a> {
             memory_bytes_max: cap("mem", &|text| parse_size(text).expect("mem")),
             storage_bytes_max: None,
             gpus_max: cap("gpu", &number),
+            wait_max_ms: cap("waits", &number),
             weight: self.named.remove("weight").map(|text| text.parse().expect("a weight")),
+            order: self.named.remove("order").map(|text| i32::from(text == "fifo")),
         }
     }
 

@@ -319,7 +319,8 @@ fn kind(u: &mut Unstructured<'_>, hot: &Hot) -> Result<Kind> {
         28 => Kind::ExpireQueued(ExpireQueued {}),
         29 if u.arbitrary()? => {
             let (weight, tasks_max, cpu_milli_max) = (u.arbitrary()?, u.arbitrary()?, u.arbitrary()?);
-            let change = QuotaChange { weight, tasks_max, cpu_milli_max, ..QuotaChange::default() };
+            let order = if u.ratio(1, 4)? { Some(i32::from(u8::arbitrary(u)? % 3)) } else { None };
+            let change = QuotaChange { weight, tasks_max, cpu_milli_max, order, ..QuotaChange::default() };
             Kind::SetQuota(SetQuota { namespace: name(u)?, change })
         }
         29 => Kind::EvictWorkers(EvictWorkers {}),

@@ -1,12 +1,12 @@
 //! Calls about namespaces: what each may have, and has. Comes in: requests whose caller is admitted. Goes out: a command with what is to
 //! change; the list.
 
-use cloudai_core::command::{Kind, QUOTAS_SINCE, SetQuota};
+use cloudai_core::command::{Kind, QUEUE_ORDER_SINCE, QUOTAS_SINCE, SetQuota};
 use cloudai_core::tenants::{AVERAGE_PARTS, Tenant};
 use cloudai_core::{Hot, queue::Queue};
 use cloudai_proto::v1 as pb;
 use cloudai_scheduler::fair::Whole;
-use cloudai_types::{NamespaceId, Resources};
+use cloudai_types::{NamespaceId, QuotaChange, Resources};
 use tonic::Status;
 
 use super::workers::change;
@@ -23,7 +23,7 @@ pub async fn set<S: StateStore>(
             .next("say what is to change: a weight, or a cap")
             .into_status());
     };
-    require_quotas(&node.shared.read().hot).map_err(|e| e.into_status())?;
+    require_quotas(&node.shared.read().hot, &what).map_err(|e| e.into_status())?;
     change(node, actor, Kind::SetQuota(SetQuota { namespace, change: what }), String::new()).await
 }
 
@@ -65,11 +65,16 @@ fn info(id: NamespaceId, tenant: &Tenant, now_ms: u64, whole: &Whole, queue: &Qu
 }
 
 /// The command is of a newer format: masters of an older build would stop at it.
-fn require_quotas(hot: &Hot) -> Result<(), Box<pb::ErrorInfo>> {
-    if hot.version >= QUOTAS_SINCE {
+fn require_quotas(hot: &Hot, change: &QuotaChange) -> Result<(), Box<pb::ErrorInfo>> {
+    let (what, since) =
+        if change.is_about_order() { ("orders of namespaces", QUEUE_ORDER_SINCE) } else { ("quotas", QUOTAS_SINCE) };
+    if hot.version >= since {
         return Ok(());
     }
-    let why = format!("it uses format {} of the log, and quotas need {QUOTAS_SINCE}", hot.version);
+    let why = format!("it uses format {} of the log, and {what} need {since}", hot.version);
     let next = "upgrade every master: the newer format is then used by itself";
-    Err(pb::ErrorInfo::new(pb::ErrorKind::Conflict, "the cluster has no quotas yet").why(why).next(next).into())
+    Err(pb::ErrorInfo::new(pb::ErrorKind::Conflict, format!("the cluster has no {what} yet"))
+        .why(why)
+        .next(next)
+        .into())
 }
