@@ -20,6 +20,7 @@ mod lose_worker;
 mod next_try;
 mod out;
 mod place_tasks;
+mod preempt_tasks;
 mod raise_version;
 mod redeem_token;
 mod register_master;
@@ -161,6 +162,7 @@ fn apply_command(hot: &mut Hot, out: &mut Out, command: Command) -> Result<Reply
         Kind::RemoveSecret(c) => remove_secret::remove_secret(hot, out, c),
         Kind::ExpireQueued(_) => Ok(expire_queued::expire_queued(hot, out)),
         Kind::EvictWorkers(_) => Ok(evict_workers::evict_workers(hot, out)),
+        Kind::PreemptTasks(c) => Ok(preempt_tasks::preempt_tasks(hot, out, &c)),
         Kind::SetQuota(c) => set_quota::set_quota(hot, out, c),
         Kind::WorkerLeaves(c) => worker_leaves::worker_leaves(hot, out, c),
         Kind::SubmitWorkflow(c) => submit_workflow::submit_workflow(hot, out, actor, c),

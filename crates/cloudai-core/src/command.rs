@@ -71,6 +71,9 @@ pub const TIME_LIMITS_SINCE: u32 = 6;
 /// The first format in which a namespace says in which order its tasks come ([`cloudai_types::Quota::order`], `wait_max_ms`).
 pub const QUEUE_ORDER_SINCE: u32 = 7;
 
+/// The first format in which tasks make room for others ([`PreemptTasks`], [`JobSpec::preemptible`], [`cloudai_types::Quota::preempt`]).
+pub const PREEMPTION_SINCE: u32 = 7;
+
 /// The first format whose specs keep [`JobSpec::gang`].
 pub const GANGS_SINCE: u32 = 7;
 
@@ -96,7 +99,7 @@ pub struct Command {
     pub trace_parent: String,
     #[prost(
         oneof = "Kind",
-        tags = "10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 40, 41, 55, 56, 60, 61, 62, 70, 71, 72, 80"
+        tags = "10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 40, 41, 55, 56, 60, 61, 62, 70, 71, 72, 80, 81"
     )]
     pub kind: Option<Kind>,
 }
@@ -118,6 +121,7 @@ impl Command {
             Some(Kind::WorkerLeaves(_)) => LEAVING_SINCE,
             Some(Kind::SetQuota(set)) if set.change.is_about_order() => QUEUE_ORDER_SINCE,
             Some(Kind::SetQuota(_)) => QUOTAS_SINCE,
+            Some(Kind::PreemptTasks(_)) => PREEMPTION_SINCE,
             Some(Kind::SubmitWorkflow(_) | Kind::CancelWorkflow(_) | Kind::RetryWorkflow(_)) => WORKFLOWS_SINCE,
             Some(
                 Kind::SubmitJob(_)
@@ -214,6 +218,9 @@ pub enum Kind {
     /// Since format 6.
     #[prost(message, tag = "80")]
     SetQuota(SetQuota),
+    /// Since format 7.
+    #[prost(message, tag = "81")]
+    PreemptTasks(PreemptTasks),
     /// Since format 6.
     #[prost(message, tag = "70")]
     SubmitWorkflow(SubmitWorkflow),
@@ -274,6 +281,26 @@ pub struct PlaceGroup {
     pub worker: u32,
     #[prost(uint32, repeated, tag = "3")]
     pub indexes: Vec<u32>,
+}
+
+/// Attempts that make room for a task of this job. Those that may not be stopped (any more) are refused one by one.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct PreemptTasks {
+    #[prost(uint64, tag = "1")]
+    pub job: u64,
+    #[prost(message, repeated, tag = "2")]
+    pub victims: Vec<AttemptKey>,
+}
+
+/// One attempt.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, prost::Message)]
+pub struct AttemptKey {
+    #[prost(uint64, tag = "1")]
+    pub job: u64,
+    #[prost(uint32, tag = "2")]
+    pub index: u32,
+    #[prost(uint32, tag = "3")]
+    pub number: u32,
 }
 
 /// How far an attempt has come. The numbers are persisted and are the rank: an attempt only moves to a higher one (I2).

@@ -83,6 +83,8 @@ pub struct Hot {
     pub queue_limits: QueueLimits,
     /// Live jobs whose attempts may run only for so long, in milliseconds. The others are not here.
     pub time_limits: BTreeMap<JobId, u64>,
+    /// Live jobs that may be stopped for others of a higher priority. Most may not, and are not here.
+    pub preemptible: BTreeSet<JobId>,
     /// (deadline, worker) of those that drain until a time that has not come.
     pub drains: BTreeSet<(u64, WorkerId)>,
     /// Live jobs of workflows, and what holds some of them back. Others are not here.
@@ -143,6 +145,8 @@ pub struct ActiveAttempt {
     pub memory_mib: u32,
     /// It is no part of [`Worker::used`] any more: it stores its results.
     pub released: bool,
+    /// It is told to stop, to make room for another task.
+    pub preempted: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -205,6 +209,7 @@ impl Default for Hot {
             secrets: BTreeMap::new(),
             queue_limits: QueueLimits::default(),
             time_limits: BTreeMap::new(),
+            preemptible: BTreeSet::new(),
             drains: BTreeSet::new(),
             workflows: Workflows::default(),
             gangs: Gangs::default(),
@@ -282,6 +287,7 @@ impl Hot {
             workflow: self.workflows.member(id).map_or(0, |member| member.workflow.0),
             timeout_ms: self.time_limit_ms(id),
             gang: shape.gang > 0,
+            preemptible: self.preemptible.contains(&id),
         })
     }
 
@@ -436,6 +442,7 @@ impl ActiveAttempt {
             losses: self.losses.into(),
             memory_mib: self.memory_mib,
             released: self.released,
+            preempted: self.preempted,
         }
     }
 }

@@ -302,6 +302,7 @@ fn add_attempt(hot: &mut Hot, key: &[u8], row: AttemptRow) -> Result<(), String>
         losses,
         memory_mib,
         released,
+        preempted,
     } = row;
     let state = AttemptState::try_from(state).map_err(|e| e.to_string())?;
     let worker = WorkerId(worker);
@@ -325,6 +326,7 @@ fn add_attempt(hot: &mut Hot, key: &[u8], row: AttemptRow) -> Result<(), String>
         losses: self::losses(losses)?,
         memory_mib,
         released,
+        preempted,
     };
     job.active.insert(task.index, attempt);
     Ok(())

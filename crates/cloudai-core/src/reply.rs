@@ -70,6 +70,11 @@ pub enum Reply {
         workers: u32,
         attempts: u32,
     },
+    /// How many were told to stop; `refused`: they go on.
+    Preempted {
+        stopped: u32,
+        refused: u32,
+    },
     /// `jobs`: how many, with ids from the workflow's number on. `duplicate`: the request id was known, nothing changed.
     WorkflowSubmitted {
         workflow: WorkflowId,

@@ -227,6 +227,9 @@ pub struct AliveRow {
     /// The spec's: all its tasks start together. Since format 7.
     #[prost(bool, tag = "81")]
     pub gang: bool,
+    /// The spec's: it may be stopped for a task of a higher priority. Since format 7.
+    #[prost(bool, tag = "82")]
+    pub preemptible: bool,
 }
 
 /// Tasks of a job by state. With the blocked ones ([`JobRow::blocked`]) they always sum up to the job's `count`.
@@ -424,6 +427,9 @@ pub struct AttemptRow {
     /// Memory that it was given, where that is more than the spec says; 0: what the spec says. Since format 4.
     #[prost(uint32, tag = "20")]
     pub memory_mib: u32,
+    /// It is told to stop, to make room for another task. Since format 7.
+    #[prost(bool, tag = "81")]
+    pub preempted: bool,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, prost::Enumeration)]

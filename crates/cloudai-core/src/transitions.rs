@@ -55,6 +55,7 @@ impl Owner {
             | Kind::RemoveSecret(_)
             | Kind::EvictWorkers(_)
             | Kind::WorkerLeaves(_)
+            | Kind::PreemptTasks(_)
             | Kind::SetQuota(_) => None,
         }
     }

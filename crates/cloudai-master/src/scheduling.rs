@@ -1,4 +1,4 @@
-//! The leader's scheduling loop. Comes in: wake-ups from the hub. Goes out: placements to the proposer. A pass reads the state
+//! The leader's scheduling loop. Comes in: wake-ups from the hub. Goes out: placements to the proposer, and who is to make room. A pass reads the state
 //! under its lock, decides with the pure [`plan`], proposes, and waits for `apply` to accept before the next pass, so no
 //! pass ever plans with room that is already promised.
 
@@ -47,6 +47,17 @@ pub async fn run<S: StateStore>(node: &Node<S>, leading: &CancellationToken) {
                     tokio::time::sleep(limits::SCHEDULE_RETRY.as_duration()).await;
                     node.hub.schedule.notify_one();
                 }
+            }
+        }
+        for preempt in pass.preempt {
+            match node.proposer.propose(Command::new("leader", Kind::PreemptTasks(preempt))).await {
+                Ok((_, Reply::Preempted { stopped, refused })) => {
+                    tracing::info!(stopped, refused, "tasks make room for one of a higher priority");
+                    node.metrics.leader.preemptions.inc_by(u64::from(stopped));
+                }
+                Ok((_, other)) => tracing::error!(?other, "a preemption got an unexpected reply"),
+                // Whoever has to wait is met again by the next pass.
+                Err(error) => tracing::debug!(%error, "a preemption has no outcome"),
             }
         }
         if more {

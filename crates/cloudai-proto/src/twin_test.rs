@@ -86,7 +86,7 @@ prop_compose! {
             name, image, command, env, resources, require, priority: -priority, count, max_attempts, timeout_ms,
             on_disconnect: OnDisconnect::Stop as i32,
             mounts: vec![Mount { source: "/a".into(), target: "/b".into(), write: true }],
-            queue_timeout_ms, volumes: vec![volume], gang: true,
+            queue_timeout_ms, volumes: vec![volume], gang: true, preemptible: true,
             processes_max, open_files, shm_bytes, stop_signal, grace_ms, user, network,
             retry: Some(retry), results: true, inputs, namespace,
             pull: PullPolicy::Never as i32, writable_root: true, image_digest,
@@ -174,6 +174,7 @@ fn the_twin_has_exactly_these_fields() {
         queue_timeout_ms: _,
         volumes: _,
         gang: _,
+        preemptible: _,
     } = twin::JobSpec::default();
     let twin::WorkflowSpec { name: _, nodes: _ } = twin::WorkflowSpec::default();
     let twin::WorkflowNode { name: _, spec: _, depends_on: _ } = twin::WorkflowNode::default();

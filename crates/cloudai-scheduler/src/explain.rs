@@ -234,6 +234,7 @@ fn kept_worker(view: &Hot, own: &Reservation, workers: usize, job: JobId) -> Str
     let first =
         if own.job == job { "it".to_owned() } else { format!("{}, which asks for the same and comes first", own.job) };
     let when = match own.by_ms {
+        Some(by_ms) if by_ms <= view.clock_ms => "as soon as what makes room for it has stopped".to_owned(),
         Some(by_ms) => {
             let tenths = by_ms.saturating_sub(view.clock_ms).div_ceil(100);
             format!(

@@ -18,6 +18,7 @@ pub mod order;
 pub mod outlook;
 pub mod placement;
 pub mod plan;
+mod preempt;
 mod rank;
 mod require;
 mod reservations;

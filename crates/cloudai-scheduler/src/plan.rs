@@ -20,7 +20,7 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 use std::ops::Range;
 
-use cloudai_core::command::PlaceGroup;
+use cloudai_core::command::{PlaceGroup, PreemptTasks};
 use cloudai_core::hot::{Hot, Job, ShapeId, Waiting};
 use cloudai_types::{JobId, ScorePolicy, WorkerId, limits};
 
@@ -59,6 +59,8 @@ pub struct Plan {
     pub unplaced: Vec<ShapeId>,
     /// Workers that are kept for some of them, for those who ask.
     pub reserved: Vec<Reservation>,
+    /// Attempts that are to make room for tasks which fit nowhere, on workers that are kept for those from now on.
+    pub preempt: Vec<PreemptTasks>,
     /// True when the pass ended at a bound: another pass may place more at once, without waiting for an event.
     pub more: bool,
 }
@@ -269,6 +271,7 @@ impl<'a> Pass<'a> {
         self.plan.unplaced.dedup();
         if self.reserve {
             let complete = !self.plan.more;
+            self.plan.preempt = self.state.make_room(self.view, &self.blocked);
             let gave_up = self.state.renew_reservations(self.view, &self.blocked, self.plan.placed, complete);
             self.plan.more |= gave_up;
             self.plan.reserved.clone_from(&self.state.reservations);

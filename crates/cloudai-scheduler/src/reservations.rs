@@ -5,11 +5,13 @@ use std::cmp::Reverse;
 use std::collections::BTreeSet;
 
 use cloudai_core::Hot;
+use cloudai_core::command::PreemptTasks;
 use cloudai_core::hot::ShapeId;
 use cloudai_types::{JobId, WorkerId, limits};
 
 use crate::index::Room;
 use crate::plan::slots;
+use crate::preempt;
 use crate::reserve::{self, Hold, Reservation, Running};
 use crate::roster::{Ask, PlanState, room_of};
 use crate::score::share;
@@ -92,6 +94,38 @@ impl PlanState {
         }
         running.push(Running { holds: taken, ends_ms: None, is_later: true });
         Some(reserve::hold(&capacity, &need, &running).unwrap_or(Hold { by_ms: None, beside: Room::default() }))
+    }
+
+    /// Who is to stop for those that are blocked, where their namespaces allow that. The worker is kept for the task until it starts, or until
+    /// it waits no more. While somebody stops for a task, nobody else does.
+    pub(crate) fn make_room(&mut self, view: &Hot, blocked: &[Blocked]) -> Vec<PreemptTasks> {
+        let mut all = vec![];
+        if view.preemptible.is_empty() {
+            return all;
+        }
+        let place = |shape| blocked.iter().position(|b| b.shape == shape);
+        for (at, b) in blocked.iter().enumerate().filter(|(_, b)| !b.ask.is_gang()) {
+            if all.len() == limits::PREEMPT_SEARCHES_MAX {
+                break;
+            }
+            let own = self.reservations.iter().position(|r| r.shape == b.shape);
+            if own.is_some_and(|at| makes_room(view, self.reservations[at].worker)) {
+                continue;
+            }
+            // What is kept for those behind it may be taken.
+            let is_ahead =
+                |r: &&Reservation| r.shape != b.shape && (r.is_for_gang || place(r.shape).is_some_and(|p| p < at));
+            let others: Vec<WorkerId> = self.reservations.iter().filter(is_ahead).map(|r| r.worker).collect();
+            let may_take = |worker: WorkerId| {
+                let seat = self.seat_of(worker).filter(|_| !others.contains(&worker));
+                seat.is_some_and(|seat| self.could(&b.ask, seat))
+            };
+            let Some((worker, preempt)) = preempt::make_room(view, b.job, b.ask.room(), may_take) else { continue };
+            self.reservations.retain(|r| r.shape != b.shape && r.worker != worker);
+            self.reservations.push(Reservation::of(b, worker, 1, None));
+            all.push(preempt);
+        }
+        all
     }
 
     /// After a pass. `blocked`: in the order of the queue; `complete`: the pass saw all of it. True when a worker was given up that the pass
@@ -218,6 +252,12 @@ impl PlanState {
         let (_, _, worker, by_ms) = holds.min_by_key(|(by, lacks, worker, _)| (*by, *lacks, *worker))?;
         Some(Reservation::of(blocked, worker, 1, by_ms))
     }
+}
+
+/// Somebody there is about to stop for another.
+fn makes_room(view: &Hot, worker: WorkerId) -> bool {
+    let active = view.workers.get(&worker).into_iter().flat_map(|worker| &worker.active);
+    active.filter_map(|task| view.attempt(*task)).any(|attempt| attempt.preempted)
 }
 
 impl Reservation {

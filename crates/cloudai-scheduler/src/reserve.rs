@@ -138,7 +138,7 @@ pub(crate) struct Attempt {
     pub holds: Room,
     assigned_ms: u64,
     ends_ms: Option<u64>,
-    /// Neither of these will be another one: it has no limit, or has started, which is what the limit counts from.
+    /// Neither of these will be another one: it has no limit, or has started, which is what the limit counts from; and it makes room for nobody.
     pub is_settled: bool,
 }
 
@@ -157,11 +157,13 @@ pub(crate) fn attempt(view: &Hot, task: TaskId) -> Option<Attempt> {
     // What it prepares before it starts has no limit of its own.
     let began_ms = attempt.started_ms.max(attempt.assigned_ms);
     let limit_ms = view.time_limit_ms(task.job);
+    // Who makes room for another has as good as ended.
+    let ends_ms = if attempt.preempted { Some(0) } else { (limit_ms > 0).then(|| began_ms.saturating_add(limit_ms)) };
     Some(Attempt {
         holds: [cpu, memory, storage, gpus, 1],
         assigned_ms: attempt.assigned_ms,
-        ends_ms: (limit_ms > 0).then(|| began_ms.saturating_add(limit_ms)),
-        is_settled: limit_ms == 0 || attempt.started_ms > 0,
+        ends_ms,
+        is_settled: (limit_ms == 0 || attempt.started_ms > 0) && !view.preemptible.contains(&task.job),
     })
 }
 

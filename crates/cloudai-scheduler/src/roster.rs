@@ -323,9 +323,12 @@ impl PlanState {
     }
 
     /// Schedulable, and with the labels that it asks for; room apart.
+    pub(crate) fn could(&self, ask: &Ask, seat: u32) -> bool {
+        self.seats[seat as usize].key.is_some() && self.meets(ask, seat)
+    }
+
     pub(crate) fn seats_that_could(&self, ask: &Ask) -> impl Iterator<Item = u32> {
-        (0..self.seats.len() as u32)
-            .filter(move |seat| self.seats[*seat as usize].key.is_some() && self.meets(ask, *seat))
+        (0..self.seats.len() as u32).filter(move |seat| self.could(ask, *seat))
     }
 
     pub(crate) fn capacity(&self, seat: u32) -> Room {

@@ -56,6 +56,7 @@ pub struct LeaderMetrics {
     pub pass_seconds: Histogram,
     /// Label `result`: `accepted`, `refused`.
     pub placements: IntCounterVec,
+    pub preemptions: IntCounter,
     pub heartbeats: IntCounter,
     pub leases_expired: IntCounter,
 }
@@ -148,6 +149,7 @@ impl LeaderMetrics {
             ),
             pass_seconds: s.histogram(names::PASS_SECONDS, "Seconds that one scheduling pass takes", SECONDS),
             placements: s.counter_vec(names::PLACEMENTS, "Placements proposed, by what apply said", &["result"]),
+            preemptions: s.counter(names::PREEMPTIONS, "Attempts that were stopped for a task of a higher priority"),
             heartbeats: s.counter(names::HEARTBEATS, "Heartbeats of workers that this master received as leader"),
             leases_expired: s.counter(names::LEASES_EXPIRED, "Workers that this master declared lost as leader"),
         }

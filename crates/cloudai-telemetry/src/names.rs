@@ -38,6 +38,7 @@ pub const QUORUM_ACK_AGE: &str = "cloudai_raft_quorum_ack_age_seconds";
 pub const SLOWEST_VOTER_LAG: &str = "cloudai_raft_slowest_voter_lag_entries";
 pub const PASS_SECONDS: &str = "cloudai_scheduler_pass_duration_seconds";
 pub const PLACEMENTS: &str = "cloudai_scheduler_placements_total";
+pub const PREEMPTIONS: &str = "cloudai_scheduler_preemptions_total";
 pub const HEARTBEATS: &str = "cloudai_heartbeats_total";
 pub const LEASES_EXPIRED: &str = "cloudai_leases_expired_total";
 

@@ -493,6 +493,10 @@ pub const PASS_APART_LOOKS_MAX: u32 = 1_024;
 pub const PASS_HELD_LOOKS_MAX: u32 = 1_024;
 /// Workers that are reserved at a time for tasks which fit nowhere, each for the first of its shape.
 pub const RESERVATIONS_MAX: usize = 8;
+/// Attempts that one search for room looks at.
+pub const PREEMPT_LOOKS_MAX: u32 = 4_096;
+/// Searches of one pass.
+pub const PREEMPT_SEARCHES_MAX: usize = 4;
 /// Tasks of a gang: they are placed by one pass, in one command, and a replay in bulk takes as many.
 pub const GANG_TASKS_MAX: u32 = 1_000;
 /// Workers that are kept at a time for a gang: each is looked at in each pass. A gang that needs more waits until it fits by itself.

@@ -50,6 +50,9 @@ pub struct Quota {
     /// Since format 7 of the log.
     #[prost(enumeration = "QueueOrder", tag = "8")]
     pub order: i32,
+    /// Tasks of a higher priority may stop those of a lower one that say they may be restarted. Since format 7 of the log.
+    #[prost(bool, tag = "9")]
+    pub preempt: bool,
 }
 
 /// A cap that a change takes away.
@@ -75,12 +78,14 @@ pub struct QuotaChange {
     pub wait_max_ms: Option<u64>,
     #[prost(enumeration = "QueueOrder", optional, tag = "8")]
     pub order: Option<i32>,
+    #[prost(bool, optional, tag = "9")]
+    pub preempt: Option<bool>,
 }
 
 impl QuotaChange {
     /// It changes the order in which tasks come, which masters of an older format would not keep.
     pub fn is_about_order(&self) -> bool {
-        self.wait_max_ms.is_some() || self.order.is_some()
+        self.wait_max_ms.is_some() || self.order.is_some() || self.preempt.is_some()
     }
 }
 
@@ -141,6 +146,7 @@ impl Quota {
             gpus_max: narrow("gpu", self.gpus_max, change.gpus_max)?,
             wait_max_ms: wide(self.wait_max_ms, change.wait_max_ms),
             order,
+            preempt: change.preempt.unwrap_or(self.preempt),
         })
     }
 }

@@ -150,6 +150,9 @@ pub struct JobSpec {
     /// All tasks start together, or none does; and where one of them fails, none goes on. Since format 7 of the log.
     #[prost(bool, tag = "62")]
     pub gang: bool,
+    /// It may be stopped for a task of a higher priority, and started again, where its namespace allows that. Since format 7 of the log.
+    #[prost(bool, tag = "63")]
+    pub preemptible: bool,
 }
 
 impl JobSpec {

@@ -62,6 +62,7 @@ A job file (YAML or JSON) says what the flags of `job submit` say; unknown field
   volumes: [\"cache:/cache\", {tmpfs: 16m, target: /fast}]
                               # also {nfs: \"SERVER:/PATH\", target: /data, read_only: true}; see docs/volumes.md
   queue_timeout: 1h           # how long it may wait before its first attempt
+  preemptible: true           # it may be stopped for a higher priority, if its namespace allows that
   gang: true                  # all tasks start together, or none does; where one fails, none goes on
   retry: {reasons: {out_of_memory: retry, signal: elsewhere}, delay: 5s, memory_factor: 1.5, memory_max: 1g}
                               # what follows a failed attempt, by its reason; see docs/retries.md";

@@ -39,6 +39,9 @@ pub struct SetArgs {
     /// The order of its tasks: priority, then submission; or fifo, submission alone
     #[arg(long, group = "change", value_name = "ORDER", value_parser = order)]
     order: Option<QueueOrder>,
+    /// Whether a task of a higher priority may stop those of a lower one that say they may be restarted: on or off
+    #[arg(long, group = "change", value_name = "on|off", value_parser = switch)]
+    preempt: Option<bool>,
 }
 
 fn or_none(text: &str, parse: impl Fn(&str) -> Result<u64, String>) -> Result<u64, String> {
@@ -66,6 +69,14 @@ fn order(text: &str) -> Result<QueueOrder, String> {
     named.ok_or_else(|| format!("'{text}' is neither priority nor fifo"))
 }
 
+fn switch(text: &str) -> Result<bool, String> {
+    match text {
+        "on" => Ok(true),
+        "off" => Ok(false),
+        _ => Err(format!("'{text}' is neither on nor off")),
+    }
+}
+
 pub async fn run(settings: &Settings, args: &SetArgs) -> Result<(), Failure> {
     let change = QuotaChange {
         weight: args.weight,
@@ -76,6 +87,7 @@ pub async fn run(settings: &Settings, args: &SetArgs) -> Result<(), Failure> {
         gpus_max: args.gpu,
         wait_max_ms: args.max_wait,
         order: args.order.map(|order| order as i32),
+        preempt: args.preempt,
     };
     let request = SetQuotaRequest { namespace: args.namespace.clone(), change: Some(change) };
     let reply = settings.client()?.set_quota(request).await?;

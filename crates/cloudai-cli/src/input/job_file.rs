@@ -65,6 +65,7 @@ pub(super) struct Fields {
     queue_timeout: Option<Timeout>,
     volumes: Vec<VolumeEntry>,
     gang: bool,
+    preemptible: bool,
     /// Only in a workflow's file.
     pub(super) depends_on: Vec<Spanned<DependencyEntry>>,
 }
@@ -201,6 +202,7 @@ impl Fields {
             queue_timeout_ms: fields.queue_timeout.map_or(0, |t| t.0),
             volumes: fields.volumes.into_iter().map(|v| v.0).collect(),
             gang: fields.gang,
+            preemptible: fields.preemptible,
         }
     }
 }

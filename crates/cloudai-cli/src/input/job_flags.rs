@@ -103,6 +103,9 @@ pub struct JobFlags {
     /// All its tasks start together, or none does; where one fails, none goes on
     #[arg(long)]
     pub gang: bool,
+    /// It may be stopped for a task of a higher priority, and started again, where its namespace allows that
+    #[arg(long)]
+    pub preemptible: bool,
     #[command(flatten)]
     pub retry: RetryFlags,
     /// Store what each task writes to /cloudai/out when it succeeds
@@ -197,6 +200,7 @@ pub fn overlay(flags: &JobFlags, many: &ManyFlags, spec: &mut cloudai_types::Job
     spec.volumes.extend(flags.volume.iter().chain(&flags.tmpfs).cloned());
     spec.queue_timeout_ms = flags.queue_timeout.unwrap_or(spec.queue_timeout_ms);
     spec.gang |= flags.gang;
+    spec.preemptible |= flags.preemptible;
     spec.results |= flags.results;
     spec.inputs.extend(pairs::map(&flags.input));
     spec.secrets.extend(flags.secret.iter().cloned());

@@ -370,7 +370,7 @@ IDIDIDI5  sweep  Running    4/10 (2 failed)  10.0s ago  8.5s
                 "queue_timeout": 600.0,
                 "volumes": [{"kind": "named", "target": "/cache", "read_only": true, "name": "cache",
                     "size_bytes": null, "share": null, "options": null}],
-                "gang": true,
+                "gang": true, "preemptible": false,
             })
         );
         assert_eq!(

@@ -30,6 +30,8 @@ pub struct NamespaceView {
     pub order: &'static str,
     /// Seconds after which a task comes before all others of the namespace; null: priorities hold for ever.
     pub max_wait: Option<f64>,
+    /// Higher priorities may stop lower ones.
+    pub preempt: bool,
     /// Tasks that hold resources now.
     pub tasks: u32,
     pub used: ResourcesView,
@@ -60,6 +62,7 @@ impl From<NamespaceInfo> for NamespaceView {
             },
             order: quota.order().name(),
             max_wait: quota.wait_max_ms.map(seconds),
+            preempt: quota.preempt,
             tasks: n.tasks,
             used: holds.into(),
             average: n.average.unwrap_or_default().into(),

@@ -63,6 +63,7 @@ pub fn job_reply() -> GetJobReply {
             secrets: vec!["token=env:TOKEN".parse().expect("a secret")],
             queue_timeout_ms: 600_000,
             gang: true,
+            preemptible: false,
             volumes: vec![Volume {
                 name: "cache".into(),
                 target: "/cache".into(),

@@ -108,6 +108,8 @@ pub struct SpecView {
     pub volumes: Vec<VolumeView>,
     /// All its tasks start together.
     pub gang: bool,
+    /// It may be stopped for a task of a higher priority.
+    pub preemptible: bool,
 }
 
 impl From<JobSpec> for SpecView {
@@ -149,6 +151,7 @@ impl From<JobSpec> for SpecView {
             queue_timeout: (s.queue_timeout_ms > 0).then(|| seconds(s.queue_timeout_ms)),
             volumes: s.volumes.into_iter().map(Into::into).collect(),
             gang: s.gang,
+            preemptible: s.preemptible,
         }
     }
 }
@@ -161,6 +164,7 @@ impl SpecView {
             ("command", self.command.join(" ")),
             ("each task", asks.to_owned()),
             ("gang", if self.gang { "all start together".to_owned() } else { String::new() }),
+            ("makes room", if self.preemptible { "for higher priorities".to_owned() } else { String::new() }),
             ("requires", labels(&self.require)),
             ("env", self.env.iter().map(|(k, v)| format!("{k}={v}")).collect::<Vec<_>>().join("\n")),
             ("mounts", self.mounts.iter().map(MountView::text).collect::<Vec<_>>().join("\n")),

@@ -141,6 +141,7 @@ pub(super) fn leave_if_done(hot: &mut Hot, out: &mut Out, id: JobId) -> Option<O
     hot.queue_limits.remove(id);
     hot.time_limits.remove(&id);
     hot.gangs.end_fall(id);
+    hot.preemptible.remove(&id);
     let row = hot.workflows.complete(id, job.row(0, out.clock_ms, expired_ms));
     out.put(Family::Job, &job_key(job.namespace, id), &row);
     out.delete(Family::Alive, &alive_key(id));

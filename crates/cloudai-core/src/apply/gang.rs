@@ -134,6 +134,7 @@ mod tests {
             losses,
             memory_mib,
             released: false,
+            preempted: false,
         }
     }
 

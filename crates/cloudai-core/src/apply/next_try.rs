@@ -47,6 +47,17 @@ pub(super) fn next(terms: &Terms, attempt: &ActiveAttempt, ending: &Ending) -> N
     if action == Some(RetryAction::Fail) {
         return Next::Ends(TaskState::Failed);
     }
+    if attempt.preempted && kind == ReasonKind::Preempted {
+        // It made room for another: nobody's fault, and no reason to keep it from anywhere.
+        return Next::Waits(Waiting {
+            not_before_ms: terms.clock_ms,
+            next_number: attempt.number.saturating_add(1),
+            memory_mib: attempt.memory_mib,
+            attempts_used: attempt.attempts_used,
+            losses: attempt.losses,
+            ..Waiting::default()
+        });
+    }
     let (mut attempts_used, mut losses) = (u32::from(attempt.attempts_used), u32::from(attempt.losses));
     let failures = if lost || kind.is_infrastructure() {
         losses = losses.saturating_add(1);
@@ -122,6 +133,7 @@ mod tests {
             losses,
             memory_mib: 0,
             released: false,
+            preempted: false,
         }
     }
 
@@ -188,6 +200,17 @@ mod tests {
             let got = usual(9, &attempt(0, 0), &of(kind));
             assert_eq!(got == Next::Ends(TaskState::Failed), kind.forbids_retry(), "{kind:?}");
         }
+    }
+
+    #[test]
+    fn who_makes_room_pays_nothing() {
+        let made_room = ActiveAttempt { preempted: true, ..attempt(1, 4) };
+        assert_eq!(numbers(usual(2, &made_room, &of(ReasonKind::Preempted))), (50, 7, 1, 4));
+        let failed = usual(2, &made_room, &exited(EndReason::exit(3)));
+        assert_eq!(failed, Next::Ends(TaskState::Dead), "its own failure is its own");
+        let no_more = rules(&[(ReasonKind::Preempted, RetryAction::Fail)]);
+        let ended = next(&terms(2, Some(&no_more)), &made_room, &of(ReasonKind::Preempted));
+        assert_eq!(ended, Next::Ends(TaskState::Failed), "who forbids another try has none");
     }
 
     #[test]

@@ -77,6 +77,7 @@ fn place_group(hot: &mut Hot, out: &mut Out, group: &PlaceGroup) -> u32 {
             losses: past.losses,
             memory_mib: past.memory_mib,
             released: false,
+            preempted: false,
         };
         let task = TaskId { job: id, index };
         let key = task_key(job.namespace, task);

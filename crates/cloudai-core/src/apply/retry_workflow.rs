@@ -1,6 +1,8 @@
 //! Jobs of a workflow that ended, and not well, run again. Comes in: which workflow, and from which of its jobs downwards. Goes out: those jobs
 //! live again, with a new budget for each task that has not succeeded; who waits for somebody that lives is blocked. What has succeeded never
-//! runs twice, what lives is left alone, and so is who could never run (it waits for a failure that did not come).
+//! runs twice, what lives is left alone but for whom it waits, and so is who could never run (it waits for a failure that did not come).
+
+use std::collections::BTreeSet;
 
 use cloudai_types::workflow::Outcome;
 use cloudai_types::{Condition, JobId, NamespaceId, TaskId, WorkflowId, limits};
@@ -41,13 +43,52 @@ pub fn retry_workflow(hot: &mut Hot, out: &mut Out, command: RetryWorkflow) -> R
         return Err(Refusal::TooMany(hot.jobs.len()));
     }
     // In the order of the workflow: each sees what became of those that it waits for.
-    let (mut jobs, mut tasks) = (0, 0);
+    let (mut lives_again, mut tasks) = (BTreeSet::new(), 0);
     for candidate in candidates {
         let revived = revive(hot, out, namespace, &candidate);
-        jobs += u32::from(revived > 0);
+        if revived > 0 {
+            lives_again.insert(candidate.job);
+        }
         tasks += u64::from(revived);
     }
+    wait_again(hot, out, workflow, &nodes, &lives_again);
+    let jobs = lives_again.len() as u32;
     Ok(Reply::WorkflowRetried { jobs, tasks })
+}
+
+/// Who has waited all the time for others as well, and not for these any more: they live again, and nobody runs before who it waits for.
+fn wait_again(
+    hot: &mut Hot,
+    out: &mut Out,
+    workflow: WorkflowId,
+    nodes: &WorkflowNodesRow,
+    lives_again: &BTreeSet<JobId>,
+) {
+    for (place, node) in nodes.nodes.iter().enumerate() {
+        let child = WorkflowNodesRow::job(workflow, place);
+        for edge in &node.waits_for {
+            let parent = WorkflowNodesRow::job(workflow, edge.node as usize);
+            let Some(gate) = hot.workflows.gate(child).filter(|gate| !gate.holds.contains_key(&parent)) else {
+                continue;
+            };
+            if !lives_again.contains(&parent) {
+                continue;
+            }
+            let count = hot.jobs.get(&child).map_or(0, |job| job.count);
+            let met = edge.each.then(|| {
+                let mut met = Bits::new(count);
+                for index in 0..count {
+                    // Decided already, or not among those that live again.
+                    if !gate.holds_back(index) || hot.live_task_state(TaskId { job: parent, index }).is_none() {
+                        met.set(index);
+                    }
+                }
+                met
+            });
+            hot.workflows.hold(child, parent, Hold { on: edge.on(), met });
+            out.hold_changed(child, parent);
+        }
+    }
 }
 
 /// The named one and whoever waits for it; without a name: all.

@@ -7,8 +7,9 @@ use cloudai_types::{
 use super::out::Out;
 use super::{check_name, cut};
 use crate::command::{
-    DEAD_SINCE, GANGS_SINCE, IMAGE_SINCE, ISOLATION_SINCE, PINNED_SINCE, PROCESSES_MAX_SINCE, QUEUE_TIMEOUT_SINCE,
-    RESULTS_SINCE, RETRY_SINCE, SECRETS_SINCE, SubmitJob, TIME_LIMITS_SINCE, TaskKey, UNTOUCHED_SINCE, VOLUMES_SINCE,
+    DEAD_SINCE, GANGS_SINCE, IMAGE_SINCE, ISOLATION_SINCE, PINNED_SINCE, PREEMPTION_SINCE, PROCESSES_MAX_SINCE,
+    QUEUE_TIMEOUT_SINCE, RESULTS_SINCE, RETRY_SINCE, SECRETS_SINCE, SubmitJob, TIME_LIMITS_SINCE, TaskKey,
+    UNTOUCHED_SINCE, VOLUMES_SINCE,
 };
 use crate::hot::{Hot, Job, Shape};
 use crate::reply::{Refusal, Reply};
@@ -52,6 +53,9 @@ pub fn submit_job(hot: &mut Hot, out: &mut Out, actor: String, command: SubmitJo
     }
     if hot.version < GANGS_SINCE {
         spec.gang = false;
+    }
+    if hot.version < PREEMPTION_SINCE {
+        spec.preemptible = false;
     }
     // Whatever a user says: a job reads and writes the results of its own namespace.
     spec.namespace = if spec.needs_namespace() { namespace.clone() } else { String::new() };
@@ -121,6 +125,9 @@ pub(crate) fn new_job(hot: &mut Hot, id: JobId, alive: AliveRow) -> Job {
     if alive.timeout_ms > 0 {
         hot.time_limits.insert(id, alive.timeout_ms);
     }
+    if alive.preemptible {
+        hot.preemptible.insert(id);
+    }
     if alive.workflow > 0 {
         hot.workflows.join(id, WorkflowId(alive.workflow));
     }
@@ -187,6 +194,7 @@ pub(super) fn alive_as_submitted(
         workflow: 0,
         timeout_ms: if hot.version >= TIME_LIMITS_SINCE { spec.timeout_ms } else { 0 },
         gang: spec.gang,
+        preemptible: spec.preemptible,
     }
 }
 

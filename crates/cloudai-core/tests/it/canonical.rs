@@ -35,6 +35,7 @@ pub fn canonical(hot: &Hot) -> String {
         secrets,
         queue_limits,
         time_limits,
+        preemptible,
         drains,
         workflows,
         gangs,
@@ -69,7 +70,7 @@ pub fn canonical(hot: &Hot) -> String {
         line(format_args!("{job:?} {memory_mib} {shape:?} {} {:?}", group.waiting, group.ready));
     }
     line(format_args!(
-        "{retry:?} {only:?} {secrets:?} {queue_limits:?} {time_limits:?} {drains:?}\n{workflows:?} {gangs:?}"
+        "{retry:?} {only:?} {secrets:?} {queue_limits:?} {time_limits:?} {preemptible:?} {drains:?}\n{workflows:?} {gangs:?}"
     ));
     out
 }

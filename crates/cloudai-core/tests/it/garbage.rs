@@ -150,6 +150,9 @@ pub fn garbage() -> impl Strategy<Value = Kind> {
             draining,
             deadline_ms
         })),
+        (id(), id(), small(), small()).prop_map(|(by, job, index, number)| {
+            Kind::PreemptTasks(PreemptTasks { job: by, victims: vec![AttemptKey { job, index, number }] })
+        }),
         (small(), id()).prop_map(|(worker, session)| Kind::WorkerLeaves(WorkerLeaves { worker, session })),
         (text(), small(), id(), id()).prop_map(|(namespace, weight, tasks, cpu)| Kind::SetQuota(SetQuota {
             namespace,

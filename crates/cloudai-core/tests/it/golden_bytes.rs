@@ -58,6 +58,7 @@ fn spec() -> JobSpec {
         queue_timeout_ms: 0,
         volumes: vec![],
         gang: false,
+        preemptible: false,
     }
 }
 
@@ -245,6 +246,10 @@ fn kinds() -> Vec<Kind> {
         Kind::ExpireQueued(ExpireQueued {}),
         Kind::EvictWorkers(EvictWorkers {}),
         Kind::WorkerLeaves(WorkerLeaves { worker: 2, session: 11 }),
+        Kind::PreemptTasks(PreemptTasks {
+            job: 7,
+            victims: vec![AttemptKey { job: 3, index: 0, number: 2 }, AttemptKey { job: 3, index: 1, number: 1 }],
+        }),
         Kind::SetQuota(SetQuota {
             namespace: "team-a".into(),
             change: QuotaChange {
@@ -256,6 +261,7 @@ fn kinds() -> Vec<Kind> {
                 gpus_max: Some(8),
                 wait_max_ms: None,
                 order: None,
+                preempt: None,
             },
         }),
     ]
@@ -363,6 +369,7 @@ fn grown() -> [(&'static str, Kind); 15] {
                 change: QuotaChange {
                     wait_max_ms: Some(7_200_000),
                     order: Some(QueueOrder::Fifo as i32),
+                    preempt: Some(true),
                     ..QuotaChange::default()
                 },
             }),
@@ -393,6 +400,7 @@ fn quota() -> Quota {
         gpus_max: Some(8),
         wait_max_ms: None,
         order: 0,
+        preempt: false,
     }
 }
 
@@ -425,6 +433,7 @@ fn name(kind: &Kind) -> &'static str {
         Kind::EvictWorkers(_) => "evict_workers",
         Kind::WorkerLeaves(_) => "worker_leaves",
         Kind::SetQuota(_) => "set_quota",
+        Kind::PreemptTasks(_) => "preempt_tasks",
         Kind::SubmitWorkflow(_) => "submit_workflow",
         Kind::CancelWorkflow(_) => "cancel_workflow",
         Kind::RetryWorkflow(_) => "retry_workflow",
@@ -447,7 +456,7 @@ fn golden<M: Message + Default + PartialEq + Debug>(file: &str, value: &M) {
 fn every_command_decodes_for_ever() {
     let kinds = kinds();
     let names: BTreeSet<&str> = kinds.iter().map(name).collect();
-    assert_eq!(names.len(), 30, "one example of every kind that `name` lists");
+    assert_eq!(names.len(), 31, "one example of every kind that `name` lists");
     let write = |file: &str, kind| {
         let command = Command { actor: "admin/ada".into(), trace_parent: "00-11-22-01".into(), kind: Some(kind) };
         golden(file, &Proposal { version: 1, at_ms: 1_700_000_000_000, commands: vec![command] });
@@ -540,6 +549,7 @@ fn every_row_decodes_for_ever() {
                     workflow: 0,
                     timeout_ms: 0,
                     gang: false,
+                    preemptible: false,
                 };
                 golden("row_alive", &touched);
                 golden("row_alive_workflow", &AliveRow { workflow: 5, ..touched.clone() });
@@ -548,6 +558,7 @@ fn every_row_decodes_for_ever() {
                 golden("row_alive_queue_timeout", &AliveRow { queue_timeout_ms: 60_000, ..touched.clone() });
                 golden("row_alive_image", &AliveRow { image: 0xc0de, ..touched.clone() });
                 golden("row_alive_time_limit", &AliveRow { timeout_ms: 30_000, ..touched.clone() });
+                golden("row_alive_preemptible", &AliveRow { preemptible: true, ..touched.clone() });
                 golden("row_alive_gang", &AliveRow { gang: true, ..touched.clone() });
                 golden("row_alive_untouched", &AliveRow { untouched: true, ..touched });
             }
@@ -599,6 +610,7 @@ fn every_row_decodes_for_ever() {
                     losses: 7,
                     memory_mib: 0,
                     released: false,
+                    preempted: false,
                 };
                 golden("row_attempt", &attempt);
                 golden("row_attempt_raised", &AttemptRow { memory_mib: 48, ..attempt });
@@ -606,6 +618,7 @@ fn every_row_decodes_for_ever() {
                     "row_attempt_released",
                     &AttemptRow { state: AttemptState::Storing as i32, released: true, ..attempt },
                 );
+                golden("row_attempt_preempted", &AttemptRow { preempted: true, ..attempt });
             }
             Family::Worker => {
                 let worker = WorkerRow {

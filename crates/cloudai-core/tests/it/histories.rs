@@ -109,6 +109,11 @@ pub enum Step {
         cpu: u8,
     },
     EvictWorkers,
+    /// For one job, all attempts of another.
+    Preempt {
+        job: u16,
+        victims: u16,
+    },
     Leaves {
         worker: u16,
         miss: bool,
@@ -300,6 +305,7 @@ fn step() -> impl Strategy<Value = Step> {
         2 => (0..3u8, 0..4u8, 0..16u8, 0..16u8)
             .prop_map(|(namespace, weight, tasks, cpu)| Step::SetQuota { namespace, weight, tasks, cpu }),
         1 => Just(Step::EvictWorkers),
+        2 => (any::<u16>(), any::<u16>()).prop_map(|(job, victims)| Step::Preempt { job, victims }),
         1 => (any::<u16>(), any::<bool>()).prop_map(|(worker, miss)| Step::Leaves { worker, miss }),
         1 => (0..9u64, 0..2u8).prop_map(|(node, disk)| Step::RegisterMaster { node, disk }),
         1 => (0..9u64).prop_map(Step::ForgetMaster),
@@ -378,6 +384,7 @@ pub fn resolve(hot: &Hot, step: &Step) -> Kind {
                 spec.require.insert("zone".into(), "eu".into());
             }
             spec.gang = body % 3 == 2;
+            spec.preemptible = attempts != 2;
             // One of the last jobs' first tasks; it is hardly ever dead.
             let last = hot.next_job.saturating_sub(1 + u64::from(body));
             let replay_of = (retry == 4).then_some(TaskKey { job: last, index: 0 });
@@ -454,11 +461,19 @@ pub fn resolve(hot: &Hot, step: &Step) -> Kind {
                 weight: Some(weight.into()),
                 tasks_max: cap(tasks, 1),
                 cpu_milli_max: cap(cpu, 1_000),
+                preempt: Some(tasks % 2 == 0),
                 ..QuotaChange::default()
             };
             Kind::SetQuota(SetQuota { namespace: NAMESPACES[usize::from(namespace)].into(), change })
         }
         Step::EvictWorkers => Kind::EvictWorkers(EvictWorkers {}),
+        Step::Preempt { job, victims } => {
+            let victims = pick(hot.jobs.iter(), victims).into_iter().flat_map(|(id, job)| {
+                job.active.iter().map(|(index, a)| AttemptKey { job: id.0, index: *index, number: a.number })
+            });
+            let job = pick(hot.jobs.keys(), job).map_or(0, |id| id.0);
+            Kind::PreemptTasks(PreemptTasks { job, victims: victims.collect() })
+        }
         Step::Leaves { worker, miss } => {
             let found = pick(hot.workers.iter(), worker);
             let (worker, session) = found.map_or((0, 0), |(id, w)| (id.0, w.session));

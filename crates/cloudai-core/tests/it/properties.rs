@@ -362,6 +362,7 @@ fn finish(world: &mut World) {
         weight: None,
         wait_max_ms: Some(NO_CAP),
         order: Some(0),
+        preempt: Some(true),
     };
     let namespaces: Vec<String> = world.hot.namespaces.keys().cloned().collect();
     for namespace in namespaces {

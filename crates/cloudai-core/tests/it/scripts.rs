@@ -79,7 +79,8 @@ scripts!(
     workflows,
     workflows_index_by_index,
     workflow_retries,
-    gangs
+    gangs,
+    preemption
 );
 
 #[derive(Default)]
@@ -285,6 +286,7 @@ fn kind(words: &mut Words) -> Kind {
                 secrets: words.secrets(),
                 queue_timeout_ms: words.count("waits").into(),
                 gang: words.named.remove("gang").is_some(),
+                preemptible: words.named.remove("preemptible").is_some(),
                 ..Default::default()
             },
             replay_of: words.named.remove("of").map(|task| {
@@ -361,6 +363,18 @@ fn kind(words: &mut Words) -> Kind {
         "leaves" => Kind::WorkerLeaves(WorkerLeaves {
             worker: words.plain[0].parse().expect("a worker"),
             session: words.number("session"),
+        }),
+        // `preempt 2 1/0.1 1/1.1`: for a job, which attempts.
+        "preempt" => Kind::PreemptTasks(PreemptTasks {
+            job: words.plain[0].parse().expect("a job"),
+            victims: words.plain[1..]
+                .iter()
+                .map(|text| {
+                    let (task, number) = text.split_once('.').expect("JOB/INDEX.NUMBER");
+                    let task: Numbered = task.parse().expect("JOB/INDEX");
+                    AttemptKey { job: task.job, index: task.index, number: number.parse().expect("a number") }
+                })
+                .collect(),
         }),
         "evict" => Kind::EvictWorkers(EvictWorkers {}),
         "quota" => Kind::SetQuota(SetQuota { namespace: words.plain[0].clone(), change: words.quota() }),
@@ -510,6 +524,7 @@ impl<'a> Words<'a> {
             gpus_max: cap("gpu", &number),
             wait_max_ms: cap("waits", &number),
             weight: self.named.remove("weight").map(|text| text.parse().expect("a weight")),
+            preempt: self.named.remove("preempt").map(|text| text == "on"),
             order: self.named.remove("order").map(|text| i32::from(text == "fifo")),
         }
     }

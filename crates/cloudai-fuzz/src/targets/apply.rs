@@ -4,11 +4,11 @@
 
 use arbitrary::{Arbitrary, Result, Unstructured};
 use cloudai_core::command::{
-    AdvanceClock, AttemptReport, Authorize, CancelJob, CancelWorkflow, DeadGroup, DropDead, EvictWorkers, ExpireJobs,
-    ExpireQueued, ExpireRequests, ExpiringJob, ForgetMaster, FoundCluster, Kind, LoseWorker, PlaceGroup, PlaceTasks,
-    RaiseVersion, RedeemToken, RegisterMaster, RegisterWorker, RemoveSecret, ReplayDead, ReportAttempts, RetryWorkflow,
-    Revoke, SetConfig, SetDrain, SetQuota, SetSecret, StartIncarnation, SubmitJob, SubmitWorkflow, TaskKey, VERSION,
-    WorkerLeaves,
+    AdvanceClock, AttemptKey, AttemptReport, Authorize, CancelJob, CancelWorkflow, DeadGroup, DropDead, EvictWorkers,
+    ExpireJobs, ExpireQueued, ExpireRequests, ExpiringJob, ForgetMaster, FoundCluster, Kind, LoseWorker, PlaceGroup,
+    PlaceTasks, PreemptTasks, RaiseVersion, RedeemToken, RegisterMaster, RegisterWorker, RemoveSecret, ReplayDead,
+    ReportAttempts, RetryWorkflow, Revoke, SetConfig, SetDrain, SetQuota, SetSecret, StartIncarnation, SubmitJob,
+    SubmitWorkflow, TaskKey, VERSION, WorkerLeaves,
 };
 use cloudai_core::memory::MemRows;
 use cloudai_core::{Command, Hot, Proposal, apply, invariants, load};
@@ -155,6 +155,7 @@ fn spec(u: &mut Unstructured<'_>) -> Result<JobSpec> {
         results: u.ratio(1, 4)?,
         queue_timeout_ms: *u.choose(&[0, 0, 1, 60, u64::MAX])?,
         gang: u.ratio(1, 4)?,
+        preemptible: u.ratio(1, 2)?,
         inputs: if u.ratio(1, 8)? { [(name(u)?, name(u)?)].into() } else { Default::default() },
         secrets: if u.ratio(1, 8)? { vec![SecretUse { name: name(u)?, ..Default::default() }] } else { vec![] },
         ..Default::default()
@@ -320,10 +321,20 @@ fn kind(u: &mut Unstructured<'_>, hot: &Hot) -> Result<Kind> {
         29 if u.arbitrary()? => {
             let (weight, tasks_max, cpu_milli_max) = (u.arbitrary()?, u.arbitrary()?, u.arbitrary()?);
             let order = if u.ratio(1, 4)? { Some(i32::from(u8::arbitrary(u)? % 3)) } else { None };
-            let change = QuotaChange { weight, tasks_max, cpu_milli_max, order, ..QuotaChange::default() };
+            let preempt = Some(bool::arbitrary(u)?);
+            let change = QuotaChange { weight, tasks_max, cpu_milli_max, order, preempt, ..QuotaChange::default() };
             Kind::SetQuota(SetQuota { namespace: name(u)?, change })
         }
-        29 => Kind::EvictWorkers(EvictWorkers {}),
+        29 if u.arbitrary()? => Kind::EvictWorkers(EvictWorkers {}),
+        29 => {
+            let count = u.int_in_range(0..=2)?;
+            let victim = |u: &mut Unstructured<'_>| -> Result<AttemptKey> {
+                let (index, number) = (u32::from(u8::arbitrary(u)? % 4), u32::from(u8::arbitrary(u)? % 4));
+                Ok(AttemptKey { job: job(u, hot)?, index, number })
+            };
+            let victims = (0..count).map(|_| victim(u)).collect::<Result<_>>()?;
+            Kind::PreemptTasks(PreemptTasks { job: job(u, hot)?, victims })
+        }
         30 => {
             let worker = worker(u, hot)?;
             Kind::WorkerLeaves(WorkerLeaves { worker, session: session(u, hot, worker)? })

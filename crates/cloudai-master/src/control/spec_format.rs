@@ -3,8 +3,8 @@
 //! understand the newest format, `apply` would leave it out.
 
 use cloudai_core::command::{
-    GANGS_SINCE, ISOLATION_SINCE, PROCESSES_MAX_SINCE, QUEUE_TIMEOUT_SINCE, RESULTS_SINCE, RETRY_SINCE, SECRETS_SINCE,
-    VOLUMES_SINCE,
+    GANGS_SINCE, ISOLATION_SINCE, PREEMPTION_SINCE, PROCESSES_MAX_SINCE, QUEUE_TIMEOUT_SINCE, RESULTS_SINCE,
+    RETRY_SINCE, SECRETS_SINCE, VOLUMES_SINCE,
 };
 use cloudai_proto::v1 as pb;
 use cloudai_types::{JobSpec, PullPolicy};
@@ -47,6 +47,7 @@ fn newest(spec: &JobSpec) -> Option<(&'static str, u32)> {
         ("results or inputs", RESULTS_SINCE, spec.needs_store()),
         ("queue_timeout", QUEUE_TIMEOUT_SINCE, spec.queue_timeout_ms != 0),
         ("gang", GANGS_SINCE, spec.gang),
+        ("preemptible", PREEMPTION_SINCE, spec.preemptible),
         ("volumes", VOLUMES_SINCE, !spec.volumes.is_empty() || spec.mounts.iter().any(|m| m.write)),
         ("secrets", SECRETS_SINCE, !spec.secrets.is_empty()),
     ];

@@ -64,7 +64,7 @@ impl Groups {
                 None => Why::Lost,
                 Some((job, _)) if job.cancel_requested => Why::Cancelled,
                 Some((_, attempt)) if hot.workers.get(&attempt.worker).is_some_and(|w| w.evicting) => Why::Preempted,
-                Some(_) if hot.gangs.fall(a.task.job).is_some() => Why::Preempted,
+                Some((_, attempt)) if attempt.preempted || hot.gangs.fall(a.task.job).is_some() => Why::Preempted,
                 Some(_) => continue,
             };
             self.stop.entry((a.task.job, a.number, why as i32)).or_default().push(a.task.index);
@@ -79,7 +79,7 @@ impl Groups {
             let Some(job) = hot.jobs.get(&task.job) else { continue };
             let Some(a) = job.active.get(&task.index) else { continue };
             // What only stores its results holds nothing, and may go on.
-            let makes_room = w.evicting || hot.gangs.fall(task.job).is_some();
+            let makes_room = w.evicting || a.preempted || hot.gangs.fall(task.job).is_some();
             if job.cancel_requested || (makes_room && a.state < AttemptState::Storing) {
                 groups.withdrawn(hot, &[AttemptId { task: *task, number: a.number }]);
             } else {

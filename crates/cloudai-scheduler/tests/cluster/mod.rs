@@ -5,8 +5,8 @@
 use std::collections::BTreeMap;
 
 use cloudai_core::command::{
-    AttemptReport, AttemptState, Authorize, CancelJob, Kind, LoseWorker, MemberRole, PlaceTasks, Proposal,
-    RaiseVersion, RegisterWorker, ReportAttempts, SetConfig, SetDrain, SetQuota, SubmitJob, VERSION,
+    AttemptReport, AttemptState, Authorize, CancelJob, Kind, LoseWorker, MemberRole, PlaceTasks, PreemptTasks,
+    Proposal, RaiseVersion, RegisterWorker, ReportAttempts, SetConfig, SetDrain, SetQuota, SubmitJob, VERSION,
 };
 use cloudai_core::memory::MemRows;
 use cloudai_core::{Applied, Command, Hot, Reply, apply};
@@ -28,6 +28,7 @@ pub struct Cluster {
     pub without_reservations: bool,
     /// By the last pass.
     pub reserved: Vec<Reservation>,
+    pub preempted: Vec<PreemptTasks>,
     index: u64,
 }
 
@@ -193,6 +194,11 @@ impl Cluster {
         let plan = self.plan(10_000);
         self.accept(&plan);
         self.reserved.clone_from(&plan.reserved);
+        self.preempted.clone_from(&plan.preempt);
+        for preempt in &plan.preempt {
+            let reply = self.one(Kind::PreemptTasks(preempt.clone()));
+            assert_eq!(reply, Reply::Preempted { stopped: preempt.victims.len() as u32, refused: 0 });
+        }
         self.words(&plan)
     }
 
