@@ -221,6 +221,10 @@ pub enum WorkerVerb {
     Drain(commands::worker_drain::DrainArgs),
     /// Give it tasks again
     Resume(commands::worker_drain::ResumeArgs),
+    /// Give it new tasks only if they tolerate this; what runs goes on
+    Taint(commands::worker_taint::TaintArgs),
+    /// Take a taint away
+    Untaint(commands::worker_taint::UntaintArgs),
 }
 
 #[derive(Debug, Subcommand)]
@@ -376,6 +380,10 @@ mod tests {
             "cloudai worker drain w1 --deadline 10m --wait --timeout 20m",
             "cloudai worker drain w1 --stop",
             "cloudai worker resume w1",
+            "cloudai worker taint w1 gpu",
+            "cloudai worker taint w1 gpu=a100",
+            "cloudai worker untaint w1 gpu",
+            "cloudai job submit --require zone --require !gpu --require cores>8 --prefer disk=ssd --prefer rack=a:10 --tolerate gpu --tolerate kind=a100 --apart worker --spread rack:1 busybox",
             "cloudai queue",
             "cloudai cluster status --consistency stale",
             "cloudai cluster members",
@@ -430,7 +438,10 @@ mod tests {
             "cloudai job submit --array 5-9 busybox",
             "cloudai job submit --stop-signal 99 busybox",
             "cloudai job submit --pull sometimes busybox",
-            "cloudai job submit --require zone busybox",
+            "cloudai job submit --require zone,eu busybox",
+            "cloudai job submit --prefer disk= busybox",
+            "cloudai job submit --spread rack:0 busybox",
+            "cloudai worker taint w1 gpu=",
             "cloudai run busybox --array 0-9",
             "cloudai run busybox echo",
             "cloudai cluster config set colour red",

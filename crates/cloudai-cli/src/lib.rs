@@ -124,6 +124,8 @@ async fn client(cli: &Cli) -> Result<(), Failure> {
             Some(WorkerVerb::Revoke(a)) => commands::worker_revoke::run(&settings()?, a).await,
             Some(WorkerVerb::Drain(a)) => commands::worker_drain::drain(&settings()?, a).await,
             Some(WorkerVerb::Resume(a)) => commands::worker_drain::resume(&settings()?, a).await,
+            Some(WorkerVerb::Taint(a)) => commands::worker_taint::taint(&settings()?, a).await,
+            Some(WorkerVerb::Untaint(a)) => commands::worker_taint::untaint(&settings()?, a).await,
             #[cfg(feature = "server")]
             Some(WorkerVerb::Guard(_)) => Err(Failure::failed("a guard was taken for a client")),
             None => Err(Failure::invalid("this client-only build of cloudai cannot be a worker")

@@ -73,6 +73,8 @@ writes! {
     revoke_worker(RevokeWorkerRequest) -> ChangeReply, Repeat::Safe;
     drain_worker(DrainWorkerRequest) -> ChangeReply, Repeat::Safe;
     resume_worker(ResumeWorkerRequest) -> ChangeReply, Repeat::Safe;
+    taint_worker(TaintWorkerRequest) -> ChangeReply, Repeat::Safe;
+    untaint_worker(UntaintWorkerRequest) -> ChangeReply, Repeat::Safe;
     set_config(SetConfigRequest) -> ChangeReply, Repeat::Safe;
     /// As for workers: the token of the last repetition is the valid one.
     add_master(AddMasterRequest) -> AuthorizeReply, Repeat::Safe;

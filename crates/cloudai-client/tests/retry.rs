@@ -269,6 +269,12 @@ impl Control for Fake {
     async fn resume_worker(&self, _: Request<ResumeWorkerRequest>) -> Result<Response<ChangeReply>, Status> {
         absent!()
     }
+    async fn taint_worker(&self, _: Request<TaintWorkerRequest>) -> Result<Response<ChangeReply>, Status> {
+        absent!()
+    }
+    async fn untaint_worker(&self, _: Request<UntaintWorkerRequest>) -> Result<Response<ChangeReply>, Status> {
+        absent!()
+    }
     async fn queue(&self, _: Request<QueueRequest>) -> Result<Response<QueueReply>, Status> {
         absent!()
     }

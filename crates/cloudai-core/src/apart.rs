@@ -104,7 +104,7 @@ mod tests {
     fn a_group_holds_its_shape_while_somebody_waits_in_it() {
         let mut shapes = Shapes::default();
         let resources = Resources { memory_bytes: 32 << 20, ..Resources::default() };
-        let own = shapes.intern(Shape { resources, require: vec![("zone".into(), "eu".into())], gang: 0 });
+        let own = shapes.intern(Shape { resources, require: vec![("zone".into(), "eu".into())], gang: 0, rules: None });
         let task = |index| TaskId { job: JobId(1), index };
         let mut apart = Apart::default();
         assert_eq!(apart.add(&mut shapes, task(0), own, 0, true), own, "as the spec says, not everywhere");

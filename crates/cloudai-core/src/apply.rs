@@ -35,6 +35,7 @@ mod set_config;
 mod set_drain;
 mod set_quota;
 mod set_secret;
+mod set_taint;
 mod submit_job;
 mod submit_workflow;
 mod worker_leaves;
@@ -164,6 +165,7 @@ fn apply_command(hot: &mut Hot, out: &mut Out, command: Command) -> Result<Reply
         Kind::EvictWorkers(_) => Ok(evict_workers::evict_workers(hot, out)),
         Kind::PreemptTasks(c) => Ok(preempt_tasks::preempt_tasks(hot, out, &c)),
         Kind::SetQuota(c) => set_quota::set_quota(hot, out, c),
+        Kind::SetTaint(c) => set_taint::set_taint(hot, out, c),
         Kind::WorkerLeaves(c) => worker_leaves::worker_leaves(hot, out, c),
         Kind::SubmitWorkflow(c) => submit_workflow::submit_workflow(hot, out, actor, c),
         Kind::CancelWorkflow(c) => cancel_workflow::cancel_workflow(hot, out, c),

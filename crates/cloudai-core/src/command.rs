@@ -76,6 +76,8 @@ pub const PREEMPTION_SINCE: u32 = 7;
 
 /// The first format whose specs keep [`JobSpec::gang`].
 pub const GANGS_SINCE: u32 = 7;
+/// The first format whose specs keep [`JobSpec::placement`], and whose workers have taints ([`SetTaint`]).
+pub const PLACEMENT_SINCE: u32 = 7;
 
 /// One log entry's payload: every command that waited when the entry was made.
 #[derive(Clone, PartialEq, prost::Message)]
@@ -99,7 +101,7 @@ pub struct Command {
     pub trace_parent: String,
     #[prost(
         oneof = "Kind",
-        tags = "10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 40, 41, 55, 56, 60, 61, 62, 70, 71, 72, 80, 81"
+        tags = "10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 40, 41, 55, 56, 60, 61, 62, 70, 71, 72, 75, 80, 81"
     )]
     pub kind: Option<Kind>,
 }
@@ -122,6 +124,7 @@ impl Command {
             Some(Kind::SetQuota(set)) if set.change.is_about_order() => QUEUE_ORDER_SINCE,
             Some(Kind::SetQuota(_)) => QUOTAS_SINCE,
             Some(Kind::PreemptTasks(_)) => PREEMPTION_SINCE,
+            Some(Kind::SetTaint(_)) => PLACEMENT_SINCE,
             Some(Kind::SubmitWorkflow(_) | Kind::CancelWorkflow(_) | Kind::RetryWorkflow(_)) => WORKFLOWS_SINCE,
             Some(
                 Kind::SubmitJob(_)
@@ -230,6 +233,9 @@ pub enum Kind {
     /// Since format 6.
     #[prost(message, tag = "72")]
     RetryWorkflow(RetryWorkflow),
+    /// Since format 7.
+    #[prost(message, tag = "75")]
+    SetTaint(SetTaint),
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -437,6 +443,22 @@ pub struct SetDrain {
     /// Replicated time from which on what still runs there is stopped, and goes elsewhere; 0: it may finish. Kept since format 5.
     #[prost(uint64, tag = "60")]
     pub deadline_ms: u64,
+}
+
+/// An operator keeps tasks from a worker that do not tolerate this taint, or lets them go there again. What runs there goes on. Again: no change.
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+pub struct SetTaint {
+    #[prost(string, tag = "1")]
+    pub name: String,
+    /// Of the taint. A worker has one of each at most.
+    #[prost(string, tag = "2")]
+    pub key: String,
+    /// Empty: it has none. In the place of the one that it had.
+    #[prost(string, tag = "3")]
+    pub value: String,
+    /// False: the taint goes, whatever its value.
+    #[prost(bool, tag = "4")]
+    pub tainted: bool,
 }
 
 /// A master tells its node id, its disk's own random id and its addresses, at every start. The first disk of a node id

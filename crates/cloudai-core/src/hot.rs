@@ -9,7 +9,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::sync::Arc;
 
-use cloudai_types::{ClusterConfig, JobId, NamespaceId, NodeId, Resources, RetryRules, TaskId, WorkerId};
+use cloudai_types::{
+    ClusterConfig, JobId, NamespaceId, NodeId, Placement, Resources, RetryRules, Rules, Taints, TaskId, WorkerId,
+};
 
 use crate::apart::Apart;
 use crate::backlog::Backlog;
@@ -33,6 +35,8 @@ pub struct Shape {
     pub require: Vec<(String, String)>,
     /// So many tasks start together or not at all; 0: each by itself.
     pub gang: u32,
+    /// Boxed and absent for most: no rules but room and those labels.
+    pub rules: Option<Box<Rules>>,
 }
 
 /// A shape's number in [`Hot::shapes`]. Local to this process: never persisted, never in a reply.
@@ -170,6 +174,8 @@ pub struct Worker {
     pub labels: BTreeMap<String, String>,
     /// Given at authorisation; they win.
     pub assigned_labels: BTreeMap<String, String>,
+    /// By `SetTaint`: only who tolerates all of them is placed there.
+    pub taints: Taints,
     pub session: u64,
     pub registered_ms: u64,
     pub software: String,
@@ -288,6 +294,7 @@ impl Hot {
             timeout_ms: self.time_limit_ms(id),
             gang: shape.gang > 0,
             preemptible: self.preemptible.contains(&id),
+            placement: shape.rules.as_ref().map(|rules| rules.placement()),
         })
     }
 
@@ -360,13 +367,33 @@ pub fn raised(resources: &Resources, memory_mib: u32) -> Resources {
 }
 
 impl Shape {
-    pub(crate) fn new(resources: Resources, require: BTreeMap<String, String>, gang: u32) -> Self {
-        Shape { resources, require: require.into_iter().collect(), gang }
+    /// `gang`: so many tasks start together; 0: each by itself. What is no valid placement is none: `apply` has refused it.
+    pub fn new(
+        resources: Resources,
+        require: BTreeMap<String, String>,
+        placement: Option<&Placement>,
+        gang: u32,
+    ) -> Self {
+        let rules = placement.and_then(|placement| Rules::parse(placement).ok());
+        let rules = rules.filter(|rules| *rules != Rules::default()).map(Box::new);
+        Shape { resources, require: require.into_iter().collect(), gang, rules }
     }
 
-    /// True when `labels` has every required one with exactly its value.
-    pub fn accepts(&self, labels: &BTreeMap<String, String>) -> bool {
-        self.require.iter().all(|(k, v)| labels.get(k) == Some(v))
+    /// Where its job's other tasks are may forbid a place.
+    pub fn looks_at_siblings(&self) -> bool {
+        self.rules.as_ref().is_some_and(|rules| rules.look_at_siblings())
+    }
+
+    /// True when the worker has every required label with exactly its value, meets every expression, and each of its taints is tolerated.
+    /// Readiness, room, and where the job's other tasks are, are looked at elsewhere.
+    pub fn accepts(&self, worker: &Worker) -> bool {
+        self.require.iter().all(|(k, v)| worker.labels.get(k) == Some(v))
+            && match &self.rules {
+                None => worker.taints.is_empty(),
+                Some(rules) => {
+                    rules.require.iter().all(|e| e.is_met_by(&worker.labels)) && rules.tolerates(&worker.taints)
+                }
+            }
     }
 }
 
@@ -478,6 +505,7 @@ impl Worker {
             registered_ms: self.registered_ms,
             software: self.software.clone(),
             assigned_labels: self.assigned_labels.clone(),
+            taints: self.taints.clone(),
             reserved: self.reserved,
             drain_deadline_ms: self.drain_deadline_ms,
             evicting: self.evicting,

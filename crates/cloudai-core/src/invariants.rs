@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use cloudai_types::{JobId, NamespaceId, Resources, TaskId, limits};
+use cloudai_types::{Domain, JobId, NamespaceId, Resources, TaskId, limits};
 
 use crate::backlog::Backlog;
 use crate::command::AttemptState;
@@ -29,6 +29,7 @@ pub fn check(hot: &Hot) -> Vec<Violation> {
     }
     for worker in hot.workers.values() {
         reservations_add_up(hot, worker, &mut faults);
+        tasks_stay_apart(hot, worker, &mut faults);
     }
     queue_holds_the_ready(hot, &mut faults);
     delayed_is_what_waits_for_time(hot, &mut faults);
@@ -150,6 +151,20 @@ fn gangs_run_together(hot: &Hot, faults: &mut Faults) {
     for (id, _) in hot.gangs.falling() {
         if !hot.is_gang(id) || hot.jobs.get(&id).is_none_or(|job| job.active.is_empty()) {
             fault(faults, "I11", format!("{id}: falls, and nothing of it runs"));
+        }
+    }
+}
+
+/// Of a job whose tasks stay apart by worker, no two live on one. By a label nothing can be said afterwards: an operator may change it under
+/// what runs.
+fn tasks_stay_apart(hot: &Hot, worker: &Worker, faults: &mut Faults) {
+    // In order of their job.
+    let mut last = None;
+    for task in &worker.active {
+        let shape = hot.jobs.get(&task.job).and_then(|job| hot.shapes.get(job.shape));
+        let rules = shape.and_then(|shape| shape.rules.as_deref());
+        if rules.is_some_and(|rules| rules.apart == Some(Domain::Worker)) && last.replace(task.job) == Some(task.job) {
+            fault(faults, "apart", format!("{}: two of its tasks are on {}", task.job, worker.name));
         }
     }
 }

@@ -34,6 +34,7 @@ pub mod rows;
 pub mod tenants;
 pub mod transitions;
 pub mod waiting;
+pub mod whereabouts;
 pub mod workflow_rows;
 pub mod workflows;
 

@@ -211,6 +211,7 @@ fn add_worker(hot: &mut Hot, id: WorkerId, row: WorkerRow) -> Result<(), String>
         used: Default::default(),
         labels: row.labels,
         assigned_labels: row.assigned_labels,
+        taints: row.taints,
         session: row.session,
         registered_ms: row.registered_ms,
         software: row.software,

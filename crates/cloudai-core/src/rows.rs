@@ -8,7 +8,8 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 
 use cloudai_types::{
-    AttemptId, ClusterConfig, Condition, EndReason, JobSpec, Quota, ReasonKind, Resources, RetryRules, TaskId,
+    AttemptId, ClusterConfig, Condition, EndReason, JobSpec, Placement, Quota, ReasonKind, Resources, RetryRules,
+    Taints, TaskId,
 };
 
 use crate::command::{AttemptState, TaskKey};
@@ -230,6 +231,9 @@ pub struct AliveRow {
     /// The spec's: it may be stopped for a task of a higher priority. Since format 7.
     #[prost(bool, tag = "82")]
     pub preemptible: bool,
+    /// The spec's. Since format 7.
+    #[prost(message, optional, tag = "75")]
+    pub placement: Option<Placement>,
 }
 
 /// Tasks of a job by state. With the blocked ones ([`JobRow::blocked`]) they always sum up to the job's `count`.
@@ -477,6 +481,9 @@ pub struct WorkerRow {
     /// It said itself that it is about to end. Since format 5.
     #[prost(bool, tag = "62")]
     pub leaving: bool,
+    /// Keep tasks away that do not tolerate each of them. Since format 7.
+    #[prost(btree_map = "string, string", tag = "75")]
+    pub taints: Taints,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]

@@ -56,7 +56,8 @@ impl Owner {
             | Kind::EvictWorkers(_)
             | Kind::WorkerLeaves(_)
             | Kind::PreemptTasks(_)
-            | Kind::SetQuota(_) => None,
+            | Kind::SetQuota(_)
+            | Kind::SetTaint(_) => None,
         }
     }
 }

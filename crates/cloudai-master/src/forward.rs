@@ -61,6 +61,8 @@ pub fn place(path: &str) -> Place {
         | "Control/RevokeWorker"
         | "Control/DrainWorker"
         | "Control/ResumeWorker"
+        | "Control/TaintWorker"
+        | "Control/UntaintWorker"
         | "Control/AddMaster"
         | "Control/RemoveMaster"
         | "Control/TransferLeader"

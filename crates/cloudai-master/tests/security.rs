@@ -98,6 +98,8 @@ fn may_call(method: &str) -> Option<&'static [Role]> {
         | "Control/RevokeWorker"
         | "Control/DrainWorker"
         | "Control/ResumeWorker"
+        | "Control/TaintWorker"
+        | "Control/UntaintWorker"
         | "Control/Queue"
         | "Control/ClusterStatus"
         | "Control/AddMaster"
@@ -270,7 +272,16 @@ async fn node_cannot_relabel_itself() {
     // It says hello, and may say nothing about its labels; nor change anything about itself or others.
     let mut session = master.session(&worker).await;
     session.message().await.expect("open").expect("a first message");
-    for method in ["AuthorizeWorker", "RevokeWorker", "DrainWorker", "ResumeWorker", "CancelJob", "Logs", "SetConfig"] {
+    for method in [
+        "AuthorizeWorker",
+        "RevokeWorker",
+        "DrainWorker",
+        "ResumeWorker",
+        "TaintWorker",
+        "CancelJob",
+        "Logs",
+        "SetConfig",
+    ] {
         let answer = ask(&worker, &master.grpc, &format!("/cloudai.v1.Control/{method}"), &[]).await;
         assert!(is_refusal(&answer), "{method}: {answer:?}");
     }
@@ -331,7 +342,7 @@ fn hostile_spec(n: u64) -> JobSpec {
     let (priority, count, timeout_ms) = (number() as i32, number() as u32, number());
     let mut spec = JobSpec { name: "ok".into(), image: "noop".into(), ..Default::default() };
     for _ in 0..1 + pick(3) {
-        match pick(13) {
+        match pick(14) {
             0 => spec.name = name.clone(),
             1 => spec.image = image.clone(),
             2 => spec.command = command.clone(),
@@ -347,6 +358,16 @@ fn hostile_spec(n: u64) -> JobSpec {
                 let (target, server, path) = (mount.target.clone(), mount.source.clone(), name.clone());
                 spec.volumes =
                     vec![cloudai_types::Volume { kind: count as i32, target, server, path, ..Default::default() }];
+            }
+            12 => {
+                spec.placement = Some(cloudai_types::Placement {
+                    require: vec![name.clone()],
+                    tolerate: vec![image.clone()],
+                    apart: name.clone(),
+                    spread: image.clone(),
+                    max_skew: count,
+                    ..Default::default()
+                });
             }
             _ => spec.on_disconnect = count as i32,
         }

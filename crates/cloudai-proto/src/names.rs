@@ -120,6 +120,9 @@ impl WaitReason {
             WaitReason::Avoided => "avoided",
             WaitReason::Full => "full",
             WaitReason::Reserved => "reserved",
+            WaitReason::Tainted => "tainted",
+            WaitReason::Apart => "apart",
+            WaitReason::Spread => "spread",
         }
     }
 }

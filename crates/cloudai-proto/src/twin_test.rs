@@ -7,9 +7,9 @@ use proptest::prelude::*;
 use prost::Message;
 
 use cloudai_types::{
-    ClusterConfig, Condition, Dependency, EndReason, JobSpec, OnDisconnect, PullPolicy, ReasonKind, Resources,
-    ResultFile, Results, RetryAction, RetryRule, RetryRules, ScorePolicy, SecretKind, SecretUse, Usage, Volume,
-    VolumeKind, WorkflowNode, WorkflowSpec, spec::Mount,
+    ClusterConfig, Condition, Dependency, EndReason, JobSpec, OnDisconnect, Placement, Preference, PullPolicy,
+    ReasonKind, Resources, ResultFile, Results, RetryAction, RetryRule, RetryRules, ScorePolicy, SecretKind, SecretUse,
+    Usage, Volume, VolumeKind, WorkflowNode, WorkflowSpec, spec::Mount,
 };
 
 #[allow(clippy::all, dead_code)]
@@ -73,20 +73,34 @@ prop_compose! {
 }
 
 prop_compose! {
+    fn placement()(text in "[a-z]{1,9}", weight in 1u32.., max_skew in 1u32..) -> Placement {
+        Placement {
+            require: vec![text.clone(), "b".into()],
+            prefer: vec![Preference { expression: text.clone(), weight }],
+            tolerate: vec![text.clone()],
+            apart: text.clone(),
+            spread: text,
+            max_skew,
+        }
+    }
+}
+
+prop_compose! {
     fn spec()(
         name in "[a-z]{1,9}", image in "[a-z]{1,9}", command in prop::collection::vec("[a-z]{1,5}", 1..4),
         env in words(), resources in resources(), require in words(), priority in 1i32..1000, count in 1u32..,
         max_attempts in 1u32.., timeout_ms in 1u64..,
         (processes_max, open_files, shm_bytes, stop_signal, grace_ms, user, network) in
             (1u32.., 1u32.., 1u64.., 1u32.., 1u64.., "[0-9]{1,9}", "[a-z]{1,9}"),
-        (retry, inputs, namespace, image_digest, volume, queue_timeout_ms) in
-            (retry(), words(), "[a-z]{1,9}", "[a-z]{1,9}", volume(), 1u64..)
+        (retry, inputs, namespace, image_digest, volume, queue_timeout_ms, placement) in
+            (retry(), words(), "[a-z]{1,9}", "[a-z]{1,9}", volume(), 1u64.., placement())
     ) -> JobSpec {
         JobSpec {
             name, image, command, env, resources, require, priority: -priority, count, max_attempts, timeout_ms,
             on_disconnect: OnDisconnect::Stop as i32,
             mounts: vec![Mount { source: "/a".into(), target: "/b".into(), write: true }],
             queue_timeout_ms, volumes: vec![volume], gang: true, preemptible: true,
+            placement: Some(placement),
             processes_max, open_files, shm_bytes, stop_signal, grace_ms, user, network,
             retry: Some(retry), results: true, inputs, namespace,
             pull: PullPolicy::Never as i32, writable_root: true, image_digest,
@@ -175,6 +189,7 @@ fn the_twin_has_exactly_these_fields() {
         volumes: _,
         gang: _,
         preemptible: _,
+        placement: _,
     } = twin::JobSpec::default();
     let twin::WorkflowSpec { name: _, nodes: _ } = twin::WorkflowSpec::default();
     let twin::WorkflowNode { name: _, spec: _, depends_on: _ } = twin::WorkflowNode::default();
@@ -192,6 +207,9 @@ fn the_twin_has_exactly_these_fields() {
     } = twin::RetryRules::default();
     let twin::Volume { kind: _, target: _, read_only: _, name: _, size_bytes: _, server: _, path: _, options: _ } =
         twin::Volume::default();
+    let twin::Placement { require: _, prefer: _, tolerate: _, apart: _, spread: _, max_skew: _ } =
+        twin::Placement::default();
+    let twin::Preference { expression: _, weight: _ } = twin::Preference::default();
     let twin::Mount { source: _, target: _, write: _ } = twin::Mount::default();
     let twin::Resources { cpu_milli: _, memory_bytes: _, storage_bytes: _, gpus: _ } = twin::Resources::default();
     let twin::EndReason { kind: _, exit_code: _, detail: _, usage: _, results: _ } = twin::EndReason::default();

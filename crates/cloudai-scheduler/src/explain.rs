@@ -8,11 +8,13 @@ use cloudai_core::Hot;
 use cloudai_core::apart::raised_shape;
 use cloudai_core::command::AttemptState;
 use cloudai_core::hot::{Job, Shape, ShapeId, Worker};
+use cloudai_core::whereabouts::{Forbidden, Whereabouts};
 use cloudai_core::workflows::Gate;
+use cloudai_types::placement::taint_text;
 use cloudai_types::{Condition, JobId, NamespaceId, TaskId, WorkerId, limits};
 
 use crate::filter::resources::{amount, number};
-use crate::filter::{self, WaitKind, WaitReason, labels, ready};
+use crate::filter::{self, WaitKind, WaitReason, expressions, labels, ready, siblings, taints};
 use crate::rank::rank;
 use crate::reserve::Reservation;
 use crate::score::share;
@@ -205,7 +207,8 @@ pub(crate) fn look(
         own.iter().all(|own| own.worker != id)
             && withheld::keeps_away(view, reserved, seeker, shape, (id, worker)).is_some()
     };
-    let (fitting, reasons) = filter::count(view, shape, never, kept);
+    let whereabouts = Whereabouts::of(&view.workers, view.jobs.get(&seeker.job), shape);
+    let (fitting, reasons) = filter::count(view, shape, &whereabouts, never, kept);
     let over = seeker.namespace.and_then(|namespace| withheld::over_quota(view, namespace, shape));
     let turn = seeker.namespace.and_then(|namespace| withheld::turn(view, namespace));
     let is_only_kept = fitting == 0 && reasons.iter().any(|r| r.kind == WaitKind::Reserved);
@@ -221,7 +224,7 @@ pub(crate) fn look(
         }
         (None, _) => match &lacking {
             Some(lacking) if fitting > 0 || reasons.iter().all(|r| r.kind == WaitKind::Busy) => lacking.fix.clone(),
-            Some(_) | None => fix(view, shape, never),
+            Some(_) | None => fix(view, shape, &whereabouts, never),
         },
     };
     let gang = lacking.map(|lacking| lacking.message);
@@ -357,6 +360,11 @@ struct Gap<'a> {
     worker: &'a Worker,
     not_ready: Option<WaitKind>,
     missing: Vec<usize>,
+    unmet: Vec<usize>,
+    /// Taints that are not tolerated: name and value.
+    tainted: Vec<(&'a str, &'a str)>,
+    /// By where its siblings are.
+    forbidden: Option<Forbidden>,
     /// (dimension, how much less than asked it has in all)
     too_small: Vec<(usize, u64)>,
     /// (dimension, how much less than asked it has free)
@@ -364,7 +372,7 @@ struct Gap<'a> {
 }
 
 impl<'a> Gap<'a> {
-    fn of(shape: &Shape, worker: &'a Worker) -> Self {
+    fn of(shape: &'a Shape, whereabouts: &Whereabouts, id: WorkerId, worker: &'a Worker) -> Self {
         let asked = shape.resources.dimensions();
         let short = |room: [u64; 4]| -> Vec<(usize, u64)> {
             (0..4).filter(|d| asked[*d] > room[*d]).map(|d| (d, asked[d] - room[d])).collect()
@@ -373,6 +381,9 @@ impl<'a> Gap<'a> {
             worker,
             not_ready: ready::check(worker).map(|refused| refused.kind),
             missing: labels::missing(shape, worker).collect(),
+            unmet: expressions::unmet(shape, worker).collect(),
+            tainted: taints::untolerated(shape, worker).collect(),
+            forbidden: siblings::forbidden(shape, whereabouts, id, worker),
             too_small: short(worker.capacity.dimensions()),
             busy: short(worker.free().dimensions()),
         }
@@ -383,15 +394,20 @@ impl<'a> Gap<'a> {
         self.busy.iter().map(|(d, short)| share(*short, self.worker.capacity.dimensions()[*d])).max().unwrap_or(0)
     }
 
+    /// Labels, expressions and taints that keep it away.
+    fn lacks(&self) -> usize {
+        self.missing.len() + self.unmet.len() + self.tainted.len()
+    }
+
     fn has_room(&self) -> bool {
         self.busy.is_empty() && self.worker.active.len() < limits::WORKER_ATTEMPTS_MAX
     }
 }
 
 /// The smallest change, tried from the smallest kind to the largest. Each kind: the worker where it is least.
-fn fix(view: &Hot, shape: &Shape, never: &[u32]) -> String {
+fn fix(view: &Hot, shape: &Shape, whereabouts: &Whereabouts, never: &[u32]) -> String {
     let may_go_to = filter::members(view).filter(|(id, _)| !never.contains(&id.0));
-    let gaps: Vec<Gap<'_>> = may_go_to.map(|(_, worker)| Gap::of(shape, worker)).collect();
+    let gaps: Vec<Gap<'_>> = may_go_to.map(|(id, worker)| Gap::of(shape, whereabouts, id, worker)).collect();
     if gaps.is_empty() && !never.is_empty() {
         return "there is no worker that it has not failed on: add one, or cancel the job and submit it without the rule \
                 that sends it elsewhere"
@@ -401,12 +417,13 @@ fn fix(view: &Hot, shape: &Shape, never: &[u32]) -> String {
         return "there is no worker: authorise one (cloudai worker authorize NAME) and start it".to_owned();
     }
     let ready = |g: &&Gap<'_>| g.not_ready.is_none();
-    let labelled = |g: &&Gap<'_>| g.missing.is_empty();
+    let labelled = |g: &&Gap<'_>| g.lacks() == 0;
+    let allowed = |g: &&Gap<'_>| g.forbidden.is_none();
     let large_enough = |g: &&Gap<'_>| g.too_small.is_empty();
-    if gaps.iter().any(|g| ready(&g) && labelled(&g) && g.has_room()) {
+    if gaps.iter().any(|g| ready(&g) && labelled(&g) && allowed(&g) && g.has_room()) {
         return "nothing to change: a worker has room, and the next pass places it".to_owned();
     }
-    let usable: Vec<&Gap<'_>> = gaps.iter().filter(labelled).filter(large_enough).collect();
+    let usable: Vec<&Gap<'_>> = gaps.iter().filter(labelled).filter(large_enough).filter(allowed).collect();
     if let Some(g) = usable.iter().find(|g| g.not_ready == Some(WaitKind::Draining) && g.has_room()) {
         return format!("let {name} take work again (cloudai worker resume {name})", name = g.worker.name);
     }
@@ -430,21 +447,44 @@ fn fix(view: &Hot, shape: &Shape, never: &[u32]) -> String {
             Some(_) | None => format!("start {name}: it is authorised, and has not joined yet"),
         };
     }
-    let one_label = gaps.iter().filter(ready).filter(large_enough).filter(|g| g.missing.len() == 1);
-    if let Some(g) = one_label.min_by_key(|g| !g.has_room()) {
-        let (key, value) = &shape.require[g.missing[0]];
-        return format!("add the label {key}={value} to {}", g.worker.name);
+    let kept_apart = gaps.iter().filter(ready).filter(labelled).filter(large_enough);
+    if let Some((g, forbidden)) =
+        kept_apart.filter_map(|g| Some((g, g.forbidden?))).min_by_key(|(g, f)| (!g.has_room(), *f))
+    {
+        return siblings::fix(view, shape, whereabouts, g.worker, forbidden);
+    }
+    let one_thing = gaps.iter().filter(ready).filter(large_enough).filter(|g| g.lacks() == 1);
+    if let Some(g) = one_thing.min_by_key(|g| !g.has_room()) {
+        return admit(shape, g);
     }
     if let Some(g) = gaps.iter().filter(ready).filter(labelled).min_by_key(|g| (g.too_small.len(), excess(shape, g))) {
         return lower(shape, g, view);
     }
-    let nearest = gaps.iter().min_by_key(|g| (g.missing.len(), g.too_small.len())).expect("there is a worker");
+    let nearest = gaps.iter().min_by_key(|g| (g.lacks(), g.too_small.len())).expect("there is a worker");
+    let required = shape.rules.iter().flat_map(|rules| rules.require.iter());
     format!(
-        "no single change: even the nearest worker, {}, lacks several things; add a worker with {}{}",
+        "no single change: even the nearest worker, {}, lacks several things; add a worker with {}{}{}",
         nearest.worker.name,
         shape.resources,
         shape.require.iter().map(|(k, v)| format!(", label {k}={v}")).collect::<String>(),
+        required.map(|expression| format!(", labels that meet {expression}")).collect::<String>(),
     )
+}
+
+/// For a worker that lacks one thing.
+fn admit(shape: &Shape, gap: &Gap<'_>) -> String {
+    let name = &gap.worker.name;
+    if let Some((key, value)) = gap.missing.first().and_then(|at| shape.require.get(*at)) {
+        return format!("add the label {key}={value} to {name}");
+    }
+    if let Some((key, value)) = gap.tainted.first() {
+        let taint = taint_text(key, value);
+        return format!(
+            "submit it with --tolerate {taint}, or take the taint from {name} (cloudai worker untaint {name} {key})"
+        );
+    }
+    let expression = gap.unmet.first().map(|at| expressions::text(shape, *at)).unwrap_or_default();
+    format!("change the labels of {name} so that they meet {expression}")
 }
 
 /// How far the request is above what the worker has, in 65,535ths of the request.

@@ -1,18 +1,22 @@
 //! Filters: may a task of this shape go to this worker? Comes in: one shape, one worker. Goes out: the first filter that
-//! says no, with what it missed. The order is fixed: ready, labels, resources.
+//! says no, with what it missed. The order is fixed: ready, labels, expressions, taints, resources; and where the job is known, its siblings.
 //!
 //! The pass asks the same questions through its index (see `roster`); a test holds the two against each other. Here they
 //! are asked one worker at a time, for people and for that test.
 
+pub mod expressions;
 pub mod labels;
 pub mod ready;
 pub mod resources;
+pub mod siblings;
+pub mod taints;
 
 use std::collections::BTreeMap;
 
 use cloudai_core::Hot;
 use cloudai_core::hot::{Shape, Worker};
 use cloudai_core::rows::WorkerState;
+use cloudai_core::whereabouts::Whereabouts;
 use cloudai_types::WorkerId;
 
 /// Why a worker does not take a task. The order is the order of the filters.
@@ -25,12 +29,20 @@ pub enum WaitKind {
     Revoked,
     Draining,
     MissingLabel,
+    /// Its labels do not meet an expression.
+    UnmetExpression,
+    /// It has a taint that the job does not tolerate.
+    Tainted,
     /// It would not fit if the worker were empty.
     TooSmall,
     /// It would fit if the worker were empty.
     Busy,
     /// The worker holds as many attempts as any worker may.
     AttemptsFull,
+    /// Tasks of its job are there, or near, and they stay apart.
+    Apart,
+    /// So many tasks of its job are there, or near, that one more would be too many beside others.
+    Spread,
     /// An attempt ended there in a way that the job's rules send elsewhere.
     Avoided,
     /// It has room, which is kept for a task that came first.
@@ -46,6 +58,10 @@ impl WaitKind {
             WaitKind::Revoked => "revoked",
             WaitKind::Draining => "draining",
             WaitKind::MissingLabel => "missing_label",
+            WaitKind::UnmetExpression => "unmet_expression",
+            WaitKind::Tainted => "tainted",
+            WaitKind::Apart => "apart",
+            WaitKind::Spread => "spread",
             WaitKind::TooSmall => "too_small",
             WaitKind::Busy => "busy",
             WaitKind::AttemptsFull => "attempts_full",
@@ -55,7 +71,8 @@ impl WaitKind {
     }
 }
 
-/// A filter's no. `subject`: which required label (its place in the shape) or which dimension; 0 where there is none.
+/// A filter's no. `subject`: which required label or expression (its place in the shape), which dimension, or 1 where what is missing is the label
+/// that siblings are told apart by; 0 where there is none.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub struct Refused {
     pub kind: WaitKind,
@@ -64,7 +81,11 @@ pub struct Refused {
 
 /// The first filter that refuses, or `None`: the task may be placed here now.
 pub fn check(shape: &Shape, worker: &Worker) -> Option<Refused> {
-    ready::check(worker).or_else(|| labels::check(shape, worker)).or_else(|| resources::check(shape, worker))
+    ready::check(worker)
+        .or_else(|| labels::check(shape, worker))
+        .or_else(|| expressions::check(shape, worker))
+        .or_else(|| taints::check(shape, worker))
+        .or_else(|| resources::check(shape, worker))
 }
 
 /// Workers that do not take a shape for one reason.
@@ -79,29 +100,38 @@ pub struct WaitReason {
     pub example: String,
 }
 
+/// How many, and the first of them.
+type Alike<'a> = (u32, (WorkerId, &'a Worker));
+
 /// Every worker's answer, counted: how many fit, and why the others do not, most frequent first. `never`: workers that the task may
-/// not go to, whatever room they have. `kept`: workers with room that is kept for another. Revoked workers are no part of the cluster and are
-/// left out.
+/// not go to, whatever room they have. `whereabouts`: of its siblings. `kept`: workers with room that is kept for another. Revoked workers are no part
+/// of the cluster and are left out.
 pub fn count(
     view: &Hot,
     shape: &Shape,
+    whereabouts: &Whereabouts,
     never: &[u32],
     kept: impl Fn(WorkerId, &Worker) -> bool,
 ) -> (u32, Vec<WaitReason>) {
     let mut fitting = 0;
-    let mut refused: BTreeMap<Refused, (u32, &Worker)> = BTreeMap::new();
+    // Workers with different taints are counted apart.
+    let mut refused: BTreeMap<(Refused, String), Alike<'_>> = BTreeMap::new();
     for (id, worker) in members(view) {
         let kept_away = never.contains(&id.0).then_some(Refused { kind: WaitKind::Avoided, subject: 0 });
         let reserved = || kept(id, worker).then_some(Refused { kind: WaitKind::Reserved, subject: 0 });
-        match kept_away.or_else(|| check(shape, worker)).or_else(reserved) {
+        let by_siblings = || siblings::check(shape, whereabouts, id, worker);
+        match kept_away.or_else(|| check(shape, worker)).or_else(by_siblings).or_else(reserved) {
             None => fitting += 1,
-            Some(reason) => refused.entry(reason).or_insert((0, worker)).0 += 1,
+            Some(reason) => {
+                let taint = if reason.kind == WaitKind::Tainted { taints::first(shape, worker) } else { String::new() };
+                refused.entry((reason, taint)).or_insert((0, (id, worker))).0 += 1;
+            }
         }
     }
     let mut reasons: Vec<WaitReason> = refused
         .into_iter()
-        .map(|(reason, (workers, first))| {
-            let (message, example) = words(shape, first, reason);
+        .map(|((reason, _), (workers, first))| {
+            let (message, example) = words(view, shape, whereabouts, first, reason);
             WaitReason { kind: reason.kind, message, workers, example }
         })
         .collect();
@@ -114,12 +144,25 @@ pub(crate) fn members(view: &Hot) -> impl Iterator<Item = (WorkerId, &Worker)> {
     view.workers.iter().filter(|(_, w)| w.state != WorkerState::Revoked).map(|(id, w)| (*id, w))
 }
 
-fn words(shape: &Shape, worker: &Worker, reason: Refused) -> (String, String) {
+fn words(
+    view: &Hot,
+    shape: &Shape,
+    whereabouts: &Whereabouts,
+    (id, worker): (WorkerId, &Worker),
+    reason: Refused,
+) -> (String, String) {
     match reason.kind {
         WaitKind::NeverSeen | WaitKind::Lost | WaitKind::Revoked | WaitKind::Draining => {
             ready::words(worker, reason.kind)
         }
         WaitKind::MissingLabel => labels::words(shape, worker, reason.subject),
+        WaitKind::UnmetExpression => expressions::words(shape, worker, reason.subject),
+        WaitKind::Tainted => taints::words(shape, worker),
+        WaitKind::Apart | WaitKind::Spread => {
+            let name_of = |id: WorkerId| view.workers.get(&id).map_or_else(|| id.to_string(), |w| w.name.clone());
+            let rules = shape.rules.as_deref().cloned().unwrap_or_default();
+            siblings::words(&rules, whereabouts, (id, worker), reason, name_of)
+        }
         WaitKind::TooSmall | WaitKind::Busy | WaitKind::AttemptsFull => resources::words(shape, worker, reason),
         WaitKind::Avoided => (
             "where it failed in a way that its rules send elsewhere".to_owned(),

@@ -2,11 +2,13 @@
 //! Goes out: the same answer that [`crate::explain()`] gives for a task that waits, and how many of its tasks there is room for now. It
 //! changes nothing, and promises nothing: somebody else may submit first.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use cloudai_core::Hot;
-use cloudai_core::hot::Shape;
-use cloudai_types::{JobId, JobSpec, Resources, limits};
+use cloudai_core::hot::{Shape, Worker};
+use cloudai_core::whereabouts::Whereabouts;
+use cloudai_types::{JobId, JobSpec, Resources, Rules, Spot, WorkerId, limits};
 
 use crate::explain::{Ahead, jobs_ahead, look};
 use crate::filter::{self, WaitReason};
@@ -36,8 +38,7 @@ pub struct Outlook {
 /// Costs one look at each worker, and at no more than [`limits::EXPLAIN_AHEAD_MAX`] jobs.
 pub fn outlook(view: &Hot, reserved: &[Reservation], namespace: &str, spec: &JobSpec) -> Outlook {
     let namespace = view.namespaces.get(namespace).copied();
-    let require = spec.require.iter().map(|(k, v)| (k.clone(), v.clone())).collect();
-    let shape = Shape { resources: spec.resources, require, gang: spec.gang_size() };
+    let shape = Shape::new(spec.resources, spec.require.clone(), spec.placement.as_ref(), spec.gang_size());
     let job = JobId(u64::MAX);
     let seeker = Seeker { namespace, priority: spec.priority, job, limit_ms: spec.timeout_ms };
     let own = view.shapes.by_shape.get(&shape).copied();
@@ -61,19 +62,52 @@ pub fn outlook(view: &Hot, reserved: &[Reservation], namespace: &str, spec: &Job
     }
 }
 
-/// Tasks of this shape that fit on all workers together, at most `most`.
+/// Tasks of this shape that fit on all workers together, at most `most`; with all of its rules, of a job that has none anywhere.
 pub(crate) fn room(view: &Hot, reserved: &[Reservation], seeker: &Seeker, shape: &Shape, most: u32) -> u32 {
     let takes = filter::members(view).filter(|(id, worker)| {
         filter::check(shape, worker).is_none()
             && withheld::keeps_away(view, reserved, seeker, shape, (*id, worker)).is_none()
     });
-    let mut sum = 0u32;
-    for (_, worker) in takes {
+    let room_at = |worker: &Worker| {
         let attempts = limits::WORKER_ATTEMPTS_MAX.saturating_sub(worker.active.len());
         let here = fitting(&worker.free(), &shape.resources, attempts as u64);
-        sum = sum.saturating_add(u32::try_from(here).unwrap_or(u32::MAX)).min(most);
+        u32::try_from(here).unwrap_or(u32::MAX)
+    };
+    if let Some(rules) = shape.rules.as_deref().filter(|rules| rules.look_at_siblings()) {
+        return room_by_rules(view, shape, rules, takes.map(|(id, worker)| (id, worker, room_at(worker)))).min(most);
+    }
+    let mut sum = 0u32;
+    for (_, worker) in takes {
+        sum = sum.saturating_add(room_at(worker)).min(most);
     }
     sum
+}
+
+/// One task for each spot that tasks stay apart by; and with a `max_skew` no more in any spot than the one with the least room lets it be ahead. Where a
+/// spot of the one kind lies in several of the other, it is counted in each: the answer is then too high.
+fn room_by_rules<'a>(
+    view: &Hot,
+    shape: &Shape,
+    rules: &Rules,
+    rooms: impl Iterator<Item = (WorkerId, &'a Worker, u32)>,
+) -> u32 {
+    let whereabouts = Whereabouts::of(&view.workers, None, shape);
+    let max_skew = rules.spread.as_ref().map_or(0, |spread| spread.max_skew);
+    let mut taken: BTreeSet<(Option<Spot>, Option<Spot>)> = BTreeSet::new();
+    let mut rooms_of: BTreeMap<Option<Spot>, u32> = BTreeMap::new();
+    for (id, worker, room) in rooms.filter(|(id, worker, _)| whereabouts.forbid(rules, *id, worker).is_none()) {
+        let spread = rules.spread.as_ref().filter(|_| max_skew > 0);
+        let spot = spread.and_then(|spread| spread.over.spot(id, &worker.labels));
+        let apart = rules.apart.as_ref().and_then(|domain| domain.spot(id, &worker.labels));
+        let one = apart.is_none() || room > 0 && taken.insert((spot.clone(), apart.clone()));
+        let room = if apart.is_none() { room } else { room.min(u32::from(one)) };
+        let here = rooms_of.entry(spot).or_default();
+        *here = here.saturating_add(room);
+    }
+    // Spots where nothing is free keep the others back.
+    let least = if rooms_of.len() < whereabouts.spots() { 0 } else { rooms_of.values().copied().min().unwrap_or(0) };
+    let most = if max_skew > 0 { least.saturating_add(max_skew) } else { u32::MAX };
+    rooms_of.values().map(|room| (*room).min(most)).fold(0, u32::saturating_add)
 }
 
 fn fitting(free: &Resources, each: &Resources, most: u64) -> u64 {

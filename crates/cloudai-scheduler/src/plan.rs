@@ -14,6 +14,7 @@
 //! run of consecutive indexes: a group per worker and not per task, in the log as well. Those that stand apart (a failed attempt made them
 //! ask for more memory, or keeps them from some workers) come in lines of their own, by what they ask for, and one by one.
 
+mod by_rules;
 mod gang;
 
 use std::cmp::Reverse;
@@ -22,6 +23,7 @@ use std::ops::Range;
 
 use cloudai_core::command::{PlaceGroup, PreemptTasks};
 use cloudai_core::hot::{Hot, Job, ShapeId, Waiting};
+use cloudai_core::whereabouts::Siblings;
 use cloudai_types::{JobId, ScorePolicy, WorkerId, limits};
 
 use crate::fair::{Share, Whole};
@@ -80,6 +82,8 @@ pub fn plan(view: &Hot, policy: &Policy, state: &mut PlanState) -> Plan {
         vain_looks: limits::PASS_APART_LOOKS_MAX,
         held_looks: limits::PASS_HELD_LOOKS_MAX,
         held: BTreeSet::new(),
+        rule_tasks: limits::PASS_RULE_LOOKS_MAX / (view.workers.len().max(1) as u32),
+        siblings: Siblings::default(),
         plan: Plan::default(),
         touched: vec![],
         blocked: vec![],
@@ -130,6 +134,10 @@ struct Pass<'a> {
     held_looks: u32,
     /// Shapes of which one was held back.
     held: BTreeSet<ShapeId>,
+    /// Tasks that may still be placed by rules which look at each worker.
+    rule_tasks: u32,
+    /// Of the jobs with such rules that the pass has come to, what it placed included.
+    siblings: Siblings,
     plan: Plan,
     /// Tasks of the job at hand by seat; all zero between jobs.
     tally: Vec<u32>,
@@ -347,7 +355,11 @@ impl<'a> Pass<'a> {
                 self.state.apart_from.insert(group, *index);
                 return JobOutcome::Done;
             }
-            match self.state.choose_apart(ask, past.avoid_worker(), past.never(), ends_ms) {
+            let choice = match ask.by_rules {
+                None => self.state.choose_apart(ask, past.avoid_worker(), past.never(), ends_ms),
+                Some(_) => self.choose((id, 0), ask, WorkerId(past.avoid_worker()), past.never(), ends_ms),
+            };
+            match choice {
                 Choice::Seat(place) => {
                     self.state.take(place, ask, 1);
                     self.emit(id, place.seat, *index..*index + 1);
@@ -388,12 +400,13 @@ impl<'a> Pass<'a> {
             if let Some(spent) = self.spent() {
                 return spent;
             }
-            match self.state.choose(ask, WorkerId(past.avoid_worker()), image, ends_ms) {
+            match self.choose((id, image), ask, WorkerId(past.avoid_worker()), &[], ends_ms) {
                 Choice::Seat(place) => {
                     self.state.take(place, ask, 1);
                     self.emit(id, place.seat, *index..*index + 1);
                     progress.due.insert(*index);
                 }
+                Choice::KeptAway if ask.by_rules.is_some() => return JobOutcome::Done,
                 Choice::HeldBack | Choice::KeptAway => return JobOutcome::HeldBack,
                 Choice::FitsNowhere => return JobOutcome::FitsNowhere,
             }
@@ -404,6 +417,9 @@ impl<'a> Pass<'a> {
 
     /// Indexes that were never placed: alike, so they are counted per worker first.
     fn fresh(&mut self, head: &Head, job: &Job, ends_ms: Option<u64>, progress: &mut Progress) -> JobOutcome {
+        if head.ask.by_rules.is_some() {
+            return self.fresh_by_rules(head, job, ends_ms, progress);
+        }
         let wanted = (job.fresh.len() as u32).saturating_sub(progress.fresh);
         let most = wanted.min(self.budget).min(self.grant);
         let mut placed = 0;
@@ -455,6 +471,7 @@ impl<'a> Pass<'a> {
         self.budget -= indexes.len() as u32;
         self.grant -= indexes.len() as u32;
         self.plan.placed += indexes.len() as u32;
+        self.note(job, worker, indexes.len());
         match self.plan.groups.last_mut() {
             Some(last) if last.job == job.0 && last.worker == worker => last.indexes.extend(indexes),
             Some(_) | None => self.plan.groups.push(PlaceGroup { job: job.0, worker, indexes: indexes.collect() }),

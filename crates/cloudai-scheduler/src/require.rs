@@ -1,15 +1,62 @@
-//! Which workers have the labels that shapes require. Comes in: each worker's labels, once, and the sets of labels that are
-//! asked for. Goes out: a mark bit per set for the index, and an exact answer per seat. It knows neither room nor rank.
+//! Which workers have what shapes require of them, beside room. Comes in: each worker's labels and taints, once, and the sets of labels,
+//! expressions and tolerations that are asked for. Goes out: a mark bit per set for the index, and an exact answer per seat. It knows neither room
+//! nor rank.
 //!
-//! Sets share 64 marks: with more than 64 live sets a mark only narrows the search, and the exact answer decides.
+//! Sets share 63 marks: with more live sets than that a mark only narrows the search, and the exact answer decides. The last mark is that of
+//! workers without taints, and exact: whoever tolerates nothing asks for it, and no taint costs such a task a look.
 
 use std::collections::BTreeMap;
 
-const MARKS: usize = 64;
+use cloudai_core::hot::{Shape, Worker};
+use cloudai_types::{Expression, Taints, Toleration};
+
+const MARKS: usize = 63;
+
+/// The mark of a worker that has no taint.
+pub(crate) const UNTAINTED: u64 = 1 << MARKS;
 
 type Labels = BTreeMap<String, String>;
 
-/// A set of required labels, by number. Void after [`Requirements::forget_sets`].
+/// What is required of a worker.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(crate) struct Needs {
+    labels: Vec<(String, String)>,
+    expressions: Vec<Expression>,
+    /// Empty: whoever asks has [`UNTAINTED`] among the marks that it asks for.
+    tolerate: Vec<Toleration>,
+}
+
+impl Needs {
+    /// `None`: nothing but, perhaps, a worker without taints.
+    pub fn of(shape: &Shape) -> Option<Needs> {
+        let rules = shape.rules.as_deref();
+        let needs = Needs {
+            labels: shape.require.clone(),
+            expressions: rules.map(|rules| rules.require.clone()).unwrap_or_default(),
+            tolerate: rules.map(|rules| rules.tolerate.clone()).unwrap_or_default(),
+        };
+        let Needs { labels, expressions, tolerate } = &needs;
+        let are_none = labels.is_empty() && expressions.is_empty() && tolerate.is_empty();
+        (!are_none).then_some(needs)
+    }
+
+    /// Only workers without taints are meant.
+    pub fn only_untainted(shape: &Shape) -> bool {
+        shape.rules.as_ref().is_none_or(|rules| rules.tolerate.is_empty())
+    }
+
+    fn are_met_by(&self, labels: &Labels, taints: &Taints) -> bool {
+        self.labels.iter().all(|(k, v)| labels.get(k) == Some(v)) && self.also(labels, taints)
+    }
+
+    /// Labels with one exact value apart.
+    fn also(&self, labels: &Labels, taints: &Taints) -> bool {
+        let covered = |(k, v): (&String, &String)| self.tolerate.iter().any(|t| t.covers(k, v));
+        self.expressions.iter().all(|e| e.is_met_by(labels)) && (self.tolerate.is_empty() || taints.iter().all(covered))
+    }
+}
+
+/// A set of requirements, by number. Void after [`Requirements::forget_sets`].
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub(crate) struct RequireId(u32);
 
@@ -17,7 +64,7 @@ pub(crate) struct RequireId(u32);
 pub(crate) struct Requirements {
     /// Label key → value → seats that carry it, sorted.
     seats: BTreeMap<String, BTreeMap<String, Vec<u32>>>,
-    ids: BTreeMap<Vec<(String, String)>, RequireId>,
+    ids: BTreeMap<Needs, RequireId>,
     /// Per set, a bit per seat.
     bits: Vec<Vec<u64>>,
 }
@@ -29,8 +76,9 @@ impl RequireId {
 }
 
 impl Requirements {
-    /// Returns the marks of the sets that the seat meets with its new labels.
-    pub fn relabel(&mut self, seat: u32, old: &Labels, new: &Labels) -> u64 {
+    /// `old`: the labels that it had. Returns the marks of the sets that the seat meets now.
+    pub fn relabel(&mut self, seat: u32, old: &Labels, worker: &Worker) -> u64 {
+        let new = &worker.labels;
         for (k, v) in old {
             if let Some(seats) = self.seats.get_mut(k).and_then(|values| values.get_mut(v))
                 && let Ok(at) = seats.binary_search(&seat)
@@ -55,28 +103,41 @@ impl Requirements {
                 }
             }
         }
-        let mut marks = 0;
-        for (require, id) in &self.ids {
-            let meets = require.iter().all(|(k, v)| new.get(k) == Some(v));
+        let mut marks = if worker.taints.is_empty() { UNTAINTED } else { 0 };
+        for (needs, id) in &self.ids {
+            let meets = needs.are_met_by(new, &worker.taints);
             set_bit(&mut self.bits[id.0 as usize], seat, meets);
             marks |= if meets { id.mark() } else { 0 };
         }
         marks
     }
 
-    pub fn known(&self, require: &[(String, String)]) -> Option<RequireId> {
-        self.ids.get(require).copied()
+    pub fn known(&self, needs: &Needs) -> Option<RequireId> {
+        self.ids.get(needs).copied()
     }
 
-    /// Numbers a new set and returns the seats that meet it.
-    pub fn add_set(&mut self, require: &[(String, String)]) -> (RequireId, Vec<u32>) {
+    /// Numbers a new set and returns the seats that meet it. `seats`: how many there are; `of`: one's labels and taints.
+    pub fn add_set<'a>(
+        &mut self,
+        needs: Needs,
+        seats: u32,
+        of: impl Fn(u32) -> (&'a Labels, &'a Taints),
+    ) -> (RequireId, Vec<u32>) {
         let id = RequireId(self.bits.len() as u32);
-        self.ids.insert(require.to_vec(), id);
-        let mut lists: Vec<&[u32]> = require.iter().map(|(k, v)| self.carriers(k, v)).collect();
+        let mut lists: Vec<&[u32]> = needs.labels.iter().map(|(k, v)| self.carriers(k, v)).collect();
         lists.sort_by_key(|list| list.len());
-        let (fewest, rest) = lists.split_first().expect("a set requires at least one label");
-        let meets: Vec<u32> =
-            fewest.iter().copied().filter(|seat| rest.iter().all(|list| list.binary_search(seat).is_ok())).collect();
+        let also = |seat: &u32| {
+            let (labels, taints) = of(*seat);
+            needs.also(labels, taints)
+        };
+        let meets: Vec<u32> = match lists.split_first() {
+            Some((fewest, rest)) => {
+                let in_all = |seat: &u32| rest.iter().all(|list| list.binary_search(seat).is_ok());
+                fewest.iter().copied().filter(in_all).filter(also).collect()
+            }
+            None => (0..seats).filter(also).collect(),
+        };
+        self.ids.insert(needs, id);
         let mut bits = vec![];
         for seat in meets.iter().rev() {
             set_bit(&mut bits, *seat, true);

@@ -5,6 +5,7 @@
 //! Nothing here is truth: a new leader begins with an empty [`PlanState`], and a placement that was refused is put right
 //! by the next comparison.
 
+pub(crate) mod by_rules;
 mod holds;
 mod kept;
 mod trial;
@@ -13,13 +14,14 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use cloudai_core::Hot;
 use cloudai_core::hot::{ShapeId, Worker};
-use cloudai_types::{JobId, Resources, ScorePolicy, WorkerId, limits};
+use cloudai_types::{JobId, Resources, ScorePolicy, Taints, WorkerId, limits};
 
 use crate::images::Images;
 use crate::index::{Index, Offer, Room, key, rank_of, seat_of as seat_of_key};
-use crate::require::{RequireId, Requirements};
+use crate::require::{Needs, RequireId, Requirements, UNTAINTED};
 use crate::reserve::{self, Reservation};
 use crate::score::{self, Largest, Load};
+use by_rules::Classes;
 use holds::{HeldSeat, lesser};
 use kept::Kept;
 use trial::Trial;
@@ -47,6 +49,8 @@ pub struct PlanState {
     images: Images,
     requirements: Requirements,
     asks: BTreeMap<ShapeId, Ask>,
+    /// Workers as the rules of a shape tell them apart, for shapes whose rules do. Forgotten when a label or a taint changes, or who takes work.
+    classes: BTreeMap<ShapeId, Classes>,
     /// Shapes that fitted nowhere, since when no worker gained anything.
     full_for: BTreeSet<ShapeId>,
     /// What the smallest of them asked for: who asks for as much fits nowhere either. Kept short; each is smaller than the
@@ -101,6 +105,7 @@ struct Seat {
     capacity: Resources,
     session: u64,
     labels: BTreeMap<String, String>,
+    taints: Taints,
     /// Its key in the index; none when the worker is not schedulable.
     key: Option<u64>,
 }
@@ -119,6 +124,8 @@ pub(crate) struct Ask {
     offer: Offer,
     require: Option<RequireId>,
     is_gang: bool,
+    /// Its shape, if that has rules that prefer some workers, or look at where the job's tasks are.
+    pub by_rules: Option<ShapeId>,
 }
 
 impl Ask {
@@ -141,6 +148,7 @@ impl Ask {
     /// True when every worker that fits `self` fits `other` as well.
     fn is_as_large_as(&self, other: &Ask) -> bool {
         (other.require.is_none() || self.require == other.require)
+            && other.offer.marks & UNTAINTED & !self.offer.marks == 0
             && self.offer.room.iter().zip(&other.offer.room).all(|(mine, theirs)| mine >= theirs)
     }
 }
@@ -186,6 +194,7 @@ impl PlanState {
                 && known.key.is_some() == worker.is_schedulable()
                 && known.capacity == worker.capacity
                 && known.session == worker.session
+                && known.taints == worker.taints
                 && (!self.looks_at_labels(seat, view.workers.len()) || known.labels == worker.labels)
             {
                 continue;
@@ -225,11 +234,12 @@ impl PlanState {
             return Some(*ask);
         }
         let (spec, _) = view.shapes.by_id.get(&shape)?;
-        let require = (!spec.require.is_empty()).then(|| self.require(&spec.require));
+        let require = Needs::of(spec).map(|needs| self.require(needs));
         let [cpu, memory, storage, gpus] = spec.resources.dimensions();
-        let marks = require.map_or(0, RequireId::mark);
+        let marks = require.map_or(0, RequireId::mark) | if Needs::only_untainted(spec) { UNTAINTED } else { 0 };
+        let by_rules = spec.rules.as_ref().is_some_and(|rules| rules.choose_among_workers()).then_some(shape);
         let is_gang = spec.gang > 0;
-        let ask = Ask { offer: Offer { room: [cpu, memory, storage, gpus, 1], marks }, require, is_gang };
+        let ask = Ask { offer: Offer { room: [cpu, memory, storage, gpus, 1], marks }, require, is_gang, by_rules };
         self.asks.insert(shape, ask);
         Some(ask)
     }
@@ -320,6 +330,7 @@ impl PlanState {
 
     fn meets(&self, ask: &Ask, seat: u32) -> bool {
         ask.require.is_none_or(|set| self.requirements.met_by(set, seat))
+            && ask.offer.marks & UNTAINTED & !self.offers[seat as usize].marks == 0
     }
 
     /// Schedulable, and with the labels that it asks for; room apart.
@@ -410,15 +421,27 @@ impl PlanState {
         self.index.first_fit(0, &ask.offer, offers, also)
     }
 
+    /// Round robin: its turn is after those of the seats from the turn on.
+    fn is_before_turn(&self, seat: u32) -> bool {
+        self.policy == ScorePolicy::RoundRobin && seat < self.turn
+    }
+
     /// Takes over a worker that changed. True when a task that fitted nowhere might fit now.
     fn reseat(&mut self, seat: u32, worker: &Worker, room: Room) -> bool {
         let at = seat as usize;
         let was_in = self.seats[at].key.is_some();
         let mut gained = !was_in || room.iter().zip(&self.offers[at].room).any(|(now, before)| now > before);
-        if self.seats[at].labels != worker.labels {
-            self.offers[at].marks = self.requirements.relabel(seat, &self.seats[at].labels, &worker.labels);
+        // One that has no label meets some expressions as well.
+        let is_new = self.seats[at].session == 0 && self.seats[at].key.is_none();
+        if is_new || self.seats[at].labels != worker.labels || self.seats[at].taints != worker.taints {
+            self.offers[at].marks = self.requirements.relabel(seat, &self.seats[at].labels, worker);
             self.seats[at].labels.clone_from(&worker.labels);
+            self.seats[at].taints.clone_from(&worker.taints);
+            self.classes.clear();
             gained = true;
+        }
+        if was_in != worker.is_schedulable() {
+            self.classes.clear();
         }
         self.offers[at].room = room;
         self.seats[at].capacity = worker.capacity;
@@ -467,11 +490,12 @@ impl PlanState {
         self.index = Index::build(keys, &self.offers);
     }
 
-    fn require(&mut self, require: &[(String, String)]) -> RequireId {
-        if let Some(id) = self.requirements.known(require) {
+    fn require(&mut self, needs: Needs) -> RequireId {
+        if let Some(id) = self.requirements.known(&needs) {
             return id;
         }
-        let (id, meets) = self.requirements.add_set(require);
+        let of = |seat: u32| (&self.seats[seat as usize].labels, &self.seats[seat as usize].taints);
+        let (id, meets) = self.requirements.add_set(needs, self.seats.len() as u32, of);
         for seat in meets {
             self.offers[seat as usize].marks |= id.mark();
             if let Some(key) = self.seats[seat as usize].key {
@@ -484,11 +508,12 @@ impl PlanState {
     /// Shapes of ended jobs pile up; the live ones are looked up again as they are met.
     fn forget_shapes(&mut self) {
         self.asks.clear();
+        self.classes.clear();
         self.full_for.clear();
         self.hopeless.clear();
         self.requirements.forget_sets();
         for offer in &mut self.offers {
-            offer.marks = 0;
+            offer.marks &= UNTAINTED;
         }
         self.rekey();
     }

@@ -5,7 +5,7 @@ use cloudai_core::Hot;
 use cloudai_core::hot::Shape;
 use cloudai_core::rows::WorkerState;
 
-use crate::filter::{labels, members};
+use crate::filter::members;
 use crate::index::Room;
 use crate::outlook::room;
 use crate::plan::slots;
@@ -35,7 +35,7 @@ pub(crate) fn lacking(
     let message = format!("{tasks} tasks start together, and there is room for {now} of them now");
     let [cpu, memory, storage, gpus] = shape.resources.dimensions();
     let each: Room = [cpu, memory, storage, gpus, 1];
-    let could = members(view).filter(|(_, w)| w.state == WorkerState::Ready && labels::check(shape, w).is_none());
+    let could = members(view).filter(|(_, w)| w.state == WorkerState::Ready && shape.accepts(w));
     let empty = could.map(|(_, worker)| slots(&reserve::capacity_of(&worker.capacity), &each)).sum::<u64>();
     let fix = if empty < u64::from(tasks) {
         format!(

@@ -4,7 +4,7 @@ mod cluster;
 
 use cloudai_scheduler::{Standing, WaitKind, explain};
 use cloudai_types::{JobId, JobSpec, ReasonKind, ScorePolicy, TaskId};
-use cluster::{Cluster, labels, resources, rules, spec};
+use cluster::{Cluster, labels, placed, resources, rules, spec};
 
 fn told(c: &Cluster, job: JobId, index: u32) -> String {
     let text = explain(&c.hot, &c.reserved, TaskId { job, index }).to_string();
@@ -314,4 +314,104 @@ fn another_namespaces_turn() {
     assert!(
         told(&c, mine, 8).contains("turn: 1 of 2 namespaces that wait have a smaller share by weight, and come first")
     );
+}
+
+fn racks() -> Cluster {
+    let mut c = Cluster::with_policy(ScorePolicy::Balanced);
+    for (name, own) in [("worker-1", "rack=a"), ("worker-2", "rack=a"), ("worker-3", "rack=b"), ("worker-4", "")] {
+        c.worker(name, resources(4_000, 16), own);
+    }
+    c
+}
+
+#[test]
+fn an_expression_that_no_worker_meets() {
+    let mut c = racks();
+    c.drain("worker-3", true);
+    let job = c.submit(JobSpec { placement: placed(&["rack in (b,c)", "!old"]), ..spec(1_000, 1) });
+    assert_eq!(
+        told(&c, job, 0),
+        "JOB/0: waiting\n\
+         ahead: 0 jobs, 0 tasks\n\
+         workers: 4 in all, 0 would take it now\n  \
+         3: not meeting rack in (b,c) (worker-1 has rack=a)\n  \
+         1: draining: they take no new work (worker-3 is draining)\n\
+         change: let worker-3 take work again (cloudai worker resume worker-3)"
+    );
+    let job = c.submit(JobSpec { placement: placed(&["cores>64"]), ..spec(1_000, 1) });
+    assert!(told(&c, job, 0).ends_with("change: change the labels of worker-1 so that they meet cores>64"));
+    let job = c.submit(JobSpec { placement: placed(&["cores>64", "gpu"]), ..spec(8_000, 1) });
+    assert!(
+        told(&c, job, 0).ends_with(
+            "worker-1, lacks several things; add a worker with cpu 8, memory 1.0 GiB, labels that meet gpu, \
+             labels that meet cores>64"
+        ),
+        "{}",
+        told(&c, job, 0)
+    );
+}
+
+#[test]
+fn taints_that_are_not_tolerated_are_counted_each() {
+    let mut c = racks();
+    for (worker, taint) in [("worker-1", "gpu=a100"), ("worker-2", "gpu=a100"), ("worker-3", "night")] {
+        c.taint(worker, taint, true);
+    }
+    c.drain("worker-4", true);
+    let job = c.submit(JobSpec { placement: placed(&["tolerate:gpu=h100", "rack"]), ..spec(1_000, 1) });
+    assert_eq!(
+        told(&c, job, 0),
+        "JOB/0: waiting\n\
+         ahead: 0 jobs, 0 tasks\n\
+         workers: 4 in all, 0 would take it now\n  \
+         2: tainted with gpu=a100, which it does not tolerate (worker-1 is one of them)\n  \
+         1: draining: they take no new work (worker-4 is draining)\n  \
+         1: tainted with night, which it does not tolerate (worker-3 is one of them)\n\
+         change: submit it with --tolerate gpu=a100, or take the taint from worker-1 (cloudai worker untaint worker-1 gpu)"
+    );
+}
+
+#[test]
+fn siblings_that_stay_apart() {
+    let mut c = racks();
+    let by_worker = c.submit(JobSpec { count: 5, placement: placed(&["apart:worker"]), ..spec(1_000, 1) });
+    let by_rack = c.submit(JobSpec { count: 3, placement: placed(&["apart:rack"]), ..spec(1_000, 1) });
+    c.pass();
+    assert_eq!(
+        told(&c, by_worker, 4),
+        "JOB/4: waiting\n\
+         ahead: 0 jobs, 0 tasks\n\
+         workers: 4 in all, 0 would take it now\n  \
+         4: with a task of its job, whose tasks stay apart (worker-1 is on worker-1)\n\
+         change: add a worker: it starts there, or when the task of its job on worker-1 ends"
+    );
+    assert_eq!(
+        told(&c, by_rack, 2),
+        "JOB/2: waiting\n\
+         ahead: 1 job, 1 task\n\
+         workers: 4 in all, 0 would take it now\n  \
+         3: in a rack with a task of its job, whose tasks stay apart (worker-1 is in rack=a)\n  \
+         1: without the label rack, by which its tasks stay apart (worker-4 has no label rack)\n\
+         change: add a worker in another rack: it starts there, or when a task of its job ends"
+    );
+}
+
+#[test]
+fn siblings_that_are_spread() {
+    let mut c = racks();
+    let job = c.submit(JobSpec { count: 9, placement: placed(&["spread:rack:1"]), ..spec(2_000, 1) });
+    c.pass();
+    assert_eq!(
+        told(&c, job, 8),
+        "JOB/8: waiting\n\
+         ahead: 0 jobs, 3 tasks\n\
+         workers: 4 in all, 0 would take it now\n  \
+         2: less than 2 cpu free now (worker-1 has 0 of 4 cpu free)\n  \
+         1: in a rack with as many of its job's tasks as max_skew 1 allows \
+         (worker-2 is in rack=a with 3; the fewest are 2, in rack=b)\n  \
+         1: without the label rack, over which its tasks are spread (worker-4 has no label rack)\n\
+         change: 2 cpu more free on worker-3: it starts when tasks end there, or when a worker is added"
+    );
+    c.drain("worker-3", true);
+    assert_eq!(c.pass(), "1:5>worker-2", "a rack that takes no work holds nobody back");
 }

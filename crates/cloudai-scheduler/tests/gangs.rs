@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 
 use cloudai_core::invariants;
 use cloudai_scheduler::explain;
-use cloudai_types::{JobId, JobSpec, QuotaChange, ReasonKind, ScorePolicy, TaskId, WorkerId};
+use cloudai_types::{JobId, JobSpec, Placement, QuotaChange, ReasonKind, ScorePolicy, TaskId, WorkerId};
 use cluster::{Cluster, resources, rules, spec};
 use proptest::prelude::*;
 
@@ -161,6 +161,29 @@ fn a_quota_that_holds_a_gang_back_holds_back_its_namespace_and_not_others() {
     let plan = c.plan(100);
     c.accept(&plan);
     assert_eq!((c.hot.jobs[&four].active.len(), c.hot.jobs[&never].active.len()), (4, 0));
+}
+
+#[test]
+fn a_gangs_tasks_keep_apart_and_are_spread_as_those_of_any_job() {
+    let mut c = Cluster::with_policy(ScorePolicy::Binpack);
+    for (name, rack) in [("a", "rack=1"), ("b", "rack=1"), ("c", "rack=2")] {
+        c.worker(name, resources(4_000, 8), rack);
+    }
+    let rules = |apart: &str, spread: &str, max_skew| {
+        Some(Placement { apart: apart.into(), spread: spread.into(), max_skew, ..Placement::default() })
+    };
+    let four = c.submit(JobSpec { placement: rules("worker", "", 0), ..gang(4, 1_000) });
+    c.submit(JobSpec { placement: rules("worker", "", 0), ..gang(3, 1_000) });
+    assert_eq!(c.pass(), "2:0>a 2:1>b 2:2>c", "there is no fourth worker, and nobody waits for one");
+    c.submit(JobSpec { placement: rules("", "rack", 1), ..gang(5, 1_000) });
+    let plan = c.plan(100);
+    c.accept(&plan);
+    let on =
+        |c: &Cluster, worker| c.hot.jobs[&JobId(3)].active.values().filter(|a| a.worker == WorkerId(worker)).count();
+    assert_eq!((on(&c, 1) + on(&c, 2), on(&c, 3)), (3, 2));
+    c.submit(JobSpec { placement: rules("", "rack", 1), ..gang(4, 1_000) });
+    assert_eq!(c.pass(), "", "rack 2 has room for one more, and two would have to go there");
+    assert_eq!(c.hot.jobs[&four].counts.queued, 4);
 }
 
 #[test]

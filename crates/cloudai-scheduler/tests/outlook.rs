@@ -4,7 +4,7 @@ mod cluster;
 
 use cloudai_scheduler::{Reservation, outlook};
 use cloudai_types::{JobSpec, QuotaChange, ScorePolicy};
-use cluster::{Cluster, labels, resources, spec};
+use cluster::{Cluster, labels, placed, resources, spec};
 use proptest::prelude::*;
 
 fn told(c: &Cluster, spec: &JobSpec) -> String {
@@ -78,16 +78,48 @@ fn quotas_and_kept_workers_count() {
     assert_eq!(outlook(&c.hot, &kept, "other", &JobSpec { count: 9, ..spec(1_000, 1) }).room_now, 4);
 }
 
+#[test]
+fn rules_about_siblings_count() {
+    let mut c = two_workers();
+    c.worker("worker-3", resources(2_000, 16), "zone=eu");
+    let told = |c: &Cluster, words: &[&str]| {
+        let told = told(c, &JobSpec { count: 9, placement: placed(words), ..spec(1_000, 1) });
+        told.lines().next().unwrap_or_default().to_owned()
+    };
+    assert_eq!(told(&c, &[]), "room now: for 9 of 9 tasks");
+    assert_eq!(told(&c, &["apart:worker"]), "room now: for 3 of 9 tasks");
+    assert_eq!(told(&c, &["apart:zone"]), "room now: for 2 of 9 tasks");
+    assert_eq!(told(&c, &["spread:zone:1"]), "room now: for 5 of 9 tasks");
+    assert_eq!(told(&c, &["zone!=eu", "zone"]), "room now: for 4 of 9 tasks");
+    c.taint("worker-1", "gpu", true);
+    assert_eq!(told(&c, &["spread:zone:1"]), "room now: for 2 of 9 tasks");
+    assert_eq!(told(&c, &["spread:zone:1", "tolerate:gpu"]), "room now: for 5 of 9 tasks");
+}
+
+/// Labels of workers, and rules of one job.
+const OWN: [&str; 4] = ["", "zone=eu rack=1", "zone=us rack=2", "zone=us rack=3"];
+const RULES: [&[&str]; 8] = [
+    &[],
+    &["zone"],
+    &["apart:worker"],
+    &["apart:zone"],
+    &["spread:zone"],
+    &["spread:zone:1"],
+    &["spread:worker:2", "zone!=eu"],
+    &["spread:zone:2", "apart:rack", "prefer:zone=us:3"],
+];
+
 proptest! {
     /// With nothing ahead, exactly as many start as there was room for.
     #[test]
     fn so_many_start_as_there_is_room_for(
-        workers in prop::collection::vec((0u64..9, 0u64..9), 0..6), running in prop::collection::vec((1u64..9, 0u64..4), 0..6),
+        workers in prop::collection::vec((0u64..9, 0u64..9, 0..OWN.len()), 0..6), running in prop::collection::vec((1u64..9, 0u64..4), 0..6),
         ask in (1u64..9, 0u64..4), count in 1u32..40, cap in prop::option::of(0u64..9),
+        rules in 0..RULES.len(),
     ) {
         let mut c = Cluster::with_policy(ScorePolicy::Balanced);
-        for (n, (cpu, memory)) in workers.into_iter().enumerate() {
-            c.worker(&format!("w{n}"), resources(cpu * 1_000, memory), "");
+        for (n, (cpu, memory, own)) in workers.into_iter().enumerate() {
+            c.worker(&format!("w{n}"), resources(cpu * 1_000, memory), OWN[own]);
         }
         for (cpu, memory) in running {
             let one = c.submit(spec(cpu * 500, memory));
@@ -99,7 +131,7 @@ proptest! {
         if let Some(cap) = cap {
             c.quota("default", QuotaChange { cpu_milli_max: Some(cap * 1_000), ..QuotaChange::default() });
         }
-        let wanted = JobSpec { count, ..spec(ask.0 * 500, ask.1) };
+        let wanted = JobSpec { count, placement: placed(RULES[rules]), ..spec(ask.0 * 500, ask.1) };
         let seen = outlook(&c.hot, &c.reserved, "default", &wanted);
         c.submit(wanted);
         let placed = c.plan(10_000).placed;

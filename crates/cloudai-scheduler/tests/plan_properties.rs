@@ -3,14 +3,17 @@
 
 mod cluster;
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
-use cloudai_core::hot::{ShapeId, Worker};
+use cloudai_core::hot::{Shape, ShapeId, Worker};
 use cloudai_core::{Hot, invariants};
 use cloudai_scheduler::score::{self, Load};
 use cloudai_scheduler::{Plan, filter};
-use cloudai_types::{JobId, JobSpec, ReasonKind, Resources, ScorePolicy, TaskId, WorkerId, limits};
-use cluster::{Cluster, GIB, labels, rules};
+use cloudai_types::{
+    Domain, JobId, JobSpec, ReasonKind, Resources, ScorePolicy, Spot, Spread, TaskId, WorkerId, limits,
+};
+use cluster::{Cluster, GIB, labels, placed, rules};
 use proptest::prelude::*;
 
 #[derive(Clone, Debug)]
@@ -32,6 +35,7 @@ enum Step {
     },
     Lose(usize),
     Drain(usize, bool),
+    Taint(usize, usize, bool),
     Cancel(usize),
     Wait(u64),
     /// A pass with this bound.
@@ -40,7 +44,29 @@ enum Step {
     LostPass(u32),
 }
 
-const LABELS: [&str; 5] = ["", "zone=eu", "zone=us", "zone=eu disk=ssd", "disk=ssd"];
+const LABELS: [&str; 7] =
+    ["", "zone=eu", "zone=us", "zone=eu disk=ssd", "disk=ssd", "zone=eu rack=1", "zone=us rack=2 disk=ssd"];
+const TAINTS: [&str; 3] = ["gpu=a100", "gpu=h100", "night"];
+/// Rules of jobs; most have none.
+const RULES: [&[&str]; 17] = [
+    &["zone in (eu,us)"],
+    &["!disk", "zone!=us"],
+    &["rack>1"],
+    &["prefer:disk=ssd:10"],
+    &["prefer:zone=us:10", "prefer:!rack:20"],
+    &["tolerate:gpu"],
+    &["tolerate:gpu=a100", "tolerate:night", "prefer:disk:1"],
+    &["apart:worker"],
+    &["apart:worker", "prefer:zone=eu:1"],
+    &["apart:zone"],
+    &["apart:rack", "tolerate:night"],
+    &["spread:zone"],
+    &["spread:worker", "zone"],
+    &["spread:zone:1"],
+    &["spread:rack:2", "prefer:zone=us:5"],
+    &["spread:worker:1"],
+    &["spread:zone:1", "apart:worker", "tolerate:gpu"],
+];
 
 fn capacity() -> impl Strategy<Value = Resources> {
     (0u64..9, 0u64..9, 0u64..3, 0u32..3).prop_map(|(cpu, memory, storage, gpus)| Resources {
@@ -64,8 +90,10 @@ fn ask() -> impl Strategy<Value = Resources> {
 
 fn spec() -> impl Strategy<Value = JobSpec> {
     let of_label = prop_oneof![3 => Just(0usize), 1 => 0..LABELS.len()];
-    (ask(), 1u32..12, -1i32..2, of_label, 1u32..5, 0u8..4).prop_map(
-        |(resources, count, priority, require, max_attempts, retry)| JobSpec {
+    let of_rules = prop_oneof![1 => Just(None), 1 => (0..RULES.len()).prop_map(Some)];
+    (ask(), 1u32..12, -1i32..2, of_label, 1u32..5, 0u8..4, of_rules).prop_map(
+        |(resources, count, priority, require, max_attempts, retry, rules_of)| JobSpec {
+            placement: rules_of.and_then(|at| placed(RULES[at])),
             resources,
             count,
             priority,
@@ -93,6 +121,7 @@ fn step() -> impl Strategy<Value = Step> {
             .prop_map(|(nth, kind, exit_code)| Step::End { nth, kind, exit_code }),
         1 => any::<usize>().prop_map(Step::Lose),
         1 => (any::<usize>(), any::<bool>()).prop_map(|(worker, on)| Step::Drain(worker, on)),
+        1 => (any::<usize>(), 0..TAINTS.len(), any::<bool>()).prop_map(|(worker, taint, on)| Step::Taint(worker, taint, on)),
         1 => any::<usize>().prop_map(Step::Cancel),
         1 => (0u64..4_000).prop_map(Step::Wait),
         4 => bound().prop_map(Step::Pass),
@@ -128,15 +157,19 @@ fn plain_plan(view: &Hot, turn: &mut u32, placements_max: u32) -> Shares {
     }
     let mut order: Vec<(i16, JobId)> = view.jobs.iter().map(|(id, job)| (-job.priority, *id)).collect();
     order.sort_unstable();
+    let is_at = |job: &JobId| view.jobs[job].active.values().map(|attempt| attempt.worker).collect();
+    let mut siblings: BTreeMap<JobId, Vec<WorkerId>> = view.jobs.keys().map(|job| (*job, is_at(job))).collect();
     let mut placed = 0;
     let mut shares = Shares::new();
     for (_, id) in order {
         for (shape, tasks) in segments(view, id) {
             let shape = view.shapes.get(shape).expect("a live job's shape");
+            let rules = shape.rules.as_deref().cloned().unwrap_or_default();
             for (index, avoid, never) in tasks {
                 if placed == placements_max {
                     return shares;
                 }
+                let at = &siblings[&id];
                 let rank = |id: &WorkerId, worker: &Worker| {
                     let load = Load {
                         capacity: worker.capacity.dimensions(),
@@ -144,11 +177,21 @@ fn plain_plan(view: &Hot, turn: &mut u32, placements_max: u32) -> Shares {
                         attempts: worker.active.len() as u64,
                     };
                     let before_turn = policy == ScorePolicy::RoundRobin && id.0 <= *turn;
-                    (id.0 == avoid, before_turn, score::rank(policy, &load, &largest), *id)
+                    let crowd = rules.spread.as_ref().map_or(0, |spread| {
+                        spread
+                            .over
+                            .spot(*id, &worker.labels)
+                            .map_or(u32::MAX, |spot| crowd(view, at, &spread.over, &spot))
+                    });
+                    let liked = Reverse(rules.liking(&worker.labels));
+                    (id.0 == avoid, liked, crowd, before_turn, score::rank(policy, &load, &largest), *id)
                 };
-                let fits = |id: &WorkerId, w: &Worker| !never.contains(&id.0) && filter::check(shape, w).is_none();
+                let fits = |id: &WorkerId, w: &Worker| {
+                    !never.contains(&id.0) && filter::check(shape, w).is_none() && leaves_room(view, shape, at, *id)
+                };
                 let best = workers.iter().filter(|(id, w)| fits(id, w)).min_by_key(|(id, w)| rank(id, w));
                 let Some(best) = best.map(|(id, _)| *id) else { continue };
+                siblings.entry(id).or_default().push(best);
                 let worker = workers.get_mut(&best).expect("it was just found");
                 worker.used = worker.used.plus(&shape.resources);
                 worker.active.insert(TaskId { job: id, index });
@@ -159,6 +202,26 @@ fn plain_plan(view: &Hot, turn: &mut u32, placements_max: u32) -> Shares {
         }
     }
     shares
+}
+
+/// Of tasks that are on these workers, so many are in the spot.
+fn crowd(view: &Hot, at: &[WorkerId], domain: &Domain, spot: &Spot) -> u32 {
+    at.iter().filter(|id| domain.spot(**id, &view.workers[id].labels).as_ref() == Some(spot)).count() as u32
+}
+
+/// By the rules about siblings, which are on the workers `at`.
+fn leaves_room(view: &Hot, shape: &Shape, at: &[WorkerId], id: WorkerId) -> bool {
+    let rules = shape.rules.as_deref().cloned().unwrap_or_default();
+    let spot_of = |domain: &Domain| domain.spot(id, &view.workers[&id].labels);
+    let is_apart =
+        rules.apart.is_none_or(|domain| spot_of(&domain).is_some_and(|spot| crowd(view, at, &domain, &spot) == 0));
+    let is_even = rules.spread.filter(|spread| spread.max_skew > 0).is_none_or(|Spread { over, max_skew }| {
+        let could = view.workers.iter().filter(|(_, w)| w.is_schedulable() && shape.accepts(w));
+        let spots = could.filter_map(|(id, w)| over.spot(*id, &w.labels));
+        let fewest = spots.map(|spot| crowd(view, at, &over, &spot)).min().unwrap_or(0);
+        spot_of(&over).is_some_and(|spot| crowd(view, at, &over, &spot) < fewest + max_skew)
+    });
+    is_apart && is_even
 }
 
 /// Its index, the worker that it avoids, and those that it may not go to.
@@ -220,6 +283,12 @@ fn run(score: ScorePolicy, steps: Vec<Step>) -> Result<(), TestCaseError> {
                 if let Some(worker) = nth(c.hot.workers.keys().copied(), n) {
                     let name = c.hot.workers[&worker].name.clone();
                     c.drain(&name, on);
+                }
+            }
+            Step::Taint(n, taint, on) => {
+                if let Some(worker) = nth(c.hot.workers.keys().copied(), n) {
+                    let name = c.hot.workers[&worker].name.clone();
+                    c.taint(&name, TAINTS[taint], on);
                 }
             }
             Step::Cancel(n) => {

@@ -4,9 +4,11 @@
 //! protocol, no clock and no randomness: time and ids arrive as arguments.
 
 pub mod config;
+pub mod expression;
 pub mod ids;
 pub mod image;
 pub mod limits;
+pub mod placement;
 pub mod quota;
 pub mod reason;
 pub mod registry;
@@ -22,7 +24,9 @@ pub mod volume;
 pub mod workflow;
 
 pub use config::{ClusterConfig, ScorePolicy};
+pub use expression::{Expression, ExpressionError};
 pub use ids::{AttemptId, JobId, NamespaceId, NodeId, ParseIdError, RequestId, TaskId, WorkerId, WorkflowId};
+pub use placement::{Domain, Placement, Preference, Rules, Spot, Spread, Taints, Toleration};
 pub use quota::{QueueOrder, Quota, QuotaChange};
 pub use reason::{EndReason, ReasonKind};
 pub use registry::RegistryLogin;

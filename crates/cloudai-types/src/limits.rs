@@ -16,6 +16,13 @@ pub const COMMAND_WORDS_MAX: usize = 4096;
 pub const ENV_VARS_MAX: usize = 1024;
 pub const LABELS_MAX: usize = 64;
 pub const LABEL_BYTES_MAX: usize = 128;
+/// Expressions over labels, preferences, or taints that one spec names; and values in one of them.
+pub const PLACEMENT_RULES_MAX: usize = 32;
+pub const EXPRESSION_VALUES_MAX: usize = 64;
+pub const PREFERENCE_WEIGHT_MAX: u32 = 100;
+pub const SPREAD_SKEW_MAX: u32 = 1_000;
+/// Tasks of a job that stay apart or are spread: where they all are is counted in each pass that places one, and in each entry.
+pub const SPREAD_TASKS_MAX: u32 = 100_000;
 pub const MOUNTS_MAX: usize = 32;
 /// Volumes of one task, beside its mounts.
 pub const VOLUMES_MAX: usize = 32;
@@ -130,6 +137,8 @@ pub const QUOTA_WEIGHT_MAX: u32 = 1_000_000;
 /// Of what a namespace has used, half counts after so long. Part of the replicated history: another number is another format of the log.
 pub const USAGE_HALF_LIFE: Millis = Millis(3_600_000);
 pub const WORKERS_MAX: usize = 100_000;
+/// Of one worker.
+pub const TAINTS_MAX: usize = 16;
 pub const MASTERS_MAX: usize = 9;
 /// Attempts of one worker at a time.
 pub const WORKER_ATTEMPTS_MAX: usize = 10_000;
@@ -491,6 +500,8 @@ pub const PASS_PLACEMENTS_MAX: u32 = 4_096;
 pub const PASS_APART_LOOKS_MAX: u32 = 1_024;
 /// Jobs that one pass looks at in vain because what they would fit on is reserved; the next pass begins at the first again.
 pub const PASS_HELD_LOOKS_MAX: u32 = 1_024;
+/// Workers that one pass looks at for tasks which it placed by preferences, apart or spread; the next pass goes on from there.
+pub const PASS_RULE_LOOKS_MAX: u32 = 1_000_000;
 /// Workers that are reserved at a time for tasks which fit nowhere, each for the first of its shape.
 pub const RESERVATIONS_MAX: usize = 8;
 /// Attempts that one search for room looks at.

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::placement::{Placement, Rules};
 use crate::resources::{Bytes, Resources};
 use crate::results::{self, InputSource};
 use crate::retry::RetryRules;
@@ -153,6 +154,9 @@ pub struct JobSpec {
     /// It may be stopped for a task of a higher priority, and started again, where its namespace allows that. Since format 7 of the log.
     #[prost(bool, tag = "63")]
     pub preemptible: bool,
+    /// Where its tasks may go, and would rather go, beside room and `require`. Most jobs do not mind. Since format 7 of the log.
+    #[prost(message, optional, tag = "70")]
+    pub placement: Option<Placement>,
 }
 
 impl JobSpec {
@@ -213,6 +217,15 @@ impl ValidJobSpec {
         spec.retry = spec.retry.filter(|rules| *rules != RetryRules::default());
         let mut faults = vec![];
         check(&spec, &mut |field, problem| faults.push(Fault { field, problem }));
+        // In one order, so that equal rules are the same bytes.
+        spec.placement = match spec.placement.as_ref().map(Rules::parse) {
+            None => None,
+            Some(Ok(rules)) => Some(rules.placement()).filter(|placement| *placement != Placement::default()),
+            Some(Err(fault)) => {
+                faults.push(fault);
+                None
+            }
+        };
         if faults.is_empty() { Ok(ValidJobSpec(spec)) } else { Err(SpecError { faults }) }
     }
 
@@ -402,6 +415,13 @@ fn check(spec: &JobSpec, fault: &mut impl FnMut(&'static str, String)) {
     if !spec.volumes.is_empty() {
         volume::check_all(spec, fault);
     }
+    if let Some(placement) = &spec.placement
+        && !(placement.apart.is_empty() && placement.spread.is_empty())
+        && spec.count > limits::SPREAD_TASKS_MAX
+    {
+        let most = limits::SPREAD_TASKS_MAX;
+        fault("array", format!("has {} tasks; with apart or spread {most} are allowed", spec.count));
+    }
     if let Some(rules) = &spec.retry {
         rules.check(spec.resources.memory_bytes, fault);
     }
@@ -483,6 +503,12 @@ mod tests {
         assert_eq!(faults(JobSpec { writable_root: true, ..ok.clone() }), ["writable_root"]);
         assert_eq!(faults(JobSpec { queue_timeout_ms: u64::MAX, ..ok.clone() }), ["queue_timeout"]);
         assert_eq!(faults(JobSpec { gang: true, count: limits::GANG_TASKS_MAX + 1, ..ok.clone() }), ["gang"]);
+        let placement = |placement| JobSpec { placement: Some(placement), ..ok.clone() };
+        assert_eq!(faults(placement(Placement { require: vec!["a b".into()], ..Placement::default() })), ["require"]);
+        let apart = Placement { apart: "worker".into(), ..Placement::default() };
+        assert_eq!(faults(JobSpec { count: limits::SPREAD_TASKS_MAX + 1, ..placement(apart) }), ["array"]);
+        let silent = ValidJobSpec::parse(placement(Placement::default())).expect("rules that say nothing");
+        assert_eq!(silent.get().placement, None);
         let mounts = vec![Mount { source: "/a/../etc".into(), target: "/in".into(), write: false }];
         assert_eq!(faults(JobSpec { mounts, ..ok.clone() }), ["mounts"]);
         let require = BTreeMap::from([("zone".to_owned(), "a b".to_owned())]);

@@ -39,7 +39,11 @@ A job file (YAML or JSON) says what the flags of `job submit` say; unknown field
   memory: 32m                 # k, m, g, t: powers of 1024
   storage: 1g
   gpu: 0
-  require: {zone: eu}         # labels that the worker must have
+  require: {zone: eu}         # labels that the worker must have, or expressions: [\"zone in (eu,us)\", \"!gpu\", \"cores>8\"]
+  prefer: [{expression: disk=ssd, weight: 10}]  # workers that come first; see docs/placement.md
+  tolerate: [gpu]             # taints that do not keep it away
+  apart: worker               # no two of its tasks on one worker, or with the same value of a label
+  spread: rack                # where the fewest of its tasks are; {label: rack, max_skew: 1} waits for that
   worker: worker-7            # only this one
   priority: 0                 # -1000 to 1000, higher first
   array: 0-999                # a thousand tasks; each finds its index in CLOUDAI_TASK_INDEX

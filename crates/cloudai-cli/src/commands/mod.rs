@@ -53,6 +53,7 @@ pub mod worker_drain;
 pub mod worker_list;
 pub mod worker_revoke;
 pub mod worker_show;
+pub mod worker_taint;
 pub mod workflow_cancel;
 pub mod workflow_list;
 pub mod workflow_retry;

@@ -17,6 +17,7 @@ use serde::de::{self, Deserializer, Visitor};
 use serde_saphyr::{Location, Spanned};
 
 use crate::exit::Failure;
+use crate::input::placement_text::{PlacementText, PreferEntry, RequireEntry, Required, SpreadEntry};
 use crate::input::volume_text::VolumeEntry;
 use crate::input::workflow_file::DependencyEntry;
 
@@ -40,7 +41,11 @@ pub(super) struct Fields {
     memory: Option<Size>,
     storage: Option<Size>,
     gpu: u32,
-    require: BTreeMap<String, Scalar>,
+    require: RequireEntry,
+    prefer: Vec<PreferEntry>,
+    tolerate: Vec<Scalar>,
+    apart: Option<Scalar>,
+    spread: Option<SpreadEntry>,
     /// Only on this one.
     worker: Option<String>,
     priority: i32,
@@ -163,9 +168,15 @@ impl Fields {
     pub(super) fn into_spec(self) -> JobSpec {
         let fields = self;
         let texts = |m: BTreeMap<String, Scalar>| m.into_iter().map(|(k, v)| (k, v.0)).collect();
-        let mut require: BTreeMap<String, String> = texts(fields.require);
-        require.extend(fields.worker.map(|name| (WORKER_LABEL.to_owned(), name)));
-        JobSpec {
+        let mut placement = PlacementText {
+            require: fields.require.0,
+            prefer: fields.prefer.into_iter().map(|p| p.0).collect(),
+            tolerate: fields.tolerate.into_iter().map(|t| t.0).collect(),
+            apart: fields.apart.map(|a| a.0),
+            spread: fields.spread.map(|SpreadEntry(over, max_skew)| (over, max_skew)),
+        };
+        placement.require.extend(fields.worker.map(|name| Required::Label(WORKER_LABEL.to_owned(), name)));
+        let mut spec = JobSpec {
             name: fields.name.unwrap_or_default(),
             image: fields.image.unwrap_or_default(),
             command: fields.command.into_iter().map(|w| w.0).collect(),
@@ -176,7 +187,9 @@ impl Fields {
                 storage_bytes: fields.storage.map_or(0, |s| s.0),
                 gpus: fields.gpu,
             },
-            require,
+            // Below, with what goes with it.
+            require: BTreeMap::new(),
+            placement: None,
             priority: fields.priority,
             count: fields.array.map_or(0, |a| a.0),
             max_attempts: fields.max_attempts,
@@ -203,7 +216,9 @@ impl Fields {
             volumes: fields.volumes.into_iter().map(|v| v.0).collect(),
             gang: fields.gang,
             preemptible: fields.preemptible,
-        }
+        };
+        placement.over(&mut spec);
+        spec
     }
 }
 
@@ -268,7 +283,7 @@ pub fn parse_pull(text: &str) -> Result<PullPolicy, String> {
 
 /// A text as it stands there, also when it looks like a number or a boolean.
 #[derive(Debug)]
-struct Scalar(String);
+pub(super) struct Scalar(pub(super) String);
 struct Cpu(u64);
 struct Size(u64);
 struct Array(u32);

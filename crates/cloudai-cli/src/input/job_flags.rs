@@ -6,13 +6,14 @@ use cloudai_proto::v1::SubmitRequest;
 use cloudai_types::resources::{parse_cpu, parse_size};
 use cloudai_types::spec::{Mount, WORKER_LABEL};
 use cloudai_types::volume::Volume;
-use cloudai_types::{OnDisconnect, PullPolicy, RequestId, SecretUse, ValidJobSpec, signal};
+use cloudai_types::{OnDisconnect, Preference, PullPolicy, RequestId, SecretUse, ValidJobSpec, signal};
 
 use crate::exit::Failure;
 use crate::input::job_file::{
     self, JobFile, parse_array, parse_disconnect, parse_grace, parse_mount, parse_pull, parse_timeout,
 };
 use crate::input::pairs;
+use crate::input::placement_text::{PlacementText, Required, parse_preference, parse_required, parse_spread};
 use crate::input::retry_flags::RetryFlags;
 use crate::input::volume_text::{parse_named, parse_tmpfs};
 
@@ -43,9 +44,21 @@ pub struct JobFlags {
     /// Scratch space of one task, for example 1g
     #[arg(long, value_parser = size)]
     pub storage: Option<u64>,
-    /// Label that the worker must have (repeatable)
-    #[arg(long, value_name = "KEY=VALUE", value_parser = pairs::parse)]
-    pub require: Vec<(String, String)>,
+    /// Label that the worker must have, or an expression such as 'zone in (eu,us)', '!gpu' or 'cores>8' (repeatable)
+    #[arg(long, value_name = "KEY=VALUE|EXPR", value_parser = parse_required)]
+    pub require: Vec<Required>,
+    /// Workers that come first: an expression, and a weight from 1 (default) to 100 beside the others (repeatable)
+    #[arg(long, value_name = "EXPR[:WEIGHT]", value_parser = parse_preference)]
+    pub prefer: Vec<Preference>,
+    /// Taint that does not keep it away (repeatable)
+    #[arg(long, value_name = "KEY[=VALUE]")]
+    pub tolerate: Vec<String>,
+    /// No two of its tasks on one worker, or on workers with the same value of a label
+    #[arg(long, value_name = "worker|LABEL")]
+    pub apart: Option<String>,
+    /// Its tasks go where the fewest of them are; with N they wait rather than be over N ahead
+    #[arg(long, value_name = "worker|LABEL[:N]", value_parser = parse_spread)]
+    pub spread: Option<(String, u32)>,
     /// Only on this worker
     #[arg(long, value_name = "NAME")]
     pub worker: Option<String>,
@@ -194,7 +207,14 @@ pub fn overlay(flags: &JobFlags, many: &ManyFlags, spec: &mut cloudai_types::Job
         };
         spec.env.insert(k, v);
     }
-    spec.require.extend(pairs::map(&flags.require));
+    let placement = PlacementText {
+        require: flags.require.clone(),
+        prefer: flags.prefer.clone(),
+        tolerate: flags.tolerate.clone(),
+        apart: flags.apart.clone(),
+        spread: flags.spread.clone(),
+    };
+    placement.over(spec);
     spec.require.extend(flags.worker.iter().map(|name| (WORKER_LABEL.to_owned(), name.clone())));
     spec.mounts.extend(flags.mount.iter().cloned());
     spec.volumes.extend(flags.volume.iter().chain(&flags.tmpfs).cloned());

@@ -4,6 +4,7 @@
 pub mod job_file;
 pub mod job_flags;
 pub mod pairs;
+pub mod placement_text;
 pub mod reference;
 pub mod retry_flags;
 pub mod secret_value;

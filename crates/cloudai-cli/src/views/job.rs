@@ -371,6 +371,8 @@ IDIDIDI5  sweep  Running    4/10 (2 failed)  10.0s ago  8.5s
                 "volumes": [{"kind": "named", "target": "/cache", "read_only": true, "name": "cache",
                     "size_bytes": null, "share": null, "options": null}],
                 "gang": true, "preemptible": false,
+                "placement": {"require": ["!old"], "prefer": [{"expression": "disk=ssd", "weight": 10}],
+                    "tolerate": ["gpu"], "apart": "worker", "spread": {"label": "rack", "max_skew": 1}},
             })
         );
         assert_eq!(
@@ -409,7 +411,11 @@ waited:         1.5s
 ran:            58.5s
 command:        sh -c exit 3
 each task:      cpu 0.5, memory 32.0 MiB
-requires:       zone=eu
+requires:       zone=eu,!old
+prefers:        disk=ssd (10)
+tolerates:      gpu
+apart by:       worker
+spread over:    rack, at most 1 ahead
 env:            A=1
 mounts:         /data:/input
 volumes:        cache:/cache:ro

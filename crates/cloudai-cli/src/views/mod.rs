@@ -7,6 +7,7 @@ pub mod cluster;
 pub mod dead;
 pub mod explain;
 pub mod job;
+pub mod placement;
 pub mod plan;
 pub mod queue;
 pub mod quota;

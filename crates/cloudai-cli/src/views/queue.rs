@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use crate::output::{Columns, View, count};
 use crate::times::{ago, now_ms, rfc3339};
+use crate::views::placement::{PlacementView, requires};
 use crate::views::resources::{ResourcesView, labels};
 
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -15,6 +16,8 @@ pub struct ShapeView {
     pub priority: i32,
     pub resources: ResourcesView,
     pub require: BTreeMap<String, String>,
+    /// Null: no rules but `require`.
+    pub placement: Option<PlacementView>,
     pub tasks: u64,
     pub jobs: u32,
     pub oldest_submitted_at: Option<String>,
@@ -44,6 +47,7 @@ impl From<QueueReply> for QueueView {
                 priority: s.priority,
                 resources: r.into(),
                 require: s.require,
+                placement: s.placement.map(Into::into),
                 tasks: s.tasks,
                 jobs: s.jobs,
                 oldest_submitted_at: rfc3339(s.oldest_ms),
@@ -77,7 +81,8 @@ impl View for QueueView {
         writeln!(out)?;
         let mut columns = Columns::new(&["PRIORITY", "TASKS", "JOBS", "OLDEST", "EACH TASK", "REQUIRES"]);
         for s in &self.shapes {
-            let require = if s.require.is_empty() { "-".to_owned() } else { labels(&s.require) };
+            let require = requires(labels(&s.require), s.placement.as_ref());
+            let require = if require.is_empty() { "-".to_owned() } else { require };
             columns.row([
                 s.priority.to_string(),
                 s.tasks.to_string(),
@@ -126,7 +131,7 @@ mod tests {
         assert_eq!(
             serde_json::to_value(&q).unwrap()["shapes"][0],
             serde_json::json!({"priority": 5, "resources": {"cpu": 0.5, "memory_bytes": 0, "storage_bytes": 0, "gpu": 0},
-                "require": {}, "tasks": 7, "jobs": 2, "oldest_submitted_at": null})
+                "require": {}, "placement": null, "tasks": 7, "jobs": 2, "oldest_submitted_at": null})
         );
     }
 }

@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use cloudai_proto::v1::*;
 use cloudai_types::spec::Mount;
 use cloudai_types::volume::Volume;
-use cloudai_types::{ClusterConfig, EndReason, JobSpec, PullPolicy, ReasonKind, Resources, ScorePolicy, Usage};
+use cloudai_types::{
+    ClusterConfig, EndReason, JobSpec, Placement, Preference, PullPolicy, ReasonKind, Resources, ScorePolicy, Usage,
+};
 
 /// 2026-09-21T14:13:20Z
 pub const T0: u64 = 1_790_000_000_000;
@@ -70,6 +72,14 @@ pub fn job_reply() -> GetJobReply {
                 read_only: true,
                 ..Volume::default()
             }],
+            placement: Some(Placement {
+                require: vec!["!old".into()],
+                prefer: vec![Preference { expression: "disk=ssd".into(), weight: 10 }],
+                tolerate: vec!["gpu".into()],
+                apart: "worker".into(),
+                spread: "rack".into(),
+                max_skew: 1,
+            }),
         }),
         actor: "admin/ann".into(),
         request_id: "key-1".into(),
@@ -138,6 +148,7 @@ pub fn worker() -> WorkerInfo {
         attempts: 3,
         attempts_running: 1,
         labels: BTreeMap::from([("zone".to_owned(), "eu".to_owned())]),
+        taints: BTreeMap::from([("gpu".to_owned(), "a100".to_owned()), ("night".to_owned(), String::new())]),
         registered_ms: T0,
         software: "0.1.0".into(),
         connected: true,

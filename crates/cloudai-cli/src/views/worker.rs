@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::io::{self, Write};
 
 use cloudai_proto::v1::{GetWorkerReply, ListWorkersReply, WorkerInfo, WorkerState};
+use cloudai_types::placement::taint_text;
 use cloudai_types::resources::{Bytes, Cpu};
 use cloudai_types::{AttemptId, Resources};
 use serde::Serialize;
@@ -34,6 +35,8 @@ pub struct WorkerView {
     pub attempts: u32,
     pub attempts_running: u32,
     pub labels: BTreeMap<String, String>,
+    /// Name and value, which may be empty: only tasks that tolerate all of them start there.
+    pub taints: BTreeMap<String, String>,
     pub software: String,
     pub registered_at: Option<String>,
     /// A session is open; null: the master that answered does not lead, so it cannot know.
@@ -64,6 +67,7 @@ impl WorkerView {
             attempts: w.attempts,
             attempts_running: w.attempts_running,
             labels: w.labels,
+            taints: w.taints,
             software: w.software,
             registered_at: rfc3339(w.registered_ms),
             connected: by_leader.then_some(w.connected),
@@ -95,6 +99,11 @@ impl WorkerView {
         ]
     }
 
+    /// `gpu=a100,night`
+    fn taints_text(&self) -> String {
+        self.taints.iter().map(|(key, value)| taint_text(key, value)).collect::<Vec<_>>().join(",")
+    }
+
     fn heard(&self) -> String {
         if self.heard_ago.is_some() { format!("{} ago", duration(self.amounts.2)) } else { "-".to_owned() }
     }
@@ -114,7 +123,8 @@ impl From<ListWorkersReply> for WorkerList {
 
 impl View for WorkerList {
     fn table(&self, out: &mut dyn Write) -> io::Result<()> {
-        let mut columns = Columns::new(&["NAME", "STATE", "CPU", "MEMORY", "GPU", "RUNNING", "HEARD", "LABELS"]);
+        let mut columns =
+            Columns::new(&["NAME", "STATE", "CPU", "MEMORY", "GPU", "RUNNING", "HEARD", "LABELS", "TAINTS"]);
         for w in &self.0 {
             let [cpu, memory, gpu] = w.used();
             let l = if w.labels.is_empty() { "-".to_owned() } else { labels(&w.labels) };
@@ -127,6 +137,7 @@ impl View for WorkerList {
                 w.attempts_running.to_string(),
                 w.heard(),
                 l,
+                if w.taints.is_empty() { "-".to_owned() } else { w.taints_text() },
             ]);
         }
         columns.write(out)
@@ -183,6 +194,7 @@ impl View for WorkerDetail {
                 ("gpu", gpu),
                 ("reserved", w.keeps.clone()),
                 ("labels", labels(&w.labels)),
+                ("taints", w.taints_text()),
                 ("attempts", format!("{} running, {} in all", w.attempts_running, w.attempts)),
                 ("heard", w.heard()),
                 ("registered", w.registered_at.clone().unwrap_or_default()),
@@ -229,6 +241,7 @@ mod tests {
         };
         let text = shown(sample::worker());
         assert!(text.contains("\nreserved:    cpu 1, memory 1.0 GiB\n"), "{text}");
+        assert!(text.contains("\ntaints:      gpu=a100,night\n"), "{text}");
         assert!(
             !shown(WorkerInfo { reserved: None, ..sample::worker() }).contains("reserved"),
             "nothing, nothing said"
@@ -263,8 +276,8 @@ mod tests {
         list.table(&mut out).unwrap();
         assert_eq!(
             String::from_utf8(out).unwrap(),
-            "NAME  STATE            CPU    MEMORY              GPU  RUNNING  HEARD      LABELS\n\
-             w1    Ready, draining  0.5/4  32.0 MiB/2.0 GiB    0/1  1        250ms ago  zone=eu\n"
+            "NAME  STATE            CPU    MEMORY              GPU  RUNNING  HEARD      LABELS   TAINTS\n\
+             w1    Ready, draining  0.5/4  32.0 MiB/2.0 GiB    0/1  1        250ms ago  zone=eu  gpu=a100,night\n"
                 .replace("2.0 GiB    0/1", "2.0 GiB  0/1")
                 .replace("MEMORY              GPU", "MEMORY            GPU")
         );
@@ -276,7 +289,8 @@ mod tests {
                 "capacity": {"cpu": 4.0, "memory_bytes": 2147483648u64, "storage_bytes": 0, "gpu": 1},
                 "reserved": {"cpu": 1.0, "memory_bytes": 1073741824, "storage_bytes": 0, "gpu": 0},
                 "allocated": {"cpu": 0.5, "memory_bytes": 33554432, "storage_bytes": 0, "gpu": 0},
-                "attempts": 3, "attempts_running": 1, "labels": {"zone": "eu"}, "software": "0.1.0",
+                "attempts": 3, "attempts_running": 1, "labels": {"zone": "eu"},
+                "taints": {"gpu": "a100", "night": ""}, "software": "0.1.0",
                 "registered_at": "2026-09-21T14:13:20Z", "connected": true, "heard_ago": 0.25,
             }])
         );

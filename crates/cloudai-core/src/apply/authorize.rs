@@ -59,6 +59,7 @@ fn new_worker(hot: &mut Hot, name: &str) -> WorkerId {
         used: Resources::default(),
         labels: Default::default(),
         assigned_labels: Default::default(),
+        taints: Default::default(),
         session: 0,
         registered_ms: 0,
         software: String::new(),

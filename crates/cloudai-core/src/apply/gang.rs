@@ -12,6 +12,7 @@ use crate::command::{AttemptState, PlaceGroup};
 use crate::gangs::Fall;
 use crate::hot::{ActiveAttempt, Hot, Waiting, raised};
 use crate::rows::TaskState;
+use crate::whereabouts::Siblings;
 
 /// True when these groups together place every task of the gang that has not ended, and each of them is allowed.
 pub(super) fn may_start(hot: &Hot, clock_ms: u64, id: JobId, groups: &[&PlaceGroup]) -> bool {
@@ -23,9 +24,14 @@ pub(super) fn may_start(hot: &Hot, clock_ms: u64, id: JobId, groups: &[&PlaceGro
     let mut taken: BTreeMap<u32, (Resources, usize)> = BTreeMap::new();
     let (mut used, mut holding) = (tenant.used, tenant.holding);
     let mut fresh = job.fresh.clone();
+    let mut siblings = Siblings::default();
+    let mut known = None;
+    if let Some(rules) = shape.rules.as_deref().filter(|_| shape.looks_at_siblings()) {
+        known = Some((rules, siblings.of(&hot.workers, id, job, shape)));
+    }
     for group in groups {
         let Some(worker) = hot.workers.get(&WorkerId(group.worker)) else { return false };
-        if !worker.is_schedulable() || !shape.accepts(&worker.labels) {
+        if !worker.is_schedulable() || !shape.accepts(worker) {
             return false;
         }
         let here = taken.entry(group.worker).or_default();
@@ -37,6 +43,12 @@ pub(super) fn may_start(hot: &Hot, clock_ms: u64, id: JobId, groups: &[&PlaceGro
             };
             let Some(past) = past else { return false };
             let needs = raised(&shape.resources, past.memory_mib);
+            if let Some((rules, whereabouts)) = &mut known {
+                if whereabouts.forbid(rules, WorkerId(group.worker), worker).is_some() {
+                    return false;
+                }
+                whereabouts.add(rules, WorkerId(group.worker), worker);
+            }
             let fits = needs.fits(&worker.free().minus(&here.0))
                 && worker.active.len() + here.1 < limits::WORKER_ATTEMPTS_MAX
                 && !past.never().contains(&group.worker)

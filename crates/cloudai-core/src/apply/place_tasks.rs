@@ -1,5 +1,5 @@
 //! The scheduler's placements, checked against the exact state: check and change are one step, so that a plan made on an
-//! older state can never over-commit a worker (I4), start a task twice (I3), send one where its rules forbid, or
+//! older state can never over-commit a worker (I4), start a task twice (I3), send one where its rules forbid or beside its siblings, or
 //! give a namespace more than its quota. Refused ones only count:
 //! the next pass sees why.
 
@@ -13,9 +13,11 @@ use crate::command::{AttemptState, PlaceGroup, PlaceTasks};
 use crate::hot::{ActiveAttempt, Hot, Job, Waiting, raised};
 use crate::reply::Reply;
 use crate::rows::{Family, task_key};
+use crate::whereabouts::Siblings;
 
 pub fn place_tasks(hot: &mut Hot, out: &mut Out, command: PlaceTasks) -> Reply {
     let (mut accepted, mut refused) = (0u32, 0u32);
+    let mut siblings = Siblings::default();
     let mut gangs = BTreeSet::new();
     for (at, group) in command.groups.iter().enumerate() {
         let id = JobId(group.job);
@@ -29,7 +31,7 @@ pub fn place_tasks(hot: &mut Hot, out: &mut Out, command: PlaceTasks) -> Reply {
             command.groups.iter().skip(at).take(more).filter(|g| g.job == group.job).collect();
         let asked: usize = groups.iter().map(|group| group.indexes.len()).sum();
         let placed = if !is_gang || gang::may_start(hot, out.clock_ms, id, &groups) {
-            groups.into_iter().map(|group| place_group(hot, out, group)).sum()
+            groups.into_iter().map(|group| place_group(hot, out, &mut siblings, group)).sum()
         } else {
             0
         };
@@ -39,18 +41,25 @@ pub fn place_tasks(hot: &mut Hot, out: &mut Out, command: PlaceTasks) -> Reply {
     Reply::Placed { accepted, refused }
 }
 
-/// How many of the group were accepted.
-fn place_group(hot: &mut Hot, out: &mut Out, group: &PlaceGroup) -> u32 {
+/// How many of the group were accepted. `siblings`: of jobs whose rules ask for them, as far as this command has come to them.
+fn place_group(hot: &mut Hot, out: &mut Out, siblings: &mut Siblings, group: &PlaceGroup) -> u32 {
     let (id, worker_id) = (JobId(group.job), WorkerId(group.worker));
     let remembering_ms = hot.remembering_ms();
     let Some(job) = hot.jobs.get_mut(&id) else { return 0 };
-    let Some(worker) = hot.workers.get_mut(&worker_id) else { return 0 };
     let Some(shape) = hot.shapes.get(job.shape) else { return 0 };
+    let asked = shape.resources;
+    let particular = Some(shape).filter(|shape| shape.looks_at_siblings()).cloned();
+    let mut known = None;
+    if let Some(shape) = &particular
+        && let Some(rules) = shape.rules.as_deref()
+    {
+        known = Some((rules, siblings.of(&hot.workers, id, job, shape)));
+    }
+    let Some(worker) = hot.workers.get_mut(&worker_id) else { return 0 };
     let Some(tenant) = hot.tenants.get_mut(job.namespace) else { return 0 };
-    if job.cancel_requested || !worker.is_schedulable() || !shape.accepts(&worker.labels) {
+    if job.cancel_requested || !worker.is_schedulable() || !shape.accepts(worker) {
         return 0;
     }
-    let asked = shape.resources;
     // `alike`: of them, those that ask for what their siblings do.
     let (mut accepted, mut alike) = (0, 0);
     for &index in &group.indexes {
@@ -65,6 +74,12 @@ fn place_group(hot: &mut Hot, out: &mut Out, group: &PlaceGroup) -> u32 {
         }
         if tenant.quota.room_for(&needs, tenant.holding, &tenant.used, 1) == 0 {
             continue;
+        }
+        if let Some((rules, whereabouts)) = &mut known {
+            if whereabouts.forbid(rules, worker_id, worker).is_some() {
+                break;
+            }
+            whereabouts.add(rules, worker_id, worker);
         }
         let attempt = ActiveAttempt {
             number: past.next_number,

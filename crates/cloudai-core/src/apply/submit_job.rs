@@ -7,9 +7,9 @@ use cloudai_types::{
 use super::out::Out;
 use super::{check_name, cut};
 use crate::command::{
-    DEAD_SINCE, GANGS_SINCE, IMAGE_SINCE, ISOLATION_SINCE, PINNED_SINCE, PREEMPTION_SINCE, PROCESSES_MAX_SINCE,
-    QUEUE_TIMEOUT_SINCE, RESULTS_SINCE, RETRY_SINCE, SECRETS_SINCE, SubmitJob, TIME_LIMITS_SINCE, TaskKey,
-    UNTOUCHED_SINCE, VOLUMES_SINCE,
+    DEAD_SINCE, GANGS_SINCE, IMAGE_SINCE, ISOLATION_SINCE, PINNED_SINCE, PLACEMENT_SINCE, PREEMPTION_SINCE,
+    PROCESSES_MAX_SINCE, QUEUE_TIMEOUT_SINCE, RESULTS_SINCE, RETRY_SINCE, SECRETS_SINCE, SubmitJob, TIME_LIMITS_SINCE,
+    TaskKey, UNTOUCHED_SINCE, VOLUMES_SINCE,
 };
 use crate::hot::{Hot, Job, Shape};
 use crate::reply::{Refusal, Reply};
@@ -46,6 +46,9 @@ pub fn submit_job(hot: &mut Hot, out: &mut Out, actor: String, command: SubmitJo
     }
     if hot.version < QUEUE_TIMEOUT_SINCE {
         spec.queue_timeout_ms = 0;
+    }
+    if hot.version < PLACEMENT_SINCE {
+        spec.placement = None;
     }
     if hot.version < VOLUMES_SINCE {
         spec.volumes.clear();
@@ -149,7 +152,10 @@ pub(crate) fn new_job(hot: &mut Hot, id: JobId, alive: AliveRow) -> Job {
     };
     Job {
         namespace: NamespaceId(alive.namespace),
-        shape: hot.shapes.intern(Shape::new(alive.resources, alive.require, if alive.gang { alive.count } else { 0 })),
+        shape: {
+            let gang = if alive.gang { alive.count } else { 0 };
+            hot.shapes.intern(Shape::new(alive.resources, alive.require, alive.placement.as_ref(), gang))
+        },
         // `apply` has refused what is beyond the limits.
         priority: i16::try_from(alive.priority).unwrap_or(0),
         count: alive.count,
@@ -195,6 +201,7 @@ pub(super) fn alive_as_submitted(
         timeout_ms: if hot.version >= TIME_LIMITS_SINCE { spec.timeout_ms } else { 0 },
         gang: spec.gang,
         preemptible: spec.preemptible,
+        placement: spec.placement.clone(),
     }
 }
 

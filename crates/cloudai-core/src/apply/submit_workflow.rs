@@ -6,7 +6,7 @@ use super::cut;
 use super::out::Out;
 use super::submit_job::{alive_as_submitted, earlier_job, known_namespace, name_namespace, new_job, secrets_are_there};
 use crate::bits::Bits;
-use crate::command::SubmitWorkflow;
+use crate::command::{PLACEMENT_SINCE, SubmitWorkflow};
 use crate::hot::Hot;
 use crate::reply::{Refusal, Reply};
 use crate::rows::{
@@ -27,6 +27,10 @@ pub fn submit_workflow(hot: &mut Hot, out: &mut Out, actor: String, command: Sub
     for node in &mut workflow.nodes {
         // Whatever a user says: a job reads and writes the results of its own namespace.
         node.spec.namespace = if node.spec.needs_namespace() { namespace.clone() } else { String::new() };
+        if hot.version < PLACEMENT_SINCE {
+            // Masters of an older build do not see it.
+            node.spec.placement = None;
+        }
     }
     let valid = ValidWorkflow::parse(workflow).map_err(|e| Refusal::InvalidWorkflow(cut(e.to_string())))?;
     if hot.jobs.len().saturating_add(valid.nodes.len()) > limits::LIVE_JOBS_MAX {

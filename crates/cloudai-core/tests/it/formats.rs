@@ -435,3 +435,52 @@ fn gangs_are_kept_since_format_seven() {
         assert_eq!(told, (kept, kept, kept), "format {version}");
     }
 }
+
+#[test]
+fn placement_rules_and_taints_are_kept_since_format_seven() {
+    use cloudai_core::command::{PLACEMENT_SINCE, RaiseVersion, SetTaint, SubmitJob, SubmitWorkflow};
+    use cloudai_core::rows::{AliveRow, JobSpecRow, WorkerRow, alive_key, job_key, worker_key};
+    use cloudai_types::{JobSpec, NamespaceId, Placement, WorkerId, WorkflowNode, WorkflowSpec};
+    assert_eq!(PLACEMENT_SINCE, 7);
+    let asks = |require: &str| JobSpec {
+        image: "busybox".into(),
+        placement: Some(Placement { require: vec![require.into()], ..Placement::default() }),
+        ..Default::default()
+    };
+    for (version, kept) in [(6, false), (7, true)] {
+        let mut world = World::default();
+        world.entry(1_000, prelude());
+        world.one(1_000, Kind::RaiseVersion(RaiseVersion { version }));
+        let submit = |spec| Kind::SubmitJob(SubmitJob { namespace: "default".into(), spec, ..Default::default() });
+        let node = |spec| WorkflowNode { name: "n".into(), spec, ..Default::default() };
+        let workflow = WorkflowSpec { name: "flow".into(), nodes: vec![node(asks("zone in (us, eu)"))] };
+        let flow = SubmitWorkflow { namespace: "default".into(), workflow, ..Default::default() };
+        // The last is no expression, for those who read it.
+        world.entry(
+            1_000,
+            vec![submit(asks("zone in (us, eu)")), Kind::SubmitWorkflow(flow), submit(asks("zone is eu"))],
+        );
+        world.check();
+        assert_eq!(world.hot.jobs.len(), if kept { 2 } else { 3 }, "format {version}");
+        for id in [JobId(1), JobId(2)] {
+            let row: JobSpecRow = world.row(Family::JobSpec, &job_key(NamespaceId(1), id)).expect("it is there");
+            let alive: AliveRow = world.row(Family::Alive, &alive_key(id)).expect("it is alive");
+            let required = row.spec.placement.as_ref().map(|placement| placement.require.clone());
+            assert_eq!(required, kept.then(|| vec!["zone in (eu,us)".to_owned()]), "format {version}");
+            assert_eq!(alive.placement, row.spec.placement, "format {version}");
+        }
+        if kept {
+            let taint = |value: &str, tainted| {
+                Kind::SetTaint(SetTaint { name: "w0".into(), key: "gpu".into(), value: value.into(), tainted })
+            };
+            for (kind, there) in
+                [(taint("", true), Some("")), (taint("a100", true), Some("a100")), (taint("", false), None)]
+            {
+                world.one(1_000, kind);
+                world.check();
+                let worker: WorkerRow = world.row(Family::Worker, &worker_key(WorkerId(1))).expect("it is there");
+                assert_eq!(worker.taints.get("gpu").map(String::as_str), there);
+            }
+        }
+    }
+}

@@ -4,8 +4,8 @@ use cloudai_core::command::*;
 use cloudai_types::QuotaChange;
 use cloudai_types::volume::Volume;
 use cloudai_types::{
-    ClusterConfig, Dependency, EndReason, JobSpec, Resources, Results, RetryRule, RetryRules, SecretUse, WorkflowNode,
-    WorkflowSpec,
+    ClusterConfig, Dependency, EndReason, JobSpec, Placement, Resources, Results, RetryRule, RetryRules, SecretUse,
+    WorkflowNode, WorkflowSpec,
 };
 use proptest::prelude::*;
 
@@ -37,6 +37,14 @@ pub fn garbage() -> impl Strategy<Value = Kind> {
     };
     let spec = (text(), text(), resources(), labels(), any::<i32>(), small(), small()).prop_map(
         |(name, image, resources, require, priority, count, max_attempts)| JobSpec {
+            placement: (priority % 2 == 0).then(|| Placement {
+                require: vec![name.clone()],
+                tolerate: vec![image.clone()],
+                apart: if count % 2 == 0 { "worker".into() } else { name.clone() },
+                spread: image.clone(),
+                max_skew: count % 5,
+                ..Placement::default()
+            }),
             open_files: max_attempts,
             shm_bytes: u64::from(count),
             stop_signal: max_attempts,
@@ -153,6 +161,12 @@ pub fn garbage() -> impl Strategy<Value = Kind> {
         (id(), id(), small(), small()).prop_map(|(by, job, index, number)| {
             Kind::PreemptTasks(PreemptTasks { job: by, victims: vec![AttemptKey { job, index, number }] })
         }),
+        (text(), text(), text(), any::<bool>()).prop_map(|(name, key, value, tainted)| Kind::SetTaint(SetTaint {
+            name,
+            key,
+            value,
+            tainted
+        })),
         (small(), id()).prop_map(|(worker, session)| Kind::WorkerLeaves(WorkerLeaves { worker, session })),
         (text(), small(), id(), id()).prop_map(|(namespace, weight, tasks, cpu)| Kind::SetQuota(SetQuota {
             namespace,

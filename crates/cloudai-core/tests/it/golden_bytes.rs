@@ -11,9 +11,9 @@ use cloudai_core::rows::*;
 use cloudai_types::spec::Mount;
 use cloudai_types::volume::{Volume, VolumeKind};
 use cloudai_types::{
-    ClusterConfig, Condition, Dependency, EndReason, JobSpec, OnDisconnect, PullPolicy, ReasonKind, Resources,
-    ResultFile, Results, RetryAction, RetryRule, RetryRules, ScorePolicy, SecretKind, SecretUse, Usage, WorkflowNode,
-    WorkflowSpec,
+    ClusterConfig, Condition, Dependency, EndReason, JobSpec, OnDisconnect, Placement, Preference, PullPolicy,
+    ReasonKind, Resources, ResultFile, Results, RetryAction, RetryRule, RetryRules, ScorePolicy, SecretKind, SecretUse,
+    Usage, WorkflowNode, WorkflowSpec,
 };
 use cloudai_types::{QueueOrder, Quota, QuotaChange};
 use prost::Message;
@@ -59,6 +59,18 @@ fn spec() -> JobSpec {
         volumes: vec![],
         gang: false,
         preemptible: false,
+        placement: None,
+    }
+}
+
+fn placement() -> Placement {
+    Placement {
+        require: vec!["!old".into(), "zone in (eu,us)".into()],
+        prefer: vec![Preference { expression: "cores>8".into(), weight: 100 }],
+        tolerate: vec!["gpu=a100".into(), "night".into()],
+        apart: "worker".into(),
+        spread: "rack".into(),
+        max_skew: 2,
     }
 }
 
@@ -264,6 +276,7 @@ fn kinds() -> Vec<Kind> {
                 preempt: None,
             },
         }),
+        Kind::SetTaint(SetTaint { name: "w1".into(), key: "gpu".into(), value: "a100".into(), tainted: true }),
     ]
 }
 
@@ -275,7 +288,7 @@ fn dead_groups() -> Vec<DeadGroup> {
 }
 
 /// Commands that got fields since they were first written, with these fields.
-fn grown() -> [(&'static str, Kind); 15] {
+fn grown() -> [(&'static str, Kind); 16] {
     let report = AttemptReport {
         job: 9,
         index: 5,
@@ -375,6 +388,7 @@ fn grown() -> [(&'static str, Kind); 15] {
             }),
         ),
         ("command_submit_job_gang", submit(JobSpec { gang: true, ..spec() }, None)),
+        ("command_submit_job_placement", submit(JobSpec { placement: Some(placement()), ..spec() }, None)),
     ]
 }
 
@@ -434,6 +448,7 @@ fn name(kind: &Kind) -> &'static str {
         Kind::WorkerLeaves(_) => "worker_leaves",
         Kind::SetQuota(_) => "set_quota",
         Kind::PreemptTasks(_) => "preempt_tasks",
+        Kind::SetTaint(_) => "set_taint",
         Kind::SubmitWorkflow(_) => "submit_workflow",
         Kind::CancelWorkflow(_) => "cancel_workflow",
         Kind::RetryWorkflow(_) => "retry_workflow",
@@ -456,7 +471,7 @@ fn golden<M: Message + Default + PartialEq + Debug>(file: &str, value: &M) {
 fn every_command_decodes_for_ever() {
     let kinds = kinds();
     let names: BTreeSet<&str> = kinds.iter().map(name).collect();
-    assert_eq!(names.len(), 31, "one example of every kind that `name` lists");
+    assert_eq!(names.len(), 32, "one example of every kind that `name` lists");
     let write = |file: &str, kind| {
         let command = Command { actor: "admin/ada".into(), trace_parent: "00-11-22-01".into(), kind: Some(kind) };
         golden(file, &Proposal { version: 1, at_ms: 1_700_000_000_000, commands: vec![command] });
@@ -550,8 +565,10 @@ fn every_row_decodes_for_ever() {
                     timeout_ms: 0,
                     gang: false,
                     preemptible: false,
+                    placement: None,
                 };
                 golden("row_alive", &touched);
+                golden("row_alive_placement", &AliveRow { placement: Some(placement()), ..touched.clone() });
                 golden("row_alive_workflow", &AliveRow { workflow: 5, ..touched.clone() });
                 let replay = AliveRow { retry: Some(retry()), only_index: Some(7), ..touched.clone() };
                 golden("row_alive_retry", &replay);
@@ -635,8 +652,11 @@ fn every_row_decodes_for_ever() {
                     drain_deadline_ms: 0,
                     evicting: false,
                     leaving: false,
+                    taints: BTreeMap::new(),
                 };
                 golden("row_worker", &worker);
+                let taints = labels(&[("gpu", "a100"), ("night", "")]);
+                golden("row_worker_tainted", &WorkerRow { taints, ..worker.clone() });
                 golden("row_worker_reserved", &WorkerRow { reserved: Some(resources()), ..worker.clone() });
                 golden(
                     "row_worker_evicting",

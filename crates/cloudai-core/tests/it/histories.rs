@@ -7,8 +7,8 @@ use cloudai_core::Hot;
 use cloudai_core::command::*;
 use cloudai_types::quota::NO_CAP;
 use cloudai_types::{
-    ClusterConfig, Condition, Dependency, EndReason, JobId, JobSpec, QuotaChange, ReasonKind, Resources, RetryAction,
-    RetryRule, RetryRules, SecretUse, Usage, WorkflowNode, WorkflowSpec,
+    ClusterConfig, Condition, Dependency, EndReason, JobId, JobSpec, Placement, Preference, QuotaChange, ReasonKind,
+    Resources, RetryAction, RetryRule, RetryRules, SecretUse, Usage, WorkflowNode, WorkflowSpec,
 };
 use proptest::prelude::*;
 
@@ -107,6 +107,12 @@ pub enum Step {
         weight: u8,
         tasks: u8,
         cpu: u8,
+    },
+    /// The second value of the same taint is another one.
+    Taint {
+        name: u8,
+        value: u8,
+        tainted: bool,
     },
     EvictWorkers,
     /// For one job, all attempts of another.
@@ -304,6 +310,7 @@ fn step() -> impl Strategy<Value = Step> {
         2 => Just(Step::ExpireQueued),
         2 => (0..3u8, 0..4u8, 0..16u8, 0..16u8)
             .prop_map(|(namespace, weight, tasks, cpu)| Step::SetQuota { namespace, weight, tasks, cpu }),
+        2 => (0..5u8, 0..3u8, any::<bool>()).prop_map(|(name, value, tainted)| Step::Taint { name, value, tainted }),
         1 => Just(Step::EvictWorkers),
         2 => (any::<u16>(), any::<u16>()).prop_map(|(job, victims)| Step::Preempt { job, victims }),
         1 => (any::<u16>(), any::<bool>()).prop_map(|(worker, miss)| Step::Leaves { worker, miss }),
@@ -362,6 +369,24 @@ fn pick<T>(items: impl Iterator<Item = T>, n: u16) -> Option<T> {
     if items.is_empty() { None } else { Some(items.swap_remove(usize::from(n) % items.len())) }
 }
 
+/// Rules of a third of the jobs; what they ask for is found on each worker of a kind scheduler.
+fn placement(body: u8, retry: u8) -> Option<Placement> {
+    let placement = match (body, retry) {
+        (0, 1) => Placement { apart: "worker".into(), ..Placement::default() },
+        (0, 3) => Placement { tolerate: vec!["kind".into()], apart: "zone".into(), ..Placement::default() },
+        (1, 1) => Placement { spread: "worker".into(), max_skew: 1, ..Placement::default() },
+        (1, 3) => Placement { tolerate: vec!["kind=t1".into()], require: vec!["!gpu".into()], ..Placement::default() },
+        (1, 0) => Placement {
+            prefer: vec![Preference { expression: "zone".into(), weight: 5 }],
+            spread: "zone".into(),
+            max_skew: 2,
+            ..Placement::default()
+        },
+        _ => return None,
+    };
+    Some(placement)
+}
+
 /// What the step means in this state.
 pub fn resolve(hot: &Hot, step: &Step) -> Kind {
     match step.clone() {
@@ -385,6 +410,7 @@ pub fn resolve(hot: &Hot, step: &Step) -> Kind {
             }
             spec.gang = body % 3 == 2;
             spec.preemptible = attempts != 2;
+            spec.placement = placement(body, retry);
             // One of the last jobs' first tasks; it is hardly ever dead.
             let last = hot.next_job.saturating_sub(1 + u64::from(body));
             let replay_of = (retry == 4).then_some(TaskKey { job: last, index: 0 });
@@ -465,6 +491,10 @@ pub fn resolve(hot: &Hot, step: &Step) -> Kind {
                 ..QuotaChange::default()
             };
             Kind::SetQuota(SetQuota { namespace: NAMESPACES[usize::from(namespace)].into(), change })
+        }
+        Step::Taint { name, value, tainted } => {
+            let value = if value == 0 { String::new() } else { format!("t{value}") };
+            Kind::SetTaint(SetTaint { name: member(false, name), key: "kind".into(), value, tainted })
         }
         Step::EvictWorkers => Kind::EvictWorkers(EvictWorkers {}),
         Step::Preempt { job, victims } => {

@@ -336,6 +336,11 @@ fn comes_once(event: &Event) -> bool {
     }
 }
 
+/// No worker of a kind scheduler is in one of these.
+fn is_odd(domain: &cloudai_types::Domain) -> bool {
+    !["worker", "zone"].contains(&domain.to_string().as_str())
+}
+
 /// A kind scheduler and kind workers.
 fn finish(world: &mut World) {
     // Garbage jobs that nothing here fits are cancelled; so is an array that would take long.
@@ -347,6 +352,9 @@ fn finish(world: &mut World) {
             || shape.resources.storage_bytes > 0
             || shape.resources.gpus > 0
             || shape.require.iter().any(|(k, v)| (k.as_str(), v.as_str()) != ("zone", "eu"))
+            // Of garbage: labels that no worker has.
+            || shape.rules.as_ref().is_some_and(|rules| rules.require.iter().any(|e| e.to_string() != "!gpu"))
+            || shape.rules.as_ref().is_some_and(|rules| rules.apart.iter().chain(rules.spread.iter().map(|s| &s.over)).any(is_odd))
             // Its rules send it away from all three workers.
             || job.waiting.iter().flat_map(|w| w.values()).any(|w| w.never().len() >= 3)
     });
@@ -370,6 +378,9 @@ fn finish(world: &mut World) {
         world.one(world.hot.clock_ms, Kind::SetQuota(set));
     }
     for name in ["w0", "w1", "w2"] {
+        let (key, value) = ("kind".to_owned(), String::new());
+        let untaint = cloudai_core::command::SetTaint { name: name.into(), key, value, tainted: false };
+        world.one(world.hot.clock_ms, Kind::SetTaint(untaint));
         let kind =
             |draining| Kind::SetDrain(cloudai_core::command::SetDrain { name: name.into(), draining, deadline_ms: 0 });
         world.one(world.hot.clock_ms, kind(false));

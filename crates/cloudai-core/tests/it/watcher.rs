@@ -8,8 +8,8 @@ use cloudai_core::rows::{
     DeadRow, EndedAttempt, Family, JobState, TaskRow, TaskState, WorkerState, WorkflowNodesRow, task_key, workflow_key,
 };
 use cloudai_core::transitions::{self, Owner, Transition, is_allowed};
-use cloudai_core::{Applied, Event, Hot, Refusal, Reply};
-use cloudai_types::{AttemptId, Condition, JobId, NamespaceId, TaskId, WorkerId, limits};
+use cloudai_core::{Applied, Event, Hot, Refusal, Reply, Worker};
+use cloudai_types::{AttemptId, Condition, Domain, JobId, NamespaceId, Spot, Spread, TaskId, WorkerId, limits};
 
 use crate::canonical::canonical;
 use crate::world::World;
@@ -356,7 +356,8 @@ fn placements_fit(before: &Hot, kind: &Kind, reply: &Reply, applied: &Applied, w
     for (worker, attempt) in assigned {
         let (w, job) = (&world.hot.workers[&worker], &world.hot.jobs[&attempt.task.job]);
         let shape = world.hot.shapes.get(job.shape).expect("a live job has its shape");
-        assert!(shape.accepts(&w.labels) && w.is_schedulable() && !job.cancel_requested);
+        assert!(shape.accepts(w) && w.is_schedulable() && !job.cancel_requested);
+        siblings_leave_room(&world.hot, attempt.task, w);
         let over = |used: u64, capacity: u64, asked: u64| asked > 0 && used > capacity;
         let memory_mib = world.hot.attempt(attempt.task).map_or(0, |a| a.memory_mib);
         let needs = world.hot.needs(job, memory_mib).dimensions();
@@ -367,6 +368,30 @@ fn placements_fit(before: &Hot, kind: &Kind, reply: &Reply, applied: &Applied, w
         assert!(past.is_none_or(|w| w.not_before_ms <= world.hot.clock_ms), "{attempt} came before its time");
         assert!(past.is_none_or(|w| !w.never().contains(&worker.0)), "{attempt} went where its rules forbid");
         assert_eq!(memory_mib, past.map_or(0, |w| w.memory_mib), "{attempt} got what it asked for");
+    }
+}
+
+/// Labels do not change in the entry that places, so what held at each placement can be seen at its end: fewer than then are nowhere.
+fn siblings_leave_room(hot: &Hot, task: TaskId, w: &Worker) {
+    let job = &hot.jobs[&task.job];
+    let shape = hot.shapes.get(job.shape).expect("a live job has its shape");
+    let Some(rules) = shape.rules.as_deref() else { return };
+    let in_spot = |domain: &Domain, spot: &Spot| {
+        let spots = job.active.values().map(|a| domain.spot(a.worker, &hot.workers[&a.worker].labels));
+        spots.filter(|other| other.as_ref() == Some(spot)).count() as u32
+    };
+    let own = |domain: &Domain| {
+        let id = hot.worker_names[&w.name];
+        domain.spot(id, &w.labels).unwrap_or_else(|| panic!("{task} is nowhere by {domain}"))
+    };
+    if let Some(domain) = &rules.apart {
+        assert_eq!(in_spot(domain, &own(domain)), 1, "{task} is apart");
+    }
+    if let Some(Spread { over, max_skew }) = rules.spread.as_ref().filter(|spread| spread.max_skew > 0) {
+        let could = hot.workers.iter().filter(|(_, w)| w.is_schedulable() && shape.accepts(w));
+        let spots = could.filter_map(|(id, w)| over.spot(*id, &w.labels));
+        let fewest = spots.map(|spot| in_spot(over, &spot)).min().unwrap_or(0);
+        assert!(in_spot(over, &own(over)) <= fewest + max_skew, "{task} is spread");
     }
 }
 

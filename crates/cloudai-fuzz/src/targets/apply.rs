@@ -7,13 +7,13 @@ use cloudai_core::command::{
     AdvanceClock, AttemptKey, AttemptReport, Authorize, CancelJob, CancelWorkflow, DeadGroup, DropDead, EvictWorkers,
     ExpireJobs, ExpireQueued, ExpireRequests, ExpiringJob, ForgetMaster, FoundCluster, Kind, LoseWorker, PlaceGroup,
     PlaceTasks, PreemptTasks, RaiseVersion, RedeemToken, RegisterMaster, RegisterWorker, RemoveSecret, ReplayDead,
-    ReportAttempts, RetryWorkflow, Revoke, SetConfig, SetDrain, SetQuota, SetSecret, StartIncarnation, SubmitJob,
-    SubmitWorkflow, TaskKey, VERSION, WorkerLeaves,
+    ReportAttempts, RetryWorkflow, Revoke, SetConfig, SetDrain, SetQuota, SetSecret, SetTaint, StartIncarnation,
+    SubmitJob, SubmitWorkflow, TaskKey, VERSION, WorkerLeaves,
 };
 use cloudai_core::memory::MemRows;
 use cloudai_core::{Command, Hot, Proposal, apply, invariants, load};
 use cloudai_types::{
-    ClusterConfig, Dependency, EndReason, JobSpec, QuotaChange, Resources, RetryRule, RetryRules, SecretUse,
+    ClusterConfig, Dependency, EndReason, JobSpec, Placement, QuotaChange, Resources, RetryRule, RetryRules, SecretUse,
     WorkflowNode, WorkflowSpec,
 };
 use prost::Message;
@@ -158,7 +158,26 @@ fn spec(u: &mut Unstructured<'_>) -> Result<JobSpec> {
         preemptible: u.ratio(1, 2)?,
         inputs: if u.ratio(1, 8)? { [(name(u)?, name(u)?)].into() } else { Default::default() },
         secrets: if u.ratio(1, 8)? { vec![SecretUse { name: name(u)?, ..Default::default() }] } else { vec![] },
+        placement: if u.ratio(1, 4)? { Some(placement(u)?) } else { None },
         ..Default::default()
+    })
+}
+
+/// Mostly valid, over labels that workers mostly have.
+fn placement(u: &mut Unstructured<'_>) -> Result<Placement> {
+    let domain = |u: &mut Unstructured<'_>| Ok(if u.ratio(1, 2)? { "worker".to_owned() } else { name(u)? });
+    let require = match u.int_in_range(0..=3)? {
+        0 => vec![format!("!{}", name(u)?)],
+        1 => vec![format!("{} notin ({},{})", name(u)?, name(u)?, name(u)?)],
+        _ => vec![],
+    };
+    Ok(Placement {
+        require,
+        tolerate: if u.ratio(1, 2)? { vec![name(u)?] } else { vec![] },
+        apart: if u.ratio(1, 2)? { domain(u)? } else { String::new() },
+        spread: domain(u)?,
+        max_skew: u32::from(u8::arbitrary(u)? % 3),
+        ..Placement::default()
     })
 }
 
@@ -353,6 +372,9 @@ fn kind(u: &mut Unstructured<'_>, hot: &Hot) -> Result<Kind> {
             workflow: u64::from(u8::arbitrary(u)? % 16),
             from: if u.ratio(1, 4)? { name(u)? } else { String::new() },
         }),
+        _ if u.arbitrary()? => {
+            Kind::SetTaint(SetTaint { name: name(u)?, key: name(u)?, value: name(u)?, tainted: u.arbitrary()? })
+        }
         _ => Kind::FoundCluster(FoundCluster { cluster: name(u)?, founders: u.arbitrary()? }),
     })
 }

@@ -41,6 +41,7 @@ pub async fn queue<S: StateStore>(node: &Node<S>, request: pb::QueueRequest) -> 
             priority: priority.into(),
             resources: Some(shape.resources),
             require: shape.require.iter().cloned().collect(),
+            placement: shape.rules.as_ref().map(|rules| rules.placement()),
             tasks: hot.backlog.queued_of(priority, id),
             jobs,
             oldest_ms: oldest.map_or(0, |j| j.submitted_ms),

@@ -12,7 +12,8 @@ pub mod reads;
 pub mod results;
 pub mod secrets;
 mod spec_format;
-pub mod tasks;
+pub mod taints;
+mod tasks;
 pub mod workers;
 pub mod workflows;
 
@@ -217,6 +218,16 @@ impl<S: StateStore> control_server::Control for ControlService<S> {
     async fn resume_worker(&self, request: Request<pb::ResumeWorkerRequest>) -> Answer<pb::ChangeReply> {
         let (actor, r) = self.admit(request)?;
         workers::resume(&self.node, &actor, &r.name).await.map(Response::new)
+    }
+
+    async fn taint_worker(&self, request: Request<pb::TaintWorkerRequest>) -> Answer<pb::ChangeReply> {
+        let (actor, r) = self.admit(request)?;
+        taints::taint(&self.node, &actor, r).await.map(Response::new)
+    }
+
+    async fn untaint_worker(&self, request: Request<pb::UntaintWorkerRequest>) -> Answer<pb::ChangeReply> {
+        let (actor, r) = self.admit(request)?;
+        taints::untaint(&self.node, &actor, r).await.map(Response::new)
     }
 
     async fn set_quota(&self, request: Request<pb::SetQuotaRequest>) -> Answer<pb::ChangeReply> {

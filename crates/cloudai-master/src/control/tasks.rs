@@ -149,7 +149,10 @@ fn reason_kind(kind: WaitKind) -> pb::WaitReason {
     match kind {
         WaitKind::NeverSeen | WaitKind::Lost | WaitKind::Revoked => pb::WaitReason::NotReady,
         WaitKind::Draining => pb::WaitReason::Draining,
-        WaitKind::MissingLabel => pb::WaitReason::Label,
+        WaitKind::MissingLabel | WaitKind::UnmetExpression => pb::WaitReason::Label,
+        WaitKind::Tainted => pb::WaitReason::Tainted,
+        WaitKind::Apart => pb::WaitReason::Apart,
+        WaitKind::Spread => pb::WaitReason::Spread,
         WaitKind::Busy => pb::WaitReason::Busy,
         WaitKind::TooSmall => pb::WaitReason::TooSmall,
         WaitKind::AttemptsFull => pb::WaitReason::Full,

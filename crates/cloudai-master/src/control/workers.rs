@@ -85,6 +85,7 @@ fn info<S: StateStore>(node: &Node<S>, hot: &Hot, id: WorkerId, w: &Worker) -> p
         drain_deadline_ms: w.drain_deadline_ms,
         evicting: w.evicting,
         leaving: w.leaving,
+        taints: w.taints.iter().map(|(k, v)| (k.clone(), v.clone())).collect(),
     }
 }
 
@@ -122,6 +123,10 @@ async fn attempts_of<S: StateStore>(node: &Node<S>, name: &str) -> Result<usize,
     }
     node.read_point(pb::Consistency::Linearizable).await?;
     look().ok_or_else(|| unknown(name))
+}
+
+pub async fn worker_is_known<S: StateStore>(node: &Node<S>, name: &str) -> Result<(), Status> {
+    attempts_of(node, name).await.map(|_| ())
 }
 
 pub async fn revoke<S: StateStore>(node: &Node<S>, actor: &str, name: &str) -> Result<pb::ChangeReply, Status> {

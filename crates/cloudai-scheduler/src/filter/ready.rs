@@ -25,6 +25,10 @@ pub(super) fn words(worker: &Worker, kind: WaitKind) -> (String, String) {
         WaitKind::Revoked => ("revoked", "is revoked"),
         WaitKind::Draining => ("draining: they take no new work", "is draining"),
         WaitKind::MissingLabel
+        | WaitKind::UnmetExpression
+        | WaitKind::Tainted
+        | WaitKind::Apart
+        | WaitKind::Spread
         | WaitKind::TooSmall
         | WaitKind::Busy
         | WaitKind::AttemptsFull

@@ -54,6 +54,10 @@ pub(super) fn words(shape: &Shape, worker: &Worker, reason: Refused) -> (String,
         | WaitKind::Revoked
         | WaitKind::Draining
         | WaitKind::MissingLabel
+        | WaitKind::UnmetExpression
+        | WaitKind::Tainted
+        | WaitKind::Apart
+        | WaitKind::Spread
         | WaitKind::Avoided
         | WaitKind::Reserved => {
             let most = limits::WORKER_ATTEMPTS_MAX;

@@ -3,10 +3,8 @@
 //!
 //! Two gangs cannot hold what the other one needs: nothing is held until all of one fits, and workers are kept for one of them at a time.
 
-use std::collections::BTreeMap;
-
 use cloudai_core::hot::Job;
-use cloudai_types::WorkerId;
+use cloudai_types::{JobId, WorkerId};
 
 use super::{NO_WORKER, Pass, Turn};
 use crate::index::Room;
@@ -47,17 +45,22 @@ impl<'a> Pass<'a> {
             }
         }
         self.state.begin_trial();
-        match self.seats(head, job, &members) {
-            Ok((fresh, waiting)) => {
+        // A pass looks at so many tasks with rules at most; a gang is looked at whole.
+        let rule_tasks = std::mem::replace(&mut self.rule_tasks, u32::MAX);
+        let seats = self.seats(head, job, &members);
+        self.rule_tasks = rule_tasks;
+        self.siblings.forget(head.job);
+        match seats {
+            Ok((waiting, fresh)) => {
                 self.state.end_trial();
                 self.grant = wanted;
+                for (index, seat) in waiting {
+                    self.emit(head.job, seat, index..index + 1);
+                }
                 let mut next = job.fresh.start;
                 for (seat, here) in fresh {
                     self.emit(head.job, seat, next..next + here);
                     next += here;
-                }
-                for (index, seat) in waiting {
-                    self.emit(head.job, seat, index..index + 1);
                 }
                 asks.iter().for_each(|ask| lane.charge(ask, 1));
                 lane.next_job();
@@ -69,7 +72,7 @@ impl<'a> Pass<'a> {
                         self.held.insert(head.shape);
                         self.hold_back(lane);
                     }
-                    // A worker without a seat for one of them has none for this gang: what its rules forbid is not waited for.
+                    // What its rules forbid is not waited for, and no worker is kept.
                     Choice::KeptAway | Choice::Seat(_) => lane.next_job(),
                     Choice::FitsNowhere => {
                         self.state.set_full_for(head.shape, &head.ask);
@@ -98,39 +101,59 @@ impl<'a> Pass<'a> {
         waiting.map(member).collect()
     }
 
-    /// For those that were never placed by seat, for the others by index; or what one of them met.
-    #[expect(clippy::type_complexity, reason = "read once, where it is made")]
-    fn seats(
-        &mut self,
-        head: &Head,
-        job: &Job,
-        members: &[Member],
-    ) -> Result<(BTreeMap<u32, u32>, Vec<(u32, u32)>), Choice> {
+    /// Where each goes, in the order of choice, which is the one in which `apply` looks at rules; or what one of them met.
+    fn seats(&mut self, head: &Head, job: &Job, members: &[Member]) -> Result<(Indexes, Runs), Choice> {
         let limit_ms = self.view.time_limit_ms(head.job);
         let ends_ms = (limit_ms > 0).then(|| self.view.clock_ms.saturating_add(limit_ms));
         let own = self.state.ask(self.view, job.shape).unwrap_or(head.ask);
         let mut waiting = vec![];
         // Who may not go everywhere chooses first.
         for member in members {
-            let place = taken(match member.never {
-                [] => self.state.choose(&member.ask, WorkerId(member.avoid), job.image, ends_ms),
-                never => self.state.choose_apart(&member.ask, member.avoid, never, ends_ms),
+            let place = taken(match (member.never, member.ask.by_rules) {
+                ([], _) | (_, Some(_)) => {
+                    let avoid = WorkerId(member.avoid);
+                    self.choose((head.job, job.image), &member.ask, avoid, member.never, ends_ms)
+                }
+                (never, None) => self.state.choose_apart(&member.ask, member.avoid, never, ends_ms),
             })?;
-            self.state.take(place, &member.ask, 1);
+            self.try_out(head.job, place, &member.ask, 1);
             waiting.push((member.index, place.seat));
         }
-        let mut fresh = BTreeMap::new();
+        let mut fresh: Runs = vec![];
         let mut left = job.fresh.len() as u32;
         while left > 0 {
-            let place = taken(self.state.choose(&own, NO_WORKER, job.image, ends_ms))?;
-            let run = self.state.run(place, &own, left);
-            self.state.take(place, &own, run);
-            *fresh.entry(place.seat).or_default() += run;
+            let place = taken(self.choose((head.job, job.image), &own, NO_WORKER, &[], ends_ms))?;
+            let run = if own.by_rules.is_some() { 1 } else { self.state.run(place, &own, left) };
+            self.try_out(head.job, place, &own, run);
+            match fresh.last_mut().filter(|(seat, _)| *seat == place.seat) {
+                Some((_, here)) => *here += run,
+                None => fresh.push((place.seat, run)),
+            }
             left -= run;
         }
-        Ok((fresh, waiting))
+        if own.by_rules.is_none() {
+            // A group per worker, and not one per turn.
+            fresh.sort_unstable();
+            fresh.dedup_by(|later, first| {
+                let is_same = later.0 == first.0;
+                first.1 += if is_same { later.1 } else { 0 };
+                is_same
+            });
+        }
+        Ok((waiting, fresh))
+    }
+
+    fn try_out(&mut self, job: JobId, place: Place, ask: &Ask, tasks: u32) {
+        self.state.take(place, ask, tasks);
+        let worker = self.state.worker(place.seat).0;
+        self.note(job, worker, tasks as usize);
     }
 }
+
+/// Those with a past: index and seat.
+type Indexes = Vec<(u32, u32)>;
+/// Of the others: so many on a seat.
+type Runs = Vec<(u32, u32)>;
 
 fn taken(choice: Choice) -> Result<Place, Choice> {
     match choice {

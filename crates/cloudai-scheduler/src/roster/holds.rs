@@ -45,10 +45,15 @@ impl PlanState {
 
     /// On a worker that is reserved, by having ended before it is needed.
     pub(super) fn in_time(&self, ask: &Ask, but: &[Option<u32>], ends_ms: Option<u64>) -> Option<Choice> {
+        let seat = self.in_time_where(ask, ends_ms, |seat| !but.contains(&Some(seat)))?;
+        Some(Choice::Seat(Place { seat, in_time: true }))
+    }
+
+    /// The same, of some seats.
+    pub(super) fn in_time_where(&self, ask: &Ask, ends_ms: Option<u64>, may: impl Fn(u32) -> bool) -> Option<u32> {
         let in_time = |held: &&HeldSeat| held.by_ms.zip(ends_ms).is_some_and(|(by_ms, ends_ms)| ends_ms <= by_ms);
         let mut held = self.holds.iter().filter(in_time);
-        let held = held.find(|held| !but.contains(&Some(held.seat)) && self.is_free_for(held, ask))?;
-        Some(Choice::Seat(Place { seat: held.seat, in_time: true }))
+        Some(held.find(|held| may(held.seat) && self.is_free_for(held, ask))?.seat)
     }
 
     /// For what fits nowhere else.

@@ -6,14 +6,16 @@ use std::collections::BTreeMap;
 
 use cloudai_core::command::{
     AttemptReport, AttemptState, Authorize, CancelJob, Kind, LoseWorker, MemberRole, PlaceTasks, PreemptTasks,
-    Proposal, RaiseVersion, RegisterWorker, ReportAttempts, SetConfig, SetDrain, SetQuota, SubmitJob, VERSION,
+    Proposal, RaiseVersion, RegisterWorker, ReportAttempts, SetConfig, SetDrain, SetQuota, SetTaint, SubmitJob,
+    VERSION,
 };
 use cloudai_core::memory::MemRows;
 use cloudai_core::{Applied, Command, Hot, Reply, apply};
 use cloudai_scheduler::{Plan, PlanState, Policy, Reservation, plan};
+use cloudai_types::placement::parse_taint;
 use cloudai_types::{
-    ClusterConfig, EndReason, JobId, JobSpec, QuotaChange, ReasonKind, Resources, RetryAction, RetryRule, RetryRules,
-    ScorePolicy, TaskId, WorkerId,
+    ClusterConfig, EndReason, JobId, JobSpec, Placement, Preference, QuotaChange, ReasonKind, Resources, RetryAction,
+    RetryRule, RetryRules, ScorePolicy, TaskId, WorkerId,
 };
 
 pub const GIB: u64 = 1 << 30;
@@ -55,6 +57,29 @@ pub fn rules(elsewhere: &[ReasonKind], memory_gib_max: u64) -> RetryRules {
         memory_max_bytes: memory_gib_max * GIB,
         ..RetryRules::default()
     }
+}
+
+/// Rules as words: `zone in (a,b)` is required, `prefer:disk=ssd:10`, `tolerate:gpu`, `apart:rack`, `spread:rack`, `spread:rack:1`.
+pub fn placed(words: &[&str]) -> Option<Placement> {
+    let mut placement = Placement::default();
+    for word in words {
+        let (kind, rest) = word.split_once(':').unwrap_or(("require", word));
+        match kind {
+            "prefer" => {
+                let (expression, weight) = rest.rsplit_once(':').expect("a weight");
+                let weight = weight.parse().expect("a number");
+                placement.prefer.push(Preference { expression: expression.to_owned(), weight });
+            }
+            "tolerate" => placement.tolerate.push(rest.to_owned()),
+            "apart" => placement.apart = rest.to_owned(),
+            "spread" => {
+                let (label, skew) = rest.split_once(':').unwrap_or((rest, "0"));
+                (placement.spread, placement.max_skew) = (label.to_owned(), skew.parse().expect("a number"));
+            }
+            _ => placement.require.push(rest.to_owned()),
+        }
+    }
+    Some(placement)
 }
 
 impl Cluster {
@@ -137,6 +162,13 @@ impl Cluster {
 
     pub fn drain(&mut self, name: &str, draining: bool) {
         let reply = self.one(Kind::SetDrain(SetDrain { name: name.to_owned(), draining, deadline_ms: 0 }));
+        assert_eq!(reply, Reply::Done);
+    }
+
+    /// `key` or `key=value`.
+    pub fn taint(&mut self, name: &str, taint: &str, tainted: bool) {
+        let (key, value) = parse_taint(taint).expect("a taint");
+        let reply = self.one(Kind::SetTaint(SetTaint { name: name.to_owned(), key, value, tainted }));
         assert_eq!(reply, Reply::Done);
     }
 
