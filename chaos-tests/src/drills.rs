@@ -18,6 +18,7 @@ pub mod masters_killed;
 pub mod mixed_endings;
 pub mod noop_records;
 pub mod paused_agent;
+pub mod preemption;
 pub mod run_codes;
 pub mod wiped_master;
 pub mod worker_killed;
@@ -44,7 +45,7 @@ pub enum Verdict {
 pub type Drill = fn(Size) -> anyhow::Result<Verdict>;
 
 /// What it is called by, what it shows, drill.
-pub const ALL: [(&str, &str, Drill); 20] = [
+pub const ALL: [(&str, &str, Drill); 21] = [
     ("2", "submits go on while leaders are killed", leader_kills::run),
     ("3", "all masters killed at once lose nothing", masters_killed::run),
     ("4", "a worker killed, with and without its containers", worker_killed::run),
@@ -61,7 +62,8 @@ pub const ALL: [(&str, &str, Drill); 20] = [
     ("loud-task", "a task that prints a gigabyte hurts nobody", loud_task::run),
     ("large-result", "a large result is stored once, though its worker was killed", large_result::run),
     ("fair-shares", "namespaces get their parts by weight, and a quota holds only its own back", fair_shares::run),
-    ("big-task", "a big task starts among a flood of small ones", big_task::run),
+    ("big-task", "a big task and a gang start among a flood of small ones", big_task::run),
+    ("preemption", "urgent tasks take the room of others, with leaders killed", preemption::run),
     ("workflow-failover", "a large workflow runs once and in order while leaders are killed", workflow_failover::run),
     ("workflow-replay", "a trace of a workflow runs as the simulator says", workflow_replay::run),
     ("bad-input", "bad input is refused clearly, and other work goes on", bad_input::run),

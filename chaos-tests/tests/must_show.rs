@@ -94,8 +94,13 @@ fn namespaces_get_their_parts_by_weight() {
 }
 
 #[test]
-fn a_big_task_starts_among_a_flood_of_small_ones() {
+fn a_big_task_and_a_gang_start_among_a_flood_of_small_ones() {
     drill("big-task");
+}
+
+#[test]
+fn urgent_tasks_take_the_room_of_others() {
+    drill("preemption");
 }
 
 #[test]

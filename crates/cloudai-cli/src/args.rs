@@ -258,6 +258,8 @@ pub enum SimVerb {
     Replay(Box<commands::sim_replay::ReplayArgs>),
     /// Make a trace up, from a model and a seed
     Generate(commands::sim_generate::GenerateArgs),
+    /// Write down what this cluster has run, as a trace
+    Record(commands::sim_record::RecordArgs),
 }
 
 /// What runs as a server, with its own runtime.

@@ -145,6 +145,7 @@ async fn client(cli: &Cli) -> Result<(), Failure> {
         Command::Sim { verb } => match verb {
             SimVerb::Replay(a) => commands::sim_replay::run(&settings()?, a),
             SimVerb::Generate(a) => commands::sim_generate::run(a),
+            SimVerb::Record(a) => commands::sim_record::run(&settings()?, a).await,
         },
         Command::Completion(a) => commands::completion::run(a),
         Command::Help(a) => commands::help::run(a),

@@ -12,6 +12,7 @@ pub mod interval;
 pub mod metrics;
 pub mod plot;
 pub mod policy;
+pub mod record;
 pub mod report;
 pub mod seeded;
 pub mod svg;

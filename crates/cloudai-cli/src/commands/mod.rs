@@ -40,6 +40,7 @@ pub mod secret_set;
 pub mod sim_generate;
 pub mod sim_openb;
 pub mod sim_progress;
+pub mod sim_record;
 pub mod sim_replay;
 pub mod sim_workload;
 pub mod task_explain;
