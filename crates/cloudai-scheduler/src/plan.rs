@@ -268,8 +268,11 @@ impl<'a> Pass<'a> {
                 tasks = self.view.jobs.get(&job).map_or(1, |job| job.counts.queued);
             }
             let blocked = Blocked { shape, job, ask, tasks, placed_before: self.plan.placed };
-            self.state.hold_for(self.view, &blocked);
-            self.blocked.push(blocked);
+            let has_workers = self.state.hold_for(self.view, &blocked);
+            // Who is far behind gets none before those ahead have theirs.
+            if has_workers || self.blocked.len() < limits::PASS_BLOCKED_MAX {
+                self.blocked.push(blocked);
+            }
         }
     }
 

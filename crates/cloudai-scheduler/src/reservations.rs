@@ -35,9 +35,13 @@ pub(crate) struct Blocked {
 }
 
 impl PlanState {
-    /// Its turn has come and it fits nowhere: from now on nobody in this pass is in its way, if it has workers.
-    pub(crate) fn hold_for(&mut self, view: &Hot, blocked: &Blocked) {
+    /// Its turn has come and it fits nowhere: from now on nobody in this pass is in its way, if it has workers. False: it has
+    /// none.
+    pub(crate) fn hold_for(&mut self, view: &Hot, blocked: &Blocked) -> bool {
         let own = |r: &Reservation| r.shape == blocked.shape;
+        if !self.reservations.iter().any(own) {
+            return false;
+        }
         if self
             .reservations
             .iter()
@@ -45,7 +49,7 @@ impl PlanState {
             .any(|r| self.seat_of(r.worker).is_some_and(|seat| self.is_held(seat)))
         {
             // For one of the same shape, which came first.
-            return;
+            return true;
         }
         if blocked.ask.is_gang() {
             // One of another size needs others: what is kept is kept for this very gang, as it is.
@@ -66,7 +70,7 @@ impl PlanState {
             let hold = self.hold_of(view, &reservation, &blocked.ask);
             let Some((hold, seat)) = hold.zip(self.seat_of(reservation.worker)) else {
                 self.reservations.retain(|r| !own(r));
-                return;
+                return false;
             };
             holds.push((at, seat, hold));
         }
@@ -77,6 +81,7 @@ impl PlanState {
             (self.reservations[at].job, self.reservations[at].by_ms) = (blocked.job, by_ms);
             self.hold(seat, &Hold { by_ms, ..hold });
         }
+        true
     }
 
     fn hold_of(&self, view: &Hot, reservation: &Reservation, ask: &Ask) -> Option<Hold> {
@@ -104,7 +109,11 @@ impl PlanState {
             return all;
         }
         let place = |shape| blocked.iter().position(|b| b.shape == shape);
-        for (at, b) in blocked.iter().enumerate().filter(|(_, b)| !b.ask.is_gang()) {
+        for (at, b) in blocked.iter().enumerate() {
+            // Of one shape the first has its turn, and gets the room: whoever made it for another would have made it in vain.
+            if b.ask.is_gang() || place(b.shape) != Some(at) {
+                continue;
+            }
             if all.len() == limits::PREEMPT_SEARCHES_MAX {
                 break;
             }

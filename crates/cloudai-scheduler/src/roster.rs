@@ -8,9 +8,10 @@
 pub(crate) mod by_rules;
 mod holds;
 mod kept;
+mod shapes;
 mod trial;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use cloudai_core::Hot;
 use cloudai_core::hot::{ShapeId, Worker};
@@ -24,6 +25,7 @@ use crate::score::{self, Largest, Load};
 use by_rules::Classes;
 use holds::{HeldSeat, lesser};
 use kept::Kept;
+use shapes::KnownShapes;
 use trial::Trial;
 
 /// Workers whose labels are compared in each pass.
@@ -48,12 +50,10 @@ pub struct PlanState {
     index: Index,
     images: Images,
     requirements: Requirements,
-    asks: BTreeMap<ShapeId, Ask>,
+    shapes: KnownShapes,
     /// Workers as the rules of a shape tell them apart, for shapes whose rules do. Forgotten when a label or a taint changes, or who takes work.
     classes: BTreeMap<ShapeId, Classes>,
-    /// Shapes that fitted nowhere, since when no worker gained anything.
-    full_for: BTreeSet<ShapeId>,
-    /// What the smallest of them asked for: who asks for as much fits nowhere either. Kept short; each is smaller than the
+    /// What the smallest of those that fitted nowhere asked for: who asks for as much fits nowhere either. Kept short; each is smaller than the
     /// others in some way.
     hopeless: Vec<Ask>,
     /// Round robin: the seat after the one taken last.
@@ -213,11 +213,11 @@ impl PlanState {
             self.rekey();
         }
         if gained {
-            self.full_for.clear();
+            self.shapes.none_is_full();
             self.hopeless.clear();
         }
         self.sync_kept(view);
-        if self.asks.len() > view.shapes.by_id.len() + SHAPES_STALE_MAX {
+        if self.shapes.len() > view.shapes.by_id.len() + SHAPES_STALE_MAX {
             self.forget_shapes();
         }
         if self.due_from.len() > SHAPES_STALE_MAX {
@@ -230,8 +230,8 @@ impl PlanState {
 
     /// What a shape asks for. `None` for a shape that the view does not know.
     pub(crate) fn ask(&mut self, view: &Hot, shape: ShapeId) -> Option<Ask> {
-        if let Some(ask) = self.asks.get(&shape) {
-            return Some(*ask);
+        if let Some(ask) = self.shapes.ask(shape) {
+            return Some(ask);
         }
         let (spec, _) = view.shapes.by_id.get(&shape)?;
         let require = Needs::of(spec).map(|needs| self.require(needs));
@@ -240,12 +240,12 @@ impl PlanState {
         let by_rules = spec.rules.as_ref().is_some_and(|rules| rules.choose_among_workers()).then_some(shape);
         let is_gang = spec.gang > 0;
         let ask = Ask { offer: Offer { room: [cpu, memory, storage, gpus, 1], marks }, require, is_gang, by_rules };
-        self.asks.insert(shape, ask);
+        self.shapes.insert(shape, ask);
         Some(ask)
     }
 
-    pub(crate) fn is_full_for(&self, shape: ShapeId) -> bool {
-        self.full_for.contains(&shape)
+    pub(crate) fn is_full_for(&mut self, shape: ShapeId) -> bool {
+        self.shapes.is_full(shape)
     }
 
     /// The shape fits nowhere until some worker gains room, labels or readiness.
@@ -254,7 +254,7 @@ impl PlanState {
             // It would fit but for a reservation, and that may be gone in the next pass without anything that is noticed here.
             return;
         }
-        self.full_for.insert(shape);
+        self.shapes.set_full(shape);
         // That all of a gang do not fit says nothing of one.
         if !ask.is_gang && !self.is_hopeless(ask) {
             self.hopeless.retain(|known| !known.is_as_large_as(ask));
@@ -507,9 +507,8 @@ impl PlanState {
 
     /// Shapes of ended jobs pile up; the live ones are looked up again as they are met.
     fn forget_shapes(&mut self) {
-        self.asks.clear();
+        self.shapes.clear();
         self.classes.clear();
-        self.full_for.clear();
         self.hopeless.clear();
         self.requirements.forget_sets();
         for offer in &mut self.offers {

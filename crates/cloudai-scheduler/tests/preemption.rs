@@ -68,9 +68,11 @@ fn nobody_is_stopped_in_vain() {
     c.submit(high(1_000));
     assert_eq!(asked(&mut c), "");
     c.quota("other", QuotaChange { preempt: Some(true), ..QuotaChange::default() });
-    c.submit_in("other", high(1_000));
+    let others = c.submit_in("other", high(1_000));
     assert_eq!(asked(&mut c), "", "another namespace's are its own affair");
     c.quota("default", QuotaChange { preempt: Some(true), ..QuotaChange::default() });
+    assert_eq!(asked(&mut c), "", "and that one's turn comes first: it would get the room");
+    c.cancel(others);
     assert_eq!(asked(&mut c), "1/0 for 4");
 }
 
@@ -86,6 +88,16 @@ fn who_does_not_mind_is_asked_and_nobody_else() {
     assert_eq!(asked(&mut c), "2/0 for 4");
     let told = explain(&c.hot, &c.reserved, TaskId { job: JobId(4), index: 0 }).to_string();
     assert!(told.contains("b is kept for it"), "{told}");
+}
+
+#[test]
+fn one_shape_with_two_priorities_takes_the_room_of_one() {
+    let mut c = cluster();
+    c.submit(low(8, 1_000, 0));
+    c.pass();
+    c.submit(JobSpec { priority: 1, ..high(1_000) });
+    c.submit(high(1_000));
+    assert_eq!(asked(&mut c), "1/0 for 3");
 }
 
 proptest! {

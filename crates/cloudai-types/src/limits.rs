@@ -504,6 +504,8 @@ pub const PASS_HELD_LOOKS_MAX: u32 = 1_024;
 pub const PASS_RULE_LOOKS_MAX: u32 = 1_000_000;
 /// Workers that are reserved at a time for tasks which fit nowhere, each for the first of its shape.
 pub const RESERVATIONS_MAX: usize = 8;
+/// Shapes that fit nowhere which one pass remembers in order, beside those that have a worker kept.
+pub const PASS_BLOCKED_MAX: usize = 256;
 /// Attempts that one search for room looks at.
 pub const PREEMPT_LOOKS_MAX: u32 = 4_096;
 /// Searches of one pass.
