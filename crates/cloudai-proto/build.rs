@@ -4,7 +4,7 @@
 use std::path::PathBuf;
 
 /// What `types.proto` declares and `cloudai-types` owns.
-const OWNED: [(&str, &str); 27] = [
+const OWNED: [(&str, &str); 32] = [
     (".cloudai.v1.Quota", "::cloudai_types::quota::Quota"),
     (".cloudai.v1.QuotaChange", "::cloudai_types::quota::QuotaChange"),
     (".cloudai.v1.Resources", "::cloudai_types::resources::Resources"),
@@ -22,6 +22,11 @@ const OWNED: [(&str, &str); 27] = [
     (".cloudai.v1.WorkflowSpec", "::cloudai_types::workflow::WorkflowSpec"),
     (".cloudai.v1.WorkflowNode", "::cloudai_types::workflow::WorkflowNode"),
     (".cloudai.v1.Dependency", "::cloudai_types::workflow::Dependency"),
+    (".cloudai.v1.Overlap", "::cloudai_types::schedule::Overlap"),
+    (".cloudai.v1.Missed", "::cloudai_types::schedule::Missed"),
+    (".cloudai.v1.ScheduleSpec", "::cloudai_types::schedule::ScheduleSpec"),
+    (".cloudai.v1.RunOutcome", "::cloudai_types::schedule::RunOutcome"),
+    (".cloudai.v1.ScheduleRun", "::cloudai_types::schedule::ScheduleRun"),
     (".cloudai.v1.RetryAction", "::cloudai_types::retry::RetryAction"),
     (".cloudai.v1.RetryRule", "::cloudai_types::retry::RetryRule"),
     (".cloudai.v1.RetryRules", "::cloudai_types::retry::RetryRules"),

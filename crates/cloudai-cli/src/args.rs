@@ -15,7 +15,7 @@ use crate::settings::GlobalFlags;
     arg_required_else_help = true
 )]
 #[command(
-    after_help = "Topics: cloudai help exit-codes | environment | job-file | workflow-file\nFirst steps: cloudai dev, then cloudai run IMAGE -- CMD"
+    after_help = "Topics: cloudai help exit-codes | environment | job-file | workflow-file | template-file\nFirst steps: cloudai dev, then cloudai run IMAGE -- CMD"
 )]
 pub struct Cli {
     #[command(flatten)]
@@ -37,6 +37,16 @@ pub enum Command {
     Workflow {
         #[command(subcommand)]
         verb: WorkflowVerb,
+    },
+    /// Keep job files with parameters, and run them
+    Template {
+        #[command(subcommand)]
+        verb: TemplateVerb,
+    },
+    /// Submit jobs at times, and look after that
+    Schedule {
+        #[command(subcommand)]
+        verb: ScheduleVerb,
     },
     /// Look at single tasks
     Task {
@@ -134,6 +144,40 @@ pub enum WorkflowVerb {
     Retry(commands::workflow_retry::RetryArgs),
     /// Check a file without submitting it
     Validate(commands::workflow_validate::ValidateArgs),
+}
+
+#[derive(Debug, Subcommand)]
+pub enum TemplateVerb {
+    /// Store a file as a new version, unless the newest one says the same
+    Create(commands::template_create::CreateArgs),
+    /// Templates, by name
+    #[command(visible_alias = "ls")]
+    List,
+    /// One version with its parameters
+    Show(commands::template_show::ShowArgs),
+    /// Fill it in, submit the job and print its id
+    Run(commands::template_run::RunArgs),
+    /// Remove all versions, or one
+    Delete(commands::template_delete::DeleteArgs),
+}
+
+#[derive(Debug, Subcommand)]
+pub enum ScheduleVerb {
+    /// Submit a job at times from now on
+    Create(Box<commands::schedule_create::CreateArgs>),
+    /// Schedules, by name
+    #[command(visible_alias = "ls")]
+    List,
+    /// One schedule: the times to come, and what became of the last ones
+    Show(commands::schedule_show::ShowArgs),
+    /// Begin no run by itself until it is resumed
+    Pause(commands::schedule_pause::PauseArgs),
+    /// Let it go on; what was missed is decided as it says
+    Resume(commands::schedule_pause::PauseArgs),
+    /// A run now, beside its times
+    Run(commands::schedule_run::RunArgs),
+    /// Remove it; its jobs go on
+    Delete(commands::schedule_delete::DeleteArgs),
 }
 
 #[derive(Debug, Subcommand)]
@@ -287,6 +331,8 @@ impl Command {
             Command::Run(_)
             | Command::Job { .. }
             | Command::Workflow { .. }
+            | Command::Template { .. }
+            | Command::Schedule { .. }
             | Command::Task { .. }
             | Command::Dead { .. }
             | Command::Secret { .. }
@@ -346,6 +392,20 @@ mod tests {
             "cloudai workflow cancel wf-3gk7q2zx",
             "cloudai workflow retry wf-3gk7q2zx --from train",
             "cloudai workflow validate -f w.yaml",
+            "cloudai template create -f t.yaml",
+            "cloudai template create sweep -f -",
+            "cloudai template list -o json",
+            "cloudai template show sweep@3",
+            "cloudai template run sweep --set lr=0.1 --set note=a=b --idempotency-key k",
+            "cloudai template delete sweep@2",
+            "cloudai schedule create nightly --cron @daily -f job.yaml",
+            "cloudai schedule create n --cron */5 --timezone Europe/Paris --template sweep@3 --set lr=1 --overlap cancel-previous --missed all --replace",
+            "cloudai schedule list",
+            "cloudai schedule show nightly -o json",
+            "cloudai schedule pause nightly",
+            "cloudai schedule resume nightly",
+            "cloudai schedule run nightly --idempotency-key k",
+            "cloudai schedule delete nightly",
             "cloudai task list abc",
             "cloudai task show abc/1",
             "cloudai task logs -f abc/1 --tail 5",
@@ -470,6 +530,15 @@ mod tests {
             "cloudai sim generate --jobs 0",
             "cloudai sim generate --model feitelson",
             "cloudai jobs",
+            "cloudai template create",
+            "cloudai template run sweep --set lr",
+            "cloudai template show sweep@newest",
+            "cloudai schedule create n --cron @daily",
+            "cloudai schedule create n -f job.yaml",
+            "cloudai schedule create n --cron @daily -f job.yaml --template t",
+            "cloudai schedule create n --cron @daily -f job.yaml --set a=b",
+            "cloudai schedule create n --cron @daily -f job.yaml --overlap maybe",
+            "cloudai schedule create n --cron @daily -f job.yaml --missed never",
             "cloudai secret set token value",
             "cloudai secret set token --value value",
             "cloudai secret show token",

@@ -50,8 +50,8 @@ pub const TABLE: &str = "\
 Exit codes
   0    done
   1    failed, for a reason that has no code of its own
-  2    wrong usage, or an invalid job spec or workflow; repeating it cannot help
-  3    not found: no such job, task, workflow, worker, master, secret or login
+  2    wrong usage, or an invalid job spec, workflow, template or schedule; repeating it cannot help
+  3    not found: no such job, task, workflow, template, schedule, worker, master, secret or login
   4    not authorised: no certificate, a wrong one, or a role that may not do this
   5    conflict: the state forbids it now (a request id used with another job, the last voter, an ambiguous id prefix)
   6    no master can be reached, or the masters have no leader; nothing was changed

@@ -64,8 +64,8 @@ fn run(cli: Cli) -> Result<(), Failure> {
 
 async fn client(cli: &Cli) -> Result<(), Failure> {
     use args::{
-        ClusterVerb, ConfigVerb, DeadVerb, JobVerb, QuotaVerb, RegistryVerb, SecretVerb, SimVerb, TaskVerb, WorkerVerb,
-        WorkflowVerb,
+        ClusterVerb, ConfigVerb, DeadVerb, JobVerb, QuotaVerb, RegistryVerb, ScheduleVerb, SecretVerb, SimVerb,
+        TaskVerb, TemplateVerb, WorkerVerb, WorkflowVerb,
     };
     let settings = || settings::Settings::resolve(&cli.global);
     match &cli.command {
@@ -90,6 +90,22 @@ async fn client(cli: &Cli) -> Result<(), Failure> {
             WorkflowVerb::Cancel(a) => commands::workflow_cancel::run(&settings()?, a).await,
             WorkflowVerb::Retry(a) => commands::workflow_retry::run(&settings()?, a).await,
             WorkflowVerb::Validate(a) => commands::workflow_validate::run(&settings()?, a),
+        },
+        Command::Template { verb } => match verb {
+            TemplateVerb::Create(a) => commands::template_create::run(&settings()?, a).await,
+            TemplateVerb::List => commands::template_list::run(&settings()?).await,
+            TemplateVerb::Show(a) => commands::template_show::run(&settings()?, a).await,
+            TemplateVerb::Run(a) => commands::template_run::run(&settings()?, a).await,
+            TemplateVerb::Delete(a) => commands::template_delete::run(&settings()?, a).await,
+        },
+        Command::Schedule { verb } => match verb {
+            ScheduleVerb::Create(a) => commands::schedule_create::run(&settings()?, a).await,
+            ScheduleVerb::List => commands::schedule_list::run(&settings()?).await,
+            ScheduleVerb::Show(a) => commands::schedule_show::run(&settings()?, a).await,
+            ScheduleVerb::Pause(a) => commands::schedule_pause::pause(&settings()?, a).await,
+            ScheduleVerb::Resume(a) => commands::schedule_pause::resume(&settings()?, a).await,
+            ScheduleVerb::Run(a) => commands::schedule_run::run(&settings()?, a).await,
+            ScheduleVerb::Delete(a) => commands::schedule_delete::run(&settings()?, a).await,
         },
         Command::Task { verb } => match verb {
             TaskVerb::List(a) => commands::task_list::run(&settings()?, a).await,

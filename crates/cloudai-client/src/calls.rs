@@ -43,6 +43,10 @@ reads! {
     list_dead(ListDeadRequest) -> ListDeadReply;
     list_secrets(ListSecretsRequest) -> ListSecretsReply;
     list_quotas(ListQuotasRequest) -> ListQuotasReply;
+    list_templates(ListTemplatesRequest) -> ListTemplatesReply;
+    get_template(GetTemplateRequest) -> GetTemplateReply;
+    list_schedules(ListSchedulesRequest) -> ListSchedulesReply;
+    get_schedule(GetScheduleRequest) -> GetScheduleReply;
     list_workers(ListWorkersRequest) -> ListWorkersReply;
     get_worker(GetWorkerRequest) -> GetWorkerReply;
     queue(QueueRequest) -> QueueReply;
@@ -68,6 +72,15 @@ writes! {
     remove_secret(RemoveSecretRequest) -> ChangeReply, Repeat::Never;
     /// A repetition sets the same once more.
     set_quota(SetQuotaRequest) -> ChangeReply, Repeat::Safe;
+    /// A repetition finds that the newest version says the same.
+    create_template(CreateTemplateRequest) -> CreateTemplateReply, Repeat::Safe;
+    /// Once: a repetition would say that there is none.
+    delete_template(DeleteTemplateRequest) -> ChangeReply, Repeat::Never;
+    /// A repetition finds that it says the same.
+    create_schedule(CreateScheduleRequest) -> CreateScheduleReply, Repeat::Safe;
+    pause_schedule(PauseScheduleRequest) -> ChangeReply, Repeat::Safe;
+    /// Once: a repetition would say that there is none.
+    delete_schedule(DeleteScheduleRequest) -> ChangeReply, Repeat::Never;
     /// A repetition makes a new token and voids the first one, which nobody has seen.
     authorize_worker(AuthorizeWorkerRequest) -> AuthorizeReply, Repeat::Safe;
     revoke_worker(RevokeWorkerRequest) -> ChangeReply, Repeat::Safe;

@@ -7,7 +7,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
 use cloudai_proto::v1::{
-    ErrorInfo, SubmitAck, SubmitReply, SubmitRequest, SubmitWorkflowReply, SubmitWorkflowRequest, submit_ack::Outcome,
+    ErrorInfo, RunScheduleRequest, SubmitAck, SubmitReply, SubmitRequest, SubmitWorkflowReply, SubmitWorkflowRequest,
+    submit_ack::Outcome,
 };
 use cloudai_types::limits;
 use prost::Message;
@@ -55,6 +56,20 @@ impl Client {
             .call(Repeat::Safe, |mut c| {
                 let r = request.clone();
                 async move { c.submit_workflow(r).await }
+            })
+            .await;
+        sent.map_err(|e| submit_error(&request.request_id, e))
+    }
+
+    /// A run of a schedule now. Without a request id in it, one is made.
+    pub async fn run_schedule(&self, mut request: RunScheduleRequest) -> Result<SubmitReply, SubmitError> {
+        if request.request_id.is_empty() {
+            request.request_id = request_id();
+        }
+        let sent = self
+            .call(Repeat::Safe, |mut c| {
+                let r = request.clone();
+                async move { c.run_schedule(r).await }
             })
             .await;
         sent.map_err(|e| submit_error(&request.request_id, e))

@@ -236,6 +236,42 @@ impl Control for Fake {
     async fn retry_workflow(&self, _: Request<RetryWorkflowRequest>) -> Result<Response<RetryWorkflowReply>, Status> {
         absent!()
     }
+    async fn create_template(
+        &self,
+        _: Request<CreateTemplateRequest>,
+    ) -> Result<Response<CreateTemplateReply>, Status> {
+        absent!()
+    }
+    async fn list_templates(&self, _: Request<ListTemplatesRequest>) -> Result<Response<ListTemplatesReply>, Status> {
+        absent!()
+    }
+    async fn get_template(&self, _: Request<GetTemplateRequest>) -> Result<Response<GetTemplateReply>, Status> {
+        absent!()
+    }
+    async fn delete_template(&self, _: Request<DeleteTemplateRequest>) -> Result<Response<ChangeReply>, Status> {
+        absent!()
+    }
+    async fn create_schedule(
+        &self,
+        _: Request<CreateScheduleRequest>,
+    ) -> Result<Response<CreateScheduleReply>, Status> {
+        absent!()
+    }
+    async fn list_schedules(&self, _: Request<ListSchedulesRequest>) -> Result<Response<ListSchedulesReply>, Status> {
+        absent!()
+    }
+    async fn get_schedule(&self, _: Request<GetScheduleRequest>) -> Result<Response<GetScheduleReply>, Status> {
+        absent!()
+    }
+    async fn pause_schedule(&self, _: Request<PauseScheduleRequest>) -> Result<Response<ChangeReply>, Status> {
+        absent!()
+    }
+    async fn delete_schedule(&self, _: Request<DeleteScheduleRequest>) -> Result<Response<ChangeReply>, Status> {
+        absent!()
+    }
+    async fn run_schedule(&self, _: Request<RunScheduleRequest>) -> Result<Response<SubmitReply>, Status> {
+        absent!()
+    }
     async fn set_secret(&self, _: Request<SetSecretRequest>) -> Result<Response<SetSecretReply>, Status> {
         absent!()
     }

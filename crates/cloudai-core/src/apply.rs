@@ -7,6 +7,10 @@
 mod authorize;
 mod cancel_job;
 mod cancel_workflow;
+mod change_schedule;
+mod create_schedule;
+mod create_template;
+mod delete_template;
 mod drop_dead;
 mod ending;
 mod evict_workers;
@@ -31,6 +35,7 @@ mod replay_dead;
 mod report_attempts;
 mod retry_workflow;
 mod revoke;
+mod run_schedule;
 mod set_config;
 mod set_drain;
 mod set_quota;
@@ -170,6 +175,13 @@ fn apply_command(hot: &mut Hot, out: &mut Out, command: Command) -> Result<Reply
         Kind::SubmitWorkflow(c) => submit_workflow::submit_workflow(hot, out, actor, c),
         Kind::CancelWorkflow(c) => cancel_workflow::cancel_workflow(hot, out, c),
         Kind::RetryWorkflow(c) => retry_workflow::retry_workflow(hot, out, c),
+        Kind::CreateTemplate(c) => create_template::create_template(hot, out, actor, c),
+        Kind::DeleteTemplate(c) => delete_template::delete_template(hot, out, c),
+        Kind::CreateSchedule(c) => create_schedule::create_schedule(hot, out, actor, c),
+        Kind::DeleteSchedule(c) => change_schedule::delete_schedule(hot, out, c),
+        Kind::PauseSchedule(c) => change_schedule::pause_schedule(hot, out, c),
+        Kind::RunSchedule(c) => run_schedule::run_schedule(hot, out, c),
+        Kind::TriggerSchedule(c) => run_schedule::trigger_schedule(hot, out, c),
     }
 }
 

@@ -5,8 +5,8 @@
 use std::collections::BTreeMap;
 
 use cloudai_types::{
-    ClusterConfig, EndReason, JobId, JobSpec, NamespaceId, QuotaChange, Resources, SecretKind, TaskId, WorkflowSpec,
-    limits,
+    ClusterConfig, EndReason, JobId, JobSpec, NamespaceId, QuotaChange, Resources, ScheduleSpec, SecretKind, TaskId,
+    WorkflowSpec, limits,
 };
 
 /// The newest format that this build understands.
@@ -76,8 +76,15 @@ pub const PREEMPTION_SINCE: u32 = 7;
 
 /// The first format whose specs keep [`JobSpec::gang`].
 pub const GANGS_SINCE: u32 = 7;
+
 /// The first format whose specs keep [`JobSpec::placement`], and whose workers have taints ([`SetTaint`]).
 pub const PLACEMENT_SINCE: u32 = 7;
+
+/// The first format that has templates.
+pub const TEMPLATES_SINCE: u32 = 7;
+
+/// The first format that has schedules.
+pub const SCHEDULES_SINCE: u32 = 7;
 
 /// One log entry's payload: every command that waited when the entry was made.
 #[derive(Clone, PartialEq, prost::Message)]
@@ -101,7 +108,7 @@ pub struct Command {
     pub trace_parent: String,
     #[prost(
         oneof = "Kind",
-        tags = "10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 40, 41, 55, 56, 60, 61, 62, 70, 71, 72, 75, 80, 81"
+        tags = "10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 40, 41, 55, 56, 60, 61, 62, 70, 71, 72, 75, 80, 81, 90, 91, 92, 93, 94, 100, 101"
     )]
     pub kind: Option<Kind>,
 }
@@ -126,6 +133,14 @@ impl Command {
             Some(Kind::PreemptTasks(_)) => PREEMPTION_SINCE,
             Some(Kind::SetTaint(_)) => PLACEMENT_SINCE,
             Some(Kind::SubmitWorkflow(_) | Kind::CancelWorkflow(_) | Kind::RetryWorkflow(_)) => WORKFLOWS_SINCE,
+            Some(Kind::CreateTemplate(_) | Kind::DeleteTemplate(_)) => TEMPLATES_SINCE,
+            Some(
+                Kind::CreateSchedule(_)
+                | Kind::DeleteSchedule(_)
+                | Kind::RunSchedule(_)
+                | Kind::PauseSchedule(_)
+                | Kind::TriggerSchedule(_),
+            ) => SCHEDULES_SINCE,
             Some(
                 Kind::SubmitJob(_)
                 | Kind::CancelJob(_)
@@ -236,6 +251,27 @@ pub enum Kind {
     /// Since format 7.
     #[prost(message, tag = "75")]
     SetTaint(SetTaint),
+    /// Since format 7.
+    #[prost(message, tag = "90")]
+    CreateSchedule(CreateSchedule),
+    /// Since format 7.
+    #[prost(message, tag = "91")]
+    DeleteSchedule(DeleteSchedule),
+    /// Since format 7.
+    #[prost(message, tag = "92")]
+    RunSchedule(RunSchedule),
+    /// Since format 7.
+    #[prost(message, tag = "93")]
+    PauseSchedule(PauseSchedule),
+    /// Since format 7.
+    #[prost(message, tag = "94")]
+    TriggerSchedule(TriggerSchedule),
+    /// Since format 7.
+    #[prost(message, tag = "100")]
+    CreateTemplate(CreateTemplate),
+    /// Since format 7.
+    #[prost(message, tag = "101")]
+    DeleteTemplate(DeleteTemplate),
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -641,6 +677,120 @@ pub struct RetryWorkflow {
     /// Only this one, and whoever waits for it; empty: all.
     #[prost(string, tag = "3")]
     pub from: String,
+}
+
+/// A schedule begins, or is replaced. The same once more changes nothing. Refused when there is one of this name that says something else, unless
+/// it is to be replaced.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct CreateSchedule {
+    #[prost(string, tag = "1")]
+    pub namespace: String,
+    #[prost(string, tag = "2")]
+    pub name: String,
+    /// Valid: the leader parsed it, its times too. `apply` knows no calendar, and treats the rest as any bytes from the log.
+    #[prost(message, required, tag = "3")]
+    pub spec: ScheduleSpec,
+    /// Its first time, as the leader reckons it.
+    #[prost(uint64, tag = "4")]
+    pub next_due_ms: u64,
+    /// What is there of this name is replaced; its runs are remembered.
+    #[prost(bool, tag = "5")]
+    pub replace: bool,
+}
+
+/// A schedule ends. Jobs that it has submitted go on.
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+pub struct DeleteSchedule {
+    #[prost(string, tag = "1")]
+    pub namespace: String,
+    #[prost(string, tag = "2")]
+    pub name: String,
+}
+
+/// A time of a schedule has come. The leader found it with its calendar; what comes of it, `apply` decides: a time that is not later than the last
+/// one that was decided is refused, and so no time has two jobs, however many leaders propose it.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct RunSchedule {
+    #[prost(uint32, tag = "1")]
+    pub namespace: u32,
+    #[prost(string, tag = "2")]
+    pub name: String,
+    /// [`crate::rows::ScheduleRow::spec_hash`] of what the leader read.
+    #[prost(fixed64, tag = "3")]
+    pub spec_hash: u64,
+    #[prost(uint64, tag = "4")]
+    pub due_ms: u64,
+    /// The time after that; 0: none.
+    #[prost(uint64, tag = "5")]
+    pub next_due_ms: u64,
+    /// Times before `due_ms` that are passed over, and the last of them.
+    #[prost(uint32, tag = "6")]
+    pub missed: u32,
+    #[prost(uint64, tag = "7")]
+    pub missed_last_ms: u64,
+    /// `due_ms` itself is passed over as well: no job.
+    #[prost(bool, tag = "8")]
+    pub is_missed: bool,
+    /// What the image's tag means now, or empty.
+    #[prost(string, tag = "9")]
+    pub image_digest: String,
+    /// The image cannot be had: no job, and this is why. Empty: it can.
+    #[prost(string, tag = "10")]
+    pub refused: String,
+}
+
+/// Times that pass while it is paused are missed; what becomes of them is decided when it goes on.
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+pub struct PauseSchedule {
+    #[prost(string, tag = "1")]
+    pub namespace: String,
+    #[prost(string, tag = "2")]
+    pub name: String,
+    #[prost(bool, tag = "3")]
+    pub paused: bool,
+}
+
+/// A user wants a run now, paused or not. Its times are not touched by it.
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+pub struct TriggerSchedule {
+    #[prost(string, tag = "1")]
+    pub namespace: String,
+    #[prost(string, tag = "2")]
+    pub name: String,
+    /// As in [`SubmitJob`].
+    #[prost(string, tag = "3")]
+    pub request_id: String,
+    #[prost(bytes = "vec", tag = "4")]
+    pub request_hash: Vec<u8>,
+    /// Of what the leader read, whose image it pinned.
+    #[prost(fixed64, tag = "5")]
+    pub spec_hash: u64,
+    #[prost(string, tag = "6")]
+    pub image_digest: String,
+}
+
+/// A new version of a template. The newest version's own document once more makes none.
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+pub struct CreateTemplate {
+    #[prost(string, tag = "1")]
+    pub namespace: String,
+    #[prost(string, tag = "2")]
+    pub name: String,
+    /// What whoever runs it fills in and submits. Its language is not known here.
+    #[prost(string, tag = "3")]
+    pub document: String,
+}
+
+/// Jobs that were made from it go on.
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+pub struct DeleteTemplate {
+    #[prost(string, tag = "1")]
+    pub namespace: String,
+    #[prost(string, tag = "2")]
+    pub name: String,
+    /// 0: all of them.
+    #[prost(uint32, tag = "3")]
+    pub version: u32,
 }
 
 /// Tasks of one job.

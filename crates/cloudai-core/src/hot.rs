@@ -23,6 +23,7 @@ use crate::queue_limits::QueueLimits;
 use crate::rows::{
     AliveRow, AttemptRow, ClusterRow, Counts, JobRow, JobState, MasterRow, TaskState, WorkerRow, WorkerState,
 };
+use crate::schedules::Schedules;
 use crate::tenants::Tenants;
 pub use crate::waiting::Waiting;
 use crate::workflows::Workflows;
@@ -95,6 +96,10 @@ pub struct Hot {
     pub workflows: Workflows,
     /// Gangs of which one has failed, and others have not stopped yet.
     pub gangs: Gangs,
+    /// When each schedule is due. What they say are rows.
+    pub schedules: Schedules,
+    /// How many templates each namespace has; those without are not here.
+    pub templates: BTreeMap<NamespaceId, u32>,
 }
 
 /// Interned shapes, counted by the live jobs that use them.
@@ -219,6 +224,8 @@ impl Default for Hot {
             drains: BTreeSet::new(),
             workflows: Workflows::default(),
             gangs: Gangs::default(),
+            schedules: Schedules::default(),
+            templates: BTreeMap::new(),
         }
     }
 }

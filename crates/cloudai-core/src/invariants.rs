@@ -44,6 +44,7 @@ pub fn check(hot: &Hot) -> Vec<Violation> {
     drains_wait_for_their_deadline(hot, &mut faults);
     gates_hold_who_waits_for_the_living(hot, &mut faults);
     gangs_run_together(hot, &mut faults);
+    templates_and_schedules_are_counted(hot, &mut faults);
     faults
 }
 
@@ -312,6 +313,25 @@ fn secrets_are_counted(hot: &Hot, faults: &mut Faults) {
         if !(1..=limits::SECRETS_OF_NAMESPACE_MAX).contains(held) || !known.contains(namespace) {
             fault(faults, "I10", format!("{namespace:?}: is said to have {held} secrets"));
         }
+    }
+}
+
+/// Within what a namespace may have, and each schedule's time stands in the index.
+fn templates_and_schedules_are_counted(hot: &Hot, faults: &mut Faults) {
+    let known: BTreeSet<NamespaceId> = hot.namespaces.values().copied().collect();
+    for (namespace, held) in &hot.templates {
+        if !(1..=limits::TEMPLATES_OF_NAMESPACE_MAX).contains(held) || !known.contains(namespace) {
+            fault(faults, "I10", format!("{namespace:?}: is said to have {held} templates"));
+        }
+    }
+    for namespace in hot.schedules.iter().map(|(namespace, ..)| namespace).collect::<BTreeSet<_>>() {
+        let held = hot.schedules.len_of(namespace);
+        if held > limits::SCHEDULES_OF_NAMESPACE_MAX as usize || !known.contains(&namespace) {
+            fault(faults, "I10", format!("{namespace:?}: is said to have {held} schedules"));
+        }
+    }
+    if !hot.schedules.is_consistent() {
+        fault(faults, "schedules", format!("{:?}", hot.schedules));
     }
 }
 

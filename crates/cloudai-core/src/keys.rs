@@ -40,6 +40,28 @@ pub fn secret_key(ns: NamespaceId, kind: SecretKind, name: &str) -> Vec<u8> {
     k
 }
 
+/// The key of what has a name in its namespace: in [`crate::rows::Family::Schedule`], [`crate::rows::Family::ScheduleSpec`] and
+/// [`crate::rows::Family::Template`]. Without a name it is where those of a namespace begin.
+pub fn named_key(ns: NamespaceId, name: &str) -> Vec<u8> {
+    let mut k = ns.0.to_be_bytes().to_vec();
+    k.extend_from_slice(name.as_bytes());
+    k
+}
+
+/// The other direction. `None` for a key that is none of those.
+pub fn name_of_key(key: &[u8]) -> Option<(NamespaceId, &str)> {
+    let (ns, name) = key.split_first_chunk::<4>()?;
+    Some((NamespaceId(u32::from_be_bytes(*ns)), std::str::from_utf8(name).ok()?))
+}
+
+/// The key in [`crate::rows::Family::TemplateVersion`]. No name has a zero byte: versions of one template lie together.
+pub fn template_version_key(ns: NamespaceId, name: &str, version: u32) -> Vec<u8> {
+    let mut k = named_key(ns, name);
+    k.push(0);
+    k.extend_from_slice(&version.to_be_bytes());
+    k
+}
+
 /// The key in [`crate::rows::Family::Alive`].
 pub fn alive_key(job: JobId) -> [u8; 8] {
     job.0.to_be_bytes()

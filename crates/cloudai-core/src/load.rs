@@ -13,7 +13,8 @@ use crate::command::AttemptState;
 use crate::hot::{ActiveAttempt, Hot, Waiting, Worker, raised};
 use crate::rows::{
     AliveRow, AttemptRow, CLUSTER_KEY, ClusterRow, Family, GateRow, HoldRow, JobRow, MasterRow, MemberRow,
-    NamespaceRow, RowScan, SecretRow, WaitingRow, WorkerRow, WorkerState, job_key, task_of_key,
+    NamespaceRow, RowScan, ScheduleRow, SecretRow, TemplateRow, WaitingRow, WorkerRow, WorkerState, job_key,
+    name_of_key, task_of_key,
 };
 use crate::tenants::Tenant;
 use crate::workflows::Hold;
@@ -89,6 +90,16 @@ pub fn load(rows: &impl RowScan) -> Result<Hot, LoadError> {
     each_row(rows, Family::Secret, |key, _: SecretRow| {
         let (namespace, _) = key.split_first_chunk::<4>().ok_or("its key has no namespace")?;
         *hot.secrets.entry(NamespaceId(u32::from_be_bytes(*namespace))).or_default() += 1;
+        Ok(())
+    })?;
+    each_row(rows, Family::Schedule, |key, row: ScheduleRow| {
+        let (namespace, name) = name_of_key(key).ok_or("its key has no namespace and name")?;
+        hot.schedules.set(namespace, name, &row);
+        Ok(())
+    })?;
+    each_row(rows, Family::Template, |key, _: TemplateRow| {
+        let (namespace, _) = name_of_key(key).ok_or("its key has no namespace and name")?;
+        *hot.templates.entry(namespace).or_default() += 1;
         Ok(())
     })?;
     for (_, id) in touched {

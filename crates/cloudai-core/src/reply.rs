@@ -1,6 +1,6 @@
 //! What `apply` answers to each command. A refusal is a reply: nothing changed, and it says why.
 
-use cloudai_types::{JobId, NodeId, TaskId, WorkerId, WorkflowId};
+use cloudai_types::{JobId, NodeId, ScheduleRun, TaskId, WorkerId, WorkflowId};
 
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Reply {
@@ -91,6 +91,20 @@ pub enum Reply {
         jobs: u32,
         tasks: u64,
     },
+    /// `is_new`: false where the newest version says the same already.
+    TemplateCreated {
+        version: u32,
+        is_new: bool,
+    },
+    /// `is_new`: false where it says the same already.
+    ScheduleCreated {
+        is_new: bool,
+    },
+    /// What came of a time of a schedule, or of a run by hand. `duplicate`: the request id was known, nothing changed.
+    ScheduleRan {
+        run: ScheduleRun,
+        duplicate: bool,
+    },
     /// Changed as asked, nothing to add.
     Done,
     Refused(Refusal),
@@ -122,6 +136,23 @@ pub enum Refusal {
     NoSuchSecret(String),
     #[error("the namespace has no login at the registry '{0}'")]
     NoSuchLogin(String),
+    #[error("the namespace has no template named '{0}'")]
+    NoSuchTemplate(String),
+    #[error("template '{0}' has no version {1}")]
+    NoSuchVersion(String, u32),
+    #[error("the namespace has no schedule named '{0}'")]
+    NoSuchSchedule(String),
+    #[error("the namespace has a schedule named '{0}', which says something else")]
+    ScheduleExists(String),
+    #[error("the schedule is not valid: {0}")]
+    InvalidSchedule(String),
+    #[error("schedule '{0}' was changed meanwhile")]
+    ScheduleChanged(String),
+    #[error("the last run of schedule '{0}', job {1}, has not ended")]
+    RunOverlaps(String, JobId),
+    /// The time was decided already, or has not come, or the schedule is paused or another one by now: a leader's look was stale.
+    #[error("this time of schedule '{0}' is not to be decided now")]
+    NotDue(String),
     #[error("no worker is named '{0}'")]
     NoSuchWorker(String),
     #[error("no member '{0}' was authorised")]

@@ -15,9 +15,11 @@ use cloudai_types::{
 use crate::command::{AttemptState, TaskKey};
 use crate::gangs::Fall;
 pub use crate::keys::{
-    CLUSTER_KEY, alive_key, hold_key, job_key, master_key, member_key, namespace_key, secret_key, task_key,
-    task_of_key, worker_key, workflow_key,
+    CLUSTER_KEY, alive_key, hold_key, job_key, master_key, member_key, name_of_key, named_key, namespace_key,
+    secret_key, task_key, task_of_key, template_version_key, worker_key, workflow_key,
 };
+pub use crate::schedule_rows::ScheduleRow;
+pub use crate::template_rows::{TemplateRow, TemplateVersionRow, VersionInfo};
 pub use crate::workflow_rows::{
     EndedJobs, GateRow, HoldRow, WaitsForRow, WorkflowNodeRow, WorkflowNodesRow, WorkflowRow,
 };
@@ -66,10 +68,18 @@ pub enum Family {
     Gate = 18,
     /// job, the one that it waits for → [`HoldRow`]: a dependency that still holds it back, and nothing else. Since format 6.
     Hold = 19,
+    /// namespace, name → [`ScheduleRow`]: rewritten at each of its times. Since format 7.
+    Schedule = 20,
+    /// namespace, name → [`cloudai_types::ScheduleSpec`]. Written when it is created or replaced. Since format 7.
+    ScheduleSpec = 21,
+    /// namespace, name → [`TemplateRow`]: which versions there are. Since format 7.
+    Template = 22,
+    /// namespace, name, version → [`TemplateVersionRow`]. Written once. Since format 7.
+    TemplateVersion = 23,
 }
 
 impl Family {
-    pub const ALL: [Family; 19] = [
+    pub const ALL: [Family; 23] = [
         Family::Cluster,
         Family::Namespace,
         Family::JobSpec,
@@ -89,6 +99,10 @@ impl Family {
         Family::WorkflowNodes,
         Family::Gate,
         Family::Hold,
+        Family::Schedule,
+        Family::ScheduleSpec,
+        Family::Template,
+        Family::TemplateVersion,
     ];
 }
 

@@ -20,6 +20,7 @@ pub enum Owner {
     SubmitWorkflow,
     CancelWorkflow,
     RetryWorkflow,
+    RunSchedule,
 }
 
 impl Owner {
@@ -39,6 +40,7 @@ impl Owner {
             Kind::SubmitWorkflow(_) => Some(Owner::SubmitWorkflow),
             Kind::CancelWorkflow(_) => Some(Owner::CancelWorkflow),
             Kind::RetryWorkflow(_) => Some(Owner::RetryWorkflow),
+            Kind::RunSchedule(_) | Kind::TriggerSchedule(_) => Some(Owner::RunSchedule),
             Kind::RedeemToken(_)
             | Kind::SetDrain(_)
             | Kind::RegisterMaster(_)
@@ -57,7 +59,12 @@ impl Owner {
             | Kind::WorkerLeaves(_)
             | Kind::PreemptTasks(_)
             | Kind::SetQuota(_)
-            | Kind::SetTaint(_) => None,
+            | Kind::SetTaint(_)
+            | Kind::CreateSchedule(_)
+            | Kind::DeleteSchedule(_)
+            | Kind::PauseSchedule(_)
+            | Kind::CreateTemplate(_)
+            | Kind::DeleteTemplate(_) => None,
         }
     }
 }
@@ -72,7 +79,11 @@ pub struct Transition<S: 'static> {
 
 /// A blocked task leaves with the end of another job, whoever ends that.
 pub const TASK: &[Transition<TaskState>] = &[
-    Transition { from: None, to: &[TaskState::Queued], owners: &[Owner::SubmitJob, Owner::SubmitWorkflow] },
+    Transition {
+        from: None,
+        to: &[TaskState::Queued],
+        owners: &[Owner::SubmitJob, Owner::SubmitWorkflow, Owner::RunSchedule],
+    },
     Transition { from: None, to: &[TaskState::Blocked], owners: &[Owner::SubmitWorkflow] },
     Transition {
         from: Some(TaskState::Blocked),
@@ -84,7 +95,7 @@ pub const TASK: &[Transition<TaskState>] = &[
     Transition {
         from: Some(TaskState::Queued),
         to: &[TaskState::Cancelled],
-        owners: &[Owner::CancelJob, Owner::CancelWorkflow],
+        owners: &[Owner::CancelJob, Owner::CancelWorkflow, Owner::RunSchedule],
     },
     Transition { from: Some(TaskState::Queued), to: &[TaskState::Failed], owners: &[Owner::ExpireQueued] },
     Transition {

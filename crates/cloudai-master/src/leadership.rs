@@ -1,5 +1,5 @@
 //! What only a leader does, started and stopped in one place. Comes in: the narrow leadership watch of Raft. Goes out: the
-//! scheduling, liveness, housekeeping and membership loops, alive exactly while this master leads and has applied its own blank entry. They
+//! scheduling, liveness, housekeeping, schedules' and membership loops, alive exactly while this master leads and has applied its own blank entry. They
 //! rebuild everything from replicated state (I9).
 
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::node::Node;
 use crate::state_store::StateStore;
-use crate::{housekeeping, liveness, registration, scheduling};
+use crate::{housekeeping, liveness, registration, schedules, scheduling};
 
 /// Runs as long as the process.
 pub async fn run<S: StateStore>(node: Arc<Node<S>>) {
@@ -62,6 +62,7 @@ fn begin<S: StateStore>(node: &Arc<Node<S>>, leading: &CancellationToken) {
             scheduling::run(&n, &t),
             liveness::run(&n, &t),
             housekeeping::run(&n, &t),
+            schedules::run(&n, &t),
             registration::align_group(&n, &t)
         );
     });

@@ -34,6 +34,7 @@ mod retention;
 #[cfg(feature = "rocksdb")]
 mod rocks;
 mod run;
+mod schedules;
 mod scheduling;
 mod sealing;
 mod secret_keys;

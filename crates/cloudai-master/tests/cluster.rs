@@ -4,6 +4,8 @@
 
 #[path = "cluster/images.rs"]
 mod images;
+#[path = "cluster/schedules.rs"]
+mod schedules;
 #[path = "cluster/stored.rs"]
 mod stored;
 #[path = "cluster/workflows.rs"]

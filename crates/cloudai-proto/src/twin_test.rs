@@ -7,9 +7,10 @@ use proptest::prelude::*;
 use prost::Message;
 
 use cloudai_types::{
-    ClusterConfig, Condition, Dependency, EndReason, JobSpec, OnDisconnect, Placement, Preference, PullPolicy,
-    ReasonKind, Resources, ResultFile, Results, RetryAction, RetryRule, RetryRules, ScorePolicy, SecretKind, SecretUse,
-    Usage, Volume, VolumeKind, WorkflowNode, WorkflowSpec, spec::Mount,
+    ClusterConfig, Condition, Dependency, EndReason, JobSpec, Missed, OnDisconnect, Overlap, Placement, Preference,
+    PullPolicy, ReasonKind, Resources, ResultFile, Results, RetryAction, RetryRule, RetryRules, RunOutcome,
+    ScheduleRun, ScheduleSpec, ScorePolicy, SecretKind, SecretUse, Usage, Volume, VolumeKind, WorkflowNode,
+    WorkflowSpec, spec::Mount,
 };
 
 #[allow(clippy::all, dead_code)]
@@ -140,6 +141,18 @@ proptest! {
     }
 
     #[test]
+    fn schedules_are_the_same_bytes_in_both(
+        job in spec(), cron in "[0-9*]{1,9}", zone in "[a-z]{1,9}", template in "[a-z]{1,9}", due_ms in 1u64.., decided_ms in 1u64..,
+        job_id in 1u64.., why in "[a-z]{1,9}", times in 1u32..
+    ) {
+        let (overlap, missed) = (Overlap::CancelPrevious as i32, Missed::All as i32);
+        through::<ScheduleSpec, twin::ScheduleSpec>(&ScheduleSpec { cron, zone, overlap, missed, job, template });
+        let outcome = RunOutcome::Refused as i32;
+        let run = ScheduleRun { due_ms, decided_ms, outcome, job: job_id, why, by_hand: true, times };
+        through::<ScheduleRun, twin::ScheduleRun>(&run);
+    }
+
+    #[test]
     fn reasons_are_the_same_bytes_in_both(
         code in any::<i32>(), detail in ".{1,30}", usage in usage(), results in results()
     ) {
@@ -191,6 +204,10 @@ fn the_twin_has_exactly_these_fields() {
         preemptible: _,
         placement: _,
     } = twin::JobSpec::default();
+    let twin::ScheduleSpec { cron: _, zone: _, overlap: _, missed: _, job: _, template: _ } =
+        twin::ScheduleSpec::default();
+    let twin::ScheduleRun { due_ms: _, decided_ms: _, outcome: _, job: _, why: _, by_hand: _, times: _ } =
+        twin::ScheduleRun::default();
     let twin::WorkflowSpec { name: _, nodes: _ } = twin::WorkflowSpec::default();
     let twin::WorkflowNode { name: _, spec: _, depends_on: _ } = twin::WorkflowNode::default();
     let twin::Dependency { node: _, on: _, each: _ } = twin::Dependency::default();
@@ -247,6 +264,22 @@ fn numbers_mean_the_same_words_in_both() {
         assert_eq!(t.as_str_name(), format!("CONDITION_{}", c.name().to_uppercase()));
     }
     assert!(twin::Condition::try_from(Condition::ALL.len() as i32).is_err());
+    let word = |name: &str| name.to_uppercase().replace('-', "_");
+    for o in Overlap::ALL {
+        let t = twin::Overlap::try_from(o as i32).expect("the twin knows the number");
+        assert_eq!(t.as_str_name(), format!("OVERLAP_{}", word(o.name())));
+    }
+    assert!(twin::Overlap::try_from(Overlap::ALL.len() as i32).is_err());
+    for m in Missed::ALL {
+        let t = twin::Missed::try_from(m as i32).expect("the twin knows the number");
+        assert_eq!(t.as_str_name(), format!("MISSED_{}", word(m.name())));
+    }
+    assert!(twin::Missed::try_from(Missed::ALL.len() as i32).is_err());
+    for o in RunOutcome::ALL {
+        let t = twin::RunOutcome::try_from(o as i32).expect("the twin knows the number");
+        assert_eq!(t.as_str_name(), format!("RUN_OUTCOME_{}", word(o.name())));
+    }
+    assert!(twin::RunOutcome::try_from(RunOutcome::ALL.len() as i32).is_err());
     for p in PullPolicy::ALL {
         let t = twin::PullPolicy::try_from(p as i32).expect("the twin knows the number");
         assert_eq!(t.as_str_name(), format!("PULL_POLICY_{}", p.name().to_uppercase()));

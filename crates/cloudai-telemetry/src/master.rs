@@ -59,6 +59,8 @@ pub struct LeaderMetrics {
     pub preemptions: IntCounter,
     pub heartbeats: IntCounter,
     pub leases_expired: IntCounter,
+    /// Label `outcome`: `ran`, `overlapped`, `missed`, `refused`.
+    pub schedule_runs: IntCounterVec,
 }
 
 impl MasterMetrics {
@@ -152,6 +154,11 @@ impl LeaderMetrics {
             preemptions: s.counter(names::PREEMPTIONS, "Attempts that were stopped for a task of a higher priority"),
             heartbeats: s.counter(names::HEARTBEATS, "Heartbeats of workers that this master received as leader"),
             leases_expired: s.counter(names::LEASES_EXPIRED, "Workers that this master declared lost as leader"),
+            schedule_runs: s.counter_vec(
+                names::SCHEDULE_RUNS,
+                "Times of schedules that this master carried out as leader, by what came of them",
+                &["outcome"],
+            ),
         }
     }
 

@@ -41,6 +41,7 @@ pub const PLACEMENTS: &str = "cloudai_scheduler_placements_total";
 pub const PREEMPTIONS: &str = "cloudai_scheduler_preemptions_total";
 pub const HEARTBEATS: &str = "cloudai_heartbeats_total";
 pub const LEASES_EXPIRED: &str = "cloudai_leases_expired_total";
+pub const SCHEDULE_RUNS: &str = "cloudai_schedule_runs_total";
 
 // ---- Workers ----------------------------------------------------------------------------------------------------------
 

@@ -114,6 +114,31 @@ pub const WORKFLOW_IMAGES_AT_ONCE: usize = 16;
 pub const EXPLAIN_PARENTS_MAX: usize = 5;
 /// A workflow file that the command line reads at all.
 pub const WORKFLOW_FILE_BYTES_MAX: usize = 8 << 20;
+/// Templates of one namespace, versions that one keeps, and the file of one version: it is one command, and one row.
+pub const TEMPLATES_OF_NAMESPACE_MAX: u32 = 1_000;
+pub const TEMPLATE_VERSIONS_MAX: usize = 100;
+pub const TEMPLATE_BYTES_MAX: usize = 128 << 10;
+/// Parameters of a template, and the text of one value.
+pub const TEMPLATE_PARAMETERS_MAX: usize = 100;
+pub const TEMPLATE_VALUE_BYTES_MAX: usize = 16 << 10;
+/// Schedules of one namespace, and of the whole cluster: hot state knows when each is due.
+pub const SCHEDULES_OF_NAMESPACE_MAX: u32 = 1_000;
+pub const SCHEDULES_MAX: usize = 100_000;
+/// A schedule's times as text, and the name of its time zone.
+pub const CRON_BYTES_MAX: usize = 256;
+pub const ZONE_BYTES_MAX: usize = 64;
+/// A schedule whose times do not come within so many days has none: 29 February comes after eight years at the latest.
+pub const CRON_DAYS_MAX: u32 = 8 * 366 + 1;
+/// A run later than this was missed: nobody led, or the schedule was paused.
+pub const SCHEDULE_LATE: Millis = Millis::from_secs(60);
+/// Missed times that `all` runs after the fact, the newest of them; and those that are counted at all.
+pub const SCHEDULE_CATCH_UP_MAX: usize = 100;
+pub const SCHEDULE_MISSED_MAX: u32 = 1_000;
+/// Runs that a schedule remembers, and the times to come that it shows.
+pub const SCHEDULE_RUNS_KEPT: usize = 20;
+pub const SCHEDULE_NEXT_SHOWN: usize = 5;
+/// Runs that a leader begins at a time: each may wait for a registry.
+pub const SCHEDULE_RUNS_AT_ONCE: usize = 16;
 /// How long a task may wait for its first attempt, as a spec may say it; and how long a drain may last.
 pub const QUEUE_TIMEOUT_MAX: Millis = Millis::from_secs(365 * 24 * 3600);
 pub const DRAIN_DEADLINE_MAX: Millis = Millis::from_secs(30 * 24 * 3600);

@@ -9,7 +9,7 @@ use crate::exit::{Failure, TABLE};
 
 #[derive(Debug, Clone, clap::Args)]
 pub struct HelpArgs {
-    /// A command such as `job submit`, or a topic: exit-codes, environment, job-file, workflow-file
+    /// A command such as `job submit`, or a topic: exit-codes, environment, job-file, workflow-file, template-file
     #[arg(value_name = "COMMAND|TOPIC")]
     words: Vec<String>,
 }
@@ -93,6 +93,17 @@ A workflow file (YAML or JSON) names jobs; each says what a job file says, and f
       image: busybox
       depends_on: [{job: train, on: failure}] # success, completion (it ends, however), or failure";
 
+const TEMPLATE_FILE: &str = "\
+A template file (YAML or JSON) is a job file with parameters, and ${{ NAME }} where their values go. See docs/templates.md.
+  name: sweep                 # also the template's name, unless `template create` is given another
+  image: \"registry:5000/train:${{ tag }}\"
+  command: [sh, -c, \"train --lr ${{ lr }} --out $OUT\"]
+  memory: ${{ memory }}       # in [] and {} of YAML, between quotes
+  parameters:
+    tag: {description: which build}           # without a default it needs a value
+    lr: {default: 0.1}
+    memory: {type: bytes, default: 1g}        # string, integer, boolean, bytes, cpu or duration";
+
 pub fn run(args: &HelpArgs) -> Result<(), Failure> {
     let words: Vec<&str> = args.words.iter().map(String::as_str).collect();
     let text = match words.as_slice() {
@@ -100,6 +111,7 @@ pub fn run(args: &HelpArgs) -> Result<(), Failure> {
         ["environment"] => format!("{ENVIRONMENT}\n"),
         ["job-file"] => format!("{JOB_FILE}\n"),
         ["workflow-file"] => format!("{WORKFLOW_FILE}\n"),
+        ["template-file"] => format!("{TEMPLATE_FILE}\n"),
         words => {
             let mut command = Cli::command();
             command.build();
@@ -107,7 +119,7 @@ pub fn run(args: &HelpArgs) -> Result<(), Failure> {
             for w in words {
                 at = at.find_subcommand_mut(w).ok_or_else(|| {
                     Failure::invalid(format!("there is no command or topic '{}'", args.words.join(" "))).next(
-                        "topics: exit-codes, environment, job-file, workflow-file; `cloudai help` lists the commands",
+                        "topics: exit-codes, environment, job-file, workflow-file, template-file; `cloudai help` lists the commands",
                     )
                 })?;
             }
@@ -136,6 +148,13 @@ mod tests {
         let yaml: String = WORKFLOW_FILE.lines().skip(1).map(|l| format!("{l}\n")).collect();
         let file = crate::input::workflow_file::parse(&yaml).unwrap_or_else(|e| panic!("{e}"));
         assert_eq!(file.valid.nodes.len(), 4);
+    }
+
+    #[test]
+    fn the_template_file_of_the_help_is_valid() {
+        let yaml: String = TEMPLATE_FILE.lines().skip(1).map(|l| format!("{l}\n")).collect();
+        let template = crate::input::template_file::Template::parse(&yaml).unwrap_or_else(|e| panic!("{e}"));
+        assert_eq!(template.parameters.len(), 3);
     }
 
     #[test]

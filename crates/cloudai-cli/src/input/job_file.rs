@@ -13,7 +13,7 @@ use cloudai_types::{
     signal,
 };
 use serde::Deserialize;
-use serde::de::{self, Deserializer, Visitor};
+use serde::de::{self, Deserializer, IgnoredAny, Visitor};
 use serde_saphyr::{Location, Spanned};
 
 use crate::exit::Failure;
@@ -73,6 +73,8 @@ pub(super) struct Fields {
     preemptible: bool,
     /// Only in a workflow's file.
     pub(super) depends_on: Vec<Spanned<DependencyEntry>>,
+    /// Only in a template's file, which reads them itself.
+    pub(super) parameters: Option<Spanned<IgnoredAny>>,
 }
 
 /// What follows a failed attempt.
@@ -148,12 +150,20 @@ pub(super) fn read_text(path: &Path, kind: &str, max: usize) -> Result<String, F
 
 /// The error is a text with line, column and the lines around it.
 pub fn parse(text: &str) -> Result<JobFile, String> {
-    let mut fields: Fields = serde_saphyr::from_str(text).map_err(|e| e.to_string())?;
+    of_fields(serde_saphyr::from_str(text).map_err(|e| e.to_string())?)
+}
+
+/// What the fields of a job's file say.
+pub(super) fn of_fields(mut fields: Fields) -> Result<JobFile, String> {
     if let Some(first) = fields.depends_on.first() {
         return Err(at(
             &first.referenced,
             "depends_on is for jobs of a workflow; submit one with `cloudai workflow submit`",
         ));
+    }
+    if let Some(parameters) = &fields.parameters {
+        let what = "parameters are for templates; create one with `cloudai template create`";
+        return Err(at(&parameters.referenced, what));
     }
     let namespace = fields.namespace.take().map(|namespace| namespace.value);
     Ok(JobFile { spec: fields.into_spec(), namespace })

@@ -1,4 +1,8 @@
-//! How people name a task: `JOB/INDEX`, or `JOB` alone for its task 0. A job may be a prefix of its id; the masters resolve it.
+//! How people name a task: `JOB/INDEX`, or `JOB` alone for its task 0; and a template: `NAME@VERSION`, or `NAME` for its newest. A job may be a
+//! prefix of its id; the masters resolve it.
+
+use std::fmt;
+use std::str::FromStr;
 
 use cloudai_types::ids::WORKFLOW_PREFIX;
 
@@ -56,9 +60,55 @@ pub fn workflow(text: &str) -> Result<String, Failure> {
     })
 }
 
+/// A template.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TemplateName {
+    pub name: String,
+    /// 0: none was written.
+    pub version: u32,
+}
+
+impl FromStr for TemplateName {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (name, version) = match text.split_once('@') {
+            None => (text, 0),
+            Some((name, version)) => match version.parse() {
+                Ok(version) if version > 0 => (name, version),
+                Ok(_) | Err(_) => {
+                    return Err(format!("'{version}' is no version: write NAME@3, or NAME for the newest"));
+                }
+            },
+        };
+        cloudai_types::spec::check_name(name).map_err(|why| format!("the template's name {why}"))?;
+        Ok(TemplateName { name: name.to_owned(), version })
+    }
+}
+
+impl fmt::Display for TemplateName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.version {
+            0 => f.write_str(&self.name),
+            version => write!(f, "{}@{version}", self.name),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_template_is_named_with_its_version_or_without() {
+        for (text, name, version) in [("sweep", "sweep", 0), ("sweep@3", "sweep", 3)] {
+            let read: TemplateName = text.parse().unwrap();
+            assert_eq!((read.name.as_str(), read.version, read.to_string().as_str()), (name, version, text));
+        }
+        for bad in ["", "@1", "a b", "sweep@", "sweep@0", "sweep@newest", "sweep@1@2"] {
+            assert!(bad.parse::<TemplateName>().is_err(), "{bad}");
+        }
+    }
 
     #[test]
     fn a_workflow_is_named_with_its_prefix_or_without() {

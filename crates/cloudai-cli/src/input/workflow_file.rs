@@ -129,6 +129,12 @@ pub fn parse(text: &str) -> Result<WorkflowFile, String> {
         if let Some(namespace) = &fields.namespace {
             return Err(job_file::at(&namespace.referenced, "the namespace is the workflow's, for all of its jobs"));
         }
+        if let Some(parameters) = &fields.parameters {
+            return Err(job_file::at(
+                &parameters.referenced,
+                "a job of a workflow has no parameters: they are for templates",
+            ));
+        }
         let depends_on = std::mem::take(&mut fields.depends_on);
         places.push(Places {
             job: name.referenced,

@@ -16,9 +16,11 @@ pub mod replay;
 pub mod resources;
 pub mod results;
 pub mod retry;
+pub mod schedule;
 pub mod secret;
 pub mod spec;
 pub mod task;
+pub mod template;
 pub mod worker;
 pub mod workflow;
 

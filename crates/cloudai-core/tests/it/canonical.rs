@@ -39,6 +39,8 @@ pub fn canonical(hot: &Hot) -> String {
         drains,
         workflows,
         gangs,
+        schedules,
+        templates,
     } = hot;
     let mut line = |text: std::fmt::Arguments| writeln!(out, "{text}").expect("a string takes it");
     line(format_args!("{cluster} {incarnation} {clock_ms} {next_job} {next_worker} {next_node} {next_namespace}"));
@@ -72,5 +74,6 @@ pub fn canonical(hot: &Hot) -> String {
     line(format_args!(
         "{retry:?} {only:?} {secrets:?} {queue_limits:?} {time_limits:?} {preemptible:?} {drains:?}\n{workflows:?} {gangs:?}"
     ));
+    line(format_args!("{schedules:?} {templates:?}"));
     out
 }

@@ -4,8 +4,8 @@ use cloudai_core::command::*;
 use cloudai_types::QuotaChange;
 use cloudai_types::volume::Volume;
 use cloudai_types::{
-    ClusterConfig, Dependency, EndReason, JobSpec, Placement, Resources, Results, RetryRule, RetryRules, SecretUse,
-    WorkflowNode, WorkflowSpec,
+    ClusterConfig, Dependency, EndReason, JobSpec, Placement, Resources, Results, RetryRule, RetryRules, ScheduleSpec,
+    SecretUse, WorkflowNode, WorkflowSpec,
 };
 use proptest::prelude::*;
 
@@ -214,6 +214,53 @@ pub fn garbage() -> impl Strategy<Value = Kind> {
             kind,
             name
         })),
+        (text(), text(), (text(), text(), any::<i32>()), id(), any::<bool>()).prop_map(
+            |(namespace, name, (cron, zone, n), next_due_ms, replace)| {
+                let spec = ScheduleSpec {
+                    cron,
+                    job: JobSpec { image: zone.clone(), ..JobSpec::default() },
+                    zone,
+                    overlap: n % 4,
+                    missed: n % 5,
+                    template: String::new(),
+                };
+                Kind::CreateSchedule(CreateSchedule { namespace, name, spec, next_due_ms, replace })
+            }
+        ),
+        (small(), text(), (id(), id(), id(), id()), small(), any::<bool>(), text()).prop_map(
+            |(namespace, name, (spec_hash, due_ms, next_due_ms, missed_last_ms), missed, is_missed, refused)| {
+                let image_digest = refused.clone();
+                Kind::RunSchedule(RunSchedule {
+                    namespace,
+                    name,
+                    spec_hash,
+                    due_ms,
+                    next_due_ms,
+                    missed,
+                    missed_last_ms,
+                    is_missed,
+                    image_digest,
+                    refused,
+                })
+            }
+        ),
+        (text(), text(), small()).prop_map(|(namespace, name, n)| match n % 4 {
+            0 => Kind::DeleteSchedule(DeleteSchedule { namespace, name }),
+            1 => Kind::PauseSchedule(PauseSchedule { namespace, name, paused: n > 9 }),
+            2 => Kind::DeleteTemplate(DeleteTemplate { namespace, name, version: n / 4 }),
+            _ => Kind::CreateTemplate(CreateTemplate { document: name.repeat(n as usize % 3_000), namespace, name }),
+        }),
+        (text(), text(), text(), bytes(), id()).prop_map(|(namespace, name, request_id, request_hash, spec_hash)| {
+            let image_digest = name.clone();
+            Kind::TriggerSchedule(TriggerSchedule {
+                namespace,
+                name,
+                request_id,
+                request_hash,
+                spec_hash,
+                image_digest,
+            })
+        }),
         (text(), id()).prop_map(|(cluster, founders)| Kind::FoundCluster(FoundCluster { cluster, founders })),
     ]
 }

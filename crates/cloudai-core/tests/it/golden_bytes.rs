@@ -15,7 +15,7 @@ use cloudai_types::{
     ReasonKind, Resources, ResultFile, Results, RetryAction, RetryRule, RetryRules, ScorePolicy, SecretKind, SecretUse,
     Usage, WorkflowNode, WorkflowSpec,
 };
-use cloudai_types::{QueueOrder, Quota, QuotaChange};
+use cloudai_types::{Missed, Overlap, QueueOrder, Quota, QuotaChange, RunOutcome, ScheduleRun, ScheduleSpec};
 use prost::Message;
 
 fn labels(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
@@ -277,7 +277,53 @@ fn kinds() -> Vec<Kind> {
             },
         }),
         Kind::SetTaint(SetTaint { name: "w1".into(), key: "gpu".into(), value: "a100".into(), tainted: true }),
+        Kind::CreateSchedule(CreateSchedule {
+            namespace: "team-a".into(),
+            name: "nightly".into(),
+            spec: schedule(),
+            next_due_ms: 1_700_000_100_000,
+            replace: true,
+        }),
+        Kind::DeleteSchedule(DeleteSchedule { namespace: "team-a".into(), name: "nightly".into() }),
+        Kind::RunSchedule(RunSchedule {
+            namespace: 2,
+            name: "nightly".into(),
+            spec_hash: 17,
+            due_ms: 1_700_000_100_000,
+            next_due_ms: 1_700_086_500_000,
+            missed: 3,
+            missed_last_ms: 1_700_000_000_000,
+            is_missed: true,
+            image_digest: format!("sha256:{}", "0f".repeat(32)),
+            refused: "the job's image does not exist".into(),
+        }),
+        Kind::PauseSchedule(PauseSchedule { namespace: "team-a".into(), name: "nightly".into(), paused: true }),
+        Kind::TriggerSchedule(TriggerSchedule {
+            namespace: "team-a".into(),
+            name: "nightly".into(),
+            request_id: "key-1".into(),
+            request_hash: vec![7; 16],
+            spec_hash: 17,
+            image_digest: format!("sha256:{}", "0f".repeat(32)),
+        }),
+        Kind::CreateTemplate(CreateTemplate {
+            namespace: "team-a".into(),
+            name: "sweep".into(),
+            document: "image: busybox\n".into(),
+        }),
+        Kind::DeleteTemplate(DeleteTemplate { namespace: "team-a".into(), name: "sweep".into(), version: 2 }),
     ]
+}
+
+fn schedule() -> ScheduleSpec {
+    ScheduleSpec {
+        cron: "30 2 * * *".into(),
+        zone: "Europe/Paris".into(),
+        overlap: Overlap::CancelPrevious as i32,
+        missed: Missed::All as i32,
+        job: JobSpec { image: "busybox".into(), count: 3, ..JobSpec::default() },
+        template: "sweep@2".into(),
+    }
 }
 
 fn dead_groups() -> Vec<DeadGroup> {
@@ -452,6 +498,13 @@ fn name(kind: &Kind) -> &'static str {
         Kind::SubmitWorkflow(_) => "submit_workflow",
         Kind::CancelWorkflow(_) => "cancel_workflow",
         Kind::RetryWorkflow(_) => "retry_workflow",
+        Kind::CreateSchedule(_) => "create_schedule",
+        Kind::DeleteSchedule(_) => "delete_schedule",
+        Kind::RunSchedule(_) => "run_schedule",
+        Kind::PauseSchedule(_) => "pause_schedule",
+        Kind::TriggerSchedule(_) => "trigger_schedule",
+        Kind::CreateTemplate(_) => "create_template",
+        Kind::DeleteTemplate(_) => "delete_template",
     }
 }
 
@@ -471,7 +524,7 @@ fn golden<M: Message + Default + PartialEq + Debug>(file: &str, value: &M) {
 fn every_command_decodes_for_ever() {
     let kinds = kinds();
     let names: BTreeSet<&str> = kinds.iter().map(name).collect();
-    assert_eq!(names.len(), 32, "one example of every kind that `name` lists");
+    assert_eq!(names.len(), 39, "one example of every kind that `name` lists");
     let write = |file: &str, kind| {
         let command = Command { actor: "admin/ada".into(), trace_parent: "00-11-22-01".into(), kind: Some(kind) };
         golden(file, &Proposal { version: 1, at_ms: 1_700_000_000_000, commands: vec![command] });
@@ -727,6 +780,49 @@ fn every_row_decodes_for_ever() {
                 golden("row_hold", &HoldRow { on, each: 0, met: vec![] });
                 golden("row_hold_each", &HoldRow { on, each: 11, met: vec![0b101, 0b100] });
             }
+            Family::Schedule => golden(
+                "row_schedule",
+                &ScheduleRow {
+                    spec_hash: 17,
+                    created_ms: 1_700_000_000_000,
+                    updated_ms: 1_700_000_000_001,
+                    actor: "admin/ada".into(),
+                    paused: true,
+                    last_due_ms: 1_700_000_000_002,
+                    next_due_ms: 1_700_000_000_003,
+                    last_job: 9,
+                    ran: 1,
+                    overlapped: 2,
+                    missed: 3,
+                    refused: 4,
+                    runs: vec![
+                        ScheduleRun { due_ms: 5, decided_ms: 6, job: 9, by_hand: true, ..ScheduleRun::default() },
+                        ScheduleRun {
+                            due_ms: 7,
+                            decided_ms: 8,
+                            outcome: RunOutcome::Refused as i32,
+                            why: "no".into(),
+                            times: 2,
+                            ..ScheduleRun::default()
+                        },
+                    ],
+                },
+            ),
+            Family::ScheduleSpec => golden("row_schedule_spec", &schedule()),
+            Family::Template => golden(
+                "row_template",
+                &TemplateRow {
+                    versions: vec![VersionInfo {
+                        version: 2,
+                        created_ms: 1_700_000_000_000,
+                        actor: "admin/ada".into(),
+                    }],
+                    next_version: 3,
+                },
+            ),
+            Family::TemplateVersion => {
+                golden("row_template_version", &TemplateVersionRow { document: "image: busybox\n".into() });
+            }
         }
     }
 }
@@ -735,7 +831,10 @@ fn every_row_decodes_for_ever() {
 #[test]
 fn persisted_numbers_stay() {
     use cloudai_types::{JobId, NamespaceId, TaskId};
-    assert_eq!(Family::ALL.map(|f| f as u8), [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19]);
+    assert_eq!(
+        Family::ALL.map(|f| f as u8),
+        [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23]
+    );
     assert_eq!(hold_key(JobId(5), JobId(6)), [0, 0, 0, 0, 0, 0, 0, 5, 0, 0, 0, 0, 0, 0, 0, 6]);
     let workflow = cloudai_types::WorkflowId(7);
     assert_eq!(workflow_key(NamespaceId(4), workflow), job_key(NamespaceId(4), JobId(7)));
@@ -749,4 +848,7 @@ fn persisted_numbers_stay() {
     assert_eq!(master_key(5), [0, 0, 0, 0, 0, 0, 0, 5]);
     assert_eq!(namespace_key(NamespaceId(5)), [0, 0, 0, 5]);
     assert_eq!(secret_key(NamespaceId(5), SecretKind::RegistryLogin, "h"), [0, 0, 0, 5, 1, b'h']);
+    assert_eq!(named_key(NamespaceId(5), "n"), [0, 0, 0, 5, b'n']);
+    assert_eq!(name_of_key(&named_key(NamespaceId(5), "n")), Some((NamespaceId(5), "n")));
+    assert_eq!(template_version_key(NamespaceId(5), "n", 0x0102), [0, 0, 0, 5, b'n', 0, 0, 0, 1, 2]);
 }

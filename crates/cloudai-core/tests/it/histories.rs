@@ -5,10 +5,12 @@ use std::collections::BTreeMap;
 
 use cloudai_core::Hot;
 use cloudai_core::command::*;
+use cloudai_core::schedules::Scheduled;
 use cloudai_types::quota::NO_CAP;
 use cloudai_types::{
-    ClusterConfig, Condition, Dependency, EndReason, JobId, JobSpec, Placement, Preference, QuotaChange, ReasonKind,
-    Resources, RetryAction, RetryRule, RetryRules, SecretUse, Usage, WorkflowNode, WorkflowSpec,
+    ClusterConfig, Condition, Dependency, EndReason, JobId, JobSpec, NamespaceId, Placement, Preference, QuotaChange,
+    ReasonKind, Resources, RetryAction, RetryRule, RetryRules, ScheduleSpec, SecretUse, Usage, WorkflowNode,
+    WorkflowSpec,
 };
 use proptest::prelude::*;
 
@@ -145,6 +147,41 @@ pub enum Step {
         namespace: u8,
         kind: i32,
         name: u8,
+    },
+    /// `every`: seconds between its times; `overlap`: 3 is none.
+    CreateSchedule {
+        namespace: u8,
+        name: u8,
+        every: u8,
+        overlap: i32,
+        replace: bool,
+    },
+    /// `stale`: that many seconds before the time that the state has; 0: that time. Where it has not come, a miss.
+    RunSchedule {
+        schedule: u16,
+        stale: u8,
+        missed: u8,
+        is_missed: bool,
+        other_hash: bool,
+    },
+    PauseSchedule {
+        schedule: u16,
+        paused: bool,
+    },
+    DeleteSchedule(u16),
+    TriggerSchedule {
+        schedule: u16,
+        request: u8,
+    },
+    CreateTemplate {
+        namespace: u8,
+        name: u8,
+        document: u8,
+    },
+    DeleteTemplate {
+        namespace: u8,
+        name: u8,
+        version: u32,
     },
     Tick,
     RaiseVersion(u32),
@@ -324,6 +361,21 @@ fn step() -> impl Strategy<Value = Step> {
         2 => (0..3u8, 0..2i32, 0..3u8).prop_map(|(namespace, kind, name)| Step::SetSecret { namespace, kind, name }),
         1 => (0..2u8, 0..2i32, 0..3u8)
             .prop_map(|(namespace, kind, name)| Step::RemoveSecret { namespace, kind, name }),
+        3 => (0..3u8, 0..2u8, 1..90u8, 0..4i32, any::<bool>()).prop_map(|(namespace, name, every, overlap, replace)| {
+            Step::CreateSchedule { namespace, name, every, overlap, replace }
+        }),
+        6 => (any::<u16>(), prop_oneof![3 => Just(0u8), 1 => 0..90u8], 0..3u8, any::<bool>(), 0..9u8).prop_map(
+            |(schedule, stale, missed, is_missed, n)| {
+                Step::RunSchedule { schedule, stale, missed, is_missed: is_missed && n < 5, other_hash: n == 8 }
+            }
+        ),
+        1 => (any::<u16>(), any::<bool>()).prop_map(|(schedule, paused)| Step::PauseSchedule { schedule, paused }),
+        1 => any::<u16>().prop_map(Step::DeleteSchedule),
+        2 => (any::<u16>(), 0..5u8).prop_map(|(schedule, request)| Step::TriggerSchedule { schedule, request }),
+        2 => (0..3u8, 0..2u8, 0..3u8)
+            .prop_map(|(namespace, name, document)| Step::CreateTemplate { namespace, name, document }),
+        1 => (0..2u8, 0..2u8, 0..4u32)
+            .prop_map(|(namespace, name, version)| Step::DeleteTemplate { namespace, name, version }),
         2 => Just(Step::Tick),
         2 => prop_oneof![0..=VERSION, Just(VERSION)].prop_map(Step::RaiseVersion),
         1 => Just(Step::StartIncarnation),
@@ -541,6 +593,64 @@ pub fn resolve(hot: &Hot, step: &Step) -> Kind {
             kind,
             name: format!("s{name}.x"),
         }),
+        Step::CreateSchedule { namespace, name, every, overlap, replace } => Kind::CreateSchedule(CreateSchedule {
+            namespace: NAMESPACES[usize::from(namespace)].into(),
+            name: format!("t{name}"),
+            spec: ScheduleSpec {
+                // What it says is the leader's to understand.
+                cron: format!("every {every}"),
+                zone: "UTC".into(),
+                overlap,
+                job: JobSpec { image: "busybox".into(), count: 1 + u32::from(every % 3), ..JobSpec::default() },
+                ..ScheduleSpec::default()
+            },
+            next_due_ms: if every % 7 == 0 { 0 } else { hot.clock_ms.saturating_add(u64::from(every) * 1_000) },
+            replace,
+        }),
+        Step::RunSchedule { schedule, stale, missed, is_missed, other_hash } => {
+            let (ns, name, Scheduled { due_ms, spec_hash }) = some_schedule(hot, schedule);
+            let due_ms = due_ms.unwrap_or(hot.clock_ms).saturating_sub(u64::from(stale) * 1_000);
+            Kind::RunSchedule(RunSchedule {
+                namespace: ns.0,
+                name,
+                spec_hash: spec_hash.wrapping_add(other_hash.into()),
+                due_ms,
+                next_due_ms: if stale % 11 == 7 { 0 } else { due_ms.saturating_add(30_000) },
+                missed: missed.into(),
+                missed_last_ms: due_ms.saturating_sub(1),
+                is_missed,
+                ..RunSchedule::default()
+            })
+        }
+        Step::PauseSchedule { schedule, paused } => {
+            let (ns, name, _) = some_schedule(hot, schedule);
+            Kind::PauseSchedule(PauseSchedule { namespace: named(hot, ns), name, paused })
+        }
+        Step::DeleteSchedule(schedule) => {
+            let (ns, name, _) = some_schedule(hot, schedule);
+            Kind::DeleteSchedule(DeleteSchedule { namespace: named(hot, ns), name })
+        }
+        Step::TriggerSchedule { schedule, request } => {
+            let (ns, name, Scheduled { spec_hash, .. }) = some_schedule(hot, schedule);
+            Kind::TriggerSchedule(TriggerSchedule {
+                namespace: named(hot, ns),
+                name,
+                request_id: if request < 2 { String::new() } else { format!("r{request}") },
+                request_hash: vec![0x5c],
+                spec_hash,
+                image_digest: String::new(),
+            })
+        }
+        Step::CreateTemplate { namespace, name, document } => Kind::CreateTemplate(CreateTemplate {
+            namespace: NAMESPACES[usize::from(namespace)].into(),
+            name: format!("t{name}"),
+            document: format!("image: {document}"),
+        }),
+        Step::DeleteTemplate { namespace, name, version } => Kind::DeleteTemplate(DeleteTemplate {
+            namespace: NAMESPACES[usize::from(namespace)].into(),
+            name: format!("t{name}"),
+            version,
+        }),
         Step::Tick => Kind::AdvanceClock(AdvanceClock {}),
         Step::RaiseVersion(version) => Kind::RaiseVersion(RaiseVersion { version }),
         Step::StartIncarnation => Kind::StartIncarnation(StartIncarnation {}),
@@ -558,6 +668,16 @@ fn some_workflow(hot: &Hot, n: u16, live: bool) -> (u32, u64) {
     };
     let found = if live { pick(hot.workflows.members().map(of_member), n) } else { None };
     found.unwrap_or((1 + u32::from(n % 2), hot.next_job.saturating_sub(1 + u64::from(n / 2) % 30)))
+}
+
+/// One that there is, or none.
+fn some_schedule(hot: &Hot, n: u16) -> (NamespaceId, String, Scheduled) {
+    let found = pick(hot.schedules.iter(), n).map(|(ns, name, scheduled)| (ns, name.to_owned(), scheduled));
+    found.unwrap_or((NamespaceId(1), "t9".to_owned(), Scheduled::default()))
+}
+
+fn named(hot: &Hot, ns: NamespaceId) -> String {
+    hot.tenants.get(ns).map(|tenant| tenant.name.clone()).unwrap_or_default()
 }
 
 /// The first tasks of the newest jobs, in every namespace that they may be of.

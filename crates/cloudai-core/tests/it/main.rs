@@ -8,6 +8,8 @@ mod golden_bytes;
 mod histories;
 mod large_workflows;
 mod properties;
+mod schedules;
 mod scripts;
+mod templates;
 mod watcher;
 mod world;

@@ -10,7 +10,7 @@ use cloudai_core::rows::{Family, WorkerState, WorkflowRow};
 use cloudai_core::transitions::{self, Owner, Transition};
 use cloudai_core::{Event, Hot, apply};
 use cloudai_types::quota::{NO_CAP, QuotaChange};
-use cloudai_types::{Condition, Dependency, EndReason, JobId, JobSpec, WorkflowNode, WorkflowSpec, limits};
+use cloudai_types::{Condition, Dependency, EndReason, JobId, JobSpec, Overlap, WorkflowNode, WorkflowSpec, limits};
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::TestRunner;
@@ -201,6 +201,7 @@ fn histories_make_every_move_of_the_tables() {
     for history in workflows() {
         watch(&history, &mut seen);
     }
+    watch(&a_schedule_that_cancels_its_last_job(), &mut seen);
     // Births that the histories' fixed beginning makes.
     seen.workers.insert((None, WorkerState::Authorized, Owner::Authorize));
     assert_eq!(all(transitions::TASK).difference(&seen.tasks).collect::<Vec<_>>(), [].as_slice() as &[&_]);
@@ -267,6 +268,17 @@ fn a_task_that_waits_for_too_long() -> Vec<EntrySteps> {
     // One of both runs, so that the job lives on and what has failed can be seen.
     let place = Step::Place { job: 0, worker: 0, many: 0, skip: 0 };
     let steps = [Step::RaiseVersion(VERSION), submit, place, Step::ExpireQueued];
+    steps.into_iter().map(|step| (20_000, vec![step])).collect()
+}
+
+/// An entry comes every 20 seconds, and a time of the schedule every 30.
+fn a_schedule_that_cancels_its_last_job() -> Vec<EntrySteps> {
+    let overlap = Overlap::CancelPrevious as i32;
+    let create = Step::CreateSchedule { namespace: 0, name: 0, every: 20, overlap, replace: false };
+    let run = Step::RunSchedule { schedule: 0, stale: 0, missed: 0, is_missed: false, other_hash: false };
+    // One of three tasks runs, so that the first job lives on and what was cancelled of it can be seen.
+    let place = Step::Place { job: 0, worker: 0, many: 0, skip: 0 };
+    let steps = [Step::RaiseVersion(VERSION), create, run.clone(), place, run.clone(), run];
     steps.into_iter().map(|step| (20_000, vec![step])).collect()
 }
 

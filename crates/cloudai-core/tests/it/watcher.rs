@@ -9,7 +9,9 @@ use cloudai_core::rows::{
 };
 use cloudai_core::transitions::{self, Owner, Transition, is_allowed};
 use cloudai_core::{Applied, Event, Hot, Refusal, Reply, Worker};
-use cloudai_types::{AttemptId, Condition, Domain, JobId, NamespaceId, Spot, Spread, TaskId, WorkerId, limits};
+use cloudai_types::{
+    AttemptId, Condition, Domain, JobId, NamespaceId, RunOutcome, Spot, Spread, TaskId, WorkerId, limits,
+};
 
 use crate::canonical::canonical;
 use crate::world::World;
@@ -147,11 +149,22 @@ impl Watcher {
         let (request_id, request_hash) = match kind {
             Kind::SubmitJob(submit) => (&submit.request_id, &submit.request_hash),
             Kind::SubmitWorkflow(submit) => (&submit.request_id, &submit.request_hash),
+            Kind::TriggerSchedule(trigger) => (&trigger.request_id, &trigger.request_hash),
+            Kind::RunSchedule(run) => (&format!("schedule-{}-{}-{}", run.namespace, run.name, run.due_ms), &vec![]),
             _ => return,
         };
         let now = world.hot.clock_ms;
+        let submitted = match reply {
+            Reply::Submitted { job, duplicate } => Some((*job, *duplicate)),
+            Reply::ScheduleRan { run, duplicate } if run.job > 0 && run.outcome() == RunOutcome::Ran => {
+                Some((JobId(run.job), *duplicate))
+            }
+            _ => None,
+        };
         let known = self.requests.get(request_id).filter(|(_, _, until)| *until > now).cloned();
         match reply {
+            // A time of a schedule of which no job came.
+            Reply::ScheduleRan { .. } if submitted.is_none() => {}
             Reply::WorkflowSubmitted { workflow, duplicate: true, .. } => {
                 assert_eq!(
                     known.map(|(hash, first, _)| (hash, first.0)),
@@ -169,15 +182,16 @@ impl Watcher {
                     self.requests.insert(request_id.clone(), (request_hash.clone(), JobId(workflow.0), until));
                 }
             }
-            Reply::Submitted { job, duplicate } => {
-                assert_eq!(*duplicate, known.is_some(), "I6");
+            Reply::Submitted { .. } | Reply::ScheduleRan { .. } => {
+                let (job, duplicate) = submitted.expect("it names the job");
+                assert_eq!(duplicate, known.is_some(), "I6");
                 if let Some((hash, first, _)) = known {
-                    assert_eq!((&hash, first), (request_hash, *job), "I6: the same job again");
+                    assert_eq!((&hash, first), (request_hash, job), "I6: the same job again");
                 } else {
-                    assert!(self.submitted.insert(*job), "a job id is given once");
+                    assert!(self.submitted.insert(job), "a job id is given once");
                     let until = now + limits::REQUEST_RETENTION.0;
                     if !request_id.is_empty() {
-                        self.requests.insert(request_id.clone(), (request_hash.clone(), *job, until));
+                        self.requests.insert(request_id.clone(), (request_hash.clone(), job, until));
                     }
                 }
             }

@@ -4,17 +4,18 @@
 
 use arbitrary::{Arbitrary, Result, Unstructured};
 use cloudai_core::command::{
-    AdvanceClock, AttemptKey, AttemptReport, Authorize, CancelJob, CancelWorkflow, DeadGroup, DropDead, EvictWorkers,
-    ExpireJobs, ExpireQueued, ExpireRequests, ExpiringJob, ForgetMaster, FoundCluster, Kind, LoseWorker, PlaceGroup,
-    PlaceTasks, PreemptTasks, RaiseVersion, RedeemToken, RegisterMaster, RegisterWorker, RemoveSecret, ReplayDead,
-    ReportAttempts, RetryWorkflow, Revoke, SetConfig, SetDrain, SetQuota, SetSecret, SetTaint, StartIncarnation,
-    SubmitJob, SubmitWorkflow, TaskKey, VERSION, WorkerLeaves,
+    AdvanceClock, AttemptKey, AttemptReport, Authorize, CancelJob, CancelWorkflow, CreateSchedule, CreateTemplate,
+    DeadGroup, DeleteSchedule, DeleteTemplate, DropDead, EvictWorkers, ExpireJobs, ExpireQueued, ExpireRequests,
+    ExpiringJob, ForgetMaster, FoundCluster, Kind, LoseWorker, PauseSchedule, PlaceGroup, PlaceTasks, PreemptTasks,
+    RaiseVersion, RedeemToken, RegisterMaster, RegisterWorker, RemoveSecret, ReplayDead, ReportAttempts, RetryWorkflow,
+    Revoke, RunSchedule, SetConfig, SetDrain, SetQuota, SetSecret, SetTaint, StartIncarnation, SubmitJob,
+    SubmitWorkflow, TaskKey, TriggerSchedule, VERSION, WorkerLeaves,
 };
 use cloudai_core::memory::MemRows;
 use cloudai_core::{Command, Hot, Proposal, apply, invariants, load};
 use cloudai_types::{
-    ClusterConfig, Dependency, EndReason, JobSpec, Placement, QuotaChange, Resources, RetryRule, RetryRules, SecretUse,
-    WorkflowNode, WorkflowSpec,
+    ClusterConfig, Dependency, EndReason, JobSpec, NamespaceId, Placement, QuotaChange, Resources, RetryRule,
+    RetryRules, ScheduleSpec, SecretUse, WorkflowNode, WorkflowSpec,
 };
 use prost::Message;
 
@@ -227,6 +228,16 @@ fn dead(u: &mut Unstructured<'_>) -> Result<Vec<DeadGroup>> {
     (0..count).map(|_| group(u)).collect()
 }
 
+/// One that there is, with its time and the hash of its words, or none.
+fn schedule(u: &mut Unstructured<'_>, hot: &Hot) -> Result<(NamespaceId, String, u64, u64)> {
+    let all: Vec<_> = hot.schedules.iter().collect();
+    if all.is_empty() || u.ratio(1, 8)? {
+        return Ok((NamespaceId(1), name(u)?, hot.clock_ms, u64::from(u8::arbitrary(u)?)));
+    }
+    let (namespace, name, scheduled) = *u.choose(&all)?;
+    Ok((namespace, name.to_owned(), scheduled.due_ms.unwrap_or(hot.clock_ms), scheduled.spec_hash))
+}
+
 fn session(u: &mut Unstructured<'_>, hot: &Hot, worker: u32) -> Result<u64> {
     let known = hot.workers.get(&cloudai_types::WorkerId(worker)).map_or(0, |w| w.session);
     Ok(if u.ratio(1, 8)? { u64::from(u8::arbitrary(u)?) } else { known })
@@ -260,7 +271,7 @@ fn group(u: &mut Unstructured<'_>, hot: &Hot) -> Result<PlaceGroup> {
 
 fn kind(u: &mut Unstructured<'_>, hot: &Hot) -> Result<Kind> {
     let role = i32::from(u8::arbitrary(u)? % 3);
-    Ok(match u.int_in_range(0..=34)? {
+    Ok(match u.int_in_range(0..=38)? {
         0..=2 => Kind::SubmitJob(SubmitJob {
             namespace: name(u)?,
             request_id: name(u)?,
@@ -372,6 +383,57 @@ fn kind(u: &mut Unstructured<'_>, hot: &Hot) -> Result<Kind> {
             workflow: u64::from(u8::arbitrary(u)? % 16),
             from: if u.ratio(1, 4)? { name(u)? } else { String::new() },
         }),
+        34 => Kind::CreateSchedule(CreateSchedule {
+            namespace: name(u)?,
+            name: name(u)?,
+            spec: ScheduleSpec {
+                cron: name(u)?,
+                zone: "UTC".into(),
+                overlap: i32::from(u8::arbitrary(u)? % 4),
+                missed: role,
+                job: JobSpec { image: "i".into(), count: 2, ..JobSpec::default() },
+                template: String::new(),
+            },
+            next_due_ms: hot.clock_ms.saturating_add(u64::from(u16::arbitrary(u)?)),
+            replace: u.arbitrary()?,
+        }),
+        35 => {
+            let (namespace, name, due_ms, spec_hash) = schedule(u, hot)?;
+            Kind::RunSchedule(RunSchedule {
+                namespace: namespace.0,
+                name,
+                spec_hash,
+                due_ms: if u.ratio(1, 8)? { u.arbitrary()? } else { due_ms },
+                next_due_ms: due_ms.saturating_add(u64::from(u16::arbitrary(u)?)),
+                missed: u.int_in_range(0..=2)?,
+                is_missed: u.ratio(1, 4)?,
+                ..RunSchedule::default()
+            })
+        }
+        36 => {
+            let (namespace, of, _, spec_hash) = schedule(u, hot)?;
+            let namespace = hot.tenants.get(namespace).map(|tenant| tenant.name.clone()).unwrap_or_default();
+            match u.int_in_range(0..=2)? {
+                0 => Kind::DeleteSchedule(DeleteSchedule { namespace, name: of }),
+                1 => Kind::PauseSchedule(PauseSchedule { namespace, name: of, paused: u.arbitrary()? }),
+                _ => Kind::TriggerSchedule(TriggerSchedule {
+                    namespace,
+                    name: of,
+                    request_id: name(u)?,
+                    request_hash: hash(u)?,
+                    spec_hash,
+                    image_digest: String::new(),
+                }),
+            }
+        }
+        37 => match u.int_in_range(0..=1)? {
+            0 => Kind::CreateTemplate(CreateTemplate { namespace: name(u)?, name: name(u)?, document: name(u)? }),
+            _ => Kind::DeleteTemplate(DeleteTemplate {
+                namespace: name(u)?,
+                name: name(u)?,
+                version: u32::from(u8::arbitrary(u)? % 4),
+            }),
+        },
         _ if u.arbitrary()? => {
             Kind::SetTaint(SetTaint { name: name(u)?, key: name(u)?, value: name(u)?, tainted: u.arbitrary()? })
         }

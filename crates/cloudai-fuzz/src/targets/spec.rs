@@ -3,6 +3,7 @@
 
 use clap::Parser;
 use cloudai_cli::input::job_flags::{JobFlags, ManyFlags};
+use cloudai_cli::input::template_file::Template;
 use cloudai_cli::input::{job_file, job_flags, reference, volume_text, workflow_file};
 use cloudai_types::{JobSpec, ValidJobSpec, resources};
 use prost::Message;
@@ -50,7 +51,8 @@ fn flags(data: &[u8]) {
 
 fn texts(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else { return };
-    let _ = (workflow_file::parse(text), reference::workflow(text));
+    let _ = (workflow_file::parse(text), reference::workflow(text), Template::parse(text));
+    let _ = text.parse::<reference::TemplateName>();
     let _ = (reference::task(text), reference::job(text), job_file::parse_array(text), job_file::parse_mount(text));
     let _ = (job_file::parse_timeout(text), job_file::parse_disconnect(text), resources::parse_cpu(text));
     let _ = (job_file::parse_delay(text), job_file::parse_factor(text), job_file::parse_reason(text));

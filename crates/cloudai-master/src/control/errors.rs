@@ -86,6 +86,21 @@ pub fn refused_info(refusal: &Refusal) -> ErrorInfo {
             (ErrorKind::NotFound, "store it with `cloudai secret set NAME`; `cloudai secret list` shows what is there")
         }
         Refusal::NoSuchLogin(_) => (ErrorKind::NotFound, "list what is there with `cloudai registry list`"),
+        Refusal::NoSuchTemplate(_) => (ErrorKind::NotFound, "list the templates with `cloudai template list`"),
+        Refusal::NoSuchVersion(..) => (ErrorKind::NotFound, "`cloudai template show NAME` lists its versions"),
+        Refusal::NoSuchSchedule(_) => (ErrorKind::NotFound, "list the schedules with `cloudai schedule list`"),
+        Refusal::ScheduleExists(_) => (
+            ErrorKind::Conflict,
+            "replace it with `--replace`, or give this one another name; `cloudai schedule show NAME` says what it does",
+        ),
+        Refusal::ScheduleChanged(_) | Refusal::NotDue(_) => {
+            (ErrorKind::Conflict, "look at it with `cloudai schedule show NAME`, and try again")
+        }
+        Refusal::RunOverlaps(..) => (
+            ErrorKind::Conflict,
+            "wait for that job or cancel it; or let runs overlap: `cloudai schedule create … --overlap allow --replace`",
+        ),
+        Refusal::InvalidSchedule(_) => (ErrorKind::Invalid, "correct it and try again"),
         Refusal::NoSuchWorker(_) => (ErrorKind::NotFound, "list the workers with `cloudai worker list`"),
         Refusal::NotAuthorized(_) => {
             (ErrorKind::Unauthenticated, "authorise the name first: `cloudai worker authorize NAME`")

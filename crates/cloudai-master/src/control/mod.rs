@@ -6,14 +6,16 @@ pub mod dead;
 pub mod errors;
 pub mod jobs;
 pub mod logs;
-mod pinning;
+pub(crate) mod pinning;
 pub mod quotas;
 pub mod reads;
 pub mod results;
+pub mod schedules;
 pub mod secrets;
 mod spec_format;
 pub mod taints;
-mod tasks;
+pub mod tasks;
+pub mod templates;
 pub mod workers;
 pub mod workflows;
 
@@ -238,6 +240,56 @@ impl<S: StateStore> control_server::Control for ControlService<S> {
     async fn list_quotas(&self, request: Request<pb::ListQuotasRequest>) -> Answer<pb::ListQuotasReply> {
         let (_, r) = self.admit(request)?;
         quotas::list(&self.node, r).await.map(Response::new)
+    }
+
+    async fn create_template(&self, request: Request<pb::CreateTemplateRequest>) -> Answer<pb::CreateTemplateReply> {
+        let (actor, r) = self.admit(request)?;
+        templates::create(&self.node, &actor, r).await.map(Response::new)
+    }
+
+    async fn list_templates(&self, request: Request<pb::ListTemplatesRequest>) -> Answer<pb::ListTemplatesReply> {
+        let (_, r) = self.admit(request)?;
+        templates::list(&self.node, r).await.map(Response::new)
+    }
+
+    async fn get_template(&self, request: Request<pb::GetTemplateRequest>) -> Answer<pb::GetTemplateReply> {
+        let (_, r) = self.admit(request)?;
+        templates::get(&self.node, r).await.map(Response::new)
+    }
+
+    async fn delete_template(&self, request: Request<pb::DeleteTemplateRequest>) -> Answer<pb::ChangeReply> {
+        let (actor, r) = self.admit(request)?;
+        templates::delete(&self.node, &actor, r).await.map(Response::new)
+    }
+
+    async fn create_schedule(&self, request: Request<pb::CreateScheduleRequest>) -> Answer<pb::CreateScheduleReply> {
+        let (actor, r) = self.admit(request)?;
+        schedules::create(&self.node, &actor, r).await.map(Response::new)
+    }
+
+    async fn list_schedules(&self, request: Request<pb::ListSchedulesRequest>) -> Answer<pb::ListSchedulesReply> {
+        let (_, r) = self.admit(request)?;
+        schedules::list(&self.node, r).await.map(Response::new)
+    }
+
+    async fn get_schedule(&self, request: Request<pb::GetScheduleRequest>) -> Answer<pb::GetScheduleReply> {
+        let (_, r) = self.admit(request)?;
+        schedules::get(&self.node, r).await.map(Response::new)
+    }
+
+    async fn pause_schedule(&self, request: Request<pb::PauseScheduleRequest>) -> Answer<pb::ChangeReply> {
+        let (actor, r) = self.admit(request)?;
+        schedules::pause(&self.node, &actor, r).await.map(Response::new)
+    }
+
+    async fn delete_schedule(&self, request: Request<pb::DeleteScheduleRequest>) -> Answer<pb::ChangeReply> {
+        let (actor, r) = self.admit(request)?;
+        schedules::delete(&self.node, &actor, r).await.map(Response::new)
+    }
+
+    async fn run_schedule(&self, request: Request<pb::RunScheduleRequest>) -> Answer<pb::SubmitReply> {
+        let (actor, r) = self.admit(request)?;
+        schedules::run(&self.node, &actor, r).await.map(Response::new)
     }
 
     async fn queue(&self, request: Request<pb::QueueRequest>) -> Answer<pb::QueueReply> {

@@ -9,7 +9,7 @@ use cloudai_core::rows::{Family, RequestRow};
 use cloudai_proto::v1 as pb;
 use cloudai_registry::ResolveError;
 use cloudai_types::image::Digest;
-use cloudai_types::{PullPolicy, limits};
+use cloudai_types::{JobSpec, PullPolicy, limits};
 use futures::{StreamExt as _, TryStreamExt as _};
 
 use crate::control::errors;
@@ -39,6 +39,18 @@ pub async fn pin<S: StateStore>(node: &Node<S>, command: &mut Command) -> Result
         submit.spec.image_digest = digest.into_string();
     }
     Ok(())
+}
+
+/// The digest of what a schedule's job runs, for a run that is about to begin; empty: it is not to be pinned, or could not be.
+pub async fn digest_now<S: StateStore>(
+    node: &Node<S>,
+    namespace: &str,
+    job: &JobSpec,
+) -> Result<String, Box<pb::ErrorInfo>> {
+    if !node.pins.is_wanted(job) {
+        return Ok(String::new());
+    }
+    Ok(digest(node, namespace, &job.image, job.pull()).await?.map(Digest::into_string).unwrap_or_default())
 }
 
 /// Asks once for each image of a workflow, several at a time: however many of its jobs run one, it is the same image.

@@ -114,7 +114,8 @@ pub fn keys<S: StateStore>(node: &Node<S>) -> Result<KeyRing, Status> {
     })
 }
 
-fn named(namespace: &str) -> String {
+/// The name of a namespace; none is the usual one's.
+pub(super) fn named(namespace: &str) -> String {
     if namespace.is_empty() { DEFAULT_NAMESPACE.to_owned() } else { namespace.to_owned() }
 }
 
