@@ -27,7 +27,7 @@ enum Verb {
     /// A late connection of a rig, started by it
     #[command(hide = true)]
     Delay(DelayArguments),
-    /// Runs a drill: 2 to 8, limits, endings, agent-kills, engine-restarts, paused-agent, secrets, loud-task, large-result, bad-input, or all
+    /// Runs a drill by its number or name (another word lists them), or all
     MustShow {
         which: String,
         /// The small size, as in the tests

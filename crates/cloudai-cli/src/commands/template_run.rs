@@ -57,9 +57,8 @@ pub async fn filled(
             .next("it may be of a newer cloudai: use that one")
     })?;
     let wrong = |why: String| {
-        let indented: Vec<String> = why.lines().map(|line| format!("  {line}")).collect();
         Failure::invalid(format!("template {of} makes no job of these values"))
-            .why(indented.join("\n"))
+            .why(why)
             .next(format!("give values with --set PARAMETER=VALUE; `cloudai template show {of}` lists the parameters"))
     };
     let file = template.fill(&pairs::map(set)).map_err(wrong)?;

@@ -153,7 +153,7 @@ mod tests {
             "\
 NAMESPACE  WEIGHT  SHARE   TASKS   CPU       MEMORY   STORAGE  GPU  ORDER                   WAITS
 default    1       0.0 %   0       0         0 B      0 B      0    priority                no
-team-a     3       37.5 %  4 of 9  4.5 of 8  2.0 GiB  0 B      0    priority, at most 2.0h  yes
+team-a     3       37.5 %  4 of 9  4.5 of 8  2.0 GiB  0 B      0    priority, at most 2h0m  yes
 "
         );
         let json = serde_json::to_value(&list).unwrap();
