@@ -3,7 +3,7 @@
 //! Where clocks change, each time of the pattern still comes once. One that does not exist, because the clock jumps over it, comes as much later as
 //! the clock jumps. One that exists twice comes at its first time. A pattern that means every hour goes by the hours that pass: it comes in both.
 
-use chrono::{DateTime, Datelike, Days, MappedLocalTime, NaiveDate, NaiveDateTime, Offset, TimeDelta, TimeZone};
+use chrono::{DateTime, Days, MappedLocalTime, NaiveDate, NaiveDateTime, Offset, TimeDelta, TimeZone};
 use chrono_tz::Tz;
 use cloudai_types::limits;
 
@@ -15,7 +15,7 @@ pub struct Timetable {
     zone: Tz,
 }
 
-#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+#[derive(Debug, thiserror::Error)]
 pub enum TimetableError {
     #[error("cron: {0}")]
     Cron(#[from] CronError),
@@ -55,7 +55,7 @@ impl Timetable {
 
     /// The moments of one day of the zone's clock, from a time of that clock on, in order.
     fn of_day(&self, date: NaiveDate, from: NaiveDateTime) -> Vec<u64> {
-        if !self.cron.has_date(date.month(), date.day(), date.weekday().num_days_from_sunday()) {
+        if !self.cron.has_date(date) {
             return vec![];
         }
         let times = self.cron.times().filter_map(|(hour, minute)| date.and_hms_opt(hour, minute, 0));
