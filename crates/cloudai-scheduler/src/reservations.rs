@@ -21,6 +21,10 @@ use crate::score::share;
 const NEAREST_MAX: usize = 8;
 /// Choices of one pass; each looks at every worker once.
 const CHOICES_MAX: usize = 1;
+/// Shapes of one pass that are looked at for a choice and have none: what fits on no worker at all must not keep others from having one.
+const VAIN_CHOICES_MAX: usize = 4;
+/// So many passes later such a shape is looked at again: a worker may have joined, or one that was kept for another.
+const VAIN_FOR_PASSES: usize = 64;
 
 /// A shape that fitted nowhere when its turn came.
 #[derive(Clone, Copy, Debug)]
@@ -147,44 +151,58 @@ impl PlanState {
             self.reservations.sort_by_key(|r| place(r.shape).unwrap_or(usize::MAX));
         }
         let most = (self.schedulable() / limits::RESERVED_WORKERS_PART).clamp(1, limits::RESERVATIONS_MAX);
-        let (mut choices, mut gave_up) = (0, false);
+        let (mut choices, mut vain, mut gave_up) = (0, 0, false);
+        let passes = self.passes;
+        self.vain_choices.retain(|_, pass| passes.wrapping_sub(*pass) < VAIN_FOR_PASSES);
         for (at, b) in blocked.iter().enumerate() {
-            if choices == CHOICES_MAX || placed == b.placed_before {
+            if choices == CHOICES_MAX || vain == VAIN_CHOICES_MAX || placed == b.placed_before {
                 // Nobody passed it, nor those behind it.
                 break;
             }
-            if self.reservations.iter().any(|r| r.shape == b.shape) {
+            if self.reservations.iter().any(|r| r.shape == b.shape) || self.vain_choices.contains_key(&b.shape) {
                 continue;
             }
             let kept_for_gang = self.reservations.iter().filter(|r| r.is_for_gang).count();
             if b.ask.is_gang() {
                 // One at a time, and whoever has workers keeps them: what two take turns in waiting for, neither gets.
                 if kept_for_gang == 0 {
-                    choices += 1;
                     let is_ahead = |r: &Reservation| place(r.shape).is_some_and(|place| place < at);
                     let reserved = self.reserve_for_gang(b, is_ahead);
                     let before = self.reservations.len();
                     self.reservations.retain(|r| reserved.iter().all(|own| own.worker != r.worker));
                     gave_up |= self.reservations.len() < before;
+                    *(if reserved.is_empty() { &mut vain } else { &mut choices }) += 1;
+                    self.note_choice(b.shape, reserved.is_empty());
                     self.insert_reservations(at, reserved, &place);
                 }
                 continue;
             }
+            let mut last = None;
             if self.reservations.len() - kept_for_gang >= most {
                 // The first in the queue have them.
-                let last = self.reservations.iter().rposition(|r| !r.is_for_gang);
-                let is_behind = |r: &Reservation| place(r.shape).is_none_or(|place| place > at);
-                match last.filter(|last| is_behind(&self.reservations[*last])) {
-                    Some(last) => self.reservations.remove(last),
-                    None => break,
-                };
-                gave_up = true;
+                let behind = |r: &Reservation| place(r.shape).is_none_or(|place| place > at);
+                let taken = self.reservations.iter().rposition(|r| !r.is_for_gang);
+                let Some(taken) = taken.filter(|last| behind(&self.reservations[*last])) else { break };
+                last = Some((taken, self.reservations.remove(taken)));
             }
-            choices += 1;
             let reserved = self.reserve(view, b);
+            *(if reserved.is_none() { &mut vain } else { &mut choices }) += 1;
+            self.note_choice(b.shape, reserved.is_none());
+            if let Some((taken, last)) = last {
+                match reserved {
+                    Some(_) => gave_up = true,
+                    None => self.reservations.insert(taken, last),
+                }
+            }
             self.insert_reservations(at, reserved, &place);
         }
         gave_up
+    }
+
+    fn note_choice(&mut self, shape: ShapeId, was_vain: bool) {
+        if was_vain {
+            self.vain_choices.insert(shape, self.passes);
+        }
     }
 
     /// In the order of the queue.

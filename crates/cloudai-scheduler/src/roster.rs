@@ -61,7 +61,7 @@ pub struct PlanState {
     /// Every label is to be compared in the next pass.
     labels_changed: bool,
     /// Passes so far: which seats' labels are compared unasked.
-    passes: usize,
+    pub(crate) passes: usize,
     /// Where the search for due indexes goes on, for jobs with too many to look at in one pass.
     pub(crate) due_from: BTreeMap<JobId, u32>,
     /// The same for groups of indexes that stand apart.
@@ -74,6 +74,8 @@ pub struct PlanState {
     pub(crate) reservations: Vec<Reservation>,
     /// What runs on them.
     kept: Kept,
+    /// Shapes for which no worker could be kept, and in which pass.
+    pub(crate) vain_choices: BTreeMap<ShapeId, usize>,
     /// Of those the ones that count by now in this pass.
     holds: Vec<HeldSeat>,
     /// What fits, while these holds last, on none but them: who asks for as much need not be searched for. Kept short, as `hopeless` is.

@@ -143,6 +143,31 @@ fn one_worker_in_four_is_reserved_and_for_the_first_in_the_queue() {
     assert_eq!(reserved, BTreeSet::from([first, big[0]]), "the last of them goes");
 }
 
+#[test]
+fn what_can_never_start_keeps_nobody_from_having_a_worker() {
+    let mut c = Cluster::with_policy(ScorePolicy::Binpack);
+    c.worker("a", resources(4_000, 8), "");
+    c.submit(array(4, spec(1_000, 0)));
+    c.pass();
+    for n in 0..6 {
+        c.submit(spec(5_000 + n, 0));
+        c.submit(JobSpec { gang: true, ..array(5 + n as u32, spec(1_000, 0)) });
+    }
+    let big = c.submit(spec(4_000, 0));
+    let flood = c.submit(array(99, spec(1_000, 0)));
+    for index in 0..4 {
+        end(&mut c, JobId(1), index);
+        c.pass();
+    }
+    assert_eq!(c.reserved.iter().map(|r| r.job).collect::<Vec<_>>(), [big]);
+    for index in 0..4 {
+        assert_eq!(c.hot.jobs[&big].active.len(), 0);
+        end(&mut c, flood, index);
+        c.pass();
+    }
+    assert_eq!(c.hot.jobs[&big].active.len(), 1);
+}
+
 /// A flood that never ends, of tasks without limits and with: what ends is replaced at once.
 #[derive(Clone, Debug)]
 struct Flood {
