@@ -411,6 +411,7 @@ waited:         1.5s
 ran:            58.5s
 command:        sh -c exit 3
 each task:      cpu 0.5, memory 32.0 MiB
+gang:           all start together
 requires:       zone=eu,!old
 prefers:        disk=ssd (10)
 tolerates:      gpu
