@@ -41,6 +41,7 @@ mod set_drain;
 mod set_quota;
 mod set_secret;
 mod set_taint;
+mod spec_of_format;
 mod submit_job;
 mod submit_workflow;
 mod worker_leaves;

@@ -4,7 +4,7 @@
 
 use std::sync::atomic::Ordering::Relaxed;
 
-use cloudai_core::command::{Kind, PlaceTasks};
+use cloudai_core::command::{Kind, PlaceTasks, PreemptTasks};
 use cloudai_core::{Command, Reply};
 use cloudai_scheduler::{PlanState, Policy, plan};
 use cloudai_types::limits;
@@ -49,17 +49,7 @@ pub async fn run<S: StateStore>(node: &Node<S>, leading: &CancellationToken) {
                 }
             }
         }
-        for preempt in pass.preempt {
-            match node.proposer.propose(Command::new("leader", Kind::PreemptTasks(preempt))).await {
-                Ok((_, Reply::Preempted { stopped, refused })) => {
-                    tracing::info!(stopped, refused, "tasks make room for one of a higher priority");
-                    node.metrics.leader.preemptions.inc_by(u64::from(stopped));
-                }
-                Ok((_, other)) => tracing::error!(?other, "a preemption got an unexpected reply"),
-                // Whoever has to wait is met again by the next pass.
-                Err(error) => tracing::debug!(%error, "a preemption has no outcome"),
-            }
-        }
+        make_room(node, pass.preempt).await;
         if more {
             if leading.is_cancelled() {
                 return;
@@ -69,6 +59,23 @@ pub async fn run<S: StateStore>(node: &Node<S>, leading: &CancellationToken) {
         tokio::select! {
             () = leading.cancelled() => return,
             () = node.hub.schedule.notified() => {}
+        }
+    }
+}
+
+/// All at once, so that they go into one entry.
+async fn make_room<S: StateStore>(node: &Node<S>, preempt: Vec<PreemptTasks>) {
+    let proposals =
+        preempt.into_iter().map(|preempt| node.proposer.propose(Command::new("leader", Kind::PreemptTasks(preempt))));
+    for outcome in futures::future::join_all(proposals).await {
+        match outcome {
+            Ok((_, Reply::Preempted { stopped, refused })) => {
+                tracing::info!(stopped, refused, "tasks make room for one of a higher priority");
+                node.metrics.leader.preemptions.inc_by(u64::from(stopped));
+            }
+            Ok((_, other)) => tracing::error!(?other, "a preemption got an unexpected reply"),
+            // Whoever has to wait is met again by the next pass.
+            Err(error) => tracing::debug!(%error, "a preemption has no outcome"),
         }
     }
 }

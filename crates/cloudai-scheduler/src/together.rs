@@ -14,7 +14,7 @@ use crate::withheld::Seeker;
 
 /// There is not room for all of them.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(crate) struct Apart {
+pub(crate) struct Lacking {
     /// `30 tasks start together, and there is room for 12 of them now`.
     pub message: String,
     pub fix: String,
@@ -27,7 +27,7 @@ pub(crate) fn lacking(
     seeker: &Seeker,
     shape: &Shape,
     tasks: u32,
-) -> Option<Apart> {
+) -> Option<Lacking> {
     let now = room(view, reserved, seeker, shape, tasks);
     if now >= tasks {
         return None;
@@ -48,5 +48,5 @@ pub(crate) fn lacking(
             tasks - now
         )
     };
-    Some(Apart { message, fix })
+    Some(Lacking { message, fix })
 }

@@ -1,16 +1,13 @@
 //! A user's job becomes live: one command for one task or a million. With a request id it happens at most once (I6).
 
 use cloudai_types::{
-    JobId, JobSpec, NamespaceId, PullPolicy, RequestId, SecretKind, TaskId, ValidJobSpec, WorkflowId, image, limits,
+    JobId, JobSpec, NamespaceId, RequestId, SecretKind, TaskId, ValidJobSpec, WorkflowId, image, limits,
 };
 
 use super::out::Out;
+use super::spec_of_format;
 use super::{check_name, cut};
-use crate::command::{
-    DEAD_SINCE, GANGS_SINCE, IMAGE_SINCE, ISOLATION_SINCE, PINNED_SINCE, PLACEMENT_SINCE, PREEMPTION_SINCE,
-    PROCESSES_MAX_SINCE, QUEUE_TIMEOUT_SINCE, RESULTS_SINCE, RETRY_SINCE, SECRETS_SINCE, SubmitJob, TIME_LIMITS_SINCE,
-    TaskKey, UNTOUCHED_SINCE, VOLUMES_SINCE,
-};
+use crate::command::{DEAD_SINCE, IMAGE_SINCE, SubmitJob, TIME_LIMITS_SINCE, TaskKey, UNTOUCHED_SINCE};
 use crate::hot::{Hot, Job, Shape};
 use crate::reply::{Refusal, Reply};
 use crate::rows::{
@@ -21,44 +18,9 @@ use crate::tenants::Tenant;
 
 pub fn submit_job(hot: &mut Hot, out: &mut Out, actor: String, command: SubmitJob) -> Result<Reply, Refusal> {
     let SubmitJob { namespace, request_id, request_hash, mut spec, mut replay_of } = command;
-    // Masters of an older build do not see these, so neither does anybody: also not to refuse a bad one.
-    if hot.version < PROCESSES_MAX_SINCE {
-        spec.processes_max = 0;
-    }
-    if hot.version < ISOLATION_SINCE {
-        forget_isolation(&mut spec);
-    }
-    if hot.version < RETRY_SINCE {
-        spec.retry = None;
-    }
+    spec_of_format::keep(&mut spec, hot.version);
     if hot.version < DEAD_SINCE {
         replay_of = None;
-    }
-    if hot.version < RESULTS_SINCE {
-        spec.results = false;
-        spec.inputs.clear();
-    }
-    if hot.version < PINNED_SINCE {
-        spec.image_digest.clear();
-    }
-    if hot.version < SECRETS_SINCE {
-        spec.secrets.clear();
-    }
-    if hot.version < QUEUE_TIMEOUT_SINCE {
-        spec.queue_timeout_ms = 0;
-    }
-    if hot.version < PLACEMENT_SINCE {
-        spec.placement = None;
-    }
-    if hot.version < VOLUMES_SINCE {
-        spec.volumes.clear();
-        spec.mounts.iter_mut().for_each(|mount| mount.write = false);
-    }
-    if hot.version < GANGS_SINCE {
-        spec.gang = false;
-    }
-    if hot.version < PREEMPTION_SINCE {
-        spec.preemptible = false;
     }
     // Whatever a user says: a job reads and writes the results of its own namespace.
     spec.namespace = if spec.needs_namespace() { namespace.clone() } else { String::new() };
@@ -106,18 +68,6 @@ pub fn submit_job(hot: &mut Hot, out: &mut Out, actor: String, command: SubmitJo
     hot.jobs.insert(id, job);
     out.job_submitted(id);
     Ok(Reply::Submitted { job: id, duplicate: false })
-}
-
-/// As an older build reads it.
-fn forget_isolation(spec: &mut JobSpec) {
-    spec.open_files = 0;
-    spec.shm_bytes = 0;
-    spec.stop_signal = 0;
-    spec.grace_ms = 0;
-    spec.user.clear();
-    spec.network.clear();
-    spec.pull = PullPolicy::Missing as i32;
-    spec.writable_root = false;
 }
 
 /// A job as it is before its first placement. `load` begins with the same. One that waits for other jobs has nothing fresh. What only few jobs have is put into hot state here.

@@ -4,9 +4,10 @@ use cloudai_types::{JobId, NamespaceId, ValidWorkflow, WorkflowId, limits};
 
 use super::cut;
 use super::out::Out;
+use super::spec_of_format;
 use super::submit_job::{alive_as_submitted, earlier_job, known_namespace, name_namespace, new_job, secrets_are_there};
 use crate::bits::Bits;
-use crate::command::{PLACEMENT_SINCE, SubmitWorkflow};
+use crate::command::SubmitWorkflow;
 use crate::hot::Hot;
 use crate::reply::{Refusal, Reply};
 use crate::rows::{
@@ -25,12 +26,9 @@ pub fn submit_workflow(hot: &mut Hot, out: &mut Out, actor: String, command: Sub
         return Ok(Reply::WorkflowSubmitted { workflow, jobs: jobs.map_or(0, |row| row.jobs), duplicate: true });
     }
     for node in &mut workflow.nodes {
+        spec_of_format::keep(&mut node.spec, hot.version);
         // Whatever a user says: a job reads and writes the results of its own namespace.
         node.spec.namespace = if node.spec.needs_namespace() { namespace.clone() } else { String::new() };
-        if hot.version < PLACEMENT_SINCE {
-            // Masters of an older build do not see it.
-            node.spec.placement = None;
-        }
     }
     let valid = ValidWorkflow::parse(workflow).map_err(|e| Refusal::InvalidWorkflow(cut(e.to_string())))?;
     if hot.jobs.len().saturating_add(valid.nodes.len()) > limits::LIVE_JOBS_MAX {

@@ -419,20 +419,28 @@ fn a_time_limit_is_known_to_hot_state_since_format_six() {
 
 #[test]
 fn gangs_are_kept_since_format_seven() {
-    use cloudai_core::command::{GANGS_SINCE, RaiseVersion, SubmitJob};
+    use cloudai_core::command::{GANGS_SINCE, PREEMPTION_SINCE, RaiseVersion, SubmitJob, SubmitWorkflow};
     use cloudai_core::rows::{AliveRow, JobSpecRow, alive_key, job_key};
-    use cloudai_types::{JobSpec, NamespaceId};
-    assert_eq!(GANGS_SINCE, 7);
+    use cloudai_types::{JobSpec, NamespaceId, WorkflowNode, WorkflowSpec};
+    assert_eq!([GANGS_SINCE, PREEMPTION_SINCE], [7, 7]);
     for (version, kept) in [(6, false), (7, true)] {
         let mut world = World::default();
         world.one(1_000, Kind::RaiseVersion(RaiseVersion { version }));
-        let spec = JobSpec { image: "busybox".into(), count: 3, gang: true, ..Default::default() };
+        let spec = JobSpec { image: "busybox".into(), count: 3, gang: true, preemptible: true, ..Default::default() };
+        let node = WorkflowNode { name: "n".into(), spec: spec.clone(), ..Default::default() };
+        let workflow = WorkflowSpec { name: "flow".into(), nodes: vec![node] };
         world.one(1_000, Kind::SubmitJob(SubmitJob { namespace: "default".into(), spec, ..Default::default() }));
+        let flow = SubmitWorkflow { namespace: "default".into(), workflow, ..Default::default() };
+        world.one(1_000, Kind::SubmitWorkflow(flow));
         world.check();
-        let alive: AliveRow = world.row(Family::Alive, &alive_key(JobId(1))).expect("it is alive");
-        let row: JobSpecRow = world.row(Family::JobSpec, &job_key(NamespaceId(1), JobId(1))).expect("it is there");
-        let told = (alive.gang, row.spec.gang, world.hot.is_gang(JobId(1)));
-        assert_eq!(told, (kept, kept, kept), "format {version}");
+        for id in [JobId(1), JobId(2)] {
+            let alive: AliveRow = world.row(Family::Alive, &alive_key(id)).expect("it is alive");
+            let row: JobSpecRow = world.row(Family::JobSpec, &job_key(NamespaceId(1), id)).expect("it is there");
+            let told = (alive.gang, row.spec.gang, world.hot.is_gang(id));
+            assert_eq!(told, (kept, kept, kept), "{id}, format {version}");
+            let told = (alive.preemptible, row.spec.preemptible, world.hot.preemptible.contains(&id));
+            assert_eq!(told, (kept, kept, kept), "{id}, format {version}");
+        }
     }
 }
 
