@@ -340,7 +340,7 @@ pub(crate) fn jobs_ahead(view: &Hot, namespace: NamespaceId, priority: i32, job:
     let mut ahead = Ahead::default();
     let own = rank(view, namespace, priority, job);
     for (level, shapes) in view.queue.of(namespace).into_iter().flat_map(|levels| levels.iter()) {
-        for jobs in shapes.values() {
+        for jobs in shapes.iter().map(|(_, jobs)| jobs) {
             // Of one level and shape those that come first stand first.
             for other in jobs.iter().take_while(|other| rank(view, namespace, level.into(), **other) < own) {
                 if ahead.jobs as usize == limits::EXPLAIN_AHEAD_MAX {

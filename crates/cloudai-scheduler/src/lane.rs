@@ -24,9 +24,11 @@ pub(crate) struct Lane<'a> {
     overdue: Option<BTreeMap<ShapeId, Vec<JobId>>>,
     /// All of them.
     were_overdue: BTreeSet<JobId>,
-    /// Of the level at hand.
+    /// Shapes of the level at hand whose turn has not come: most of them, where a pass ends early.
+    upcoming: Peekable<Upcoming<'a>>,
+    /// Those whose turn has come, and that may have somewhere to go.
     lines: Vec<Line<'a>>,
-    /// The first job of each line, in the order of submission.
+    /// The first job of each line that is left, in the order of submission.
     heads: BinaryHeap<Reverse<(JobId, usize)>>,
     pub jobs: JobWalk<'a>,
     account: Account,
@@ -50,8 +52,8 @@ pub(crate) enum Jobs<'a> {
     Overdue(std::vec::IntoIter<JobId>),
 }
 
-/// What is looked at together, by shape.
-pub(crate) type Shapes<'a> = Box<dyn Iterator<Item = (ShapeId, Jobs<'a>)> + 'a>;
+/// What is looked at together: shapes, each with its first job, in the order of those.
+type Upcoming<'a> = Box<dyn Iterator<Item = (JobId, ShapeId, Jobs<'a>)> + 'a>;
 
 /// The job whose turn it is, in one of its lines.
 #[derive(Clone, Copy, Debug)]
@@ -86,6 +88,7 @@ impl<'a> Lane<'a> {
             levels: Box::new(levels.iter()),
             were_overdue: overdue.values().flatten().copied().collect(),
             overdue: Some(overdue),
+            upcoming: in_order(std::iter::empty()).peekable(),
             lines: vec![],
             heads: BinaryHeap::new(),
             jobs: JobWalk::new(view),
@@ -97,22 +100,37 @@ impl<'a> Lane<'a> {
         }
     }
 
-    /// Those that have waited for too long; then the next priority level, if there is one, or all of them where priorities do not count.
-    pub fn next_level(&mut self) -> Option<Shapes<'a>> {
+    /// Goes on to those that have waited for too long; then to the next priority level, or to all of them where priorities do not count.
+    pub fn next_level(&mut self) -> Option<()> {
         self.lines.clear();
-        if let Some(overdue) = self.overdue.take().filter(|overdue| !overdue.is_empty()) {
-            let jobs = |(shape, jobs): (ShapeId, Vec<JobId>)| (shape, Jobs::Overdue(jobs.into_iter()));
-            return Some(Box::new(overdue.into_iter().map(jobs)));
-        }
-        let shapes = |(_, level): (i16, &'a Level)| level.iter().map(|(shape, jobs)| (*shape, Jobs::All(jobs.iter())));
-        let first = self.levels.next()?;
-        match self.quota.order() {
-            QueueOrder::Priority => Some(Box::new(shapes(first))),
-            QueueOrder::Fifo => {
-                let rest = std::mem::replace(&mut self.levels, Box::new(std::iter::empty()));
-                Some(Box::new(std::iter::once(first).chain(rest).flat_map(shapes)))
+        let upcoming = match self.overdue.take().filter(|overdue| !overdue.is_empty()) {
+            Some(overdue) => {
+                let first = |(shape, jobs): (ShapeId, Vec<JobId>)| {
+                    let first = *jobs.first()?;
+                    Some((first, shape, Jobs::Overdue(jobs.into_iter())))
+                };
+                in_order(overdue.into_iter().filter_map(first))
             }
-        }
+            None => {
+                let (_, first) = self.levels.next()?;
+                match self.quota.order() {
+                    QueueOrder::Priority => Box::new(firsts(first)),
+                    QueueOrder::Fifo => {
+                        let rest = std::mem::replace(&mut self.levels, Box::new(std::iter::empty()));
+                        in_order(firsts(first).chain(rest.flat_map(|(_, level)| firsts(level))))
+                    }
+                }
+            }
+        };
+        self.upcoming = upcoming.peekable();
+        Some(())
+    }
+
+    /// The next shape of that level, if its turn comes before those of the lines at hand.
+    pub fn next_shape(&mut self) -> Option<(ShapeId, Jobs<'a>)> {
+        let at_hand = self.heads.peek().map(|Reverse((job, _))| *job);
+        let next = self.upcoming.next_if(|(first, ..)| at_hand.is_none_or(|job| *first < job));
+        next.map(|(_, shape, jobs)| (shape, jobs))
     }
 
     /// A shape of that level, with what it asks for.
@@ -232,6 +250,16 @@ fn overdue(view: &Hot, quota: &Quota, levels: &Levels) -> BTreeMap<ShapeId, Vec<
     }
     overdue.retain(|_, jobs| !jobs.is_empty());
     overdue
+}
+
+fn firsts(level: &Level) -> impl Iterator<Item = (JobId, ShapeId, Jobs<'_>)> {
+    level.firsts().map(|(job, shape)| (job, shape, Jobs::All(level.jobs_of(shape))))
+}
+
+fn in_order<'a>(shapes: impl Iterator<Item = (JobId, ShapeId, Jobs<'a>)>) -> Upcoming<'a> {
+    let mut shapes: Vec<_> = shapes.collect();
+    shapes.sort_by_key(|(job, shape, _)| (*job, *shape));
+    Box::new(shapes.into_iter())
 }
 
 fn resources(room: &Room) -> Resources {

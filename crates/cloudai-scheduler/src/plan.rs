@@ -7,7 +7,7 @@
 //! Order: namespaces take turns, the one with the smallest share of the cluster by its weight first ([`crate::fair`]); among the tasks of one
 //! namespace priority, higher first; then submission. A shape that fits on no worker is dropped for the pass with all its
 //! jobs, at the price of one search, however many jobs wait. It does not block what is behind it: smaller tasks pass a big
-//! one that waits for room. As soon as one has passed it, a worker is reserved for it, and who passes then is not in its way
+//! one that waits for room. Where not even the least of all would fit, the pass is over. As soon as one has passed it, a worker is reserved for it, and who passes then is not in its way
 //! ([`crate::reserve`]).
 //!
 //! The tasks of one array are alike, so a pass first counts how many go to each worker and then gives each worker a
@@ -57,7 +57,8 @@ pub struct Plan {
     pub groups: Vec<PlaceGroup>,
     /// Tasks in `groups`.
     pub placed: u32,
-    /// Shapes with waiting tasks that fit on no worker now. `explain` counts the reasons, for those who ask.
+    /// Shapes with waiting tasks that fit on no worker now, of those that the pass came to before it knew that nothing fits. `explain` counts the
+    /// reasons, for those who ask.
     pub unplaced: Vec<ShapeId>,
     /// Workers that are kept for some of them, for those who ask.
     pub reserved: Vec<Reservation>,
@@ -71,6 +72,7 @@ pub struct Plan {
 /// that fails a filter.
 pub fn plan(view: &Hot, policy: &Policy, state: &mut PlanState) -> Plan {
     state.sync(view, policy.score);
+    let kept_for = state.reservations.iter().map(|reservation| reservation.shape).collect();
     let mut pass = Pass {
         view,
         tally: vec![0; state.seats()],
@@ -87,6 +89,7 @@ pub fn plan(view: &Hot, policy: &Policy, state: &mut PlanState) -> Plan {
         plan: Plan::default(),
         touched: vec![],
         blocked: vec![],
+        kept_for,
         gangs: BTreeSet::new(),
     };
     if !pass.state.goes_on {
@@ -144,6 +147,8 @@ struct Pass<'a> {
     touched: Vec<u32>,
     /// In the order in which their turn came.
     blocked: Vec<Blocked>,
+    /// Shapes with a worker that was kept by the last pass, and whose turn has not come in this one.
+    kept_for: BTreeSet<ShapeId>,
     /// Gangs whose turn has come: with members that ask for more than others they stand in several lines.
     gangs: BTreeSet<JobId>,
 }
@@ -243,23 +248,37 @@ impl<'a> Pass<'a> {
     /// The job whose turn it is in this namespace.
     fn head(&mut self, lane: &mut Lane<'a>) -> Option<Head> {
         loop {
-            if let Some(head) = lane.head() {
-                return Some(head);
+            if self.is_over() {
+                return None;
             }
-            for (shape, jobs) in lane.next_level()? {
+            while let Some((shape, jobs)) = lane.next_shape() {
                 let Some(ask) = self.state.ask(self.view, shape) else { continue };
                 if !self.state.is_full_for(shape) {
                     lane.add_line(shape, ask, jobs);
                 } else if let Some(job) = lane.first(jobs) {
                     self.block(Head { job, shape, ask });
+                    if self.is_over() {
+                        return None;
+                    }
                 }
             }
+            if let Some(head) = lane.head() {
+                return Some(head);
+            }
+            lane.next_level()?;
         }
+    }
+
+    /// Nothing that waits fits anywhere, and all those are known for which a worker is or may be kept.
+    fn is_over(&self) -> bool {
+        let knows_blocked = self.blocked.len() >= limits::PASS_BLOCKED_MAX && self.kept_for.is_empty();
+        self.state.is_full() && (knows_blocked || !self.reserve)
     }
 
     /// It fits nowhere, and whoever comes after it is not to be in its way.
     fn block(&mut self, head: Head) {
         self.plan.unplaced.push(head.shape);
+        self.kept_for.remove(&head.shape);
         if self.reserve {
             let Head { job, shape, mut ask } = head;
             let mut tasks = 1;

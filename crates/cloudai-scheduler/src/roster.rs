@@ -6,6 +6,7 @@
 //! by the next comparison.
 
 pub(crate) mod by_rules;
+mod floor;
 mod holds;
 mod kept;
 mod shapes;
@@ -23,6 +24,7 @@ use crate::require::{Needs, RequireId, Requirements, UNTAINTED};
 use crate::reserve::{self, Reservation};
 use crate::score::{self, Largest, Load};
 use by_rules::Classes;
+use floor::Floor;
 use holds::{HeldSeat, lesser};
 use kept::Kept;
 use shapes::KnownShapes;
@@ -51,6 +53,7 @@ pub struct PlanState {
     images: Images,
     requirements: Requirements,
     shapes: KnownShapes,
+    floor: Floor,
     /// Workers as the rules of a shape tell them apart, for shapes whose rules do. Forgotten when a label or a taint changes, or who takes work.
     classes: BTreeMap<ShapeId, Classes>,
     /// What the smallest of those that fitted nowhere asked for: who asks for as much fits nowhere either. Kept short; each is smaller than the
@@ -214,13 +217,18 @@ impl PlanState {
         if rekey {
             self.rekey();
         }
+        let is_lower = self.floor.take_in(&view.shapes.by_id);
+        if gained || is_lower {
+            self.floor.fits_nowhere = false;
+        }
         if gained {
             self.shapes.none_is_full();
             self.hopeless.clear();
         }
         self.sync_kept(view);
-        if self.shapes.len() > view.shapes.by_id.len() + SHAPES_STALE_MAX {
+        if self.shapes.len().max(self.floor.shapes()) > view.shapes.by_id.len() + SHAPES_STALE_MAX {
             self.forget_shapes();
+            self.floor.take_in(&view.shapes.by_id);
         }
         if self.due_from.len() > SHAPES_STALE_MAX {
             self.due_from.retain(|job, _| view.jobs.contains_key(job));
@@ -262,8 +270,15 @@ impl PlanState {
             self.hopeless.retain(|known| !known.is_as_large_as(ask));
             if self.hopeless.len() < HOPELESS_MAX {
                 self.hopeless.push(*ask);
+                let floor = self.floor.ask();
+                self.floor.fits_nowhere = self.search(&floor, &[]).is_none() && !self.fits_where_held(&floor);
             }
         }
+    }
+
+    /// No waiting task fits anywhere, whatever its shape, until some worker gains something.
+    pub(crate) fn is_full(&self) -> bool {
+        self.floor.fits_nowhere
     }
 
     /// The worker that the policy prefers among those that fit, or one that ranks not much worse and has the image. `avoid` is taken only
@@ -510,6 +525,7 @@ impl PlanState {
     /// Shapes of ended jobs pile up; the live ones are looked up again as they are met.
     fn forget_shapes(&mut self) {
         self.shapes.clear();
+        self.floor = Floor::default();
         self.classes.clear();
         self.hopeless.clear();
         self.requirements.forget_sets();

@@ -189,7 +189,8 @@ impl Story {
             ));
         }
         let levels = hot.queue.namespaces().flat_map(|(_, levels)| levels.iter());
-        let queue = levels.flat_map(|(p, shapes)| shapes.values().flatten().map(move |id| format!("{p}:{}", id.0)));
+        let queue = levels
+            .flat_map(|(p, shapes)| shapes.iter().flat_map(|(_, jobs)| jobs).map(move |id| format!("{p}:{}", id.0)));
         lines.push(format!("queue {:?} delayed {}", queue.collect::<Vec<_>>(), hot.delayed.len()));
         lines.iter().for_each(|line| writeln!(out, "  {line}").expect("a string takes it"));
     }
