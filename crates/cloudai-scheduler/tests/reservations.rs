@@ -119,6 +119,34 @@ fn a_reservation_ends_with_its_job_and_moves_with_its_worker() {
 }
 
 #[test]
+fn a_full_cluster_is_looked_at_as_far_as_workers_are_kept() {
+    let mut c = Cluster::with_policy(ScorePolicy::Binpack);
+    c.worker("a", resources(4_000, 8), "");
+    c.submit(array(3, spec(1_000, 0)));
+    c.pass();
+    let big = c.submit(spec(4_000, 0));
+    let flood = c.submit(array(9, spec(1_000, 0)));
+    assert_eq!(c.pass(), "3:0>a");
+    for n in 0..300 {
+        c.submit(JobSpec { priority: 1, ..spec(2_000 + n, 0) });
+    }
+    let kept_for = |c: &Cluster| c.reserved.iter().map(|r| r.job).collect::<Vec<_>>();
+    assert_eq!(
+        (c.pass(), kept_for(&c)),
+        (String::new(), vec![big]),
+        "302 shapes wait, and nobody passed those before it"
+    );
+    let plan = c.plan(9);
+    assert_eq!((plan.unplaced.len(), plan.more), (301, false), "nothing fits, and the last shape has no worker kept");
+    c.cancel(big);
+    assert_eq!((c.pass(), kept_for(&c)), (String::new(), vec![]), "looked for everywhere");
+    assert_eq!(c.plan(9).unplaced.len(), 256, "no worker is kept: enough is known");
+    c.cancel(flood);
+    let small = c.submit(spec(0, 1));
+    assert_eq!(c.pass(), format!("{}:0>a", small.0), "the least of all, and it fits");
+}
+
+#[test]
 fn one_worker_in_four_is_reserved_and_for_the_first_in_the_queue() {
     let mut c = Cluster::with_policy(ScorePolicy::Binpack);
     for n in 0..8 {
