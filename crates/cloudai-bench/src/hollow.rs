@@ -184,7 +184,7 @@ impl Session {
                 () = &mut next_beat => {
                     sequence += 1;
                     next_beat.as_mut().reset(tokio::time::Instant::now() + self.period);
-                    if self.out.send(message(FromWorker::Heartbeat(Heartbeat { sequence, pulls: vec![], images: None }))).await.is_err() {
+                    if self.out.send(message(FromWorker::Heartbeat(Heartbeat { sequence, ..Default::default() }))).await.is_err() {
                         return;
                     }
                     counts.sent.fetch_add(1, Relaxed);

@@ -275,6 +275,8 @@ pub enum WorkerVerb {
 pub enum ClusterVerb {
     /// Leader, members, workers, tasks
     Status,
+    /// Look for what is wrong, and say what to do about it
+    Doctor,
     /// The masters
     Members,
     /// Let a new master join: prints a one-time token

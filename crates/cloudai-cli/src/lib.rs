@@ -9,6 +9,7 @@ use clap::{CommandFactory, FromArgMatches};
 
 mod args;
 mod commands;
+mod doctor;
 mod exit;
 pub mod input;
 mod output;
@@ -150,6 +151,7 @@ async fn client(cli: &Cli) -> Result<(), Failure> {
         Command::Queue => commands::queue::run(&settings()?).await,
         Command::Cluster { verb } => match verb {
             ClusterVerb::Status => commands::cluster_status::run(&settings()?).await,
+            ClusterVerb::Doctor => commands::cluster_doctor::run(&settings()?).await,
             ClusterVerb::Members => commands::cluster_members::run(&settings()?).await,
             ClusterVerb::Add(a) => commands::cluster_add::run(&settings()?, a).await,
             ClusterVerb::Remove(a) => commands::cluster_remove::run(&settings()?, a).await,

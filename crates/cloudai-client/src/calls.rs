@@ -51,6 +51,9 @@ reads! {
     get_worker(GetWorkerRequest) -> GetWorkerReply;
     queue(QueueRequest) -> QueueReply;
     cluster_status(ClusterStatusRequest) -> ClusterStatusReply;
+    /// Of whichever master answers: [`Client::only`] chooses one.
+    check_master(CheckMasterRequest) -> CheckMasterReply;
+    check_workers(CheckWorkersRequest) -> CheckWorkersReply;
 }
 
 writes! {

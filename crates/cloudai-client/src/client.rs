@@ -9,7 +9,7 @@ use std::time::Duration;
 use cloudai_net::channel::parse_address;
 use cloudai_net::{ChannelFactory, ChannelOptions, Identity, IdentityFiles, ReloadingTls, Revoked};
 use cloudai_proto::v1::control_client::ControlClient;
-use cloudai_types::limits;
+use cloudai_types::{Timestamp, limits};
 use tonic::transport::Channel;
 
 use crate::error::OpenError;
@@ -42,6 +42,7 @@ pub struct Client {
 pub(crate) struct Shared {
     factory: ChannelFactory,
     identity: Arc<Identity>,
+    certificate_end: Timestamp,
     /// As given, in order.
     pub(crate) addresses: Vec<String>,
     pub(crate) retry_for: Duration,
@@ -77,6 +78,7 @@ impl Client {
         Ok(Client {
             shared: Arc::new(Shared {
                 identity: tls.identity(),
+                certificate_end: tls.not_after(),
                 factory: ChannelFactory::new(tls),
                 addresses: parsed,
                 retry_for,
@@ -86,9 +88,30 @@ impl Client {
         })
     }
 
+    /// The same caller, who asks this one master and nobody else.
+    pub fn only(&self, address: &str, retry_for: Duration) -> Result<Client, OpenError> {
+        let address = parse_address(address)?;
+        Ok(Client {
+            shared: Arc::new(Shared {
+                identity: self.shared.identity.clone(),
+                certificate_end: self.shared.certificate_end,
+                factory: self.shared.factory.clone(),
+                addresses: vec![address.clone()],
+                retry_for,
+                repeats: AtomicU64::new(0),
+                known: Mutex::new(Known { channels: BTreeMap::new(), preferred: address }),
+            }),
+        })
+    }
+
     /// Who we are to the masters.
     pub fn identity(&self) -> &Identity {
         &self.shared.identity
+    }
+
+    /// When the certificate ends with which we ask.
+    pub fn certificate_end(&self) -> Timestamp {
+        self.shared.certificate_end
     }
 
     pub fn addresses(&self) -> &[String] {

@@ -317,6 +317,12 @@ impl Control for Fake {
     async fn cluster_status(&self, _: Request<ClusterStatusRequest>) -> Result<Response<ClusterStatusReply>, Status> {
         absent!()
     }
+    async fn check_master(&self, _: Request<CheckMasterRequest>) -> Result<Response<CheckMasterReply>, Status> {
+        absent!()
+    }
+    async fn check_workers(&self, _: Request<CheckWorkersRequest>) -> Result<Response<CheckWorkersReply>, Status> {
+        absent!()
+    }
     async fn add_master(&self, _: Request<AddMasterRequest>) -> Result<Response<AuthorizeReply>, Status> {
         absent!()
     }

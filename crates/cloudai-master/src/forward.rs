@@ -53,6 +53,7 @@ pub fn place(path: &str) -> Place {
         | "Control/RetryWorkflow"
         | "Control/ExplainTask"
         | "Control/PlanJob"
+        | "Control/CheckWorkers"
         | "Control/ReplayDead"
         | "Control/SubmitReplay"
         | "Control/DropDead"

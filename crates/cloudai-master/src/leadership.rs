@@ -50,6 +50,7 @@ fn begin<S: StateStore>(node: &Arc<Node<S>>, leading: &CancellationToken) {
         node.liveness.begin(&state.hot);
         node.pulls.begin();
         node.images_held.begin();
+        node.conditions.begin();
         node.log_clock.at_least(state.hot.clock_ms);
         state.hot.cluster.is_empty()
     };

@@ -6,6 +6,7 @@
 //! (`apply`, rows, events) → [`hub`] (wake-ups) → [`scheduling`] (a pass) → proposer → machine → hub →
 //! [`dispatch::session`] (a delta to the worker; its reports back to the proposer).
 
+mod conditions;
 pub mod config;
 pub mod control;
 pub mod dispatch;

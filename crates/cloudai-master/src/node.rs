@@ -16,6 +16,7 @@ use cloudai_types::limits;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use crate::conditions::Conditions;
 use crate::config::MasterConfig;
 use crate::dispatch::logs::LogStreams;
 use crate::hub::Hub;
@@ -80,6 +81,7 @@ pub struct Node<S: StateStore> {
     /// What workers fetch now, as their heartbeats tell it.
     pub pulls: Pulls,
     pub images_held: ImagesHeld,
+    pub conditions: Conditions,
     /// Workers that the last pass kept for tasks which fit nowhere, for those who ask; while this master leads.
     pub reserved: Mutex<Vec<Reservation>>,
     /// Written by [`crate::leadership`] only: alive exactly while this master leads.
@@ -127,6 +129,7 @@ impl<S: StateStore> Node<S> {
             pins,
             pulls: Pulls::default(),
             images_held: ImagesHeld::default(),
+            conditions: Conditions::default(),
             reserved: Mutex::default(),
             leading: RwLock::new(None),
             stop: watch::Sender::new(None),

@@ -112,6 +112,8 @@ fn may_call(method: &str) -> Option<&'static [Role]> {
         | "Control/UntaintWorker"
         | "Control/Queue"
         | "Control/ClusterStatus"
+        | "Control/CheckMaster"
+        | "Control/CheckWorkers"
         | "Control/AddMaster"
         | "Control/RemoveMaster"
         | "Control/TransferLeader"

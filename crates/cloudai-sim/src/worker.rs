@@ -243,11 +243,7 @@ impl Shell {
         }
         if let Some(sequence) = beat {
             self.handle(Input::HeartbeatSent { sequence });
-            self.hands.send(FromWorker::Heartbeat(pb::worker_message::Heartbeat {
-                sequence,
-                pulls: vec![],
-                images: None,
-            }));
+            self.hands.send(FromWorker::Heartbeat(pb::worker_message::Heartbeat { sequence, ..Default::default() }));
         }
     }
 

@@ -3,12 +3,14 @@
 //! Comes in: log options; numbers that the loops of masters and workers report. Goes out: lines on stderr, and the text that Prometheus
 //! reads. This crate deliberately knows no master and no worker: who counts what, and when, is decided above.
 
+mod disk;
 pub mod init;
 pub mod master;
 mod metric;
 pub mod names;
 pub mod worker;
 
+pub use disk::{Disk, disk_of};
 pub use init::{InitError, LogFormat, LogOptions, init};
 pub use master::MasterMetrics;
 pub use metric::raise_to;

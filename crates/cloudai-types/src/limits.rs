@@ -464,6 +464,23 @@ pub const DISK_HANG: Millis = Millis(10_000);
 
 // ---- Certificates and connections -------------------------------------------------------------------------------------
 
+/// Wall clocks of two machines further apart than this are a fault: times that people read, and those of schedules, become wrong.
+pub const CLOCKS_APART_MAX: Millis = Millis::from_secs(1);
+/// Hundredths of a disk that are free: below the first a warning, below the second the machine is about to stop.
+pub const DISK_LOW_PERCENT: u64 = 10;
+pub const DISK_FULL_PERCENT: u64 = 3;
+/// A certificate with less left than a quarter of [`LEAF_VALIDITY`] was not renewed when it should have been; with less than this it is urgent.
+pub const CERTIFICATE_URGENT: Millis = Millis::from_secs(3 * 24 * 3600);
+/// The mean time of a sync of the log above which the disk is too slow for a master.
+pub const FSYNC_MEAN_MAX: Millis = Millis(50);
+/// Log entries that a master which is well may be behind.
+pub const HEALTHY_LAG_MAX: u64 = 10_000;
+/// Each question of `cluster doctor` to one master.
+pub const DOCTOR_ANSWER_WITHIN: Millis = Millis::from_secs(3);
+/// A worker says how its machine is at least this often; its disk is looked at twice as often.
+pub const CONDITION_EVERY: Millis = Millis::from_secs(60);
+/// What a worker says about an engine that does not answer.
+pub const ENGINE_TROUBLE_BYTES_MAX: usize = 256;
 /// How long a leaf certificate is valid; it is renewed when two thirds of that have passed.
 pub const LEAF_VALIDITY: Millis = Millis::from_secs(90 * 24 * 3600);
 /// How long a CA certificate is valid.

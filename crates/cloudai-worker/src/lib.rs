@@ -7,6 +7,7 @@
 mod allowed_mount;
 mod capacity;
 mod clock;
+mod condition;
 mod config;
 mod error;
 mod executor;

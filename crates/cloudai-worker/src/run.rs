@@ -16,6 +16,7 @@ use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
+use crate::condition::ConditionWatch;
 use crate::config::{ConfigError, ExecutorKind, WorkerConfig};
 use crate::error::WorkerError;
 use crate::executor::Executor;
@@ -198,6 +199,7 @@ pub async fn run_until(config: WorkerConfig, stops: Stops) -> Result<(), WorkerE
     }
     tasks.spawn(tls.clone().watch());
     tasks.spawn(renew::keep_renewed(tls.clone(), config.masters.clone()));
+    let condition = ConditionWatch::start(config.data_dir.clone(), tls.clone(), &tasks);
     let factory = ChannelFactory::new(tls);
     let link = Link::spawn(factory.clone(), config.masters.clone(), &tasks);
     tracing::info!(
@@ -221,6 +223,7 @@ pub async fn run_until(config: WorkerConfig, stops: Stops) -> Result<(), WorkerE
         capacity,
         reserved,
         labels,
+        condition,
         lease,
         factory,
         status,

@@ -16,6 +16,7 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use crate::clock;
+use crate::condition::{ConditionWatch, Told};
 use crate::executor::ExecutorEvent;
 use crate::hands::Hands;
 use crate::lease_file::LeaseFile;
@@ -46,6 +47,7 @@ struct Live {
     answered: u64,
     /// What the leader was told of this worker's images; `None`: nothing in this session.
     images_told: Option<Arc<[u16]>>,
+    condition_told: Told,
 }
 
 pub struct Shell {
@@ -56,6 +58,7 @@ pub struct Shell {
     /// What its operator keeps from them.
     pub reserved: Resources,
     pub labels: BTreeMap<String, String>,
+    pub condition: ConditionWatch,
     pub lease: Option<LeaseFile>,
     pub factory: ChannelFactory,
     pub status: Status,
@@ -187,7 +190,9 @@ impl Shell {
                 live.images_told = Some(images.clone());
                 pb::worker_message::ImagesHeld { fingerprints: images.iter().map(|image| (*image).into()).collect() }
             });
-            let heartbeat = pb::worker_message::Heartbeat { sequence, pulls: self.hands.executor.pulls(), images };
+            let condition = self.condition.news(self.hands.executor.trouble(), &mut live.condition_told);
+            let pulls = self.hands.executor.pulls();
+            let heartbeat = pb::worker_message::Heartbeat { sequence, pulls, images, condition };
             self.hands.send(pb::worker_message::Kind::Heartbeat(heartbeat));
         }
         if live.silent_since.is_some_and(|since| now >= since + SILENCE_MAX) {
@@ -244,6 +249,7 @@ impl Shell {
             silent_since: None,
             answered: 0,
             images_told: None,
+            condition_told: Told::default(),
             session,
         };
         self.handle(input);

@@ -5,6 +5,7 @@ pub mod allocation;
 pub mod change;
 pub mod cluster;
 pub mod dead;
+pub mod doctor;
 pub mod explain;
 pub mod job;
 pub mod placement;

@@ -1,7 +1,8 @@
 //! The control service: what users ask. Comes in: gRPC calls. Goes out: answers. Here callers are admitted, by role; what a call
 //! does stands in one file per noun. Calls that need the leader reach this service on the leader only ([`crate::forward`]).
 
-pub mod cluster;
+mod checkup;
+mod cluster;
 pub mod dead;
 pub mod errors;
 pub mod jobs;
@@ -300,6 +301,16 @@ impl<S: StateStore> control_server::Control for ControlService<S> {
     async fn cluster_status(&self, request: Request<pb::ClusterStatusRequest>) -> Answer<pb::ClusterStatusReply> {
         let (_, r) = self.admit(request)?;
         cluster::status(&self.node, r).await.map(Response::new)
+    }
+
+    async fn check_master(&self, request: Request<pb::CheckMasterRequest>) -> Answer<pb::CheckMasterReply> {
+        self.admit(request)?;
+        checkup::master(&self.node).await.map(Response::new)
+    }
+
+    async fn check_workers(&self, request: Request<pb::CheckWorkersRequest>) -> Answer<pb::CheckWorkersReply> {
+        self.admit(request)?;
+        Ok(Response::new(checkup::workers(&self.node)))
     }
 
     async fn add_master(&self, request: Request<pb::AddMasterRequest>) -> Answer<pb::AuthorizeReply> {

@@ -379,6 +379,9 @@ where
                     let images = held.fingerprints.into_iter().filter_map(|image| image.try_into().ok()).collect();
                     self.node.images_held.tell(registered.worker, images);
                 }
+                if let Some(condition) = heartbeat.condition {
+                    self.node.conditions.tell(registered.worker, self.node.now_ms(), condition);
+                }
                 // Only while a majority has just confirmed this leader: a deposed one must not renew a lease.
                 if self.node.quorum_ack_is_fresh()
                     && let Some(period) =

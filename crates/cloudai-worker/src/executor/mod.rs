@@ -73,6 +73,8 @@ pub trait Executor: Send {
     fn pulls(&self) -> Vec<ImagePull>;
     /// Fingerprints of the images that are here; at most [`cloudai_types::limits::IMAGES_TOLD_MAX`].
     fn images(&self) -> Arc<[u16]>;
+    /// Why nothing can be run now, for people; empty: it can. At most [`cloudai_types::limits::ENGINE_TROUBLE_BYTES_MAX`].
+    fn trouble(&self) -> String;
     /// Resolves when nothing is left that was to be removed.
     fn settled(&self) -> BoxFuture<'static, ()>;
     /// To be awaited when everything else of the worker has ended: what was kept for tasks to come goes.

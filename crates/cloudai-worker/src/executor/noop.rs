@@ -102,6 +102,10 @@ impl Executor for NoopExecutor {
         Arc::default()
     }
 
+    fn trouble(&self) -> String {
+        String::new()
+    }
+
     fn has_logs(&self) -> bool {
         false
     }

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use bollard::models::{ContainerState, EventMessage};
 use bollard::query_parameters::EventsOptions;
-use cloudai_types::{AttemptId, Millis, Timestamp};
+use cloudai_types::{AttemptId, Millis, Timestamp, limits};
 use futures::StreamExt;
 use tokio::sync::oneshot;
 
@@ -147,10 +147,12 @@ pub fn listen(shared: &Arc<Shared>) {
                     Ok(()) => {
                         backoff.reset();
                         away = None;
+                        shared.say_trouble(String::new());
                         live_restore = shared.engine.has_live_restore().await.unwrap_or(live_restore);
                     }
                     Err(error) => {
-                        tracing::warn!(%error, "the container engine does not answer; tasks go on as they are")
+                        tracing::warn!(%error, "the container engine does not answer; tasks go on as they are");
+                        shared.say_trouble(error.to_string());
                     }
                 }
             }
@@ -171,6 +173,7 @@ pub fn listen(shared: &Arc<Shared>) {
                     Err(_) => {
                         if let Err(error) = reconcile(&shared, None).await {
                             tracing::warn!(%error, "the container engine does not answer");
+                            shared.say_trouble(error.to_string());
                             break;
                         }
                     }
@@ -180,6 +183,13 @@ pub fn listen(shared: &Arc<Shared>) {
             tokio::time::sleep(backoff.next(rand::random()).as_duration()).await;
         }
     });
+}
+
+impl Shared {
+    fn say_trouble(&self, mut why: String) {
+        why.truncate(why.floor_char_boundary(limits::ENGINE_TROUBLE_BYTES_MAX));
+        *self.trouble.lock().expect(UNPOISONED) = why;
+    }
 }
 
 /// A time in which the engine was away.

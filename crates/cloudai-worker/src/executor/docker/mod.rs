@@ -120,6 +120,8 @@ pub(super) struct Shared {
     pub removing: watch::Sender<usize>,
     /// The latest signal for each attempt whose task runs.
     pub signals: Mutex<BTreeMap<AttemptId, watch::Sender<Option<Signal>>>>,
+    /// Why the engine cannot be used; empty: it answered last time. Written by [`endings`] only.
+    pub trouble: Mutex<String>,
     /// Whether the engine has an init program; until it says otherwise.
     pub has_init: AtomicBool,
     /// Whether the engine has the usual number of open files to give; until it says otherwise.
@@ -169,6 +171,7 @@ impl DockerExecutor {
             signals: Mutex::new(BTreeMap::new()),
             has_init: AtomicBool::new(true),
             has_open_files: AtomicBool::new(true),
+            trouble: Mutex::default(),
             engine,
             options,
         });
@@ -308,6 +311,10 @@ impl Executor for DockerExecutor {
 
     fn images(&self) -> Arc<[u16]> {
         self.0.options.images.here()
+    }
+
+    fn trouble(&self) -> String {
+        self.0.trouble.lock().expect(UNPOISONED).clone()
     }
 
     fn has_logs(&self) -> bool {
