@@ -139,6 +139,14 @@ impl Cluster {
         Ok(())
     }
 
+    /// With these in its environment.
+    pub fn start_one_with(&self, name: &str, environment: &[(&str, &str)]) -> anyhow::Result<()> {
+        let mut command = self.cli.command(&["dev", "start", name]);
+        command.arg("--data-dir").arg(&self.dir).envs(environment.iter().copied());
+        run(&mut command, START_LIMIT)?.ok(&format!("cloudai dev start {name}"))?;
+        Ok(())
+    }
+
     pub fn start_all(&self) -> anyhow::Result<()> {
         self.dev(&["start", "--all"])?.ok("cloudai dev start --all")?;
         Ok(())

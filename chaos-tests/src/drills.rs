@@ -6,6 +6,7 @@ pub mod bad_input;
 pub mod big_task;
 pub mod canary;
 pub mod certificates;
+pub mod doctor;
 pub mod engine_restarts;
 pub mod explained;
 pub mod fair_shares;
@@ -45,7 +46,7 @@ pub enum Verdict {
 pub type Drill = fn(Size) -> anyhow::Result<Verdict>;
 
 /// What it is called by, what it shows, drill.
-pub const ALL: [(&str, &str, Drill); 21] = [
+pub const ALL: [(&str, &str, Drill); 22] = [
     ("2", "submits go on while leaders are killed", leader_kills::run),
     ("3", "all masters killed at once lose nothing", masters_killed::run),
     ("4", "a worker killed, with and without its containers", worker_killed::run),
@@ -66,6 +67,7 @@ pub const ALL: [(&str, &str, Drill); 21] = [
     ("preemption", "urgent tasks take the room of others, with leaders killed", preemption::run),
     ("workflow-failover", "a large workflow runs once and in order while leaders are killed", workflow_failover::run),
     ("workflow-replay", "a trace of a workflow runs as the simulator says", workflow_replay::run),
+    ("doctor", "the doctor names what is wrong with a cluster, and nothing else", doctor::run),
     ("bad-input", "bad input is refused clearly, and other work goes on", bad_input::run),
 ];
 

@@ -69,6 +69,11 @@ fn a_paused_worker_keeps_no_task_past_its_lease() {
 }
 
 #[test]
+fn the_doctor_names_what_is_wrong_with_a_cluster() {
+    drill("doctor");
+}
+
+#[test]
 fn a_canary_secret_is_found_nowhere() {
     drill("secrets");
 }

@@ -116,7 +116,7 @@ fn its_vote_counts(cluster: &Cluster) -> anyhow::Result<()> {
 }
 
 /// Where a child keeps its data, as its configuration file says.
-fn data_dir(cluster: &Cluster, name: &str) -> anyhow::Result<PathBuf> {
+pub(super) fn data_dir(cluster: &Cluster, name: &str) -> anyhow::Result<PathBuf> {
     let path = cluster.dir.join(name).join("master.toml");
     let text = fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
     let value = text.lines().find_map(|l| l.strip_prefix("data_dir")).context("its configuration names no data_dir")?;
