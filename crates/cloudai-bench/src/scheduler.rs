@@ -8,8 +8,8 @@ use std::time::Duration;
 use crate::figure::{Figure, Goal, Nature};
 use anyhow::{Context as _, bail};
 use cloudai_core::command::{
-    AttemptReport, AttemptState, Authorize, Kind, MemberRole, PlaceTasks, Proposal, RegisterWorker, ReportAttempts,
-    SetConfig, SubmitJob,
+    AttemptReport, AttemptState, Authorize, Kind, MemberRole, PlaceTasks, Proposal, RaiseVersion, RegisterWorker,
+    ReportAttempts, SetConfig, SubmitJob, VERSION,
 };
 use cloudai_core::{Command, Family, Hot, Reply, Rows, apply};
 use cloudai_scheduler::{Plan, PlanState, Policy, plan};
@@ -223,7 +223,14 @@ impl Rows for NoRows {
 impl Cluster {
     fn new(policy: ScorePolicy) -> anyhow::Result<Self> {
         let mut cluster = Cluster { hot: Hot::default(), state: PlanState::default(), index: 0, random: 1 };
-        cluster.apply(vec![Kind::SetConfig(SetConfig { config: ClusterConfig { score_policy: policy as i32 } })])?;
+        let config = ClusterConfig { score_policy: policy as i32 };
+        cluster.apply(vec![
+            Kind::RaiseVersion(RaiseVersion { version: VERSION }),
+            Kind::SetConfig(SetConfig { config }),
+        ])?;
+        if cluster.hot.config != config {
+            bail!("the policy {} was refused", policy.name());
+        }
         Ok(cluster)
     }
 
@@ -257,6 +264,7 @@ impl Cluster {
                 software: "bench".to_owned(),
                 reserved: None,
                 leaving: false,
+                price_micros: 100_000 * (size + u64::from(n % 5)),
             });
             let replies = self.apply(vec![authorize, register])?;
             if !matches!(replies[..], [Reply::Authorized { .. }, Reply::WorkerRegistered { .. }]) {

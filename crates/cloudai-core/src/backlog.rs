@@ -10,8 +10,16 @@ use crate::hot::ShapeId;
 pub struct Backlog {
     queued: u64,
     active: u64,
-    /// Queued tasks by priority and shape; none of them is zero.
-    by_shape: BTreeMap<(i16, ShapeId), u64>,
+    /// By priority and shape; none of them is zero.
+    by_shape: BTreeMap<(i16, ShapeId), Tasks>,
+}
+
+/// Of one priority and shape.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Tasks {
+    queued: u64,
+    /// Of jobs with this shape, whatever more memory a task of theirs was given.
+    active: u64,
 }
 
 impl Backlog {
@@ -19,12 +27,10 @@ impl Backlog {
     pub(crate) fn moved(&mut self, priority: i16, shape: ShapeId, queued: i64, active: i64) {
         self.queued = self.queued.saturating_add_signed(queued);
         self.active = self.active.saturating_add_signed(active);
-        if queued == 0 {
-            return;
-        }
         let of_shape = self.by_shape.entry((priority, shape)).or_default();
-        *of_shape = of_shape.saturating_add_signed(queued);
-        if *of_shape == 0 {
+        of_shape.queued = of_shape.queued.saturating_add_signed(queued);
+        of_shape.active = of_shape.active.saturating_add_signed(active);
+        if *of_shape == Tasks::default() {
             self.by_shape.remove(&(priority, shape));
         }
     }
@@ -41,7 +47,12 @@ impl Backlog {
 
     /// Of the queued: those of one priority and shape.
     pub fn queued_of(&self, priority: i16, shape: ShapeId) -> u64 {
-        self.by_shape.get(&(priority, shape)).copied().unwrap_or_default()
+        self.by_shape.get(&(priority, shape)).map_or(0, |tasks| tasks.queued)
+    }
+
+    /// Each shape that queued or active tasks have, with how many those are; a shape in several priorities comes as often.
+    pub fn by_shape(&self) -> impl Iterator<Item = (ShapeId, u64)> {
+        self.by_shape.iter().map(|((_, shape), tasks)| (*shape, tasks.queued.saturating_add(tasks.active)))
     }
 }
 
@@ -57,6 +68,7 @@ mod tests {
         b.moved(5, ShapeId(1), -4, 4);
         assert_eq!((b.queued(), b.active()), (9, 4));
         assert_eq!((b.queued_of(5, ShapeId(1)), b.queued_of(0, ShapeId(1)), b.queued_of(1, ShapeId(1))), (6, 3, 0));
+        assert_eq!(b.by_shape().collect::<Vec<_>>(), [(ShapeId(1), 3), (ShapeId(1), 10)]);
         b.moved(5, ShapeId(1), -6, 0);
         b.moved(0, ShapeId(1), -3, 0);
         b.moved(5, ShapeId(1), 0, -4);

@@ -80,6 +80,10 @@ pub const GANGS_SINCE: u32 = 7;
 /// The first format whose specs keep [`JobSpec::placement`], and whose workers have taints ([`SetTaint`]).
 pub const PLACEMENT_SINCE: u32 = 7;
 
+/// The first format that has the policies `alignment`, `fgd` and `cost`, policies of namespaces ([`cloudai_types::Quota::score_policy`]), and
+/// whose workers keep a price ([`crate::rows::WorkerRow::price_micros`]).
+pub const POLICIES_SINCE: u32 = 7;
+
 /// The first format that has templates.
 pub const TEMPLATES_SINCE: u32 = 7;
 
@@ -128,6 +132,8 @@ impl Command {
             Some(Kind::ExpireQueued(_)) => QUEUE_TIMEOUT_SINCE,
             Some(Kind::EvictWorkers(_)) => DRAIN_DEADLINE_SINCE,
             Some(Kind::WorkerLeaves(_)) => LEAVING_SINCE,
+            Some(Kind::SetQuota(set)) if set.change.score_policy.is_some() => POLICIES_SINCE,
+            Some(Kind::SetConfig(set)) if !set.config.score_policy().is_old() => POLICIES_SINCE,
             Some(Kind::SetQuota(set)) if set.change.is_about_order() => QUEUE_ORDER_SINCE,
             Some(Kind::SetQuota(_)) => QUOTAS_SINCE,
             Some(Kind::PreemptTasks(_)) => PREEMPTION_SINCE,
@@ -406,6 +412,9 @@ pub struct RegisterWorker {
     /// It is about to end: it gets no new tasks in this session. Kept since format 5.
     #[prost(bool, tag = "60")]
     pub leaving: bool,
+    /// A [`cloudai_types::HourlyPrice`]; 0: none. Kept since format 7.
+    #[prost(uint64, tag = "110")]
+    pub price_micros: u64,
 }
 
 /// Its lease ran out in the leader's memory. Only if `session` is still its session.

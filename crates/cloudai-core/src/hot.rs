@@ -10,7 +10,8 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use cloudai_types::{
-    ClusterConfig, JobId, NamespaceId, NodeId, Placement, Resources, RetryRules, Rules, Taints, TaskId, WorkerId,
+    ClusterConfig, HourlyPrice, JobId, NamespaceId, NodeId, Placement, Resources, RetryRules, Rules, Taints, TaskId,
+    WorkerId,
 };
 
 use crate::apart::Apart;
@@ -173,6 +174,8 @@ pub struct Worker {
     pub capacity: Resources,
     /// What its operator keeps for the machine itself, beside the capacity: for people, no decision looks at it.
     pub reserved: Option<Resources>,
+    /// What it costs; nothing, where it said no price.
+    pub price: HourlyPrice,
     /// Sum over `active`, without those that only store their results: what placements reserved (I4).
     pub used: Resources,
     /// Its own labels under `assigned_labels`: what filters look at.
@@ -517,6 +520,7 @@ impl Worker {
             drain_deadline_ms: self.drain_deadline_ms,
             evicting: self.evicting,
             leaving: self.leaving,
+            price_micros: self.price.0,
         }
     }
 

@@ -4,7 +4,7 @@
 use std::cmp::Ordering;
 use std::io;
 
-use cloudai_types::{JobId, NamespaceId, WorkerId};
+use cloudai_types::{HourlyPrice, JobId, NamespaceId, WorkerId};
 use prost::Message;
 
 use crate::apply::new_job;
@@ -219,6 +219,7 @@ fn add_worker(hot: &mut Hot, id: WorkerId, row: WorkerRow) -> Result<(), String>
         evicting: row.evicting,
         leaving: row.leaving,
         reserved: row.reserved,
+        price: HourlyPrice(row.price_micros),
         used: Default::default(),
         labels: row.labels,
         assigned_labels: row.assigned_labels,

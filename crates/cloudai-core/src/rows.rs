@@ -498,6 +498,9 @@ pub struct WorkerRow {
     /// Keep tasks away that do not tolerate each of them. Since format 7.
     #[prost(btree_map = "string, string", tag = "75")]
     pub taints: Taints,
+    /// A [`cloudai_types::HourlyPrice`]; 0: none. Since format 7.
+    #[prost(uint64, tag = "110")]
+    pub price_micros: u64,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]

@@ -249,6 +249,7 @@ fn numbers_mean_the_same_words_in_both() {
         assert_eq!(t.as_str_name(), format!("SCORE_POLICY_{}", p.name().to_uppercase()));
         through::<ClusterConfig, twin::ClusterConfig>(&ClusterConfig { score_policy: p as i32 });
     }
+    assert!(twin::ScorePolicy::try_from(ScorePolicy::ALL.len() as i32).is_err());
     for a in RetryAction::ALL {
         let t = twin::RetryAction::try_from(a as i32).expect("the twin knows the number");
         assert_eq!(t.as_str_name(), format!("RETRY_ACTION_{}", a.name().to_uppercase()));

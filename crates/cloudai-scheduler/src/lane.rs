@@ -11,7 +11,7 @@ use cloudai_core::hot::{Job, ShapeId};
 use cloudai_core::job_table;
 use cloudai_core::queue::{Level, Levels};
 use cloudai_core::tenants::Tenant;
-use cloudai_types::{JobId, QueueOrder, Quota, Resources, limits};
+use cloudai_types::{JobId, QueueOrder, Quota, Resources, ScorePolicy, limits};
 
 use crate::fair::{Account, Share, Whole};
 use crate::index::Room;
@@ -169,6 +169,11 @@ impl<'a> Lane<'a> {
     pub fn drop_line(&mut self) {
         self.progress = Progress::default();
         self.heads.pop();
+    }
+
+    /// How a worker is chosen for its tasks; `None`: as the cluster says.
+    pub fn policy(&self) -> Option<ScorePolicy> {
+        self.quota.policy()
     }
 
     pub fn share(&self, whole: &Whole) -> Share {

@@ -2,8 +2,7 @@
 //! first, and which GPUs it would take; equal scores go to the first node, which is worth one to two points of GPU allocation
 //! against a random choice. Labels, leases and the order of the queue are deliberately not known here.
 //!
-//! Used by the simulator now. The pass of the live scheduler ranks workers by themselves ([`crate::score`]); these scores depend
-//! on the task as well.
+//! Used by the simulator: the live scheduler gives whole GPUs, and has the same idea for those in [`crate::score::fgd`].
 
 pub mod best_fit;
 pub mod fgd;

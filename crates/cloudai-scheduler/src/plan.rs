@@ -36,6 +36,7 @@ pub(crate) use gang::slots;
 /// What a pass is asked to do.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Policy {
+    /// Of namespaces that have none of their own.
     pub score: ScorePolicy,
     /// The pass ends after so many placements.
     pub placements_max: u32,
@@ -77,6 +78,7 @@ pub fn plan(view: &Hot, policy: &Policy, state: &mut PlanState) -> Plan {
         view,
         tally: vec![0; state.seats()],
         state,
+        score: policy.score,
         reserve: policy.reserve,
         budget: policy.placements_max,
         grant: 0,
@@ -124,6 +126,7 @@ enum Turn {
 struct Pass<'a> {
     view: &'a Hot,
     state: &'a mut PlanState,
+    score: ScorePolicy,
     reserve: bool,
     /// Placements left.
     budget: u32,
@@ -177,8 +180,10 @@ impl<'a> Pass<'a> {
 
     /// `next`: the share of the namespace whose turn comes then.
     fn turn(&mut self, lane: &mut Lane<'a>, next: Option<Share>, whole: &Whole) -> Turn {
+        self.state.policy = lane.policy().unwrap_or(self.score);
         while let Some(head) = self.head(lane) {
-            if self.budget == 0 {
+            // A pass that places nothing goes to its end, whatever it takes: the next one would do the same again.
+            if self.budget == 0 || self.plan.placed > 0 && !self.state.may_order(&head.ask) {
                 return Turn::BudgetSpent;
             }
             if self.held.contains(&head.shape) && !self.may_end_in_time(head.job) {

@@ -9,6 +9,7 @@ pub(crate) mod by_rules;
 mod floor;
 mod holds;
 mod kept;
+mod orders;
 mod shapes;
 mod trial;
 
@@ -16,17 +17,18 @@ use std::collections::BTreeMap;
 
 use cloudai_core::Hot;
 use cloudai_core::hot::{ShapeId, Worker};
-use cloudai_types::{JobId, Resources, ScorePolicy, Taints, WorkerId, limits};
+use cloudai_types::{HourlyPrice, JobId, Resources, ScorePolicy, Taints, WorkerId, limits};
 
 use crate::images::Images;
-use crate::index::{Index, Offer, Room, key, rank_of, seat_of as seat_of_key};
+use crate::index::{Offer, Room, key, rank_of, seat_of as seat_of_key};
 use crate::require::{Needs, RequireId, Requirements, UNTAINTED};
 use crate::reserve::{self, Reservation};
-use crate::score::{self, Largest, Load};
+use crate::score::{self, Load, Measure, Usual, Wish};
 use by_rules::Classes;
 use floor::Floor;
 use holds::{HeldSeat, lesser};
 use kept::Kept;
+use orders::{Missed, Orders};
 use shapes::KnownShapes;
 use trial::Trial;
 
@@ -36,20 +38,25 @@ const LABELS_LOOKED_AT: usize = 256;
 const HOPELESS_MAX: usize = 16;
 /// Holders of an image that one choice looks at.
 const HOLDERS_LOOKED_AT: usize = 64;
+/// So often orders are dropped that nobody has asked for since the last time.
+const ORDERS_IDLE_PASSES: usize = 256;
 /// Forgotten shapes that may stay known before all are looked up again.
 const SHAPES_STALE_MAX: usize = 1_024;
 
 /// The scheduler's memory between passes. Owned by the leader's scheduling loop; made anew with each leadership.
 #[derive(Clone, Debug, Default)]
 pub struct PlanState {
-    policy: ScorePolicy,
+    /// Of the namespace whose turn it is.
+    pub(crate) policy: ScorePolicy,
     /// Workers by seat. A seat is a place in these vectors; ascending, so that seats order as worker ids do.
     ids: Vec<WorkerId>,
     seats: Vec<Seat>,
     /// Room and marks by seat, apart from the rest: the search reads nothing else.
     offers: Vec<Offer>,
-    largest: Largest,
-    index: Index,
+    measure: Measure,
+    orders: Orders,
+    /// Workers that this pass may still put into orders which are not kept up.
+    order_looks: usize,
     images: Images,
     requirements: Requirements,
     shapes: KnownShapes,
@@ -111,8 +118,9 @@ struct Seat {
     session: u64,
     labels: BTreeMap<String, String>,
     taints: Taints,
-    /// Its key in the index; none when the worker is not schedulable.
-    key: Option<u64>,
+    price: HourlyPrice,
+    /// It is in the orders: the worker is schedulable.
+    is_in: bool,
 }
 
 /// A seat for a task.
@@ -177,10 +185,10 @@ impl PlanState {
         if !same_order {
             let mut images = std::mem::take(&mut self.images);
             images.retain(|worker| view.workers.contains_key(&worker));
-            *self = PlanState { policy, images, ..PlanState::default() };
+            *self = PlanState { images, ..PlanState::default() };
         }
-        let mut rekey = self.policy != policy;
         self.policy = policy;
+        self.order_looks = limits::PASS_ORDER_LOOKS_MAX;
         let mut gained = false;
         let mut resized = false;
         let new = view.workers.len() - self.ids.len();
@@ -196,7 +204,7 @@ impl PlanState {
             let known = &self.seats[seat];
             let room = room_of(worker);
             if self.offers[seat].room == room
-                && known.key.is_some() == worker.is_schedulable()
+                && known.is_in == worker.is_schedulable()
                 && known.capacity == worker.capacity
                 && known.session == worker.session
                 && known.taints == worker.taints
@@ -210,12 +218,15 @@ impl PlanState {
         self.labels_changed = false;
         self.passes = self.passes.wrapping_add(1);
         if resized {
-            let largest = largest_of(view);
-            rekey |= policy == ScorePolicy::Greedy && largest != self.largest;
-            self.largest = largest;
+            let largest = score::largest_of(view);
+            if largest != self.measure.largest {
+                self.measure.largest = largest;
+                self.orders.forget(|_| true);
+            }
         }
-        if rekey {
-            self.rekey();
+        self.sync_usual(view);
+        if self.passes.is_multiple_of(ORDERS_IDLE_PASSES) {
+            self.orders.forget_idle();
         }
         let is_lower = self.floor.take_in(&view.shapes.by_id);
         if gained || is_lower {
@@ -235,6 +246,17 @@ impl PlanState {
         }
         if self.apart_from.len() > SHAPES_STALE_MAX {
             self.apart_from.retain(|(job, memory_mib), _| view.apart.get(*job, *memory_mib).is_some());
+        }
+    }
+
+    /// The usual tasks change as jobs come and end: whoever ranks by them begins anew then.
+    fn sync_usual(&mut self, view: &Hot) {
+        let mut of_namespaces = view.queue.namespaces().filter_map(|(id, _)| view.tenants.get(id)?.quota.policy());
+        let looks = |policy: ScorePolicy| score::of(policy).looks_at_usual();
+        let usual = if looks(self.policy) || of_namespaces.any(looks) { Usual::of(view) } else { Usual::default() };
+        if usual != self.measure.usual {
+            self.measure.usual = usual;
+            self.orders.forget(looks);
         }
     }
 
@@ -291,6 +313,7 @@ impl PlanState {
             return self.where_held(ask, &[], ends_ms);
         }
         let avoid = self.seat_of(avoid);
+        self.order_for(ask);
         if let Some(first) = self.search(ask, &[avoid]) {
             return Choice::at(self.with_image(ask, avoid, image, first).unwrap_or(first));
         }
@@ -311,17 +334,17 @@ impl PlanState {
 
     /// The best of some that have the image, unless the first choice has it or all of them rank too far behind it.
     fn with_image(&self, ask: &Ask, avoid: Option<u32>, image: u16, first: u32) -> Option<u32> {
-        let slack = score::image_slack(self.policy)?;
+        let slack = score::of(self.policy).image_slack()?;
         if image == 0 || self.images.has(self.worker(first), image) {
             return None;
         }
-        let first_key = self.seats[first as usize].key?;
+        let first_key = self.key(first)?;
         let worst = key(rank_of(first_key).saturating_add(slack), u32::MAX);
         let holders = self.images.holders(image, self.worker(first)).take(HOLDERS_LOOKED_AT);
         let seats = holders.filter_map(|worker| self.seat_of(worker)).filter(|seat| {
             Some(*seat) != avoid && self.offers[*seat as usize].admits(&ask.offer) && self.meets(ask, *seat)
         });
-        let keys = seats.filter_map(|seat| self.seats[seat as usize].key);
+        let keys = seats.filter_map(|seat| self.key(seat));
         keys.min().filter(|key| *key <= worst).map(seat_of_key)
     }
 
@@ -330,6 +353,7 @@ impl PlanState {
         if self.is_hopeless(ask) {
             return Choice::FitsNowhere;
         }
+        self.order_for(ask);
         let forbidden: Vec<Option<u32>> = never.iter().map(|worker| self.seat_of(WorkerId(*worker))).collect();
         let mut also_avoided = forbidden.clone();
         also_avoided.push(self.seat_of(WorkerId(avoid)));
@@ -352,7 +376,7 @@ impl PlanState {
 
     /// Schedulable, and with the labels that it asks for; room apart.
     pub(crate) fn could(&self, ask: &Ask, seat: u32) -> bool {
-        self.seats[seat as usize].key.is_some() && self.meets(ask, seat)
+        self.seats[seat as usize].is_in && self.meets(ask, seat)
     }
 
     pub(crate) fn seats_that_could(&self, ask: &Ask) -> impl Iterator<Item = u32> {
@@ -364,7 +388,7 @@ impl PlanState {
     }
 
     pub(crate) fn schedulable(&self) -> usize {
-        self.seats.iter().filter(|seat| seat.key.is_some()).count()
+        self.seats.iter().filter(|seat| seat.is_in).count()
     }
 
     pub(crate) fn seat_of(&self, worker: WorkerId) -> Option<u32> {
@@ -373,7 +397,7 @@ impl PlanState {
 
     /// How many tasks can be put there before another choice is due: at least one, at most `most`.
     pub(crate) fn run(&self, place: Place, ask: &Ask, most: u32) -> u32 {
-        if most == 1 || place.in_time || !score::keeps_choice(self.policy) {
+        if most == 1 || place.in_time || !score::of(self.policy).keeps_choice() {
             return 1;
         }
         let room = &self.offers[place.seat as usize].room;
@@ -430,12 +454,12 @@ impl PlanState {
         let (requirements, offers) = (&self.requirements, &self.offers);
         let also = |seat| !but.contains(&Some(seat)) && ask.require.is_none_or(|set| requirements.met_by(set, seat));
         if self.policy == ScorePolicy::RoundRobin && self.turn > 0 {
-            let from_turn = self.index.first_fit(key(score::round_robin::rank(), self.turn), &ask.offer, offers, also);
+            let from_turn = self.orders.now.index.first_fit(key(0, self.turn), &ask.offer, offers, also);
             if from_turn.is_some() {
                 return from_turn;
             }
         }
-        self.index.first_fit(0, &ask.offer, offers, also)
+        self.orders.now.index.first_fit(0, &ask.offer, offers, also)
     }
 
     /// Round robin: its turn is after those of the seats from the turn on.
@@ -446,10 +470,10 @@ impl PlanState {
     /// Takes over a worker that changed. True when a task that fitted nowhere might fit now.
     fn reseat(&mut self, seat: u32, worker: &Worker, room: Room) -> bool {
         let at = seat as usize;
-        let was_in = self.seats[at].key.is_some();
+        let was_in = self.seats[at].is_in;
         let mut gained = !was_in || room.iter().zip(&self.offers[at].room).any(|(now, before)| now > before);
         // One that has no label meets some expressions as well.
-        let is_new = self.seats[at].session == 0 && self.seats[at].key.is_none();
+        let is_new = self.seats[at].session == 0 && !was_in;
         if is_new || self.seats[at].labels != worker.labels || self.seats[at].taints != worker.taints {
             self.offers[at].marks = self.requirements.relabel(seat, &self.seats[at].labels, worker);
             self.seats[at].labels.clone_from(&worker.labels);
@@ -463,48 +487,66 @@ impl PlanState {
         self.offers[at].room = room;
         self.seats[at].capacity = worker.capacity;
         self.seats[at].session = worker.session;
-        if worker.is_schedulable() {
-            self.place_in_order(seat);
-        } else if let Some(old) = self.seats[at].key.take() {
-            self.index.remove(old, &self.offers);
-        }
+        self.seats[at].price = worker.price;
+        self.seats[at].is_in = worker.is_schedulable();
+        self.place_in_order(seat);
         gained && worker.is_schedulable()
+    }
+
+    /// Its place in the order at hand; `None`: it is not schedulable.
+    fn key(&self, seat: u32) -> Option<u64> {
+        self.orders.now.key(seat)
+    }
+
+    /// True when a task that asks for this has its order without more looks than this pass has left.
+    pub(crate) fn may_order(&self, ask: &Ask) -> bool {
+        self.order_looks > 0 || self.orders.has(self.policy, &self.wish(ask))
+    }
+
+    fn wish(&self, ask: &Ask) -> Wish {
+        let [cpu, memory, storage, gpus, _] = ask.offer.room;
+        score::of(self.policy).wish(&[cpu, memory, storage, gpus], &self.measure)
+    }
+
+    /// The workers in the order in which such a task would take them.
+    fn order_for(&mut self, ask: &Ask) {
+        match self.orders.turn_to(self.policy, self.wish(ask)) {
+            Missed::Seats(seats) => seats.into_iter().for_each(|seat| self.put(seat)),
+            Missed::All => self.rekey(),
+        }
     }
 
     /// Puts the seat where its offer belongs now.
     fn place_in_order(&mut self, seat: u32) {
-        let at = seat as usize;
-        let now = self.key_of(seat);
-        match self.seats[at].key.replace(now) {
-            Some(old) if old == now => self.index.touch(now, &self.offers[at]),
-            Some(old) => {
-                self.index.remove(old, &self.offers);
-                self.index.insert(now, &self.offers);
-            }
-            None => self.index.insert(now, &self.offers),
+        self.orders.note(seat, self.seats.len());
+        if !self.orders.now.is_stale() {
+            self.put(seat);
         }
     }
 
-    fn key_of(&self, seat: u32) -> u64 {
+    fn put(&mut self, seat: u32) {
+        let now = self.key_of(seat);
+        self.orders.now.put(seat, now, &self.offers);
+    }
+
+    fn key_of(&self, seat: u32) -> Option<u64> {
+        let Seat { capacity, price, .. } = self.seats.get(seat as usize).filter(|seat| seat.is_in)?;
         let [cpu, memory, storage, gpus, attempts] = self.free(seat);
         let load = Load {
-            capacity: self.seats[seat as usize].capacity.dimensions(),
+            capacity: capacity.dimensions(),
             free: [cpu, memory, storage, gpus],
             attempts: limits::WORKER_ATTEMPTS_MAX as u64 - attempts,
+            price: *price,
         };
-        key(score::rank(self.policy, &load, &self.largest), seat)
+        let order = &self.orders.now;
+        Some(key(score::of(order.policy()).rank(&load, order.wish(), &self.measure), seat))
     }
 
+    /// Makes the order at hand anew.
     fn rekey(&mut self) {
-        let mut keys = vec![];
-        for seat in 0..self.seats.len() {
-            if self.seats[seat].key.is_some() {
-                let key = self.key_of(seat as u32);
-                self.seats[seat].key = Some(key);
-                keys.push(key);
-            }
-        }
-        self.index = Index::build(keys, &self.offers);
+        let keys: Vec<Option<u64>> = (0..self.seats.len() as u32).map(|seat| self.key_of(seat)).collect();
+        self.order_looks = self.order_looks.saturating_sub(keys.len());
+        self.orders.now.build(keys.into_iter(), &self.offers);
     }
 
     fn require(&mut self, needs: Needs) -> RequireId {
@@ -515,9 +557,7 @@ impl PlanState {
         let (id, meets) = self.requirements.add_set(needs, self.seats.len() as u32, of);
         for seat in meets {
             self.offers[seat as usize].marks |= id.mark();
-            if let Some(key) = self.seats[seat as usize].key {
-                self.index.touch(key, &self.offers[seat as usize]);
-            }
+            self.place_in_order(seat);
         }
         id
     }
@@ -532,7 +572,7 @@ impl PlanState {
         for offer in &mut self.offers {
             offer.marks &= UNTAINTED;
         }
-        self.rekey();
+        self.orders.forget(|_| true);
     }
 }
 
@@ -540,14 +580,4 @@ impl PlanState {
 pub(crate) fn room_of(worker: &Worker) -> Room {
     let [cpu, memory, storage, gpus] = worker.free().dimensions();
     [cpu, memory, storage, gpus, limits::WORKER_ATTEMPTS_MAX.saturating_sub(worker.active.len()) as u64]
-}
-
-fn largest_of(view: &Hot) -> Largest {
-    let mut largest = [0; 4];
-    for worker in view.workers.values() {
-        for (most, here) in largest.iter_mut().zip(worker.capacity.dimensions()) {
-            *most = here.max(*most);
-        }
-    }
-    largest
 }

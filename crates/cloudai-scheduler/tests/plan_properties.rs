@@ -8,10 +8,12 @@ use std::collections::BTreeMap;
 
 use cloudai_core::hot::{Shape, ShapeId, Worker};
 use cloudai_core::{Hot, invariants};
-use cloudai_scheduler::score::{self, Load};
+use cloudai_scheduler::score::{self, Load, Measure};
 use cloudai_scheduler::{Plan, filter};
+use cloudai_types::quota::NO_CAP;
 use cloudai_types::{
-    Domain, JobId, JobSpec, ReasonKind, Resources, ScorePolicy, Spot, Spread, TaskId, WorkerId, limits,
+    Domain, HourlyPrice, JobId, JobSpec, QuotaChange, ReasonKind, Resources, ScorePolicy, Spot, Spread, TaskId,
+    WorkerId, limits,
 };
 use cluster::{Cluster, GIB, labels, placed, rules};
 use proptest::prelude::*;
@@ -21,13 +23,18 @@ enum Step {
     Join {
         capacity: Resources,
         labels: usize,
+        price: HourlyPrice,
     },
     Rejoin {
         worker: usize,
         capacity: Resources,
         labels: usize,
+        price: HourlyPrice,
     },
-    Submit(Box<JobSpec>),
+    /// In one of the namespaces.
+    Submit(usize, Box<JobSpec>),
+    /// A namespace's policy; `None`: the cluster's.
+    Policy(usize, Option<ScorePolicy>),
     End {
         nth: usize,
         kind: ReasonKind,
@@ -44,6 +51,8 @@ enum Step {
     LostPass(u32),
 }
 
+/// Where namespaces differ in policy; otherwise the first has all jobs.
+const NAMESPACES: [&str; 3] = ["default", "a", "b"];
 const LABELS: [&str; 7] =
     ["", "zone=eu", "zone=us", "zone=eu disk=ssd", "disk=ssd", "zone=eu rack=1", "zone=us rack=2 disk=ssd"];
 const TAINTS: [&str; 3] = ["gpu=a100", "gpu=h100", "night"];
@@ -113,10 +122,11 @@ fn spec() -> impl Strategy<Value = JobSpec> {
 fn step() -> impl Strategy<Value = Step> {
     let bound = || prop_oneof![1u32..8, Just(1_000_000u32)];
     prop_oneof![
-        3 => (capacity(), 0..LABELS.len()).prop_map(|(capacity, labels)| Step::Join { capacity, labels }),
-        1 => (any::<usize>(), capacity(), 0..LABELS.len())
-            .prop_map(|(worker, capacity, labels)| Step::Rejoin { worker, capacity, labels }),
-        4 => spec().prop_map(|spec| Step::Submit(Box::new(spec))),
+        3 => (capacity(), 0..LABELS.len(), price())
+            .prop_map(|(capacity, labels, price)| Step::Join { capacity, labels, price }),
+        1 => (any::<usize>(), capacity(), 0..LABELS.len(), price())
+            .prop_map(|(worker, capacity, labels, price)| Step::Rejoin { worker, capacity, labels, price }),
+        4 => spec().prop_map(|spec| Step::Submit(0, Box::new(spec))),
         5 => (any::<usize>(), prop::sample::select(vec![ReasonKind::ExitCode, ReasonKind::OutOfMemory]), 0i32..2)
             .prop_map(|(nth, kind, exit_code)| Step::End { nth, kind, exit_code }),
         1 => any::<usize>().prop_map(Step::Lose),
@@ -126,6 +136,24 @@ fn step() -> impl Strategy<Value = Step> {
         1 => (0u64..4_000).prop_map(Step::Wait),
         4 => bound().prop_map(Step::Pass),
         1 => bound().prop_map(Step::LostPass),
+    ]
+}
+
+fn price() -> impl Strategy<Value = HourlyPrice> {
+    prop_oneof![Just(0u64), (1u64..6).prop_map(|n| n * 100_000)].prop_map(HourlyPrice)
+}
+
+/// Single tasks in several namespaces, whose policies change.
+fn mixed_step() -> impl Strategy<Value = Step> {
+    let policy = || prop::option::of(prop::sample::select(ScorePolicy::ALL.to_vec()));
+    let one = || spec().prop_map(|spec| Box::new(JobSpec { count: 1, ..spec }));
+    prop_oneof![
+        3 => step().prop_map(|step| match step {
+            Step::Submit(_, spec) => Step::Submit(0, Box::new(JobSpec { count: 1, ..*spec })),
+            other => other,
+        }),
+        1 => (0..NAMESPACES.len(), one()).prop_map(|(namespace, spec)| Step::Submit(namespace, spec)),
+        1 => (0..NAMESPACES.len(), policy()).prop_map(|(namespace, policy)| Step::Policy(namespace, policy)),
     ]
 }
 
@@ -147,54 +175,19 @@ fn shares(plan: &Plan) -> Shares {
 
 /// Every task in the documented order, every worker asked through the filters, the best rank taken.
 fn plain_plan(view: &Hot, turn: &mut u32, placements_max: u32) -> Shares {
-    let policy = view.config.score_policy();
-    let mut workers: BTreeMap<WorkerId, Worker> = view.workers.clone();
-    let mut largest = [0; 4];
-    for worker in workers.values() {
-        for (most, here) in largest.iter_mut().zip(worker.capacity.dimensions()) {
-            *most = here.max(*most);
-        }
-    }
+    let mut planner = Planner::new(view);
     let mut order: Vec<(i16, JobId)> = view.jobs.iter().map(|(id, job)| (-job.priority, *id)).collect();
     order.sort_unstable();
-    let is_at = |job: &JobId| view.jobs[job].active.values().map(|attempt| attempt.worker).collect();
-    let mut siblings: BTreeMap<JobId, Vec<WorkerId>> = view.jobs.keys().map(|job| (*job, is_at(job))).collect();
     let mut placed = 0;
     let mut shares = Shares::new();
     for (_, id) in order {
         for (shape, tasks) in segments(view, id) {
-            let shape = view.shapes.get(shape).expect("a live job's shape");
-            let rules = shape.rules.as_deref().cloned().unwrap_or_default();
-            for (index, avoid, never) in tasks {
+            for task in tasks {
                 if placed == placements_max {
                     return shares;
                 }
-                let at = &siblings[&id];
-                let rank = |id: &WorkerId, worker: &Worker| {
-                    let load = Load {
-                        capacity: worker.capacity.dimensions(),
-                        free: worker.free().dimensions(),
-                        attempts: worker.active.len() as u64,
-                    };
-                    let before_turn = policy == ScorePolicy::RoundRobin && id.0 <= *turn;
-                    let crowd = rules.spread.as_ref().map_or(0, |spread| {
-                        spread
-                            .over
-                            .spot(*id, &worker.labels)
-                            .map_or(u32::MAX, |spot| crowd(view, at, &spread.over, &spot))
-                    });
-                    let liked = Reverse(rules.liking(&worker.labels));
-                    (id.0 == avoid, liked, crowd, before_turn, score::rank(policy, &load, &largest), *id)
-                };
-                let fits = |id: &WorkerId, w: &Worker| {
-                    !never.contains(&id.0) && filter::check(shape, w).is_none() && leaves_room(view, shape, at, *id)
-                };
-                let best = workers.iter().filter(|(id, w)| fits(id, w)).min_by_key(|(id, w)| rank(id, w));
-                let Some(best) = best.map(|(id, _)| *id) else { continue };
-                siblings.entry(id).or_default().push(best);
-                let worker = workers.get_mut(&best).expect("it was just found");
-                worker.used = worker.used.plus(&shape.resources);
-                worker.active.insert(TaskId { job: id, index });
+                let Some(best) = planner.first(id, shape, &task, *turn) else { continue };
+                planner.take(id, shape, task.0, best);
                 *turn = best.0;
                 placed += 1;
                 *shares.entry((id.0, best.0)).or_default() += 1;
@@ -202,6 +195,90 @@ fn plain_plan(view: &Hot, turn: &mut u32, placements_max: u32) -> Shares {
         }
     }
     shares
+}
+
+/// Asks every filter and every score of every worker.
+struct Planner<'a> {
+    view: &'a Hot,
+    workers: BTreeMap<WorkerId, Worker>,
+    measure: Measure,
+    /// Where each job's tasks are.
+    siblings: BTreeMap<JobId, Vec<WorkerId>>,
+}
+
+impl<'a> Planner<'a> {
+    fn new(view: &'a Hot) -> Self {
+        let is_at = |job: &JobId| view.jobs[job].active.values().map(|attempt| attempt.worker).collect();
+        Planner {
+            view,
+            workers: view.workers.clone(),
+            measure: Measure::of(view),
+            siblings: view.jobs.keys().map(|job| (*job, is_at(job))).collect(),
+        }
+    }
+
+    fn policy(&self, job: JobId) -> ScorePolicy {
+        let tenant = self.view.tenants.get(self.view.jobs[&job].namespace);
+        tenant.and_then(|tenant| tenant.quota.policy()).unwrap_or(self.view.config.score_policy())
+    }
+
+    /// The worker for this task; `turn`: the one that was taken last in turn.
+    fn first(&self, job: JobId, shape: ShapeId, (_, avoid, never): &Task, turn: u32) -> Option<WorkerId> {
+        let (view, policy, at) = (self.view, self.policy(job), &self.siblings[&job]);
+        let shape = view.shapes.get(shape).expect("a live job's shape");
+        let rules = shape.rules.as_deref().cloned().unwrap_or_default();
+        let wish = score::of(policy).wish(&shape.resources.dimensions(), &self.measure);
+        let rank = |id: &WorkerId, worker: &Worker| {
+            let load = Load {
+                capacity: worker.capacity.dimensions(),
+                free: worker.free().dimensions(),
+                attempts: worker.active.len() as u64,
+                price: worker.price,
+            };
+            let before_turn = policy == ScorePolicy::RoundRobin && id.0 <= turn;
+            let crowd = rules.spread.as_ref().map_or(0, |spread| {
+                spread.over.spot(*id, &worker.labels).map_or(u32::MAX, |spot| crowd(view, at, &spread.over, &spot))
+            });
+            let liked = Reverse(rules.liking(&worker.labels));
+            let rank = score::of(policy).rank(&load, &wish, &self.measure);
+            (id.0 == *avoid, liked, crowd, before_turn, rank, *id)
+        };
+        let fits = |id: &WorkerId, w: &Worker| {
+            !never.contains(&id.0) && filter::check(shape, w).is_none() && leaves_room(view, shape, at, *id)
+        };
+        let best = self.workers.iter().filter(|(id, w)| fits(id, w)).min_by_key(|(id, w)| rank(id, w));
+        best.map(|(id, _)| *id)
+    }
+
+    fn take(&mut self, job: JobId, shape: ShapeId, index: u32, at: WorkerId) {
+        let shape = self.view.shapes.get(shape).expect("a live job's shape");
+        self.siblings.entry(job).or_default().push(at);
+        let worker = self.workers.get_mut(&at).expect("it is there");
+        worker.used = worker.used.plus(&shape.resources);
+        worker.active.insert(TaskId { job, index });
+    }
+}
+
+/// Whoever is placed, in the order of the plan, goes to the first worker by its own namespace's policy. True: each of them does.
+fn each_goes_first(view: &Hot, plan: &Plan, turn: &mut u32) -> Result<(), TestCaseError> {
+    let mut planner = Planner::new(view);
+    for group in &plan.groups {
+        let job = JobId(group.job);
+        let tasks: BTreeMap<u32, (ShapeId, Task)> = segments(view, job)
+            .into_iter()
+            .flat_map(|(shape, tasks)| tasks.into_iter().map(move |task| (task.0, (shape, task))))
+            .collect();
+        for index in &group.indexes {
+            let (shape, task) = &tasks[index];
+            let worker = WorkerId(group.worker);
+            prop_assert_eq!(planner.first(job, *shape, task, *turn), Some(worker), "{}/{}", job, index);
+            planner.take(job, *shape, *index, worker);
+            if planner.policy(job) == ScorePolicy::RoundRobin {
+                *turn = worker.0;
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Of tasks that are on these workers, so many are in the spot.
@@ -246,22 +323,31 @@ fn segments(view: &Hot, id: JobId) -> BTreeMap<ShapeId, Vec<Task>> {
 }
 
 fn run(score: ScorePolicy, steps: Vec<Step>) -> Result<(), TestCaseError> {
+    run_as(score, steps, false)
+}
+
+/// `mixed`: in several namespaces, each task on its own.
+fn run_as(score: ScorePolicy, steps: Vec<Step>, mixed: bool) -> Result<(), TestCaseError> {
     let mut c = Cluster::with_policy(score);
     c.without_reservations = true;
     let mut turn = 0;
     for step in steps {
         match step {
-            Step::Join { capacity, labels } => {
-                let name = format!("w{}", c.hot.workers.len());
-                c.worker(&name, capacity, LABELS[labels]);
+            Step::Join { capacity, labels, price } => {
+                let worker = c.authorize(&format!("w{}", c.hot.workers.len()));
+                c.register_at(worker, capacity, LABELS[labels], price);
             }
-            Step::Rejoin { worker, capacity, labels } => {
+            Step::Rejoin { worker, capacity, labels, price } => {
                 if let Some(worker) = nth(c.hot.workers.keys().copied(), worker) {
-                    c.register(worker, capacity, LABELS[labels]);
+                    c.register_at(worker, capacity, LABELS[labels], price);
                 }
             }
-            Step::Submit(spec) => {
-                c.submit(*spec);
+            Step::Submit(namespace, spec) => {
+                c.submit_in(NAMESPACES[namespace], *spec);
+            }
+            Step::Policy(namespace, policy) => {
+                let score_policy = Some(policy.map_or(NO_CAP, |policy| policy as u64));
+                c.quota(NAMESPACES[namespace], QuotaChange { score_policy, ..QuotaChange::default() });
             }
             Step::End { nth: n, kind, exit_code } => {
                 let active = c
@@ -298,9 +384,12 @@ fn run(score: ScorePolicy, steps: Vec<Step>) -> Result<(), TestCaseError> {
             }
             Step::Wait(ms) => c.wait_ms(ms),
             Step::Pass(bound) => {
-                let wanted = plain_plan(&c.hot, &mut turn, bound);
+                let wanted = (!mixed).then(|| plain_plan(&c.hot, &mut turn, bound));
                 let plan = c.plan(bound);
-                prop_assert_eq!(shares(&plan), wanted);
+                match wanted {
+                    Some(wanted) => prop_assert_eq!(shares(&plan), wanted),
+                    None => each_goes_first(&c.hot, &plan, &mut turn)?,
+                }
                 prop_assert!(plan.placed <= bound);
                 c.accept(&plan);
                 prop_assert_eq!(invariants::check(&c.hot), vec![]);
@@ -309,6 +398,10 @@ fn run(score: ScorePolicy, steps: Vec<Step>) -> Result<(), TestCaseError> {
                     // Nothing that fits was left: another pass finds nothing.
                     prop_assert_eq!(c.plan(bound).placed, 0);
                 }
+            }
+            Step::LostPass(bound) if mixed => {
+                let plan = c.plan(bound);
+                each_goes_first(&c.hot, &plan, &mut turn)?;
             }
             Step::LostPass(bound) => {
                 plain_plan(&c.hot, &mut turn, bound);
@@ -343,5 +436,28 @@ proptest! {
     #[test]
     fn greedy(steps in prop::collection::vec(step(), 1..80)) {
         run(ScorePolicy::Greedy, steps)?;
+    }
+
+    #[test]
+    fn alignment(steps in prop::collection::vec(step(), 1..80)) {
+        run(ScorePolicy::Alignment, steps)?;
+    }
+
+    #[test]
+    fn fgd(steps in prop::collection::vec(step(), 1..80)) {
+        run(ScorePolicy::Fgd, steps)?;
+    }
+
+    #[test]
+    fn cost(steps in prop::collection::vec(step(), 1..80)) {
+        run(ScorePolicy::Cost, steps)?;
+    }
+
+    /// Each namespace by its own policy, through changes of it: each placement against the plain planner, in the order of the plan.
+    #[test]
+    fn namespaces_with_policies_of_their_own(
+        score in prop::sample::select(ScorePolicy::ALL.to_vec()), steps in prop::collection::vec(mixed_step(), 1..120),
+    ) {
+        run_as(score, steps, true)?;
     }
 }

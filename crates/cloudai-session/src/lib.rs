@@ -9,7 +9,7 @@ use cloudai_agent::{Agent, Assignment, Fence, Input, Phase, RecentSpecs, Report,
 use cloudai_proto::v1 as pb;
 use cloudai_proto::v1::stop_group::Why;
 use cloudai_types::limits::{HEARTBEAT_PERIOD_MAX, HEARTBEAT_PERIOD_MIN, WORKER_ATTEMPTS_MAX};
-use cloudai_types::{AttemptId, JobId, JobSpec, Millis, Resources};
+use cloudai_types::{AttemptId, HourlyPrice, JobId, JobSpec, Millis, Resources};
 
 /// Why a leader's message was not believed. The session ends; the next one begins with a full set.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -142,6 +142,7 @@ pub fn hello(
     agent: &Agent,
     capacity: Resources,
     reserved: Resources,
+    price: HourlyPrice,
     labels: &BTreeMap<String, String>,
 ) -> pb::worker_message::Hello {
     let held = agent
@@ -155,6 +156,7 @@ pub fn hello(
         fence: Some(to_fence(agent.fence())),
         reserved: (reserved != Resources::default()).then_some(reserved),
         leaving: agent.is_leaving(),
+        price_micros_per_hour: price.0,
     }
 }
 

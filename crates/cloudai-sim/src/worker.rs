@@ -10,7 +10,7 @@ use cloudai_proto::v1 as pb;
 use cloudai_proto::v1::leader_message::Kind;
 use cloudai_proto::v1::worker_message::Kind as FromWorker;
 use cloudai_session::{Specs, heartbeat_period, hello, reports_message, to_fence};
-use cloudai_types::{AttemptId, JobSpec, Resources, Timestamp, limits};
+use cloudai_types::{AttemptId, HourlyPrice, JobSpec, Resources, Timestamp, limits};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -250,7 +250,13 @@ impl Shell {
     fn on_link(&mut self, event: LinkEvent) {
         match event {
             LinkEvent::Greet(answer) => {
-                let _ = answer.send(hello(&self.agent, self.m.capacity, Resources::default(), &self.labels));
+                let _ = answer.send(hello(
+                    &self.agent,
+                    self.m.capacity,
+                    Resources::default(),
+                    HourlyPrice::default(),
+                    &self.labels,
+                ));
             }
             LinkEvent::Up(session) => self.session_up(session),
             LinkEvent::Down => {

@@ -14,11 +14,24 @@ pub enum ScorePolicy {
     Binpack = 2,
     /// The fitting worker that is left with the least room (best fit).
     Greedy = 3,
+    /// The worker whose free room lies most in what the task asks for. Since format 7 of the log, as those below.
+    Alignment = 4,
+    /// The worker where the fewest GPUs become useless to the usual tasks (fragmentation gradient descent).
+    Fgd = 5,
+    /// The worker on which the task's part costs least.
+    Cost = 6,
 }
 
 impl ScorePolicy {
-    pub const ALL: [ScorePolicy; 4] =
-        [ScorePolicy::Balanced, ScorePolicy::RoundRobin, ScorePolicy::Binpack, ScorePolicy::Greedy];
+    pub const ALL: [ScorePolicy; 7] = [
+        ScorePolicy::Balanced,
+        ScorePolicy::RoundRobin,
+        ScorePolicy::Binpack,
+        ScorePolicy::Greedy,
+        ScorePolicy::Alignment,
+        ScorePolicy::Fgd,
+        ScorePolicy::Cost,
+    ];
 
     pub fn name(self) -> &'static str {
         match self {
@@ -26,13 +39,24 @@ impl ScorePolicy {
             ScorePolicy::RoundRobin => "round_robin",
             ScorePolicy::Binpack => "binpack",
             ScorePolicy::Greedy => "greedy",
+            ScorePolicy::Alignment => "alignment",
+            ScorePolicy::Fgd => "fgd",
+            ScorePolicy::Cost => "cost",
+        }
+    }
+
+    /// Masters of builds before format 7 of the log know it as well.
+    pub fn is_old(self) -> bool {
+        match self {
+            ScorePolicy::Balanced | ScorePolicy::RoundRobin | ScorePolicy::Binpack | ScorePolicy::Greedy => true,
+            ScorePolicy::Alignment | ScorePolicy::Fgd | ScorePolicy::Cost => false,
         }
     }
 }
 
 /// A text that names no policy.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("'{0}' is no scheduling policy: choose balanced, round_robin, binpack or greedy")]
+#[error("'{0}' is no scheduling policy: choose balanced, round_robin, binpack, greedy, alignment, fgd or cost")]
 pub struct UnknownPolicy(pub String);
 
 impl FromStr for ScorePolicy {

@@ -544,6 +544,13 @@ pub const PASS_APART_LOOKS_MAX: u32 = 1_024;
 pub const PASS_HELD_LOOKS_MAX: u32 = 1_024;
 /// Workers that one pass looks at for tasks which it placed by preferences, apart or spread; the next pass goes on from there.
 pub const PASS_RULE_LOOKS_MAX: u32 = 1_000_000;
+/// Orders of the workers that are kept up at a time, each for a policy and for what tasks ask for, as far as the policy looks at that. One takes
+/// 24 bytes for each worker.
+pub const WORKER_ORDERS_MAX: usize = 128;
+/// Workers that one pass puts into orders which are not kept up; the next pass goes on from there.
+pub const PASS_ORDER_LOOKS_MAX: usize = 200_000;
+/// Kinds of GPU tasks which the policy `fgd` takes for the usual ones: the most frequent.
+pub const USUAL_TASKS_MAX: usize = 32;
 /// Workers that are reserved at a time for tasks which fit nowhere, each for the first of its shape.
 pub const RESERVATIONS_MAX: usize = 8;
 /// Shapes that fit nowhere which one pass remembers in order, beside those that have a worker kept.
@@ -583,6 +590,11 @@ pub const PAGE_SCAN_MAX: usize = 100_000;
 pub const PREFIX_JOBS_MAX: u64 = 10_000_000;
 /// Candidates that an ambiguous prefix lists.
 pub const PREFIX_CANDIDATES_MAX: usize = 5;
+
+// ---- Prices -----------------------------------------------------------------------------------------------------------
+
+/// What a worker may cost per hour, in millionths: a million.
+pub const PRICE_MICROS_MAX: u64 = 1_000_000_000_000;
 
 // ---- Workload traces --------------------------------------------------------------------------------------------------
 

@@ -2,7 +2,7 @@
 //! asked for. Goes out: the same, checked, and whether a task still fits under it. Who uses how much is not known here.
 
 use crate::resources::Resources;
-use crate::{Fault, limits};
+use crate::{Fault, ScorePolicy, limits};
 
 /// In which order a namespace's tasks come.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, prost::Enumeration)]
@@ -53,9 +53,12 @@ pub struct Quota {
     /// Tasks of a higher priority may stop those of a lower one that say they may be restarted. Since format 7 of the log.
     #[prost(bool, tag = "9")]
     pub preempt: bool,
+    /// How a worker is chosen for its tasks; absent: as the cluster's configuration says. Since format 7 of the log.
+    #[prost(enumeration = "ScorePolicy", optional, tag = "10")]
+    pub score_policy: Option<i32>,
 }
 
-/// A cap that a change takes away.
+/// A cap, or a policy, that a change takes away.
 pub const NO_CAP: u64 = u64::MAX;
 
 /// What an operator changes. What is not named stays as it is, so that two operators who change different things do not undo each other.
@@ -80,6 +83,9 @@ pub struct QuotaChange {
     pub order: Option<i32>,
     #[prost(bool, optional, tag = "9")]
     pub preempt: Option<bool>,
+    /// A [`ScorePolicy`]'s number, or [`NO_CAP`]: as the cluster's configuration says.
+    #[prost(uint64, optional, tag = "10")]
+    pub score_policy: Option<u64>,
 }
 
 impl QuotaChange {
@@ -90,6 +96,11 @@ impl QuotaChange {
 }
 
 impl Quota {
+    /// How a worker is chosen for its tasks; `None`: as the cluster's configuration says.
+    pub fn policy(&self) -> Option<ScorePolicy> {
+        self.score_policy.and_then(|policy| ScorePolicy::try_from(policy).ok())
+    }
+
     /// At least 1.
     pub fn weight(&self) -> u64 {
         u64::from(self.weight).max(1)
@@ -137,6 +148,15 @@ impl Quota {
         if QueueOrder::try_from(order).is_err() {
             return Err(Fault { field: "order", problem: "is neither priority nor fifo".into() });
         }
+        let unknown = |policy: u64| Fault { field: "policy", problem: format!("{policy} is not known") };
+        let score_policy = match change.score_policy {
+            None => self.score_policy,
+            Some(NO_CAP) => None,
+            Some(policy) => {
+                let known = i32::try_from(policy).ok().and_then(|policy| ScorePolicy::try_from(policy).ok());
+                Some(known.ok_or_else(|| unknown(policy))? as i32)
+            }
+        };
         Ok(Quota {
             weight,
             tasks_max: narrow("tasks", self.tasks_max, change.tasks_max)?,
@@ -147,6 +167,7 @@ impl Quota {
             wait_max_ms: wide(self.wait_max_ms, change.wait_max_ms),
             order,
             preempt: change.preempt.unwrap_or(self.preempt),
+            score_policy,
         })
     }
 }
@@ -200,5 +221,19 @@ mod tests {
         assert_eq!(fault(QuotaChange { gpus_max: Some(1 << 32), ..Default::default() }), Some("gpu"));
         assert_eq!(fault(QuotaChange { gpus_max: Some(NO_CAP), ..Default::default() }), None);
         assert_eq!(fault(QuotaChange { order: Some(7), ..Default::default() }), Some("order"));
+        for unknown in [ScorePolicy::ALL.len() as u64, 1 << 32, NO_CAP - 1] {
+            assert_eq!(fault(QuotaChange { score_policy: Some(unknown), ..Default::default() }), Some("policy"));
+        }
+    }
+
+    #[test]
+    fn a_policy_is_named_kept_and_taken_away() {
+        let named = QuotaChange { score_policy: Some(ScorePolicy::Fgd as u64), ..Default::default() };
+        let quota = Quota::default().changed(&named).expect("valid");
+        assert_eq!((Quota::default().policy(), quota.policy()), (None, Some(ScorePolicy::Fgd)));
+        let other = QuotaChange { weight: Some(2), ..Default::default() };
+        assert_eq!(quota.changed(&other).expect("valid").policy(), Some(ScorePolicy::Fgd));
+        let none = QuotaChange { score_policy: Some(NO_CAP), ..Default::default() };
+        assert_eq!(quota.changed(&none).expect("valid"), Quota { weight: 0, ..Quota::default() });
     }
 }

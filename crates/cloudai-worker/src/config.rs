@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use cloudai_objects::{Location, LocationError, StoreConfig};
 use cloudai_registry::{LoginError, Logins};
-use cloudai_types::{Millis, Resources, limits};
+use cloudai_types::{HourlyPrice, Millis, Resources, limits};
 use serde::{Deserialize, Serialize};
 
 use crate::allowed_mount::AllowedMount;
@@ -43,6 +43,9 @@ pub struct WorkerConfig {
     pub capacity: String,
     /// What is kept for the machine itself, for example `cpu=1,memory=2GiB`: tasks get the capacity without it.
     pub reserve: String,
+    /// What it costs, as a decimal number such as `0.35`, in the currency of all workers: for the policy `cost`. Empty: nothing.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub price_per_hour: String,
     /// Labels beside those given at authorisation, which win.
     pub labels: BTreeMap<String, String>,
     /// Host paths that tasks may mount: read-only and below, or, where the entry says so, also to write to, and then only itself.
@@ -152,6 +155,8 @@ pub enum ConfigError {
     Capacity(#[from] crate::capacity::CapacityError),
     #[error("reserve: {0}")]
     Reserve(crate::capacity::CapacityError),
+    #[error("price_per_hour: {0}")]
+    Price(#[from] cloudai_types::PriceError),
     #[error("allowed_mounts: {} is no absolute path", .0.display())]
     Mount(PathBuf),
     #[error("secrets_dir: {} is no absolute path", .0.display())]
@@ -200,6 +205,10 @@ impl WorkerConfig {
         Ok(parse_capacity(&self.reserve).map_err(ConfigError::Reserve)?.as_amounts())
     }
 
+    pub fn price(&self) -> Result<HourlyPrice, ConfigError> {
+        if self.price_per_hour.is_empty() { Ok(HourlyPrice::default()) } else { Ok(self.price_per_hour.parse()?) }
+    }
+
     /// Everything that can be known without touching the machine.
     pub fn check(&self) -> Result<(), ConfigError> {
         if self.data_dir.as_os_str().is_empty() {
@@ -217,6 +226,7 @@ impl WorkerConfig {
         cloudai_types::spec::check_labels(&self.labels).map_err(ConfigError::Labels)?;
         self.capacity_override()?;
         self.reserve()?;
+        self.price()?;
         if let Some(token) = &self.join_token {
             token.parse::<cloudai_net::JoinToken>()?;
         }
@@ -270,6 +280,7 @@ mod tests {
             join_token: Some("secret".into()),
             executor: ExecutorKind::Noop,
             labels: BTreeMap::from([("zone".to_owned(), "a".to_owned())]),
+            price_per_hour: "0.35".into(),
             results: StoreConfig::directory(Path::new("/var/lib/results")),
             images: ImagesConfig { cache_bytes: 1 << 30, ..Default::default() },
             registries: logins("/etc/cloudai/password"),
@@ -296,6 +307,7 @@ mod tests {
         assert_eq!(field(WorkerConfig { name: "a b".into(), ..ok.clone() }), "name");
         assert_eq!(field(WorkerConfig { capacity: "cpu=x".into(), ..ok.clone() }), "capacity");
         assert_eq!(field(WorkerConfig { reserve: "memory=x".into(), ..ok.clone() }), "reserve");
+        assert_eq!(field(WorkerConfig { price_per_hour: "0.35 EUR".into(), ..ok.clone() }), "price_per_hour");
         assert_eq!(field(WorkerConfig { join_token: Some("x".into()), ..ok.clone() }), "join_token");
         assert_eq!(field(WorkerConfig { networks: vec!["none".into(), "host".into()], ..ok.clone() }), "networks");
         assert_eq!(field(WorkerConfig { networks: vec!["lab".into(); 65], ..ok.clone() }), "networks");

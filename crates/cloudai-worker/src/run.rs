@@ -75,6 +75,7 @@ pub async fn run_until(config: WorkerConfig, stops: Stops) -> Result<(), WorkerE
     let (nvidia, gpus) = find_gpus(&config);
     let found = capacity::detect(dir, gpus.len(), &config.capacity_override()?);
     let reserved = config.reserve()?;
+    let price = config.price()?;
     let capacity = capacity::allocatable(&found, &reserved)?;
     let files = IdentityFiles::new(config.identity_dir());
     tokio::select! {
@@ -222,6 +223,7 @@ pub async fn run_until(config: WorkerConfig, stops: Stops) -> Result<(), WorkerE
         hands,
         capacity,
         reserved,
+        price,
         labels,
         condition,
         lease,

@@ -10,7 +10,7 @@ use cloudai_net::ChannelFactory;
 use cloudai_proto::v1 as pb;
 use cloudai_proto::v1::leader_message::Kind;
 use cloudai_session::{Specs, heartbeat_period, hello};
-use cloudai_types::{AttemptId, Millis, Resources, limits};
+use cloudai_types::{AttemptId, HourlyPrice, Millis, Resources, limits};
 use futures::future::BoxFuture;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
@@ -57,6 +57,8 @@ pub struct Shell {
     pub capacity: Resources,
     /// What its operator keeps from them.
     pub reserved: Resources,
+    /// What its operator says that it costs.
+    pub price: HourlyPrice,
     pub labels: BTreeMap<String, String>,
     pub condition: ConditionWatch,
     pub lease: Option<LeaseFile>,
@@ -207,7 +209,7 @@ impl Shell {
         match event {
             LinkEvent::Greet(answer) => {
                 // A link that does not wait any more has moved on.
-                let _ = answer.send(hello(&self.agent, self.capacity, self.reserved, &self.labels));
+                let _ = answer.send(hello(&self.agent, self.capacity, self.reserved, self.price, &self.labels));
             }
             LinkEvent::Up(session) => *live = Some(self.session_up(session)),
             LinkEvent::Down { reason } => {

@@ -17,7 +17,7 @@ pub struct SetArgs {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum Setting {
-    /// How the scheduler chooses among workers that fit: balanced, round_robin, binpack, greedy
+    /// How the scheduler chooses among workers that fit: balanced, round_robin, binpack, greedy, alignment, fgd, cost
     ScorePolicy,
 }
 

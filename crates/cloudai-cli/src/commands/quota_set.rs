@@ -3,7 +3,7 @@
 use cloudai_proto::v1::SetQuotaRequest;
 use cloudai_types::quota::NO_CAP;
 use cloudai_types::resources::{parse_cpu, parse_size};
-use cloudai_types::{QueueOrder, QuotaChange};
+use cloudai_types::{QueueOrder, QuotaChange, ScorePolicy};
 
 use crate::exit::Failure;
 use crate::input::job_file::parse_timeout;
@@ -42,6 +42,10 @@ pub struct SetArgs {
     /// Whether a task of a higher priority may stop those of a lower one that say they may be restarted: on or off
     #[arg(long, group = "change", value_name = "on|off", value_parser = switch)]
     preempt: Option<bool>,
+    /// How a worker is chosen for its tasks: balanced, round_robin, binpack, greedy, alignment, fgd or cost; `default`: as the cluster's
+    /// configuration says
+    #[arg(long, group = "change", value_name = "POLICY", value_parser = policy)]
+    policy: Option<u64>,
 }
 
 fn or_none(text: &str, parse: impl Fn(&str) -> Result<u64, String>) -> Result<u64, String> {
@@ -69,6 +73,15 @@ fn order(text: &str) -> Result<QueueOrder, String> {
     named.ok_or_else(|| format!("'{text}' is neither priority nor fifo"))
 }
 
+/// Dashes are as good as underscores, as in `cluster config set`.
+fn policy(text: &str) -> Result<u64, String> {
+    if text == "default" {
+        return Ok(NO_CAP);
+    }
+    let policy: Result<ScorePolicy, _> = text.replace('-', "_").parse();
+    policy.map(|policy| policy as u64).map_err(|e| format!("{e}; or default: as the cluster says"))
+}
+
 fn switch(text: &str) -> Result<bool, String> {
     match text {
         "on" => Ok(true),
@@ -88,8 +101,27 @@ pub async fn run(settings: &Settings, args: &SetArgs) -> Result<(), Failure> {
         wait_max_ms: args.max_wait,
         order: args.order.map(|order| order as i32),
         preempt: args.preempt,
+        score_policy: args.policy,
     };
     let request = SetQuotaRequest { namespace: args.namespace.clone(), change: Some(change) };
     let reply = settings.client()?.set_quota(request).await?;
     show(settings.format, &ChangeView::new(format!("quota of {}", args.namespace), "is set", reply))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_policy_is_one_of_all_or_the_clusters() {
+        for known in ScorePolicy::ALL {
+            assert_eq!(policy(known.name()), Ok(known as u64));
+        }
+        assert_eq!((policy("round-robin"), policy("default")), (Ok(ScorePolicy::RoundRobin as u64), Ok(NO_CAP)));
+        assert_eq!(
+            policy("tetris").unwrap_err(),
+            "'tetris' is no scheduling policy: choose balanced, round_robin, binpack, greedy, alignment, fgd or cost; \
+             or default: as the cluster says"
+        );
+    }
 }

@@ -38,6 +38,9 @@ pub struct WorkerArgs {
     /// What it keeps for the machine itself, for example cpu=1,memory=2GiB; tasks get the rest
     #[arg(long, env = "CLOUDAI_WORKER_RESERVE", value_name = "AMOUNTS")]
     reserve: Option<String>,
+    /// What it costs, for the policy cost: a decimal number in the currency of all workers, for example 0.35
+    #[arg(long, env = "CLOUDAI_WORKER_PRICE_PER_HOUR", value_name = "PRICE")]
+    price_per_hour: Option<String>,
     /// Label of its own, for `--require` (repeatable)
     #[arg(long, value_name = "KEY=VALUE", value_parser = pairs::parse)]
     label: Vec<(String, String)>,
@@ -110,6 +113,7 @@ fn config(args: &WorkerArgs) -> Result<WorkerConfig, Failure> {
         .set("executor", args.executor.clone())
         .set("capacity", args.capacity.clone())
         .set("reserve", args.reserve.clone())
+        .set("price_per_hour", args.price_per_hour.clone())
         .set("labels", (!labels.is_empty()).then_some(labels))
         .set("allowed_mounts", (!mounts.is_empty()).then_some(mounts))
         .set("stop", (!stop.is_empty()).then_some(stop))
@@ -159,7 +163,7 @@ mod tests {
 
     #[test]
     fn flags_make_a_whole_configuration() {
-        let words = "x --data-dir /d --masters a:1,b:2 --executor noop --capacity cpu=4 --reserve cpu=1 --label zone=eu --allow-mount /data --allow-mount /s:rw --stop-mode drain --stop-deadline 90.5s --fresh-networks --allow-root --network none --network lab";
+        let words = "x --data-dir /d --masters a:1,b:2 --executor noop --capacity cpu=4 --reserve cpu=1 --price-per-hour 0.35 --label zone=eu --allow-mount /data --allow-mount /s:rw --stop-mode drain --stop-deadline 90.5s --fresh-networks --allow-root --network none --network lab";
         let c = config(&Alone::try_parse_from(words.split(' ')).unwrap().args).unwrap();
         let mounts: Vec<(&str, bool)> = c.allowed_mounts.iter().map(|m| (m.path.to_str().unwrap(), m.write)).collect();
         assert_eq!(
@@ -169,6 +173,7 @@ mod tests {
         assert_eq!((c.stop.mode, c.stop.deadline_secs), (StopMode::Drain, 91));
         assert_eq!((c.executor, c.fresh_networks), (cloudai_worker::ExecutorKind::Noop, true));
         assert_eq!((c.capacity.as_str(), c.reserve.as_str()), ("cpu=4", "cpu=1"));
+        assert_eq!(c.price().unwrap(), cloudai_types::HourlyPrice(350_000));
         assert_eq!((c.allow_root, c.networks.as_slice()), (true, &["none".to_owned(), "lab".to_owned()][..]));
         assert_eq!(config(&Alone::try_parse_from(["x"]).unwrap().args).unwrap_err().code.number(), 2);
     }

@@ -32,6 +32,8 @@ pub struct NamespaceView {
     pub max_wait: Option<f64>,
     /// Higher priorities may stop lower ones.
     pub preempt: bool,
+    /// How a worker is chosen for its tasks; null: as the cluster's configuration says.
+    pub policy: Option<&'static str>,
     /// Tasks that hold resources now.
     pub tasks: u32,
     pub used: ResourcesView,
@@ -63,6 +65,7 @@ impl From<NamespaceInfo> for NamespaceView {
             order: quota.order().name(),
             max_wait: quota.wait_max_ms.map(seconds),
             preempt: quota.preempt,
+            policy: quota.policy().map(|policy| policy.name()),
             tasks: n.tasks,
             used: holds.into(),
             average: n.average.unwrap_or_default().into(),
@@ -91,6 +94,7 @@ impl View for QuotaList {
             "STORAGE",
             "GPU",
             "ORDER",
+            "POLICY",
             "WAITS",
         ]);
         for n in &self.0 {
@@ -108,6 +112,7 @@ impl View for QuotaList {
                     Some(max_ms) => format!("{}, at most {}", n.order, duration(max_ms)),
                     None => n.order.to_owned(),
                 },
+                n.policy.unwrap_or("default").to_owned(),
                 if n.waits { "yes" } else { "no" }.to_owned(),
             ]);
         }
@@ -126,6 +131,7 @@ fn of<T: ToString>(held: T, cap: Option<T>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use cloudai_types::ScorePolicy;
 
     #[test]
     fn what_is_held_stands_beside_what_may_be() {
@@ -136,6 +142,7 @@ mod tests {
                 cpu_milli_max: Some(8_000),
                 tasks_max: Some(9),
                 wait_max_ms: Some(7_200_000),
+                score_policy: Some(ScorePolicy::Fgd as i32),
                 ..Quota::default()
             }),
             tasks: 4,
@@ -151,14 +158,15 @@ mod tests {
         assert_eq!(
             String::from_utf8(out).unwrap(),
             "\
-NAMESPACE  WEIGHT  SHARE   TASKS   CPU       MEMORY   STORAGE  GPU  ORDER                   WAITS
-default    1       0.0 %   0       0         0 B      0 B      0    priority                no
-team-a     3       37.5 %  4 of 9  4.5 of 8  2.0 GiB  0 B      0    priority, at most 2h0m  yes
+NAMESPACE  WEIGHT  SHARE   TASKS   CPU       MEMORY   STORAGE  GPU  ORDER                   POLICY   WAITS
+default    1       0.0 %   0       0         0 B      0 B      0    priority                default  no
+team-a     3       37.5 %  4 of 9  4.5 of 8  2.0 GiB  0 B      0    priority, at most 2h0m  fgd      yes
 "
         );
         let json = serde_json::to_value(&list).unwrap();
         assert_eq!(json[1]["caps"]["cpu"], 8.0);
         assert_eq!(json[1]["caps"]["memory_bytes"], serde_json::Value::Null);
         assert_eq!(json[1]["used"]["cpu"], 4.5);
+        assert_eq!((&json[0]["policy"], &json[1]["policy"]), (&serde_json::Value::Null, &"fgd".into()));
     }
 }

@@ -156,6 +156,7 @@ pub fn worker() -> WorkerInfo {
         drain_deadline_ms: 0,
         evicting: false,
         leaving: false,
+        price_micros_per_hour: 0,
         reserved: Some(Resources { cpu_milli: 1000, memory_bytes: 1 << 30, storage_bytes: 0, gpus: 0 }),
     }
 }

@@ -6,7 +6,7 @@ use std::io::{self, Write};
 use cloudai_proto::v1::{GetWorkerReply, ListWorkersReply, WorkerInfo, WorkerState};
 use cloudai_types::placement::taint_text;
 use cloudai_types::resources::{Bytes, Cpu};
-use cloudai_types::{AttemptId, Resources};
+use cloudai_types::{AttemptId, HourlyPrice, Resources};
 use serde::Serialize;
 
 use crate::output::{Columns, View, facts};
@@ -37,6 +37,8 @@ pub struct WorkerView {
     pub labels: BTreeMap<String, String>,
     /// Name and value, which may be empty: only tasks that tolerate all of them start there.
     pub taints: BTreeMap<String, String>,
+    /// What it costs, in the currency of its operator; null: nothing was said.
+    pub price_per_hour: Option<f64>,
     pub software: String,
     pub registered_at: Option<String>,
     /// A session is open; null: the master that answered does not lead, so it cannot know.
@@ -47,11 +49,14 @@ pub struct WorkerView {
     amounts: (Resources, Resources, u64),
     #[serde(skip)]
     keeps: String,
+    #[serde(skip)]
+    price: HourlyPrice,
 }
 
 impl WorkerView {
     /// `by_leader`: the answer came from the leader, which alone knows sessions.
     pub fn new(w: WorkerInfo, by_leader: bool) -> Self {
+        let price = HourlyPrice(w.price_micros_per_hour);
         let (capacity, allocated) = (w.capacity.unwrap_or_default(), w.allocated.unwrap_or_default());
         WorkerView {
             id: w.id,
@@ -68,12 +73,14 @@ impl WorkerView {
             attempts_running: w.attempts_running,
             labels: w.labels,
             taints: w.taints,
+            price_per_hour: (price.0 > 0).then(|| price.0 as f64 / 1e6),
             software: w.software,
             registered_at: rfc3339(w.registered_ms),
             connected: by_leader.then_some(w.connected),
             heard_ago: (by_leader && w.connected).then(|| seconds(w.heard_ms_ago)),
             amounts: (capacity, allocated, w.heard_ms_ago),
             keeps: w.reserved.map(|r| r.to_string()).unwrap_or_default(),
+            price,
         }
     }
 
@@ -104,6 +111,10 @@ impl WorkerView {
         self.taints.iter().map(|(key, value)| taint_text(key, value)).collect::<Vec<_>>().join(",")
     }
 
+    fn price_text(&self) -> String {
+        if self.price.0 == 0 { "-".to_owned() } else { self.price.to_string() }
+    }
+
     fn heard(&self) -> String {
         if self.heard_ago.is_some() { format!("{} ago", duration(self.amounts.2)) } else { "-".to_owned() }
     }
@@ -123,12 +134,17 @@ impl From<ListWorkersReply> for WorkerList {
 
 impl View for WorkerList {
     fn table(&self, out: &mut dyn Write) -> io::Result<()> {
-        let mut columns =
-            Columns::new(&["NAME", "STATE", "CPU", "MEMORY", "GPU", "RUNNING", "HEARD", "LABELS", "TAINTS"]);
+        let mut names = vec!["NAME", "STATE", "CPU", "MEMORY", "GPU", "RUNNING", "HEARD", "LABELS", "TAINTS"];
+        // Where nobody says what anything costs, nobody looks for it.
+        let has_prices = self.0.iter().any(|w| w.price.0 > 0);
+        if has_prices {
+            names.push("PER HOUR");
+        }
+        let mut columns = Columns::new(&names);
         for w in &self.0 {
             let [cpu, memory, gpu] = w.used();
             let l = if w.labels.is_empty() { "-".to_owned() } else { labels(&w.labels) };
-            columns.row([
+            let cells = [
                 w.name.clone(),
                 w.state_text(),
                 cpu,
@@ -138,7 +154,8 @@ impl View for WorkerList {
                 w.heard(),
                 l,
                 if w.taints.is_empty() { "-".to_owned() } else { w.taints_text() },
-            ]);
+            ];
+            columns.row(cells.into_iter().chain(has_prices.then(|| w.price_text())));
         }
         columns.write(out)
     }
@@ -195,6 +212,7 @@ impl View for WorkerDetail {
                 ("reserved", w.keeps.clone()),
                 ("labels", labels(&w.labels)),
                 ("taints", w.taints_text()),
+                ("price", if w.price.0 > 0 { format!("{} per hour", w.price) } else { String::new() }),
                 ("attempts", format!("{} running, {} in all", w.attempts_running, w.attempts)),
                 ("heard", w.heard()),
                 ("registered", w.registered_at.clone().unwrap_or_default()),
@@ -249,6 +267,26 @@ mod tests {
     }
 
     #[test]
+    fn what_a_worker_costs_is_shown_where_somebody_says_so() {
+        let dear = || WorkerInfo { name: "w2".into(), price_micros_per_hour: 4_100_000, ..sample::worker() };
+        let shown = |view: &dyn View| {
+            let mut out = vec![];
+            view.table(&mut out).unwrap();
+            String::from_utf8(out).unwrap()
+        };
+        let list = |workers: Vec<WorkerInfo>| {
+            WorkerList(workers.into_iter().map(|worker| WorkerView::new(worker, true)).collect())
+        };
+        let text = shown(&list(vec![sample::worker(), dear()]));
+        let last: Vec<&str> = text.lines().map(|line| line.rsplit("  ").next().unwrap().trim()).collect();
+        assert_eq!(last, ["PER HOUR", "-", "4.1"], "{text}");
+        assert!(!shown(&list(vec![sample::worker()])).contains("HOUR"), "nobody says what anything costs");
+        let detail = WorkerDetail::from(GetWorkerReply { worker: Some(dear()), ..Default::default() });
+        assert!(shown(&detail).contains("\nprice:       4.1 per hour\n"), "{}", shown(&detail));
+        assert_eq!(serde_json::to_value(&detail).unwrap()["price_per_hour"], 4.1);
+    }
+
+    #[test]
     fn a_worker_says_how_it_is_drained() {
         let state = |change: fn(&mut WorkerInfo)| {
             let mut worker = sample::worker();
@@ -290,7 +328,7 @@ mod tests {
                 "reserved": {"cpu": 1.0, "memory_bytes": 1073741824, "storage_bytes": 0, "gpu": 0},
                 "allocated": {"cpu": 0.5, "memory_bytes": 33554432, "storage_bytes": 0, "gpu": 0},
                 "attempts": 3, "attempts_running": 1, "labels": {"zone": "eu"},
-                "taints": {"gpu": "a100", "night": ""}, "software": "0.1.0",
+                "taints": {"gpu": "a100", "night": ""}, "price_per_hour": null, "software": "0.1.0",
                 "registered_at": "2026-09-21T14:13:20Z", "connected": true, "heard_ago": 0.25,
             }])
         );

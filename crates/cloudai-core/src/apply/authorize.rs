@@ -56,6 +56,7 @@ fn new_worker(hot: &mut Hot, name: &str) -> WorkerId {
         leaving: false,
         capacity: Resources::default(),
         reserved: None,
+        price: Default::default(),
         used: Resources::default(),
         labels: Default::default(),
         assigned_labels: Default::default(),

@@ -108,7 +108,8 @@ fn place_group(hot: &mut Hot, out: &mut Out, siblings: &mut Siblings, group: &Pl
                 if past.is_apart() {
                     job.apart_ready = job.apart_ready.saturating_sub(1);
                     let shape = hot.apart.remove(&mut hot.shapes, task, past.memory_mib).unwrap_or(job.shape);
-                    hot.backlog.moved(job.priority, shape, -1, 1);
+                    hot.backlog.moved(job.priority, shape, -1, 0);
+                    hot.backlog.moved(job.priority, job.shape, 0, 1);
                     if past.memory_mib > 0 && !hot.apart.is_ready(id, past.memory_mib) {
                         hot.queue.remove(job.namespace, job.priority, shape, id);
                     }

@@ -492,3 +492,46 @@ fn placement_rules_and_taints_are_kept_since_format_seven() {
         }
     }
 }
+
+#[test]
+fn newer_policies_and_prices_are_kept_since_format_seven() {
+    use cloudai_core::command::{POLICIES_SINCE, RaiseVersion, RegisterWorker, SetConfig, SetQuota};
+    use cloudai_core::rows::{WorkerRow, worker_key};
+    use cloudai_types::{ClusterConfig, HourlyPrice, QuotaChange, ScorePolicy, WorkerId, limits};
+    assert_eq!(POLICIES_SINCE, 7);
+    let config = |policy| Kind::SetConfig(SetConfig { config: ClusterConfig { score_policy: policy as i32 } });
+    let change = QuotaChange { score_policy: Some(ScorePolicy::Fgd as u64), ..QuotaChange::default() };
+    let quota = Kind::SetQuota(SetQuota { namespace: "team-a".into(), change });
+    for policy in ScorePolicy::ALL {
+        let since = cloudai_core::Command::new("test", config(policy)).since();
+        assert_eq!(since, if policy.is_old() { 1 } else { 7 }, "{}", policy.name());
+    }
+    assert_eq!(cloudai_core::Command::new("test", quota.clone()).since(), 7);
+    for (version, kept) in [(6, false), (7, true)] {
+        let mut world = World::default();
+        world.entry(1_000, prelude());
+        world.one(1_000, Kind::RaiseVersion(RaiseVersion { version }));
+        let register = |price_micros| {
+            Kind::RegisterWorker(RegisterWorker { worker: 1, price_micros, ..RegisterWorker::default() })
+        };
+        world.one(1_000, register(350_000));
+        world.check();
+        let price = if kept { 350_000 } else { 0 };
+        let row: WorkerRow = world.row(Family::Worker, &worker_key(WorkerId(1))).expect("it is there");
+        assert_eq!((row.price_micros, world.hot.workers[&WorkerId(1)].price), (price, HourlyPrice(price)));
+        // A wrong price is refused only by who can see it.
+        let session = row.session;
+        world.one(1_000, register(limits::PRICE_MICROS_MAX + 1));
+        assert_eq!(world.hot.workers[&WorkerId(1)].session == session, kept, "format {version}");
+        world.one(1_000, config(ScorePolicy::Cost));
+        let policy = world.hot.config.score_policy();
+        assert_eq!(policy, if kept { ScorePolicy::Cost } else { ScorePolicy::Balanced }, "format {version}");
+        if kept {
+            world.one(1_000, quota.clone());
+            world.check();
+            let id = world.hot.namespaces["team-a"];
+            let policy = world.hot.tenants.get(id).map(|tenant| tenant.quota.policy());
+            assert_eq!(policy, Some(Some(ScorePolicy::Fgd)));
+        }
+    }
+}

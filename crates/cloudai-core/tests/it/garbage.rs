@@ -143,6 +143,7 @@ pub fn garbage() -> impl Strategy<Value = Kind> {
                 software: software.repeat(40),
                 reserved: (worker % 2 == 0).then_some(capacity),
                 leaving: worker % 3 == 0,
+                price_micros: if worker % 5 == 0 { u64::MAX } else { worker.into() },
             }
         )),
         (small(), id()).prop_map(|(worker, session)| Kind::LoseWorker(LoseWorker { worker, session })),
@@ -176,6 +177,7 @@ pub fn garbage() -> impl Strategy<Value = Kind> {
                 cpu_milli_max: Some(cpu),
                 order: weight.checked_sub(5).map(|order| order as i32),
                 wait_max_ms: Some(cpu),
+                score_policy: (weight % 2 == 0).then_some(tasks),
                 ..QuotaChange::default()
             },
         })),

@@ -206,6 +206,7 @@ fn kinds() -> Vec<Kind> {
             software: "0.1.0".into(),
             reserved: None,
             leaving: false,
+            price_micros: 0,
         }),
         Kind::LoseWorker(LoseWorker { worker: 2, session: 11 }),
         Kind::Authorize(Authorize {
@@ -274,6 +275,7 @@ fn kinds() -> Vec<Kind> {
                 wait_max_ms: None,
                 order: None,
                 preempt: None,
+                score_policy: None,
             },
         }),
         Kind::SetTaint(SetTaint { name: "w1".into(), key: "gpu".into(), value: "a100".into(), tainted: true }),
@@ -334,7 +336,7 @@ fn dead_groups() -> Vec<DeadGroup> {
 }
 
 /// Commands that got fields since they were first written, with these fields.
-fn grown() -> [(&'static str, Kind); 16] {
+fn grown() -> [(&'static str, Kind); 19] {
     let report = AttemptReport {
         job: 9,
         index: 5,
@@ -404,6 +406,7 @@ fn grown() -> [(&'static str, Kind); 16] {
                 software: "0.1.0".into(),
                 reserved: Some(resources()),
                 leaving: false,
+                price_micros: 0,
             }),
         ),
         (
@@ -433,6 +436,26 @@ fn grown() -> [(&'static str, Kind); 16] {
                 },
             }),
         ),
+        (
+            "command_register_worker_price",
+            Kind::RegisterWorker(RegisterWorker {
+                worker: 2,
+                capacity: resources(),
+                price_micros: 350_000,
+                ..Default::default()
+            }),
+        ),
+        (
+            "command_set_quota_policy",
+            Kind::SetQuota(SetQuota {
+                namespace: "team-a".into(),
+                change: QuotaChange { score_policy: Some(ScorePolicy::Alignment as u64), ..QuotaChange::default() },
+            }),
+        ),
+        (
+            "command_set_config_cost",
+            Kind::SetConfig(SetConfig { config: ClusterConfig { score_policy: ScorePolicy::Cost as i32 } }),
+        ),
         ("command_submit_job_gang", submit(JobSpec { gang: true, ..spec() }, None)),
         ("command_submit_job_placement", submit(JobSpec { placement: Some(placement()), ..spec() }, None)),
     ]
@@ -461,6 +484,7 @@ fn quota() -> Quota {
         wait_max_ms: None,
         order: 0,
         preempt: false,
+        score_policy: None,
     }
 }
 
@@ -706,10 +730,12 @@ fn every_row_decodes_for_ever() {
                     evicting: false,
                     leaving: false,
                     taints: BTreeMap::new(),
+                    price_micros: 0,
                 };
                 golden("row_worker", &worker);
                 let taints = labels(&[("gpu", "a100"), ("night", "")]);
                 golden("row_worker_tainted", &WorkerRow { taints, ..worker.clone() });
+                golden("row_worker_price", &WorkerRow { price_micros: 350_000, ..worker.clone() });
                 golden("row_worker_reserved", &WorkerRow { reserved: Some(resources()), ..worker.clone() });
                 golden(
                     "row_worker_evicting",

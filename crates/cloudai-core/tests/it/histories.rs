@@ -404,6 +404,7 @@ pub fn register(worker: u32, cpu: u8, zone: bool) -> Kind {
         software: "test".into(),
         reserved: zone.then_some(capacity),
         leaving: false,
+        price_micros: u64::from(cpu) * 100_000,
     })
 }
 
@@ -540,6 +541,7 @@ pub fn resolve(hot: &Hot, step: &Step) -> Kind {
                 tasks_max: cap(tasks, 1),
                 cpu_milli_max: cap(cpu, 1_000),
                 preempt: Some(tasks % 2 == 0),
+                score_policy: Some(if cpu < 7 { cpu.into() } else { NO_CAP }),
                 ..QuotaChange::default()
             };
             Kind::SetQuota(SetQuota { namespace: NAMESPACES[usize::from(namespace)].into(), change })

@@ -383,6 +383,7 @@ fn finish(world: &mut World) {
         wait_max_ms: Some(NO_CAP),
         order: Some(0),
         preempt: Some(true),
+        score_policy: Some(NO_CAP),
     };
     let namespaces: Vec<String> = world.hot.namespaces.keys().cloned().collect();
     for namespace in namespaces {

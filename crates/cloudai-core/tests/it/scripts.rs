@@ -360,6 +360,7 @@ fn kind(words: &mut Words) -> Kind {
             software: "0.1.0".into(),
             reserved: None,
             leaving: words.count("leaving") > 0,
+            price_micros: words.count("price").into(),
         }),
         "leaves" => Kind::WorkerLeaves(WorkerLeaves {
             worker: words.plain[0].parse().expect("a worker"),
@@ -527,6 +528,7 @@ impl<'a> Words<'a> {
             weight: self.named.remove("weight").map(|text| text.parse().expect("a weight")),
             preempt: self.named.remove("preempt").map(|text| text == "on"),
             order: self.named.remove("order").map(|text| i32::from(text == "fifo")),
+            score_policy: None,
         }
     }
 

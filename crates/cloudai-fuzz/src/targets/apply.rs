@@ -300,6 +300,7 @@ fn kind(u: &mut Unstructured<'_>, hot: &Hot) -> Result<Kind> {
             software: name(u)?,
             reserved: None,
             leaving: false,
+            price_micros: u.arbitrary()?,
         }),
         12 => {
             let worker = worker(u, hot)?;
@@ -352,7 +353,9 @@ fn kind(u: &mut Unstructured<'_>, hot: &Hot) -> Result<Kind> {
             let (weight, tasks_max, cpu_milli_max) = (u.arbitrary()?, u.arbitrary()?, u.arbitrary()?);
             let order = if u.ratio(1, 4)? { Some(i32::from(u8::arbitrary(u)? % 3)) } else { None };
             let preempt = Some(bool::arbitrary(u)?);
-            let change = QuotaChange { weight, tasks_max, cpu_milli_max, order, preempt, ..QuotaChange::default() };
+            let score_policy = if u.ratio(1, 4)? { Some(u64::from(u8::arbitrary(u)? % 9)) } else { None };
+            let caps = QuotaChange { weight, tasks_max, cpu_milli_max, ..QuotaChange::default() };
+            let change = QuotaChange { order, preempt, score_policy, ..caps };
             Kind::SetQuota(SetQuota { namespace: name(u)?, change })
         }
         29 if u.arbitrary()? => Kind::EvictWorkers(EvictWorkers {}),

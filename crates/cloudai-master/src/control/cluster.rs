@@ -4,12 +4,12 @@
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
-use cloudai_core::command::{ForgetMaster, Kind, SetConfig};
+use cloudai_core::command::{ForgetMaster, Kind, POLICIES_SINCE, SetConfig};
 use cloudai_core::hot::ShapeId;
 use cloudai_core::rows::WorkerState;
 use cloudai_proto::v1 as pb;
 use cloudai_raft::Members;
-use cloudai_types::{JobId, NodeId, limits};
+use cloudai_types::{ClusterConfig, JobId, NodeId, limits};
 use tokio::time::Instant;
 use tonic::Status;
 
@@ -166,9 +166,25 @@ pub async fn set_config<S: StateStore>(
     actor: &str,
     request: pb::SetConfigRequest,
 ) -> Result<pb::ChangeReply, Status> {
-    let mut config = node.shared.read().hot.config;
+    let (mut config, version) = {
+        let state = node.shared.read();
+        (state.hot.config, state.hot.version)
+    };
     if let Some(policy) = request.score_policy {
         config.score_policy = policy;
     }
+    require_policy(config, version).map_err(|e| e.into_status())?;
     change(node, actor, Kind::SetConfig(SetConfig { config }), String::new()).await
+}
+
+/// Masters of an older build do not know the newer policies.
+fn require_policy(config: ClusterConfig, version: u32) -> Result<(), Box<pb::ErrorInfo>> {
+    let policy = config.score_policy();
+    if policy.is_old() || version >= POLICIES_SINCE {
+        return Ok(());
+    }
+    let what = format!("the cluster has no policy '{}' yet", policy.name());
+    let why = format!("it uses format {version} of the log, and '{}' needs {POLICIES_SINCE}", policy.name());
+    let next = "upgrade every master: the newer format is then used by itself";
+    Err(pb::ErrorInfo::new(pb::ErrorKind::Conflict, what).why(why).next(next).into())
 }

@@ -1,7 +1,7 @@
 //! Calls about namespaces: what each may have, and has. Comes in: requests whose caller is admitted. Goes out: a command with what is to
 //! change; the list.
 
-use cloudai_core::command::{Kind, QUEUE_ORDER_SINCE, QUOTAS_SINCE, SetQuota};
+use cloudai_core::command::{Kind, POLICIES_SINCE, QUEUE_ORDER_SINCE, QUOTAS_SINCE, SetQuota};
 use cloudai_core::tenants::{AVERAGE_PARTS, Tenant};
 use cloudai_core::{Hot, queue::Queue};
 use cloudai_proto::v1 as pb;
@@ -66,8 +66,13 @@ fn info(id: NamespaceId, tenant: &Tenant, now_ms: u64, whole: &Whole, queue: &Qu
 
 /// The command is of a newer format: masters of an older build would stop at it.
 fn require_quotas(hot: &Hot, change: &QuotaChange) -> Result<(), Box<pb::ErrorInfo>> {
-    let (what, since) =
-        if change.is_about_order() { ("orders of namespaces", QUEUE_ORDER_SINCE) } else { ("quotas", QUOTAS_SINCE) };
+    let (what, since) = if change.score_policy.is_some() {
+        ("policies of namespaces", POLICIES_SINCE)
+    } else if change.is_about_order() {
+        ("orders of namespaces", QUEUE_ORDER_SINCE)
+    } else {
+        ("quotas", QUOTAS_SINCE)
+    };
     if hot.version >= since {
         return Ok(());
     }

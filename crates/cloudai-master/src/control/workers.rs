@@ -85,6 +85,7 @@ fn info<S: StateStore>(node: &Node<S>, hot: &Hot, id: WorkerId, w: &Worker) -> p
         drain_deadline_ms: w.drain_deadline_ms,
         evicting: w.evicting,
         leaving: w.leaving,
+        price_micros_per_hour: w.price.0,
         taints: w.taints.iter().map(|(k, v)| (k.clone(), v.clone())).collect(),
     }
 }

@@ -231,6 +231,7 @@ where
             software: hello.version,
             reserved: hello.reserved,
             leaving: hello.leaving,
+            price_micros: hello.price_micros_per_hour,
         };
         let outcome = self.node.proposer.propose(Command::new("leader", Kind::RegisterWorker(register))).await;
         let session = match outcome {

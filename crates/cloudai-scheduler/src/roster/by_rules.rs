@@ -55,6 +55,7 @@ impl PlanState {
         if self.is_hopeless(ask) {
             return Choice::FitsNowhere;
         }
+        self.order_for(ask);
         let mut forbidden: Vec<Option<u32>> = who.never.iter().map(|worker| self.seat_of(WorkerId(*worker))).collect();
         let avoided = self.seat_of(WorkerId(who.avoid));
         if avoided.is_some() {
@@ -134,7 +135,7 @@ impl PlanState {
     fn rank_by_rules(&self, seat: u32, who: &Sibling<'_>, but: &[Option<u32>]) -> Option<(bool, u64)> {
         let is_taken =
             who.rules.apart == Some(Domain::Worker) && who.whereabouts.is_taken(&Spot::Worker(self.worker(seat)));
-        let key = self.seats[seat as usize].key.filter(|_| !is_taken && !but.contains(&Some(seat)))?;
+        let key = self.key(seat).filter(|_| !is_taken && !but.contains(&Some(seat)))?;
         Some((self.is_before_turn(seat), key))
     }
 
@@ -147,7 +148,7 @@ impl PlanState {
         but: &[Option<u32>],
         first: u64,
     ) -> u32 {
-        let slack = score::image_slack(self.policy).filter(|_| who.image != 0);
+        let slack = score::of(self.policy).image_slack().filter(|_| who.image != 0);
         let Some(slack) = slack.filter(|_| !self.images.has(self.worker(seat_of(first)), who.image)) else {
             return seat_of(first);
         };

@@ -1,13 +1,12 @@
 //! Least allocated: the worker whose fullest dimension is emptiest. Spreads load and keeps every dimension usable.
 
-use super::{Load, attempts_half, share};
+use super::{Load, Measure, Score, Wish, attempts_half, dominant_share};
 
-/// Dominant share first, then the number of attempts.
-pub fn rank(load: &Load) -> u32 {
-    dominant_share(load) << 16 | attempts_half(load)
-}
+pub struct Balanced;
 
-/// The largest allocated share of any dimension, in 65,535ths.
-pub(super) fn dominant_share(load: &Load) -> u32 {
-    (0..4).map(|d| share(load.capacity[d].saturating_sub(load.free[d]), load.capacity[d])).max().unwrap_or(0)
+impl Score for Balanced {
+    /// Dominant share first, then the number of attempts.
+    fn rank(&self, load: &Load, _wish: &Wish, _measure: &Measure) -> u32 {
+        dominant_share(load) << 16 | attempts_half(load)
+    }
 }

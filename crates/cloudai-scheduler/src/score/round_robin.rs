@@ -1,6 +1,16 @@
 //! Each fitting worker in turn: all rank alike, and the pass remembers whom it took last.
 
-/// The same for every worker; the order is the worker ids', from a cursor on.
-pub fn rank() -> u32 {
-    0
+use super::{Load, Measure, Score, Wish};
+
+pub struct RoundRobin;
+
+impl Score for RoundRobin {
+    /// The same for every worker; the order is the worker ids', from a cursor on.
+    fn rank(&self, _load: &Load, _wish: &Wish, _measure: &Measure) -> u32 {
+        0
+    }
+
+    fn image_slack(&self) -> Option<u32> {
+        None
+    }
 }

@@ -14,8 +14,8 @@ use cloudai_core::{Applied, Command, Hot, Reply, apply};
 use cloudai_scheduler::{Plan, PlanState, Policy, Reservation, plan};
 use cloudai_types::placement::parse_taint;
 use cloudai_types::{
-    ClusterConfig, EndReason, JobId, JobSpec, Placement, Preference, QuotaChange, ReasonKind, Resources, RetryAction,
-    RetryRule, RetryRules, ScorePolicy, TaskId, WorkerId,
+    ClusterConfig, EndReason, HourlyPrice, JobId, JobSpec, Placement, Preference, QuotaChange, ReasonKind, Resources,
+    RetryAction, RetryRule, RetryRules, ScorePolicy, TaskId, WorkerId,
 };
 
 pub const GIB: u64 = 1 << 30;
@@ -85,10 +85,9 @@ pub fn placed(words: &[&str]) -> Option<Placement> {
 impl Cluster {
     pub fn with_policy(score: ScorePolicy) -> Self {
         let mut c = Cluster { now_ms: 1_000_000, ..Cluster::default() };
-        c.apply(vec![
-            Kind::SetConfig(SetConfig { config: ClusterConfig { score_policy: score as i32 } }),
-            Kind::RaiseVersion(RaiseVersion { version: VERSION }),
-        ]);
+        let config = ClusterConfig { score_policy: score as i32 };
+        c.apply(vec![Kind::RaiseVersion(RaiseVersion { version: VERSION }), Kind::SetConfig(SetConfig { config })]);
+        assert_eq!(c.hot.config, config, "the newest format has every policy");
         c
     }
 
@@ -122,6 +121,11 @@ impl Cluster {
     }
 
     pub fn register(&mut self, worker: WorkerId, capacity: Resources, own: &str) {
+        self.register_at(worker, capacity, own, HourlyPrice::default());
+    }
+
+    /// A worker that costs something.
+    pub fn register_at(&mut self, worker: WorkerId, capacity: Resources, own: &str, price: HourlyPrice) {
         let reply = self.one(Kind::RegisterWorker(RegisterWorker {
             worker: worker.0,
             capacity,
@@ -129,6 +133,7 @@ impl Cluster {
             software: "test".to_owned(),
             reserved: None,
             leaving: false,
+            price_micros: price.0,
         }));
         assert!(matches!(reply, Reply::WorkerRegistered { .. }), "{reply:?}");
     }
