@@ -430,6 +430,8 @@ mod tests {
             "cloudai quota set team-a --policy fgd",
             "cloudai quota set team-a --policy default",
             "cloudai quota set team-a --tasks 100 --cpu 64 --memory 256g --storage none --gpu 0",
+            "cloudai quota set team-a --max-queued 10000 --user-max-tasks 50 --user-max-queued none",
+            "cloudai quota show --users",
             "cloudai quota show",
             "cloudai job submit --worker w7 busybox -- true",
             "cloudai job plan -f job.yaml",

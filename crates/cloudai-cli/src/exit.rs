@@ -16,6 +16,7 @@ pub enum Code {
     Unreachable,
     OutcomeUnknown,
     TooBusy,
+    OverQuota,
     Damaged,
     WaitTimeout,
     RunFailed,
@@ -36,6 +37,7 @@ impl Code {
             Code::Unreachable => 6,
             Code::OutcomeUnknown => 7,
             Code::TooBusy => 8,
+            Code::OverQuota => 9,
             Code::Damaged => 78,
             Code::WaitTimeout => 124,
             Code::RunFailed => 125,
@@ -57,6 +59,7 @@ Exit codes
   6    no master can be reached, or the masters have no leader; nothing was changed
   7    outcome unknown: the change may have happened. Submits say with which --idempotency-key to repeat them safely
   8    too busy: a queue of the masters is full; nothing was changed
+  9    over a quota: more tasks would wait than the namespace, or one of its users, may have; nothing was submitted
   74   'master': the disk hangs; another master leads. Starting it again is right once the disk answers
   78   'master': its data cannot be trusted (damaged, incomplete, refused by the cluster). Do not start it again as it is
   124  'job wait --timeout', 'workflow wait --timeout': it had not ended
@@ -152,6 +155,7 @@ pub fn code_of(kind: ErrorKind) -> Code {
         ErrorKind::NotLeader | ErrorKind::NoLeader | ErrorKind::Stopping | ErrorKind::Unreachable => Code::Unreachable,
         ErrorKind::OutcomeUnknown => Code::OutcomeUnknown,
         ErrorKind::TooBusy => Code::TooBusy,
+        ErrorKind::OverQuota => Code::OverQuota,
         ErrorKind::Internal | ErrorKind::Unspecified => Code::Failed,
     }
 }
@@ -257,13 +261,14 @@ mod tests {
                 ("stopping", 6),
                 ("unreachable", 6),
                 ("internal", 1),
+                ("over_quota", 9),
             ]
         );
     }
 
     #[test]
     fn the_printed_table_names_every_code() {
-        for code in [0, 1, 2, 3, 4, 5, 6, 7, 8, 74, 78, 124, 125, 130] {
+        for code in [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 74, 78, 124, 125, 130] {
             assert!(TABLE.lines().any(|l| l.trim_start().starts_with(&format!("{code} "))), "{code}");
         }
     }

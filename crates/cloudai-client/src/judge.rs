@@ -49,6 +49,7 @@ pub(crate) fn judge(status: &Status) -> Verdict {
         | ErrorKind::Denied
         | ErrorKind::Conflict
         | ErrorKind::TooLarge
+        | ErrorKind::OverQuota
         | ErrorKind::Unreachable
         | ErrorKind::Internal => Verdict::Final(info),
         ErrorKind::NotLeader => {
@@ -89,6 +90,7 @@ mod tests {
                 | ErrorKind::Denied
                 | ErrorKind::Conflict
                 | ErrorKind::TooLarge
+                | ErrorKind::OverQuota
                 | ErrorKind::Unreachable
                 | ErrorKind::Internal => matches!(verdict, Verdict::Final(_)),
             };

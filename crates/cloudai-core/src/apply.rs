@@ -130,7 +130,7 @@ fn release_delayed(hot: &mut Hot, out: &mut Out) {
             shape = own.unwrap_or(shape);
             job.apart_ready = job.apart_ready.saturating_add(1);
         }
-        hot.queue.insert(job.namespace, job.priority, shape, id);
+        hot.queue.insert(job, shape, id);
         out.tasks_ready();
     }
 }

@@ -71,6 +71,11 @@ pub const TIME_LIMITS_SINCE: u32 = 6;
 /// The first format in which a namespace says in which order its tasks come ([`cloudai_types::Quota::order`], `wait_max_ms`).
 pub const QUEUE_ORDER_SINCE: u32 = 7;
 
+/// The first format in which a namespace says how many of its tasks may wait, and what each of its users may have
+/// ([`cloudai_types::Quota::queued_max`], `user_tasks_max`, `user_queued_max`), and hot state knows the user of a job
+/// ([`crate::rows::AliveRow::actor`]).
+pub const USERS_SINCE: u32 = 7;
+
 /// The first format in which tasks make room for others ([`PreemptTasks`], [`JobSpec::preemptible`], [`cloudai_types::Quota::preempt`]).
 pub const PREEMPTION_SINCE: u32 = 7;
 
@@ -135,6 +140,7 @@ impl Command {
             Some(Kind::SetQuota(set)) if set.change.score_policy.is_some() => POLICIES_SINCE,
             Some(Kind::SetConfig(set)) if !set.config.score_policy().is_old() => POLICIES_SINCE,
             Some(Kind::SetQuota(set)) if set.change.is_about_order() => QUEUE_ORDER_SINCE,
+            Some(Kind::SetQuota(set)) if set.change.is_about_queue_or_users() => USERS_SINCE,
             Some(Kind::SetQuota(_)) => QUOTAS_SINCE,
             Some(Kind::PreemptTasks(_)) => PREEMPTION_SINCE,
             Some(Kind::SetTaint(_)) => PLACEMENT_SINCE,

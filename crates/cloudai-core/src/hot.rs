@@ -26,6 +26,7 @@ use crate::rows::{
 };
 use crate::schedules::Schedules;
 use crate::tenants::Tenants;
+use crate::users::UserId;
 pub use crate::waiting::Waiting;
 use crate::workflows::Workflows;
 
@@ -116,6 +117,8 @@ pub struct Shapes {
 pub struct Job {
     pub namespace: NamespaceId,
     pub shape: ShapeId,
+    /// Of its namespace.
+    pub user: UserId,
     /// [`limits::PRIORITY_MAX`] and [`limits::ATTEMPTS_MAX`] fit: a million of these wait.
     pub priority: i16,
     pub max_attempts: u16,
@@ -275,7 +278,7 @@ impl Hot {
         self.backlog.moved(job.priority, shape, 1, 0);
         job.waiting.get_or_insert_default().insert(task.index, waiting);
         if is_ready {
-            self.queue.insert(job.namespace, job.priority, shape, task.job);
+            self.queue.insert(job, shape, task.job);
         } else {
             self.delayed.insert((waiting.not_before_ms, task.job, task.index));
             job.delayed = job.delayed.saturating_add(1);
@@ -305,7 +308,14 @@ impl Hot {
             gang: shape.gang > 0,
             preemptible: self.preemptible.contains(&id),
             placement: shape.rules.as_ref().map(|rules| rules.placement()),
+            actor: self.user_name(job).to_owned(),
         })
+    }
+
+    /// Who has submitted it, by `role/name`; empty: nobody remembers.
+    pub fn user_name(&self, job: &Job) -> &str {
+        let user = self.tenants.get(job.namespace).and_then(|tenant| tenant.users.get(job.user));
+        user.map_or("", |user| &user.name)
     }
 
     /// How long an attempt of a live job may run; 0: no limit, or one that was submitted before format 6.

@@ -9,6 +9,7 @@ use crate::backlog::Backlog;
 use crate::command::AttemptState;
 use crate::hot::{Hot, Job, ShapeId, Worker};
 use crate::rows::WorkerState;
+use crate::users::UserId;
 
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 #[error("{invariant}: {what}")]
@@ -40,6 +41,7 @@ pub fn check(hot: &Hot) -> Vec<Violation> {
     budgets_are_not_exceeded(hot, &mut faults);
     secrets_are_counted(hot, &mut faults);
     tenants_hold_what_their_attempts_hold(hot, &mut faults);
+    users_have_what_their_jobs_say(hot, &mut faults);
     queue_limits_are_of_fresh_tasks(hot, &mut faults);
     drains_wait_for_their_deadline(hot, &mut faults);
     gates_hold_who_waits_for_the_living(hot, &mut faults);
@@ -173,15 +175,17 @@ fn tasks_stay_apart(hot: &Hot, worker: &Worker, faults: &mut Faults) {
 fn queue_holds_the_ready(hot: &Hot, faults: &mut Faults) {
     let mut queued = BTreeSet::new();
     for (namespace, levels) in hot.queue.namespaces() {
-        for (priority, shapes) in levels.iter() {
-            for (shape, jobs) in shapes {
-                queued.extend(jobs.iter().map(|id| (namespace, priority, *shape, *id)));
+        for (priority, level) in levels.iter() {
+            for (shape, line) in level.lines() {
+                for (user, jobs) in line.users() {
+                    queued.extend(jobs.iter().map(|id| (namespace, priority, shape, user, *id)));
+                }
             }
         }
     }
-    let place = |id: &JobId, job: &Job, shape| (job.namespace, job.priority, shape, *id);
+    let place = |id: &JobId, job: &Job, shape| (job.namespace, job.priority, shape, job.user, *id);
     let ready = hot.jobs.iter().filter(|(_, job)| job.has_ready());
-    let mut ready: BTreeSet<(NamespaceId, i16, ShapeId, JobId)> =
+    let mut ready: BTreeSet<(NamespaceId, i16, ShapeId, UserId, JobId)> =
         ready.map(|(id, job)| place(id, job, job.shape)).collect();
     for (id, _, group) in hot.apart.iter().filter(|(_, _, group)| !group.ready.is_empty()) {
         ready.extend(hot.jobs.get(&id).map(|job| place(&id, job, group.shape)));
@@ -190,7 +194,7 @@ fn queue_holds_the_ready(hot: &Hot, faults: &mut Faults) {
         fault(
             faults,
             "queue",
-            format!("{}: is {}queued", odd.3, if queued.contains(odd) { "not ready and " } else { "ready and not " }),
+            format!("{}: is {}queued", odd.4, if queued.contains(odd) { "not ready and " } else { "ready and not " }),
         );
     }
 }
@@ -302,6 +306,38 @@ fn tenants_hold_what_their_attempts_hold(hot: &Hot, faults: &mut Faults) {
         if (tenant.holding, tenant.used) != (attempts, sum) {
             let (holding, used) = (tenant.holding, tenant.used);
             fault(faults, "tenants", format!("{}: {attempts} hold {sum}, kept is {holding} and {used}", tenant.name));
+        }
+    }
+}
+
+/// What waits of a namespace, and what each of its users has, is the sum over its jobs; a user is known while a job of it lives.
+fn users_have_what_their_jobs_say(hot: &Hot, faults: &mut Faults) {
+    let mut waiting: BTreeMap<NamespaceId, u64> = BTreeMap::new();
+    // (jobs, tasks that wait, attempts that hold something)
+    let mut users: BTreeMap<(NamespaceId, UserId), (u32, u64, u32)> = BTreeMap::new();
+    for (id, job) in &hot.jobs {
+        let tasks = if hot.only.contains_key(id) { 1 } else { job.count };
+        let waits = u64::from(job.counts.queued) + u64::from(hot.workflows.blocked(*id, tasks));
+        *waiting.entry(job.namespace).or_default() += waits;
+        if job.user != UserId::NOBODY {
+            let holding = job.active.values().filter(|attempt| !attempt.released).count() as u32;
+            let user = users.entry((job.namespace, job.user)).or_default();
+            *user = (user.0 + 1, user.1 + waits, user.2 + holding);
+        }
+    }
+    for (id, tenant) in hot.tenants.iter() {
+        let sum = waiting.get(&id).copied().unwrap_or_default();
+        if sum != tenant.waiting {
+            fault(faults, "users", format!("{}: {sum} tasks wait, kept is {}", tenant.name, tenant.waiting));
+        }
+        let kept = tenant.users.iter().filter_map(|user| Some((tenant.users.named(&user.name)?.0, user)));
+        let kept: BTreeMap<UserId, (u32, u64, u32)> =
+            kept.map(|(user, counts)| (user, (counts.jobs, counts.waiting, counts.holding))).collect();
+        let of_jobs =
+            users.range((id, UserId::NOBODY)..=(id, UserId(u32::MAX))).map(|((_, user), counts)| (*user, *counts));
+        let of_jobs: BTreeMap<UserId, (u32, u64, u32)> = of_jobs.collect();
+        if kept != of_jobs || kept.len() != tenant.users.len() {
+            fault(faults, "users", format!("{}: jobs say {of_jobs:?}, kept is {kept:?}", tenant.name));
         }
     }
 }

@@ -36,6 +36,7 @@ pub mod schedules;
 pub mod template_rows;
 pub mod tenants;
 pub mod transitions;
+pub mod users;
 pub mod waiting;
 pub mod whereabouts;
 pub mod workflow_rows;

@@ -61,7 +61,8 @@ pub fn load(rows: &impl RowScan) -> Result<Hot, LoadError> {
         let job = new_job(&mut hot, id, row);
         if job.untouched {
             hot.backlog.moved(job.priority, job.shape, i64::from(job.counts.queued), 0);
-            hot.queue.insert(job.namespace, job.priority, job.shape, id);
+            hot.tenants.waits(job.namespace, job.user, job.counts.queued.into());
+            hot.queue.insert(&job, job.shape, id);
         } else {
             touched.push((job.namespace, id));
         }
@@ -104,7 +105,7 @@ pub fn load(rows: &impl RowScan) -> Result<Hot, LoadError> {
     })?;
     for (_, id) in touched {
         if let Some(job) = hot.jobs.get(&id).filter(|job| job.has_ready()) {
-            hot.queue.insert(job.namespace, job.priority, job.shape, id);
+            hot.queue.insert(job, job.shape, id);
         }
     }
     Ok(hot)
@@ -240,6 +241,7 @@ fn set_progress(hot: &mut Hot, id: JobId, row: JobRow) -> Result<(), String> {
     job.counts = row.counts;
     let (queued, active) = (i64::from(job.counts.queued), i64::from(job.counts.active));
     hot.backlog.moved(job.priority, job.shape, queued, active);
+    hot.tenants.waits(job.namespace, job.user, queued + i64::from(row.blocked));
     job.started_ms = row.started_ms;
     job.cancel_requested = row.cancel_requested;
     job.fresh.start = row.next_fresh;
@@ -325,7 +327,8 @@ fn add_attempt(hot: &mut Hot, key: &[u8], row: AttemptRow) -> Result<(), String>
     {
         let needs = raised(&shape.resources, memory_mib);
         host.used = host.used.plus(&needs);
-        hot.tenants.get_mut(job.namespace).ok_or("its namespace is not known")?.take(&needs, None);
+        let tenant = hot.tenants.get_mut(job.namespace).ok_or("its namespace is not known")?;
+        tenant.take(job.user, &needs, None);
     }
     host.active.insert(task);
     let attempt = ActiveAttempt {

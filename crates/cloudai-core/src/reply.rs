@@ -2,6 +2,8 @@
 
 use cloudai_types::{JobId, NodeId, ScheduleRun, TaskId, WorkerId, WorkflowId};
 
+use crate::tenants::QueueFull;
+
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Reply {
     /// `duplicate`: the request id was known, nothing changed.
@@ -173,6 +175,9 @@ pub enum Refusal {
     AlreadyFounded,
     #[error("there are {0} already, the most that are allowed")]
     TooMany(usize),
+    /// Nothing of the submit was taken in.
+    #[error("{0}")]
+    QueueFull(QueueFull),
     #[error("the name is not valid: {0}")]
     InvalidName(String),
     #[error("the value is not valid: {0}")]

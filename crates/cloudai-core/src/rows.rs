@@ -248,6 +248,9 @@ pub struct AliveRow {
     /// The spec's. Since format 7.
     #[prost(message, optional, tag = "75")]
     pub placement: Option<Placement>,
+    /// Who has submitted it: a certificate's `role/name`. Since format 7; empty says nothing.
+    #[prost(string, tag = "110")]
+    pub actor: String,
 }
 
 /// Tasks of a job by state. With the blocked ones ([`JobRow::blocked`]) they always sum up to the job's `count`.

@@ -1,6 +1,7 @@
 //! One master, as its services and loops see it: who it is, the replicated state, Raft, and what only lives in memory.
 //! Comes in: parts that [`crate::run`] has built. Goes out: questions answered in one line. Starts and stops nothing.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
@@ -11,8 +12,9 @@ use cloudai_core::rows::WorkerState;
 use cloudai_net::Revoked;
 use cloudai_raft::{MasterNode, Peer, Raft};
 use cloudai_scheduler::Reservation;
+use cloudai_scheduler::pace::{Lately, Pace};
 use cloudai_telemetry::MasterMetrics;
-use cloudai_types::limits;
+use cloudai_types::{NamespaceId, limits};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
@@ -84,6 +86,8 @@ pub struct Node<S: StateStore> {
     pub conditions: Conditions,
     /// Workers that the last pass kept for tasks which fit nowhere, for those who ask; while this master leads.
     pub reserved: Mutex<Vec<Reservation>>,
+    /// What was started lately, by this machine's clock; while this master leads.
+    pub pace: Mutex<Pace>,
     /// Written by [`crate::leadership`] only: alive exactly while this master leads.
     pub leading: RwLock<Option<CancellationToken>>,
     /// Tells [`crate::run`] that this node must not go on, and why.
@@ -131,6 +135,7 @@ impl<S: StateStore> Node<S> {
             images_held: ImagesHeld::default(),
             conditions: Conditions::default(),
             reserved: Mutex::default(),
+            pace: Mutex::default(),
             leading: RwLock::new(None),
             stop: watch::Sender::new(None),
             members_lock: tokio::sync::Mutex::new(()),
@@ -146,6 +151,21 @@ impl<S: StateStore> Node<S> {
 
     pub fn set_reserved(&self, reserved: Vec<Reservation>) {
         *self.reserved.lock().expect(UNPOISONED) = reserved;
+    }
+
+    /// This master has begun to lead: of what another one has started it knows nothing.
+    pub fn watch_pace(&self) {
+        *self.pace.lock().expect(UNPOISONED) = Pace::since(self.now_ms());
+    }
+
+    pub fn note_started(&self, started: &BTreeMap<NamespaceId, u32>) {
+        let now_ms = self.now_ms();
+        let mut pace = self.pace.lock().expect(UNPOISONED);
+        started.iter().for_each(|(namespace, tasks)| pace.note(*namespace, *tasks, now_ms));
+    }
+
+    pub fn started_lately(&self, namespace: NamespaceId) -> Lately {
+        self.pace.lock().expect(UNPOISONED).lately(namespace, self.now_ms())
     }
 
     /// The token of the current leadership, while this master leads.

@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use cloudai_core::command::{Kind, PlaceTasks, PreemptTasks};
 use cloudai_core::{Command, Reply};
-use cloudai_scheduler::{PlanState, Policy, plan};
+use cloudai_scheduler::{PlanState, Policy, pace, plan};
 use cloudai_types::limits;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -17,6 +17,7 @@ use crate::state_store::StateStore;
 /// Runs while this master leads.
 pub async fn run<S: StateStore>(node: &Node<S>, leading: &CancellationToken) {
     let mut memory = PlanState::default();
+    node.watch_pace();
     loop {
         let began = Instant::now();
         if node.hub.workers_changed.swap(false, Relaxed) {
@@ -25,9 +26,11 @@ pub async fn run<S: StateStore>(node: &Node<S>, leading: &CancellationToken) {
         for (worker, images) in node.images_held.take() {
             memory.on_images(worker, images);
         }
-        let pass = {
+        let (pass, started) = {
             let state = node.shared.read();
-            plan(&state.hot, &Policy::of(&state.hot), &mut memory)
+            let pass = plan(&state.hot, &Policy::of(&state.hot), &mut memory);
+            let started = pace::started(&state.hot, &pass.groups);
+            (pass, started)
         };
         node.metrics.leader.pass_seconds.observe(began.elapsed().as_secs_f64());
         let more = pass.more;
@@ -36,6 +39,8 @@ pub async fn run<S: StateStore>(node: &Node<S>, leading: &CancellationToken) {
             let place = PlaceTasks { groups: pass.groups };
             match node.proposer.propose(Command::new("leader", Kind::PlaceTasks(place))).await {
                 Ok((_, Reply::Placed { accepted, refused })) => {
+                    // Hardly any is ever refused, and estimates are round.
+                    node.note_started(&started);
                     let placements = &node.metrics.leader.placements;
                     placements.with_label_values(&["accepted"]).inc_by(u64::from(accepted));
                     placements.with_label_values(&["refused"]).inc_by(u64::from(refused));

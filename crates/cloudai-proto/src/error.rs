@@ -73,7 +73,8 @@ fn code_of(kind: ErrorKind) -> Code {
         ErrorKind::Conflict => Code::FailedPrecondition,
         ErrorKind::NotLeader | ErrorKind::NoLeader | ErrorKind::Stopping | ErrorKind::Unreachable => Code::Unavailable,
         ErrorKind::OutcomeUnknown => Code::DeadlineExceeded,
-        ErrorKind::TooBusy => Code::ResourceExhausted,
+        // An older client takes it for one that cannot help itself, and does not repeat it.
+        ErrorKind::TooBusy | ErrorKind::OverQuota => Code::ResourceExhausted,
         ErrorKind::TooLarge => Code::OutOfRange,
         ErrorKind::Internal | ErrorKind::Unspecified => Code::Internal,
     }

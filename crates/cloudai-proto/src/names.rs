@@ -128,7 +128,7 @@ impl WaitReason {
 }
 
 impl ErrorKind {
-    pub const ALL: [ErrorKind; 15] = [
+    pub const ALL: [ErrorKind; 16] = [
         ErrorKind::Unspecified,
         ErrorKind::Invalid,
         ErrorKind::NotFound,
@@ -144,6 +144,7 @@ impl ErrorKind {
         ErrorKind::Stopping,
         ErrorKind::Unreachable,
         ErrorKind::Internal,
+        ErrorKind::OverQuota,
     ];
 
     /// The stable code in JSON errors.
@@ -164,6 +165,7 @@ impl ErrorKind {
             ErrorKind::Stopping => "stopping",
             ErrorKind::Unreachable => "unreachable",
             ErrorKind::Internal => "internal",
+            ErrorKind::OverQuota => "over_quota",
         }
     }
 }

@@ -8,15 +8,18 @@ use cloudai_core::Hot;
 use cloudai_core::apart::raised_shape;
 use cloudai_core::command::AttemptState;
 use cloudai_core::hot::{Job, Shape, ShapeId, Worker};
+use cloudai_core::users::UserId;
 use cloudai_core::whereabouts::{Forbidden, Whereabouts};
 use cloudai_core::workflows::Gate;
 use cloudai_types::placement::taint_text;
 use cloudai_types::{Condition, JobId, NamespaceId, TaskId, WorkerId, limits};
 
+use crate::estimate::{Estimate, RoomBy, estimate};
 use crate::filter::resources::{amount, number};
 use crate::filter::{self, WaitKind, WaitReason, expressions, labels, ready, siblings, taints};
+use crate::pace::Lately;
 use crate::rank::rank;
-use crate::reserve::Reservation;
+use crate::reserve::{self, Reservation};
 use crate::score::share;
 use crate::together;
 use crate::withheld::{self, Seeker, Turn};
@@ -32,6 +35,8 @@ pub struct Explanation {
     pub ahead: Option<Ahead>,
     /// The quota of its namespace that keeps it from starting, whatever is free.
     pub quota: Option<String>,
+    /// The cap on each user of its namespace that keeps it from starting, whatever is free.
+    pub user_quota: Option<String>,
     /// Its siblings, which start together with it, for which there is no room.
     pub gang: Option<String>,
     /// Whose turn it is, where several namespaces wait.
@@ -44,6 +49,32 @@ pub struct Explanation {
     pub reasons: Vec<WaitReason>,
     /// The smallest single change that would place it, or what will happen without any.
     pub fix: String,
+    /// What an estimate of its start looks at.
+    pub prospect: Prospect,
+}
+
+/// How a task comes to its start without any change.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub enum Prospect {
+    /// It does not, or a worker is kept for it, which the smallest change tells; or it does not wait.
+    #[default]
+    Unknown,
+    /// Nothing is in its way but who comes first.
+    Turn,
+    /// Others have to end. Where it is known: a worker that has room by the time limits of what runs there.
+    Room(Option<RoomBy>),
+}
+
+impl Prospect {
+    /// When it starts, about, behind so many. `None`: at once, or nobody can say that it does.
+    pub fn start(&self, ahead: Ahead, turn: Option<Turn>, lately: Lately) -> Option<Estimate> {
+        match self {
+            Prospect::Unknown => None,
+            Prospect::Turn if ahead == Ahead::default() && turn.is_none_or(|turn| turn.before == 0) => None,
+            Prospect::Turn => Some(estimate(ahead, lately, None)),
+            Prospect::Room(room) => Some(estimate(ahead, lately, room.clone())),
+        }
+    }
 }
 
 /// Where a task is on its way.
@@ -140,12 +171,14 @@ pub fn explain(view: &Hot, reserved: &[Reservation], task: TaskId) -> Explanatio
         submitted_ms: job.map_or(0, |job| job.submitted_ms),
         ahead: None,
         quota: None,
+        user_quota: None,
         gang: None,
         turn: None,
         workers: filter::members(view).count() as u32,
         fitting: 0,
         reasons: vec![],
         fix: without_change(&standing),
+        prospect: Prospect::default(),
         standing,
     };
     let waits = match &explanation.standing {
@@ -165,15 +198,18 @@ pub fn explain(view: &Hot, reserved: &[Reservation], task: TaskId) -> Explanatio
         let own = group.map_or(job.shape, |group| group.shape);
         let shape = &raised_shape(shape, past.memory_mib);
         let limit_ms = view.time_limit_ms(task.job);
-        let seeker = Seeker { namespace: Some(job.namespace), priority: job.priority.into(), job: task.job, limit_ms };
+        let (namespace, user) = (Some(job.namespace), view.user_name(job));
+        let seeker = Seeker { namespace, user, priority: job.priority.into(), job: task.job, limit_ms };
         let siblings = if shape.gang > 0 { job.counts.queued } else { 1 };
         let look = look(view, reserved, &seeker, (shape, siblings), past.never(), Some(own));
         if explanation.standing == Standing::Waiting {
             explanation.ahead = Some(ahead_of(view, job, task));
             explanation.turn = look.turn;
             explanation.quota = look.quota;
+            explanation.user_quota = look.user_quota;
             explanation.gang = look.gang;
             explanation.fix = look.fix;
+            explanation.prospect = look.prospect;
         } else if look.fitting == 0 {
             explanation.fix = format!("{}; then: {}", explanation.fix, look.fix);
         }
@@ -187,9 +223,11 @@ pub(crate) struct Look {
     pub fitting: u32,
     pub reasons: Vec<WaitReason>,
     pub quota: Option<String>,
+    pub user_quota: Option<String>,
     pub gang: Option<String>,
     pub turn: Option<Turn>,
     pub fix: String,
+    pub prospect: Prospect,
 }
 
 /// `asks`: what it asks for, and how many start together with it, itself included. `own`: the shape by which workers are kept for tasks like it.
@@ -210,11 +248,13 @@ pub(crate) fn look(
     let whereabouts = Whereabouts::of(&view.workers, view.jobs.get(&seeker.job), shape);
     let (fitting, reasons) = filter::count(view, shape, &whereabouts, never, kept);
     let over = seeker.namespace.and_then(|namespace| withheld::over_quota(view, namespace, shape));
+    let over_own =
+        seeker.namespace.and_then(|namespace| withheld::over_user_quota(view, namespace, seeker.user, together));
     let turn = seeker.namespace.and_then(|namespace| withheld::turn(view, namespace));
     let is_only_kept = fitting == 0 && reasons.iter().any(|r| r.kind == WaitKind::Reserved);
     let lacking = (together > 1).then(|| together::lacking(view, reserved, seeker, shape, together)).flatten();
     let is_lacking = fitting == 0 || lacking.is_some();
-    let fix = match (&over, own.first()) {
+    let fix = match (over.as_ref().or(over_own.as_ref()), own.first()) {
         (Some(over), _) => over.fix.clone(),
         (None, Some(first)) if is_lacking => kept_worker(view, first, own.len(), seeker.job),
         (None, _) if is_only_kept => {
@@ -227,8 +267,39 @@ pub(crate) fn look(
             Some(_) | None => fix(view, shape, &whereabouts, never),
         },
     };
+    let ends_by_itself = |kind| matches!(kind, WaitKind::Busy | WaitKind::AttemptsFull | WaitKind::Reserved);
+    // Where its user is at the cap, what others start says nothing.
+    let is_stuck = over.as_ref().is_some_and(|over| over.is_for_ever)
+        || over_own.is_some()
+        || lacking.as_ref().is_some_and(|lacking| lacking.is_for_ever)
+        || is_lacking && !own.is_empty()
+        || fitting == 0 && !reasons.iter().any(|r| ends_by_itself(r.kind));
+    let prospect = match (is_stuck, is_lacking || over.is_some()) {
+        (true, _) => Prospect::Unknown,
+        (false, false) => Prospect::Turn,
+        (false, true) => {
+            let is_plain = over.is_none() && together == 1 && never.is_empty() && !shape.looks_at_siblings();
+            Prospect::Room(if is_plain { room_by(view, reserved, shape) } else { None })
+        }
+    };
     let gang = lacking.map(|lacking| lacking.message);
-    Look { fitting, reasons, quota: over.map(|over| over.message), gang, turn, fix }
+    let message = |over: withheld::OverQuota| over.message;
+    Look { fitting, reasons, quota: over.map(message), user_quota: over_own.map(message), gang, turn, fix, prospect }
+}
+
+/// Of the workers that nobody has kept: the first that has room, when all limits there have ended that must.
+fn room_by(view: &Hot, reserved: &[Reservation], shape: &Shape) -> Option<RoomBy> {
+    let [cpu, memory, storage, gpus] = shape.resources.dimensions();
+    let takes = filter::members(view).filter(|(id, worker)| {
+        ready::check(worker).is_none() && shape.accepts(worker) && reserved.iter().all(|r| r.worker != *id)
+    });
+    let by_ms = |worker: &Worker| {
+        let running = reserve::running_on(view, worker, u64::MAX);
+        reserve::hold(&reserve::capacity_of(&worker.capacity), &[cpu, memory, storage, gpus, 1], &running)?.by_ms
+    };
+    let rooms = takes.take(limits::ESTIMATE_WORKERS_MAX).filter_map(|(_, worker)| Some((by_ms(worker)?, worker)));
+    let (by_ms, worker) = rooms.min_by_key(|(by_ms, _)| *by_ms)?;
+    Some(RoomBy { worker: worker.name.clone(), in_ms: by_ms.saturating_sub(view.clock_ms) })
 }
 
 /// A worker is kept for tasks like this one, or several are.
@@ -331,17 +402,20 @@ fn ahead_of(view: &Hot, job: &Job, task: TaskId) -> Ahead {
         Some(waiting) => waiting.len() + (task.index - job.fresh.start) as usize,
         None => (task.index - job.fresh.start) as usize,
     };
-    let others = jobs_ahead(view, job.namespace, job.priority.into(), task.job);
+    let others = jobs_ahead(view, job.namespace, job.user, job.priority.into(), task.job);
     Ahead { tasks: others.tasks + within_job as u64, ..others }
 }
 
-/// Of its own namespace.
-pub(crate) fn jobs_ahead(view: &Hot, namespace: NamespaceId, priority: i32, job: JobId) -> Ahead {
+/// Of its own namespace, without those of other users who have as much as a user may have: no pass comes to them.
+pub(crate) fn jobs_ahead(view: &Hot, namespace: NamespaceId, user: UserId, priority: i32, job: JobId) -> Ahead {
     let mut ahead = Ahead::default();
     let own = rank(view, namespace, priority, job);
-    for (level, shapes) in view.queue.of(namespace).into_iter().flat_map(|levels| levels.iter()) {
-        for jobs in shapes.iter().map(|(_, jobs)| jobs) {
-            // Of one level and shape those that come first stand first.
+    let is_full =
+        |other| other != user && view.tenants.get(namespace).is_some_and(|tenant| tenant.room_for_user(other, 0) == 0);
+    for (level, lines) in view.queue.of(namespace).into_iter().flat_map(|levels| levels.iter()) {
+        let users = lines.lines().flat_map(|(_, line)| line.users());
+        for (_, jobs) in users.filter(|(other, _)| !is_full(*other)) {
+            // Of one level, shape and user those that come first stand first.
             for other in jobs.iter().take_while(|other| rank(view, namespace, level.into(), **other) < own) {
                 if ahead.jobs as usize == limits::EXPLAIN_AHEAD_MAX {
                     ahead.at_least = true;
@@ -529,6 +603,9 @@ impl fmt::Display for Explanation {
         if let Some(quota) = &self.quota {
             writeln!(f, "quota: {quota}")?;
         }
+        if let Some(quota) = &self.user_quota {
+            writeln!(f, "user quota: {quota}")?;
+        }
         if let Some(gang) = &self.gang {
             writeln!(f, "gang: {gang}")?;
         }
@@ -542,6 +619,6 @@ impl fmt::Display for Explanation {
     }
 }
 
-fn counted(n: u64, noun: &str) -> String {
+pub(crate) fn counted(n: u64, noun: &str) -> String {
     format!("{n} {noun}{}", if n == 1 { "" } else { "s" })
 }

@@ -1,12 +1,13 @@
 //! The leader's decisions, as pure functions. Comes in: the hot state of `cloudai-core` and time as an argument. Goes out:
 //! placements to propose ([`plan()`]), reasons for waiting ([`explain()`]), leases that ran out ([`LeaseTable`]), and what
 //! to tell a worker ([`AssignmentSet`]); and for a queue in which tasks pass each other: its order ([`order`]), the reservation of
-//! the first blocked task ([`backfill`]) and how long tasks may be expected to run ([`expect`]); when schedules are due ([`calendar`]). Who executes any of it is deliberately not known here: no clock, no network, no
+//! the first blocked task ([`backfill`]) and how long tasks may be expected to run ([`expect`]); when a waiting task starts, about ([`estimate`]); when schedules are due ([`calendar`]). Who executes any of it is deliberately not known here: no clock, no network, no
 //! log. `apply` checks every placement again.
 
 pub mod assignments;
 pub mod backfill;
 pub mod calendar;
+pub mod estimate;
 pub mod expect;
 pub mod explain;
 pub mod fair;
@@ -17,6 +18,7 @@ mod lane;
 pub mod leases;
 pub mod order;
 pub mod outlook;
+pub mod pace;
 pub mod placement;
 pub mod plan;
 mod preempt;

@@ -7,10 +7,11 @@ use std::fmt;
 
 use cloudai_core::Hot;
 use cloudai_core::hot::{Shape, Worker};
+use cloudai_core::users::UserId;
 use cloudai_core::whereabouts::Whereabouts;
 use cloudai_types::{JobId, JobSpec, Resources, Rules, Spot, WorkerId, limits};
 
-use crate::explain::{Ahead, jobs_ahead, look};
+use crate::explain::{Ahead, Prospect, jobs_ahead, look};
 use crate::filter::{self, WaitReason};
 use crate::reserve::Reservation;
 use crate::withheld::{self, Seeker, Turn};
@@ -25,6 +26,10 @@ pub struct Outlook {
     pub ahead: Ahead,
     pub turn: Option<Turn>,
     pub quota: Option<String>,
+    /// The cap on each user of its namespace.
+    pub user_quota: Option<String>,
+    /// A submit would be refused now: more tasks would wait than may.
+    pub queue_full: Option<String>,
     /// Its tasks start together, and there is no room for all of them.
     pub gang: Option<String>,
     /// Workers that were not revoked.
@@ -33,32 +38,44 @@ pub struct Outlook {
     pub fitting: u32,
     pub reasons: Vec<WaitReason>,
     pub fix: String,
+    /// What an estimate of the first task's start looks at.
+    pub prospect: Prospect,
 }
 
-/// Costs one look at each worker, and at no more than [`limits::EXPLAIN_AHEAD_MAX`] jobs.
-pub fn outlook(view: &Hot, reserved: &[Reservation], namespace: &str, spec: &JobSpec) -> Outlook {
+/// `user`: who would submit it, by `role/name`. Costs one look at each worker, and at no more than [`limits::EXPLAIN_AHEAD_MAX`] jobs.
+pub fn outlook(view: &Hot, reserved: &[Reservation], namespace: &str, user: &str, spec: &JobSpec) -> Outlook {
     let namespace = view.namespaces.get(namespace).copied();
     let shape = Shape::new(spec.resources, spec.require.clone(), spec.placement.as_ref(), spec.gang_size());
     let job = JobId(u64::MAX);
-    let seeker = Seeker { namespace, priority: spec.priority, job, limit_ms: spec.timeout_ms };
+    let seeker = Seeker { namespace, user, priority: spec.priority, job, limit_ms: spec.timeout_ms };
     let own = view.shapes.by_shape.get(&shape).copied();
     let tasks = spec.count.max(1);
     let look = look(view, reserved, &seeker, (&shape, if spec.gang { tasks } else { 1 }), &[], own);
     let mut room = if look.fitting == 0 { 0 } else { room(view, reserved, &seeker, &shape, tasks) };
-    if let Some(tenant) = namespace.and_then(|id| view.tenants.get(id)) {
+    let tenant = namespace.and_then(|id| view.tenants.get(id));
+    let own = tenant.and_then(|tenant| tenant.users.named(user));
+    if let Some(tenant) = tenant {
+        let holding = own.map_or(0, |(_, user)| user.holding);
+        room = room.min(tenant.quota.room_for_user(holding));
         room = tenant.quota.room_for(&shape.resources, tenant.holding, &tenant.used, room);
     }
+    let queue_full = tenant.and_then(|tenant| tenant.queue_is_full_for(user, tasks));
+    let own = own.map_or(UserId::NOBODY, |(id, _)| id);
     Outlook {
         tasks,
         room_now: room,
-        ahead: namespace.map_or_else(Ahead::default, |id| jobs_ahead(view, id, spec.priority, job)),
+        ahead: namespace.map_or_else(Ahead::default, |id| jobs_ahead(view, id, own, spec.priority, job)),
         turn: look.turn,
         quota: look.quota,
+        user_quota: look.user_quota,
         gang: look.gang,
         workers: filter::members(view).count() as u32,
         fitting: look.fitting,
         reasons: look.reasons,
-        fix: look.fix,
+        fix: queue_full.as_ref().map_or(look.fix, |full| full.next()),
+        // What is refused never starts.
+        prospect: if queue_full.is_some() { Prospect::Unknown } else { look.prospect },
+        queue_full: queue_full.map(|full| full.why()),
     }
 }
 
@@ -123,6 +140,12 @@ impl fmt::Display for Outlook {
         writeln!(f, "ahead: {at_least}{} jobs, {} tasks", self.ahead.jobs, self.ahead.tasks)?;
         if let Some(quota) = &self.quota {
             writeln!(f, "quota: {quota}")?;
+        }
+        if let Some(quota) = &self.user_quota {
+            writeln!(f, "user quota: {quota}")?;
+        }
+        if let Some(full) = &self.queue_full {
+            writeln!(f, "a submit would be refused: {full}")?;
         }
         if let Some(gang) = &self.gang {
             writeln!(f, "gang: {gang}")?;

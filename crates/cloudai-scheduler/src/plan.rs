@@ -90,6 +90,7 @@ pub fn plan(view: &Hot, policy: &Policy, state: &mut PlanState) -> Plan {
         siblings: Siblings::default(),
         plan: Plan::default(),
         touched: vec![],
+        unplaced: BTreeSet::new(),
         blocked: vec![],
         kept_for,
         gangs: BTreeSet::new(),
@@ -148,6 +149,8 @@ struct Pass<'a> {
     /// Tasks of the job at hand by seat; all zero between jobs.
     tally: Vec<u32>,
     touched: Vec<u32>,
+    /// Shapes that fit nowhere.
+    unplaced: BTreeSet<ShapeId>,
     /// In the order in which their turn came.
     blocked: Vec<Blocked>,
     /// Shapes with a worker that was kept by the last pass, and whose turn has not come in this one.
@@ -202,7 +205,7 @@ impl<'a> Pass<'a> {
                 }
                 continue;
             }
-            self.grant = lane.grant(&head.ask, next, whole);
+            self.grant = lane.grant(&head, next, whole);
             let placed_before = self.plan.placed;
             let outcome = match job {
                 Some(_) if self.grant == 0 => JobOutcome::GrantSpent,
@@ -210,7 +213,7 @@ impl<'a> Pass<'a> {
                 // The queue holds live jobs only; should it not, `apply` would refuse the placement.
                 None => JobOutcome::Done,
             };
-            lane.charge(&head.ask, self.plan.placed - placed_before);
+            lane.charge(head.user, &head.ask, self.plan.placed - placed_before);
             match outcome {
                 JobOutcome::BudgetSpent => return Turn::BudgetSpent,
                 JobOutcome::Done => lane.next_job(),
@@ -223,8 +226,8 @@ impl<'a> Pass<'a> {
                     self.block(head);
                     lane.drop_line();
                 }
-                // By its quota, and not only by its turn.
-                JobOutcome::GrantSpent if lane.grant(&head.ask, None, whole) == 0 => lane.drop_line(),
+                // By its namespace's quota, and not only by its turn. A user at the cap has no head any more.
+                JobOutcome::GrantSpent if lane.room(&head.ask) == 0 => lane.drop_line(),
                 JobOutcome::GrantSpent => {}
             }
             if next.is_some_and(|next| lane.share(whole) > next) {
@@ -256,21 +259,32 @@ impl<'a> Pass<'a> {
             if self.is_over() {
                 return None;
             }
-            while let Some((shape, jobs)) = lane.next_shape() {
+            lane.drop_full();
+            while let Some(next) = lane.next_line() {
+                let (shape, user) = (next.shape, next.user);
                 let Some(ask) = self.state.ask(self.view, shape) else { continue };
                 if !self.state.is_full_for(shape) {
-                    lane.add_line(shape, ask, jobs);
-                } else if let Some(job) = lane.first(jobs) {
-                    self.block(Head { job, shape, ask });
+                    lane.add_line(next, ask);
+                } else if let Some(job) = lane.first(next) {
+                    let head = Head { job, user, shape, ask };
+                    // Nothing is kept for a gang that is larger than what its user may start now.
+                    if lane.user_room(user) >= self.together(&head) {
+                        self.block(head);
+                    }
                     if self.is_over() {
                         return None;
                     }
                 }
             }
-            if let Some(head) = lane.head() {
+            let Some(head) = lane.head() else {
+                lane.next_level()?;
+                continue;
+            };
+            if !self.state.is_full_for(head.shape) {
                 return Some(head);
             }
-            lane.next_level()?;
+            // Found for another user, who came first.
+            lane.drop_line();
         }
     }
 
@@ -280,16 +294,24 @@ impl<'a> Pass<'a> {
         self.state.is_full() && (knows_blocked || !self.reserve)
     }
 
+    /// So many start at once.
+    fn together(&self, head: &Head) -> u32 {
+        let queued = || self.view.jobs.get(&head.job).map_or(1, |job| job.counts.queued);
+        if head.ask.is_gang() { queued() } else { 1 }
+    }
+
     /// It fits nowhere, and whoever comes after it is not to be in its way.
     fn block(&mut self, head: Head) {
-        self.plan.unplaced.push(head.shape);
+        if !self.unplaced.insert(head.shape) {
+            // In another line of it, of a higher priority or another user.
+            return;
+        }
         self.kept_for.remove(&head.shape);
         if self.reserve {
-            let Head { job, shape, mut ask } = head;
-            let mut tasks = 1;
+            let Head { job, user: _, shape, mut ask } = head;
+            let tasks = self.together(&head);
             if ask.is_gang() {
                 ask = self.largest_ask(&head);
-                tasks = self.view.jobs.get(&job).map_or(1, |job| job.counts.queued);
             }
             let blocked = Blocked { shape, job, ask, tasks, placed_before: self.plan.placed };
             let has_workers = self.state.hold_for(self.view, &blocked);
@@ -302,8 +324,7 @@ impl<'a> Pass<'a> {
 
     fn finish(mut self) -> Plan {
         self.state.release_holds();
-        self.plan.unplaced.sort_unstable();
-        self.plan.unplaced.dedup();
+        self.plan.unplaced = self.unplaced.iter().copied().collect();
         if self.reserve {
             let complete = !self.plan.more;
             self.plan.preempt = self.state.make_room(self.view, &self.blocked);

@@ -18,6 +18,8 @@ pub(crate) struct Lacking {
     /// `30 tasks start together, and there is room for 12 of them now`.
     pub message: String,
     pub fix: String,
+    /// Not even with nothing else on the workers.
+    pub is_for_ever: bool,
 }
 
 /// `None`: so many fit, each with its siblings.
@@ -48,5 +50,5 @@ pub(crate) fn lacking(
             tasks - now
         )
     };
-    Some(Lacking { message, fix })
+    Some(Lacking { message, fix, is_for_ever: empty < u64::from(tasks) })
 }

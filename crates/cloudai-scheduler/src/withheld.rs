@@ -1,4 +1,4 @@
-//! Why a task may not have what is free: the quota of its namespace, the turn of another one, a worker that is kept for another task. Comes
+//! Why a task may not have what is free: the quota of its namespace, what each user of it may have, the turn of another one, a worker that is kept for another task. Comes
 //! in: the view, and the reservations of the last pass. Goes out: words for people. The pass decides by the same rules, and does not ask here.
 
 use cloudai_core::Hot;
@@ -11,19 +11,23 @@ use crate::filter::resources::{amount, number};
 use crate::rank::rank;
 use crate::reserve::{self, Reservation};
 
-/// A quota that keeps a task from starting.
+/// A quota, of a namespace or of one of its users, that keeps a task from starting.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct OverQuota {
     /// `the namespace team-a holds 4.5 of 5 cpu`.
     pub message: String,
     pub fix: String,
+    /// No end of a task will make room for it.
+    pub is_for_ever: bool,
 }
 
 /// Who asks: a task that waits, or one of a job that was not submitted.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Seeker {
+pub struct Seeker<'a> {
     /// `None`: it does not exist yet.
     pub namespace: Option<NamespaceId>,
+    /// A certificate's `role/name`; empty: nobody remembers, and no user's cap counts.
+    pub user: &'a str,
     pub priority: i32,
     /// The last there could be, for one that was not submitted.
     pub job: JobId,
@@ -49,7 +53,8 @@ pub fn over_quota(view: &Hot, namespace: NamespaceId, shape: &Shape) -> Option<O
     };
     if let Some(max) = tenant.quota.tasks_max.filter(|max| tenant.holding >= *max) {
         let message = format!("the namespace {name} runs {} of {max} tasks, which is its quota", tenant.holding);
-        return Some(OverQuota { message, fix: set("tasks", (tenant.holding + 1).to_string()) });
+        let fix = set("tasks", (tenant.holding + 1).to_string());
+        return Some(OverQuota { message, fix, is_for_ever: max == 0 });
     }
     let (asked, used) = (shape.resources.dimensions(), tenant.used.dimensions());
     let caps = tenant.quota.caps();
@@ -70,7 +75,27 @@ pub fn over_quota(view: &Hot, namespace: NamespaceId, shape: &Shape) -> Option<O
     } else {
         set(DIMENSIONS[d], number(d, used[d].saturating_add(asked[d])))
     };
-    Some(OverQuota { message, fix })
+    Some(OverQuota { message, fix, is_for_ever: asked[d] > cap })
+}
+
+/// The cap on each user that so many more tasks of this one, started together, would be over.
+pub fn over_user_quota(view: &Hot, namespace: NamespaceId, user: &str, tasks: u32) -> Option<OverQuota> {
+    let tenant = view.tenants.get(namespace).filter(|_| !user.is_empty())?;
+    let holding = tenant.users.named(user).map_or(0, |(_, user)| user.holding);
+    let max = tenant.quota.user_tasks_max.filter(|max| max.saturating_sub(holding) < tasks)?;
+    let name = &tenant.name;
+    let raise = |least: u32| format!("raise the cap on each user (cloudai quota set {name} --user-max-tasks {least})");
+    let together = if tasks > 1 { format!(", and {tasks} start together") } else { String::new() };
+    let message = format!("{user} runs {holding} of {max} tasks in {name}, which is the cap on each user{together}");
+    let fix = if tasks > 1 && tasks > max {
+        format!(
+            "its tasks start together, and are more than one user may ever run: {}, or ask for fewer tasks",
+            raise(tasks)
+        )
+    } else {
+        format!("{}, or wait until tasks of {user} end", raise(holding.saturating_add(tasks)))
+    };
+    Some(OverQuota { message, fix, is_for_ever: tasks > max })
 }
 
 /// `None`: nobody else waits.

@@ -8,7 +8,7 @@ use cluster::{Cluster, labels, placed, resources, spec};
 use proptest::prelude::*;
 
 fn told(c: &Cluster, spec: &JobSpec) -> String {
-    outlook(&c.hot, &c.reserved, "default", spec).to_string()
+    outlook(&c.hot, &c.reserved, "default", "test", spec).to_string()
 }
 
 fn two_workers() -> Cluster {
@@ -73,9 +73,9 @@ fn quotas_and_kept_workers_count() {
         since_ms: 1,
         by_ms: None,
     }];
-    let seen = outlook(&c.hot, &kept, "default", &wanted);
+    let seen = outlook(&c.hot, &kept, "default", "test", &wanted);
     assert_eq!((seen.fitting, seen.room_now), (1, 3));
-    assert_eq!(outlook(&c.hot, &kept, "other", &JobSpec { count: 9, ..spec(1_000, 1) }).room_now, 4);
+    assert_eq!(outlook(&c.hot, &kept, "other", "test", &JobSpec { count: 9, ..spec(1_000, 1) }).room_now, 4);
 }
 
 #[test]
@@ -132,7 +132,7 @@ proptest! {
             c.quota("default", QuotaChange { cpu_milli_max: Some(cap * 1_000), ..QuotaChange::default() });
         }
         let wanted = JobSpec { count, placement: placed(RULES[rules]), ..spec(ask.0 * 500, ask.1) };
-        let seen = outlook(&c.hot, &c.reserved, "default", &wanted);
+        let seen = outlook(&c.hot, &c.reserved, "default", "test", &wanted);
         c.submit(wanted);
         let placed = c.plan(10_000).placed;
         prop_assert_eq!(seen.room_now, placed);

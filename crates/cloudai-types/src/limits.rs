@@ -159,6 +159,9 @@ pub const EXPIRE_SCAN_MAX: usize = 2_000;
 pub const NAMESPACES_MAX: usize = 10_000;
 /// A namespace's weight beside the others.
 pub const QUOTA_WEIGHT_MAX: u32 = 1_000_000;
+
+/// Users that one reply lists of each namespace: those who run most.
+pub const QUOTA_USERS_MAX: usize = 1_000;
 /// Of what a namespace has used, half counts after so long. Part of the replicated history: another number is another format of the log.
 pub const USAGE_HALF_LIFE: Millis = Millis(3_600_000);
 pub const WORKERS_MAX: usize = 100_000;
@@ -532,6 +535,10 @@ pub const DEPOSED_LEADER_WAIT: Millis = Millis(500);
 
 /// Jobs that are counted as "ahead" of a waiting task; beyond that the answer says "at least".
 pub const EXPLAIN_AHEAD_MAX: usize = 10_000;
+/// Minutes of which the leader remembers how many tasks were started, for estimates of others' starts.
+pub const PACE_MINUTES: usize = 10;
+/// Workers whose time limits an estimate looks at, one after the other.
+pub const ESTIMATE_WORKERS_MAX: usize = 1_000;
 
 // ---- Scheduling -------------------------------------------------------------------------------------------------------
 

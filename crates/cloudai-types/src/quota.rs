@@ -1,5 +1,6 @@
-//! What a namespace may have: its weight beside the others, and how much its running tasks may hold at a time. Comes in: what an operator
-//! asked for. Goes out: the same, checked, and whether a task still fits under it. Who uses how much is not known here.
+//! What a namespace may have: its weight beside the others, how much its running tasks may hold at a time, how many may wait, and how many of
+//! both each of its users may have. Comes in: what an operator asked for. Goes out: the same, checked, and whether a task still fits under
+//! it. Who uses how much is not known here.
 
 use crate::resources::Resources;
 use crate::{Fault, ScorePolicy, limits};
@@ -56,6 +57,16 @@ pub struct Quota {
     /// How a worker is chosen for its tasks; absent: as the cluster's configuration says. Since format 7 of the log.
     #[prost(enumeration = "ScorePolicy", optional, tag = "10")]
     pub score_policy: Option<i32>,
+    /// Tasks that may wait: for a worker, for the time of their next try, or for other jobs of their workflow. What would be more is not taken
+    /// in; a retry always is. Since format 7 of the log.
+    #[prost(uint32, optional, tag = "11")]
+    pub queued_max: Option<u32>,
+    /// As `tasks_max`, for each user. Since format 7 of the log.
+    #[prost(uint32, optional, tag = "12")]
+    pub user_tasks_max: Option<u32>,
+    /// As `queued_max`, for each user. Since format 7 of the log.
+    #[prost(uint32, optional, tag = "13")]
+    pub user_queued_max: Option<u32>,
 }
 
 /// A cap, or a policy, that a change takes away.
@@ -86,12 +97,23 @@ pub struct QuotaChange {
     /// A [`ScorePolicy`]'s number, or [`NO_CAP`]: as the cluster's configuration says.
     #[prost(uint64, optional, tag = "10")]
     pub score_policy: Option<u64>,
+    #[prost(uint64, optional, tag = "11")]
+    pub queued_max: Option<u64>,
+    #[prost(uint64, optional, tag = "12")]
+    pub user_tasks_max: Option<u64>,
+    #[prost(uint64, optional, tag = "13")]
+    pub user_queued_max: Option<u64>,
 }
 
 impl QuotaChange {
     /// It changes the order in which tasks come, which masters of an older format would not keep.
     pub fn is_about_order(&self) -> bool {
         self.wait_max_ms.is_some() || self.order.is_some() || self.preempt.is_some()
+    }
+
+    /// It changes how much may wait, or what one user may have, which masters of an older format would not keep.
+    pub fn is_about_queue_or_users(&self) -> bool {
+        self.queued_max.is_some() || self.user_tasks_max.is_some() || self.user_queued_max.is_some()
     }
 }
 
@@ -111,8 +133,14 @@ impl Quota {
         [self.cpu_milli_max, self.memory_bytes_max, self.storage_bytes_max, self.gpus_max.map(u64::from)]
     }
 
+    /// Something may be kept from starting.
     pub fn is_capped(&self) -> bool {
-        self.tasks_max.is_some() || self.caps().iter().any(Option::is_some)
+        self.tasks_max.is_some() || self.user_tasks_max.is_some() || self.caps().iter().any(Option::is_some)
+    }
+
+    /// How many more tasks a user may start of whom so many are active.
+    pub fn room_for_user(&self, active: u32) -> u32 {
+        self.user_tasks_max.map_or(u32::MAX, |max| max.saturating_sub(active))
     }
 
     /// How many more tasks that ask for `each` may start, where `active` tasks hold `used`; at most `most`.
@@ -168,6 +196,9 @@ impl Quota {
             order,
             preempt: change.preempt.unwrap_or(self.preempt),
             score_policy,
+            queued_max: narrow("max-queued", self.queued_max, change.queued_max)?,
+            user_tasks_max: narrow("user-max-tasks", self.user_tasks_max, change.user_tasks_max)?,
+            user_queued_max: narrow("user-max-queued", self.user_queued_max, change.user_queued_max)?,
         })
     }
 }
@@ -210,6 +241,19 @@ mod tests {
         let second = QuotaChange { cpu_milli_max: Some(NO_CAP), gpus_max: Some(2), ..Default::default() };
         let quota = quota.changed(&second).expect("valid");
         assert_eq!(quota, Quota { weight: 3, tasks_max: Some(5), gpus_max: Some(2), ..Quota::default() });
+        let third = QuotaChange { queued_max: Some(0), user_tasks_max: Some(NO_CAP), ..Default::default() };
+        let before = Quota { user_tasks_max: Some(4), user_queued_max: Some(7), ..quota };
+        let after = before.changed(&third).expect("valid");
+        assert_eq!(after, Quota { queued_max: Some(0), user_queued_max: Some(7), ..quota });
+        assert!(third.is_about_queue_or_users() && !second.is_about_queue_or_users());
+    }
+
+    #[test]
+    fn a_user_has_the_room_that_the_cap_leaves() {
+        let capped = Quota { user_tasks_max: Some(3), ..Quota::default() };
+        assert_eq!([0, 2, 3, 9].map(|active| capped.room_for_user(active)), [3, 1, 0, 0]);
+        assert_eq!(Quota::default().room_for_user(9), u32::MAX);
+        assert_eq!((capped.is_capped(), Quota { queued_max: Some(1), ..Quota::default() }.is_capped()), (true, false));
     }
 
     #[test]
@@ -221,6 +265,10 @@ mod tests {
         assert_eq!(fault(QuotaChange { gpus_max: Some(1 << 32), ..Default::default() }), Some("gpu"));
         assert_eq!(fault(QuotaChange { gpus_max: Some(NO_CAP), ..Default::default() }), None);
         assert_eq!(fault(QuotaChange { order: Some(7), ..Default::default() }), Some("order"));
+        assert_eq!(
+            fault(QuotaChange { user_queued_max: Some(1 << 32), ..Default::default() }),
+            Some("user-max-queued")
+        );
         for unknown in [ScorePolicy::ALL.len() as u64, 1 << 32, NO_CAP - 1] {
             assert_eq!(fault(QuotaChange { score_policy: Some(unknown), ..Default::default() }), Some("policy"));
         }

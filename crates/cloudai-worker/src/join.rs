@@ -121,6 +121,7 @@ async fn ask(factory: &ChannelFactory, request: pb::JoinRequest, address: &str) 
         | ErrorKind::Unauthenticated
         | ErrorKind::Denied
         | ErrorKind::Conflict
+        | ErrorKind::OverQuota
         | ErrorKind::TooLarge => {
             let next = if info.next.is_empty() { String::new() } else { format!("; {}", info.next) };
             Err(Failure::Final(JoinError::Refused(format!("{}{next}", info.sentence()))))

@@ -32,6 +32,7 @@ fn kind(kind: ErrorKind, why: String) -> Event {
         | ErrorKind::NoLeader
         | ErrorKind::TooBusy
         | ErrorKind::TooLarge
+        | ErrorKind::OverQuota
         | ErrorKind::Stopping
         | ErrorKind::Unreachable => Event::Fail { why },
     }

@@ -1,4 +1,5 @@
-//! `quota set`: a namespace's weight, and caps on what its running tasks may hold together.
+//! `quota set`: a namespace's weight, caps on what its running tasks may hold together and on how many may wait, and the same two for each of
+//! its users.
 
 use cloudai_proto::v1::SetQuotaRequest;
 use cloudai_types::quota::NO_CAP;
@@ -46,6 +47,15 @@ pub struct SetArgs {
     /// configuration says
     #[arg(long, group = "change", value_name = "POLICY", value_parser = policy)]
     policy: Option<u64>,
+    /// Tasks that may wait, for a worker or for other jobs: a submit that would make it more is refused whole; a retry never is
+    #[arg(long, group = "change", value_name = "N", value_parser = tasks)]
+    max_queued: Option<u64>,
+    /// Tasks that one user may run at a time, whoever it is
+    #[arg(long, group = "change", value_name = "N", value_parser = tasks)]
+    user_max_tasks: Option<u64>,
+    /// Tasks of one user that may wait
+    #[arg(long, group = "change", value_name = "N", value_parser = tasks)]
+    user_max_queued: Option<u64>,
 }
 
 fn or_none(text: &str, parse: impl Fn(&str) -> Result<u64, String>) -> Result<u64, String> {
@@ -102,6 +112,9 @@ pub async fn run(settings: &Settings, args: &SetArgs) -> Result<(), Failure> {
         order: args.order.map(|order| order as i32),
         preempt: args.preempt,
         score_policy: args.policy,
+        queued_max: args.max_queued,
+        user_tasks_max: args.user_max_tasks,
+        user_queued_max: args.user_max_queued,
     };
     let request = SetQuotaRequest { namespace: args.namespace.clone(), change: Some(change) };
     let reply = settings.client()?.set_quota(request).await?;

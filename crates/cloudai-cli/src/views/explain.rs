@@ -65,6 +65,10 @@ pub struct ExplainView {
     pub not_before: Option<String>,
     /// The quota of its namespace that keeps it from starting; null: none does.
     pub quota: Option<String>,
+    /// When it starts, about, and what that is reckoned from; null: at once, or not without a change.
+    pub start: Option<String>,
+    /// The cap on each user of its namespace that keeps it from starting; null: it does not.
+    pub user_quota: Option<String>,
     /// Its siblings, which start together with it, for which there is no room; null: there is, or it starts by itself.
     pub gang: Option<String>,
     /// Namespaces that wait, where there are several, and those of them whose turn comes first.
@@ -96,6 +100,8 @@ impl From<Explanation> for ExplainView {
             ahead: e.ahead,
             not_before: rfc3339(e.not_before_ms),
             quota: (!e.quota.is_empty()).then(|| e.quota.clone()),
+            start: (!e.start.is_empty()).then(|| e.start.clone()),
+            user_quota: (!e.user_quota.is_empty()).then(|| e.user_quota.clone()),
             gang: (!e.gang.is_empty()).then(|| e.gang.clone()),
             namespaces_waiting: e.namespaces_waiting,
             namespaces_before: e.namespaces_before,
@@ -142,8 +148,10 @@ impl View for ExplainView {
                 ("state", format!("{} for {waiting}", self.state)),
                 ("because", self.summary.clone()),
                 ("queue", position),
+                ("start", self.start.clone().unwrap_or_default()),
                 ("turn", turn(self.namespaces_before, self.namespaces_waiting)),
                 ("quota", self.quota.clone().unwrap_or_default()),
+                ("user quota", self.user_quota.clone().unwrap_or_default()),
                 ("gang", self.gang.clone().unwrap_or_default()),
                 ("next try", self.not_before.clone().unwrap_or_default()),
                 ("workers", workers),
@@ -215,6 +223,20 @@ smallest change: ask for 2.0 GiB
                 JobId(5)
             )
         );
+        let told = Explanation {
+            start: "in about 12 min: 12 tasks come first, and 1 per minute was started in the last 10 minutes".into(),
+            user_quota: "admin/ada runs 2 of 2 tasks in team-a, which is the cap on each user".into(),
+            ..sample()
+        };
+        let mut out = vec![];
+        ExplainView::from(told).table(&mut out).unwrap();
+        assert!(String::from_utf8(out).unwrap().contains(
+            "\
+queue:       12 tasks before it
+start:       in about 12 min: 12 tasks come first, and 1 per minute was started in the last 10 minutes
+user quota:  admin/ada runs 2 of 2 tasks in team-a, which is the cap on each user
+"
+        ));
         let lines = Explanation { summary: "a\nb".into(), ..sample() };
         assert_eq!(ExplainView::from(lines).summary, "no worker can take it now; 2 of 3: memory: asks 64.0 GiB");
         let json = serde_json::to_value(&view).unwrap();

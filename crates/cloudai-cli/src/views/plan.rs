@@ -22,6 +22,12 @@ pub struct PlanView {
     pub ahead_at_least: bool,
     /// The quota of its namespace that would keep it from starting; null: none.
     pub quota: Option<String>,
+    /// When it starts, about, and what that is reckoned from; null: at once, or not without a change.
+    pub start: Option<String>,
+    /// The cap on each user of its namespace that keeps it from starting; null: it does not.
+    pub user_quota: Option<String>,
+    /// A submit would be refused now: more tasks would wait than may; null: it would not.
+    pub queue_full: Option<String>,
     /// Its siblings, which start together with it, for which there is no room; null: there is, or it starts by itself.
     pub gang: Option<String>,
     pub namespaces_waiting: u32,
@@ -46,6 +52,9 @@ impl From<JobPlan> for PlanView {
             tasks_ahead: p.tasks_ahead,
             ahead_at_least: p.ahead_at_least,
             quota: (!p.quota.is_empty()).then_some(p.quota),
+            start: (!p.start.is_empty()).then(|| p.start.clone()),
+            user_quota: (!p.user_quota.is_empty()).then(|| p.user_quota.clone()),
+            queue_full: (!p.queue_full.is_empty()).then(|| p.queue_full.clone()),
             gang: (!p.gang.is_empty()).then(|| p.gang.clone()),
             namespaces_waiting: p.namespaces_waiting,
             namespaces_before: p.namespaces_before,
@@ -68,8 +77,11 @@ impl View for PlanView {
                 ("plan", self.summary.clone()),
                 ("room now", format!("for {} of {}", self.room_now, count(self.tasks, "task"))),
                 ("queue", format!("{at_least}{} before it", count(self.tasks_ahead, "task"))),
+                ("start", self.start.clone().unwrap_or_default()),
                 ("turn", turn(self.namespaces_before, self.namespaces_waiting)),
                 ("quota", self.quota.clone().unwrap_or_default()),
+                ("user quota", self.user_quota.clone().unwrap_or_default()),
+                ("queue full", self.queue_full.clone().unwrap_or_default()),
                 ("gang", self.gang.clone().unwrap_or_default()),
                 ("workers", format!("{} of {} could take one now", self.workers_fitting, self.workers)),
             ],
@@ -127,7 +139,14 @@ WORKERS  REASON    MESSAGE                          FOR EXAMPLE
 smallest change: nothing to change
 "
         );
+        let full = JobPlan { queue_full: "93 of at most 100 tasks of team-a wait".into(), ..JobPlan::default() };
+        let full = PlanView::from(full);
+        let mut out = vec![];
+        full.table(&mut out).unwrap();
+        let text = String::from_utf8(out).unwrap();
+        assert!(text.contains("queue full:  93 of at most 100 tasks of team-a wait\n"), "{text}");
         let json = serde_json::to_value(&view).unwrap();
+        assert_eq!((json["start"].is_null(), json["user_quota"].is_null()), (true, true));
         assert_eq!((json["room_now"].as_u64(), json["quota"].is_null()), (Some(4), true));
     }
 }

@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use cloudai_proto::v1::NamespaceInfo;
+use cloudai_proto::v1::{NamespaceInfo, UserInfo};
 use cloudai_types::resources::{Bytes, Cpu};
 use cloudai_types::{Quota, Resources};
 use serde::Serialize;
@@ -19,6 +19,21 @@ pub struct CapsView {
     pub memory_bytes: Option<u64>,
     pub storage_bytes: Option<u64>,
     pub gpu: Option<u32>,
+    /// Tasks that may wait.
+    pub queued: Option<u32>,
+    /// Of each user.
+    pub user_tasks: Option<u32>,
+    pub user_queued: Option<u32>,
+}
+
+/// A user with a live job.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct UserView {
+    /// `role/name`.
+    pub user: String,
+    pub jobs: u32,
+    pub tasks: u32,
+    pub queued: u64,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -36,6 +51,8 @@ pub struct NamespaceView {
     pub policy: Option<&'static str>,
     /// Tasks that hold resources now.
     pub tasks: u32,
+    /// Tasks that wait: for a worker, for the time of their next try, or for other jobs.
+    pub queued: u64,
     pub used: ResourcesView,
     /// What was held on average lately, which counts as much as what is held now.
     pub average: ResourcesView,
@@ -43,6 +60,12 @@ pub struct NamespaceView {
     pub share: f64,
     /// It has something that could be placed.
     pub waits: bool,
+    /// With `--users`: those who run most first.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub users: Vec<UserView>,
+    /// Beside those.
+    #[serde(skip)]
+    more_users: u32,
     #[serde(skip)]
     quota: Quota,
     #[serde(skip)]
@@ -61,26 +84,42 @@ impl From<NamespaceInfo> for NamespaceView {
                 memory_bytes: quota.memory_bytes_max,
                 storage_bytes: quota.storage_bytes_max,
                 gpu: quota.gpus_max,
+                queued: quota.queued_max,
+                user_tasks: quota.user_tasks_max,
+                user_queued: quota.user_queued_max,
             },
             order: quota.order().name(),
             max_wait: quota.wait_max_ms.map(seconds),
             preempt: quota.preempt,
             policy: quota.policy().map(|policy| policy.name()),
             tasks: n.tasks,
+            queued: n.queued,
             used: holds.into(),
             average: n.average.unwrap_or_default().into(),
             share: n.share,
             waits: n.waits,
+            users: n.users.into_iter().map(UserView::from).collect(),
+            more_users: n.more_users,
             quota,
             holds,
         }
     }
 }
 
+impl From<UserInfo> for UserView {
+    fn from(u: UserInfo) -> Self {
+        UserView { user: u.user, jobs: u.jobs, tasks: u.tasks, queued: u.queued }
+    }
+}
+
 /// `quota show`.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(transparent)]
-pub struct QuotaList(pub Vec<NamespaceView>);
+pub struct QuotaList {
+    pub namespaces: Vec<NamespaceView>,
+    #[serde(skip)]
+    pub with_users: bool,
+}
 
 impl View for QuotaList {
     fn table(&self, out: &mut dyn Write) -> io::Result<()> {
@@ -89,6 +128,7 @@ impl View for QuotaList {
             "WEIGHT",
             "SHARE",
             "TASKS",
+            "QUEUED",
             "CPU",
             "MEMORY",
             "STORAGE",
@@ -97,13 +137,14 @@ impl View for QuotaList {
             "POLICY",
             "WAITS",
         ]);
-        for n in &self.0 {
+        for n in &self.namespaces {
             let (q, r) = (&n.quota, &n.holds);
             columns.row([
                 n.namespace.clone(),
                 n.weight.to_string(),
                 format!("{:.1} %", n.share * 100.0),
                 of(n.tasks, q.tasks_max),
+                of(n.queued, q.queued_max.map(u64::from)),
                 of(Cpu(r.cpu_milli), q.cpu_milli_max.map(Cpu)),
                 of(Bytes(r.memory_bytes), q.memory_bytes_max.map(Bytes)),
                 of(Bytes(r.storage_bytes), q.storage_bytes_max.map(Bytes)),
@@ -115,6 +156,26 @@ impl View for QuotaList {
                 n.policy.unwrap_or("default").to_owned(),
                 if n.waits { "yes" } else { "no" }.to_owned(),
             ]);
+        }
+        columns.write(out)?;
+        if self.with_users { self.users_table(out) } else { Ok(()) }
+    }
+}
+
+impl QuotaList {
+    fn users_table(&self, out: &mut dyn Write) -> io::Result<()> {
+        writeln!(out)?;
+        let mut columns = Columns::new(&["NAMESPACE", "USER", "JOBS", "TASKS", "QUEUED"]);
+        for n in &self.namespaces {
+            let (tasks, queued) = (n.quota.user_tasks_max, n.quota.user_queued_max.map(u64::from));
+            for u in &n.users {
+                let (namespace, user) = (n.namespace.clone(), u.user.clone());
+                columns.row([namespace, user, u.jobs.to_string(), of(u.tasks, tasks), of(u.queued, queued)]);
+            }
+            if n.more_users > 0 {
+                let more = format!("and {} more", n.more_users);
+                columns.row([n.namespace.clone(), more, String::new(), String::new(), String::new()]);
+            }
         }
         columns.write(out)
     }
@@ -143,24 +204,37 @@ mod tests {
                 tasks_max: Some(9),
                 wait_max_ms: Some(7_200_000),
                 score_policy: Some(ScorePolicy::Fgd as i32),
+                queued_max: Some(1_000),
+                user_tasks_max: Some(3),
                 ..Quota::default()
             }),
             tasks: 4,
+            queued: 128,
+            users: vec![
+                UserInfo { user: "admin/ada".into(), jobs: 2, tasks: 3, queued: 120 },
+                UserInfo { user: "admin/bob".into(), jobs: 1, tasks: 1, queued: 8 },
+            ],
+            more_users: 2,
             used: Some(Resources { cpu_milli: 4_500, memory_bytes: 2 << 30, ..Resources::default() }),
             share: 0.375,
             waits: true,
             ..NamespaceInfo::default()
         };
         let plain = NamespaceInfo { namespace: "default".into(), ..NamespaceInfo::default() };
-        let list = QuotaList(vec![plain.into(), capped.into()]);
+        let list = QuotaList { namespaces: vec![plain.into(), capped.into()], with_users: true };
         let mut out = vec![];
         list.table(&mut out).unwrap();
         assert_eq!(
             String::from_utf8(out).unwrap(),
             "\
-NAMESPACE  WEIGHT  SHARE   TASKS   CPU       MEMORY   STORAGE  GPU  ORDER                   POLICY   WAITS
-default    1       0.0 %   0       0         0 B      0 B      0    priority                default  no
-team-a     3       37.5 %  4 of 9  4.5 of 8  2.0 GiB  0 B      0    priority, at most 2h0m  fgd      yes
+NAMESPACE  WEIGHT  SHARE   TASKS   QUEUED       CPU       MEMORY   STORAGE  GPU  ORDER                   POLICY   WAITS
+default    1       0.0 %   0       0            0         0 B      0 B      0    priority                default  no
+team-a     3       37.5 %  4 of 9  128 of 1000  4.5 of 8  2.0 GiB  0 B      0    priority, at most 2h0m  fgd      yes
+
+NAMESPACE  USER        JOBS  TASKS   QUEUED
+team-a     admin/ada   2     3 of 3  120
+team-a     admin/bob   1     1 of 3  8
+team-a     and 2 more
 "
         );
         let json = serde_json::to_value(&list).unwrap();
@@ -168,5 +242,7 @@ team-a     3       37.5 %  4 of 9  4.5 of 8  2.0 GiB  0 B      0    priority, at
         assert_eq!(json[1]["caps"]["memory_bytes"], serde_json::Value::Null);
         assert_eq!(json[1]["used"]["cpu"], 4.5);
         assert_eq!((&json[0]["policy"], &json[1]["policy"]), (&serde_json::Value::Null, &"fgd".into()));
+        assert_eq!((&json[1]["caps"]["user_tasks"], &json[1]["users"][0]["queued"]), (&3.into(), &120.into()));
+        assert_eq!(json[0].get("users"), None);
     }
 }

@@ -26,7 +26,7 @@ pub(super) fn cancel(hot: &mut Hot, out: &mut Out, id: JobId) -> Option<u32> {
         return Some(stopping);
     }
     job.cancel_requested = true;
-    hot.queue.remove(job.namespace, job.priority, job.shape, id);
+    hot.queue.remove(job, job.shape, id);
     hot.queue_limits.settle(id);
     for (index, waiting) in job.waiting.take().map(|w| *w).unwrap_or_default() {
         hot.delayed.remove(&(waiting.not_before_ms, id, index));
@@ -34,7 +34,7 @@ pub(super) fn cancel(hot: &mut Hot, out: &mut Out, id: JobId) -> Option<u32> {
         let mut shape = job.shape;
         if waiting.is_apart() {
             shape = hot.apart.remove(&mut hot.shapes, task, waiting.memory_mib).unwrap_or(shape);
-            hot.queue.remove(job.namespace, job.priority, shape, id);
+            hot.queue.remove(job, shape, id);
         }
         hot.backlog.moved(job.priority, shape, -1, 0);
         let key = task_key(job.namespace, task);
@@ -51,6 +51,7 @@ pub(super) fn cancel(hot: &mut Hot, out: &mut Out, id: JobId) -> Option<u32> {
         // A worker may have been kept for them: others may have it.
         out.capacity_changed();
     }
+    hot.tenants.waits(job.namespace, job.user, -i64::from(job.counts.queued));
     job.counts.cancelled = job.counts.cancelled.saturating_add(job.counts.queued);
     job.counts.queued = 0;
     for (index, attempt) in &job.active {

@@ -43,7 +43,7 @@ pub(super) fn end_attempt(hot: &mut Hot, out: &mut Out, task: TaskId, ending: En
     if !attempt.released
         && let Some(tenant) = hot.tenants.get_mut(job.namespace)
     {
-        tenant.give_back(&had, remembering_ms);
+        tenant.give_back(job.user, &had, remembering_ms);
         out.tenant_gave_back(job.namespace, tenant);
     }
     let key = task_key(job.namespace, task);
@@ -80,6 +80,7 @@ pub(super) fn end_attempt(hot: &mut Hot, out: &mut Out, task: TaskId, ending: En
         }
         Next::Waits(waiting) => {
             job.counts.queued = job.counts.queued.saturating_add(1);
+            hot.tenants.waits(job.namespace, job.user, 1);
             out.put(Family::Waiting, &key, &waiting.row());
             if hot.add_waiting(task, waiting) {
                 out.tasks_ready();
@@ -135,6 +136,9 @@ pub(super) fn leave_if_done(hot: &mut Hot, out: &mut Out, id: JobId) -> Option<O
     }
     let job = hot.jobs.remove(&id)?;
     hot.shapes.release(job.shape);
+    if let Some(tenant) = hot.tenants.get_mut(job.namespace) {
+        tenant.users.leave(job.user);
+    }
     hot.retry.remove(&id);
     hot.only.remove(&id);
     let expired_ms = hot.queue_limits.get(id).expired_ms;

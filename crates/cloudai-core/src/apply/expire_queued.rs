@@ -30,8 +30,9 @@ fn expire(hot: &mut Hot, out: &mut Out, id: JobId) -> u64 {
     // A worker may have been kept for them: others may have it.
     out.capacity_changed();
     hot.backlog.moved(job.priority, job.shape, -i64::from(tasks), 0);
+    hot.tenants.waits(job.namespace, job.user, -i64::from(tasks));
     if !job.has_ready() && !hot.apart.is_ready(id, 0) {
-        hot.queue.remove(job.namespace, job.priority, job.shape, id);
+        hot.queue.remove(job, job.shape, id);
     }
     out.job_changed(id);
     end_job_if_done(hot, out, id);

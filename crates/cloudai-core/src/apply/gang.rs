@@ -52,7 +52,8 @@ pub(super) fn may_start(hot: &Hot, clock_ms: u64, id: JobId, groups: &[&PlaceGro
             let fits = needs.fits(&worker.free().minus(&here.0))
                 && worker.active.len() + here.1 < limits::WORKER_ATTEMPTS_MAX
                 && !past.never().contains(&group.worker)
-                && tenant.quota.room_for(&needs, holding, &used, 1) > 0;
+                && tenant.quota.room_for(&needs, holding, &used, 1) > 0
+                && tenant.room_for_user(job.user, placed.len() as u32) > 0;
             if !fits || !placed.insert(*index) {
                 return false;
             }

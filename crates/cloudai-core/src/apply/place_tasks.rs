@@ -1,6 +1,6 @@
 //! The scheduler's placements, checked against the exact state: check and change are one step, so that a plan made on an
 //! older state can never over-commit a worker (I4), start a task twice (I3), send one where its rules forbid or beside its siblings, or
-//! give a namespace more than its quota. Refused ones only count:
+//! give a namespace or one of its users more than its quota. Refused ones only count:
 //! the next pass sees why.
 
 use std::collections::BTreeSet;
@@ -72,7 +72,8 @@ fn place_group(hot: &mut Hot, out: &mut Out, siblings: &mut Siblings, group: &Pl
         if past.never().contains(&worker_id.0) || !needs.fits(&worker.free()) {
             continue;
         }
-        if tenant.quota.room_for(&needs, tenant.holding, &tenant.used, 1) == 0 {
+        if tenant.quota.room_for(&needs, tenant.holding, &tenant.used, 1) == 0 || tenant.room_for_user(job.user, 0) == 0
+        {
             continue;
         }
         if let Some((rules, whereabouts)) = &mut known {
@@ -111,7 +112,7 @@ fn place_group(hot: &mut Hot, out: &mut Out, siblings: &mut Siblings, group: &Pl
                     hot.backlog.moved(job.priority, shape, -1, 0);
                     hot.backlog.moved(job.priority, job.shape, 0, 1);
                     if past.memory_mib > 0 && !hot.apart.is_ready(id, past.memory_mib) {
-                        hot.queue.remove(job.namespace, job.priority, shape, id);
+                        hot.queue.remove(job, shape, id);
                     }
                 } else {
                     alike += 1;
@@ -121,12 +122,13 @@ fn place_group(hot: &mut Hot, out: &mut Out, siblings: &mut Siblings, group: &Pl
         job.active.insert(index, attempt);
         worker.active.insert(task);
         worker.used = worker.used.plus(&needs);
-        tenant.take(&needs, remembering_ms);
+        tenant.take(job.user, &needs, remembering_ms);
         out.assigned(worker_id, AttemptId { task, number: attempt.number });
         accepted += 1;
     }
     if accepted > 0 {
         hot.backlog.moved(job.priority, job.shape, -alike, alike);
+        hot.tenants.waits(job.namespace, job.user, -i64::from(accepted));
         job.counts.queued = job.counts.queued.saturating_sub(accepted);
         job.counts.active = job.counts.active.saturating_add(accepted);
         if job.started_ms == 0 {
@@ -137,7 +139,7 @@ fn place_group(hot: &mut Hot, out: &mut Out, siblings: &mut Siblings, group: &Pl
             hot.queue_limits.settle(id);
         }
         if !job.has_ready() && !hot.apart.is_ready(id, 0) {
-            hot.queue.remove(job.namespace, job.priority, job.shape, id);
+            hot.queue.remove(job, job.shape, id);
         }
         out.job_changed(id);
         out.tenant_changed(job.namespace);

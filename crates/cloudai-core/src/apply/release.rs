@@ -138,7 +138,7 @@ fn release_all(hot: &mut Hot, out: &mut Out, id: JobId) {
     job.fresh = 0..job.count;
     job.counts.queued = job.count;
     hot.backlog.moved(job.priority, job.shape, i64::from(job.count), 0);
-    hot.queue.insert(job.namespace, job.priority, job.shape, id);
+    hot.queue.insert(job, job.shape, id);
     is_in_the_queue(hot, out, id);
 }
 
@@ -217,6 +217,7 @@ fn cancel_one(hot: &mut Hot, out: &mut Out, task: TaskId, unmet: Unmet) {
 fn cancel_settled(hot: &mut Hot, out: &mut Out, task: TaskId, unmet: Option<Unmet>) {
     let Some(job) = hot.jobs.get_mut(&task.job) else { return };
     job.counts.cancelled = job.counts.cancelled.saturating_add(1);
+    hot.tenants.waits(job.namespace, job.user, -1);
     let key = task_key(job.namespace, task);
     let row = out.read::<TaskRow>(Family::Task, &key);
     // One that a user cancels, and that never ran, needs none.
@@ -246,6 +247,7 @@ pub(super) fn cancel_blocked(hot: &mut Hot, out: &mut Out, id: JobId, unmet: Opt
     } else if let Some(job) = hot.jobs.get_mut(&id) {
         // None of them has a row: their job's own tells.
         job.counts.cancelled = job.counts.cancelled.saturating_add(job.count);
+        hot.tenants.waits(job.namespace, job.user, -i64::from(job.count));
     }
     close(hot, out, id);
     if let Some(unmet) = unmet {

@@ -46,6 +46,7 @@ fn replay(hot: &mut Hot, out: &mut Out, namespace: NamespaceId, task: TaskId) ->
     if let Some(job) = hot.jobs.get_mut(&task.job) {
         job.counts.dead = job.counts.dead.saturating_sub(1);
         job.counts.queued = job.counts.queued.saturating_add(1);
+        hot.tenants.waits(job.namespace, job.user, 1);
     }
     hot.add_waiting(task, waiting);
     out.tasks_ready();
@@ -62,13 +63,14 @@ fn is_alive_again(hot: &mut Hot, out: &mut Out, namespace: NamespaceId, id: JobI
     }
     let key = job_key(namespace, id);
     let Some(row) = out.read::<JobRow>(Family::Job, &key) else { return false };
-    let Some(JobSpecRow { spec, submitted_ms, replay_of, workflow, .. }) = out.read(Family::JobSpec, &key) else {
+    let Some(JobSpecRow { spec, submitted_ms, replay_of, workflow, actor, .. }) = out.read(Family::JobSpec, &key)
+    else {
         return false;
     };
     if row.cancel_requested || hot.jobs.len() >= limits::LIVE_JOBS_MAX {
         return false;
     }
-    let alive = AliveRow { workflow, ..alive_as_submitted(hot, namespace, &spec, submitted_ms, replay_of) };
+    let alive = AliveRow { workflow, ..alive_as_submitted(hot, namespace, &spec, submitted_ms, replay_of, &actor) };
     out.put(Family::Alive, &alive_key(id), &alive);
     let mut job = new_job(hot, id, alive);
     job.counts = row.counts;

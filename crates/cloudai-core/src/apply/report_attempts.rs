@@ -56,7 +56,7 @@ fn report_attempt(hot: &mut Hot, out: &mut Out, worker: WorkerId, report: Attemp
                 let had = raised(&shape.resources, memory_mib);
                 host.used = host.used.minus(&had);
                 if let Some(tenant) = hot.tenants.get_mut(job.namespace) {
-                    tenant.give_back(&had, remembering_ms);
+                    tenant.give_back(job.user, &had, remembering_ms);
                     out.tenant_gave_back(job.namespace, tenant);
                 }
                 if host.is_schedulable() {

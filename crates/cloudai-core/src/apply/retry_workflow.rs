@@ -227,7 +227,7 @@ fn revive(hot: &mut Hot, out: &mut Out, namespace: NamespaceId, candidate: &Cand
         hot.workflows.hold(id, parent, hold);
         out.hold_changed(id, parent);
     }
-    let alive = alive_as_submitted(hot, namespace, &spec.spec, spec.submitted_ms, None);
+    let alive = alive_as_submitted(hot, namespace, &spec.spec, spec.submitted_ms, None, &spec.actor);
     let alive = AliveRow { workflow: spec.workflow, ..alive };
     out.put(Family::Alive, &alive_key(id), &alive);
     let mut job = new_job(hot, id, alive);
@@ -239,9 +239,11 @@ fn revive(hot: &mut Hot, out: &mut Out, namespace: NamespaceId, candidate: &Cand
         job.counts.queued = total;
         hot.backlog.moved(job.priority, job.shape, i64::from(untried), 0);
         if untried > 0 {
-            hot.queue.insert(job.namespace, job.priority, job.shape, id);
+            hot.queue.insert(&job, job.shape, id);
         }
     }
+    // Blocked ones as well.
+    hot.tenants.waits(job.namespace, job.user, total.into());
     hot.jobs.insert(id, job);
     workflow_record::job_lives_again(hot, out, namespace, id, row);
     if let Some(member) = hot.workflows.member_mut(id) {

@@ -7,7 +7,7 @@ use cloudai_types::{
 use super::out::Out;
 use super::spec_of_format;
 use super::{check_name, cut};
-use crate::command::{DEAD_SINCE, IMAGE_SINCE, SubmitJob, TIME_LIMITS_SINCE, TaskKey, UNTOUCHED_SINCE};
+use crate::command::{DEAD_SINCE, IMAGE_SINCE, SubmitJob, TIME_LIMITS_SINCE, TaskKey, UNTOUCHED_SINCE, USERS_SINCE};
 use crate::hot::{Hot, Job, Shape};
 use crate::reply::{Refusal, Reply};
 use crate::rows::{
@@ -15,6 +15,7 @@ use crate::rows::{
     secret_key, task_key,
 };
 use crate::tenants::Tenant;
+use crate::users::UserId;
 
 pub fn submit_job(hot: &mut Hot, out: &mut Out, actor: String, command: SubmitJob) -> Result<Reply, Refusal> {
     let SubmitJob { namespace, request_id, request_hash, mut spec, mut replay_of } = command;
@@ -37,6 +38,8 @@ pub fn submit_job(hot: &mut Hot, out: &mut Out, actor: String, command: SubmitJo
         })?
         .into_inner();
     secrets_are_there(out, known, &spec)?;
+    let actor = cut(actor);
+    queue_has_room(hot, known, &actor, if replay_of.is_some() { 1 } else { spec.count })?;
     let replayed = replay_of.map(|of| dead_row_of(out, known, of)).transpose()?;
     if let Some(of) = replay_of.filter(|of| of.index >= spec.count) {
         return Err(Refusal::InvalidSpec(format!(
@@ -58,13 +61,14 @@ pub fn submit_job(hot: &mut Hot, out: &mut Out, actor: String, command: SubmitJo
     }
     let submitted_ms = out.clock_ms;
     let untouched = hot.version >= UNTOUCHED_SINCE;
-    let alive = AliveRow { untouched, ..alive_as_submitted(hot, namespace, &spec, submitted_ms, replay_of) };
+    let alive = AliveRow { untouched, ..alive_as_submitted(hot, namespace, &spec, submitted_ms, replay_of, &actor) };
     out.put(Family::Alive, &alive_key(id), &alive);
     let row = JobSpecRow { spec, submitted_ms, actor, request_id, replay_of, ..JobSpecRow::default() };
     out.put(Family::JobSpec, &job_key(namespace, id), &row);
     let job = new_job(hot, id, alive);
-    hot.queue.insert(job.namespace, job.priority, job.shape, id);
+    hot.queue.insert(&job, job.shape, id);
     hot.backlog.moved(job.priority, job.shape, i64::from(job.counts.queued), 0);
+    hot.tenants.waits(job.namespace, job.user, job.counts.queued.into());
     hot.jobs.insert(id, job);
     out.job_submitted(id);
     Ok(Reply::Submitted { job: id, duplicate: false })
@@ -100,8 +104,11 @@ pub(crate) fn new_job(hot: &mut Hot, id: JobId, alive: AliveRow) -> Job {
         None if gate.is_some() => 0..0,
         None => 0..alive.count,
     };
+    let namespace = NamespaceId(alive.namespace);
     Job {
-        namespace: NamespaceId(alive.namespace),
+        namespace,
+        // `load` tells elsewhere of a namespace that is not known.
+        user: hot.tenants.get_mut(namespace).map_or(UserId::NOBODY, |tenant| tenant.users.join(&alive.actor)),
         shape: {
             let gang = if alive.gang { alive.count } else { 0 };
             hot.shapes.intern(Shape::new(alive.resources, alive.require, alive.placement.as_ref(), gang))
@@ -132,6 +139,7 @@ pub(super) fn alive_as_submitted(
     spec: &JobSpec,
     submitted_ms: u64,
     replay_of: Option<TaskKey>,
+    actor: &str,
 ) -> AliveRow {
     let image = if hot.version >= IMAGE_SINCE { image::fingerprint(&spec.pinned_image()).into() } else { 0 };
     AliveRow {
@@ -152,6 +160,21 @@ pub(super) fn alive_as_submitted(
         gang: spec.gang,
         preemptible: spec.preemptible,
         placement: spec.placement.clone(),
+        actor: if hot.version >= USERS_SINCE { actor.to_owned() } else { String::new() },
+    }
+}
+
+/// All of a submit waits, or nothing of it does.
+pub(super) fn queue_has_room(
+    hot: &Hot,
+    namespace: Option<NamespaceId>,
+    actor: &str,
+    tasks: u32,
+) -> Result<(), Refusal> {
+    let tenant = namespace.and_then(|id| hot.tenants.get(id));
+    match tenant.and_then(|tenant| tenant.queue_is_full_for(actor, tasks)) {
+        Some(full) => Err(Refusal::QueueFull(full)),
+        None => Ok(()),
     }
 }
 

@@ -5,7 +5,9 @@ use cloudai_types::{JobId, NamespaceId, ValidWorkflow, WorkflowId, limits};
 use super::cut;
 use super::out::Out;
 use super::spec_of_format;
-use super::submit_job::{alive_as_submitted, earlier_job, known_namespace, name_namespace, new_job, secrets_are_there};
+use super::submit_job::{
+    alive_as_submitted, earlier_job, known_namespace, name_namespace, new_job, queue_has_room, secrets_are_there,
+};
 use crate::bits::Bits;
 use crate::command::SubmitWorkflow;
 use crate::hot::Hot;
@@ -37,6 +39,7 @@ pub fn submit_workflow(hot: &mut Hot, out: &mut Out, actor: String, command: Sub
     for node in &valid.nodes {
         secrets_are_there(out, known, node.spec())?;
     }
+    queue_has_room(hot, known, &actor, valid.nodes.iter().fold(0, |sum, node| sum.saturating_add(node.spec().count)))?;
 
     let namespace = known.unwrap_or_else(|| name_namespace(hot, out, namespace));
     let (jobs, first) = (valid.nodes.len() as u32, JobId(hot.next_job));
@@ -62,7 +65,7 @@ pub fn submit_workflow(hot: &mut Hot, out: &mut Out, actor: String, command: Sub
         }
         // A start has to read how far a job has come that waits for others.
         let (untouched, submitted_ms) = (node.waits_for.is_empty(), out.clock_ms);
-        let alive = alive_as_submitted(hot, namespace, &spec, submitted_ms, None);
+        let alive = alive_as_submitted(hot, namespace, &spec, submitted_ms, None, &actor);
         let alive = AliveRow { untouched, workflow: workflow.0, ..alive };
         out.put(Family::Alive, &alive_key(id), &alive);
         let row = JobSpecRow {
@@ -76,9 +79,11 @@ pub fn submit_workflow(hot: &mut Hot, out: &mut Out, actor: String, command: Sub
         out.put(Family::JobSpec, &job_key(namespace, id), &row);
         let job = new_job(hot, id, alive);
         if job.has_ready() {
-            hot.queue.insert(job.namespace, job.priority, job.shape, id);
+            hot.queue.insert(&job, job.shape, id);
         }
         hot.backlog.moved(job.priority, job.shape, i64::from(job.counts.queued), 0);
+        // Blocked ones as well.
+        hot.tenants.waits(job.namespace, job.user, job.count.into());
         hot.jobs.insert(id, job);
         out.job_submitted(id);
     }

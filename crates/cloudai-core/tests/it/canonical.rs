@@ -1,5 +1,6 @@
 //! Hot state as text that two equal states share: shapes by value, since their numbers are local to a process.
 
+use std::collections::BTreeSet;
 use std::fmt::Write;
 
 use cloudai_core::Hot;
@@ -47,16 +48,19 @@ pub fn canonical(hot: &Hot) -> String {
     line(format_args!("{next_session} {version} {config:?} {digest:016x}"));
     line(format_args!("{namespaces:?} {tenants:?}"));
     for (id, job) in jobs {
+        let user = hot.user_name(job);
         let mut job = job.clone();
         let shape = std::mem::replace(&mut job.shape, cloudai_core::hot::ShapeId(0));
-        line(format_args!("{id:?} {:?} {job:?}", shapes.get(shape)));
+        job.user = cloudai_core::users::UserId::NOBODY;
+        line(format_args!("{id:?} {user:?} {:?} {job:?}", shapes.get(shape)));
     }
     let mut queued: Vec<String> = vec![];
     for (namespace, levels) in queue.namespaces() {
-        for (priority, by_shape) in levels.iter() {
-            for (shape, jobs) in by_shape {
-                let tasks = backlog.queued_of(priority, *shape);
-                queued.push(format!("{namespace:?} {priority} {:?} {tasks} {jobs:?}", shapes.get(*shape)));
+        for (priority, level) in levels.iter() {
+            for (shape, line) in level.lines() {
+                let tasks = backlog.queued_of(priority, shape);
+                let jobs: BTreeSet<_> = line.users().flat_map(|(_, jobs)| jobs).collect();
+                queued.push(format!("{namespace:?} {priority} {:?} {tasks} {jobs:?}", shapes.get(shape)));
             }
         }
     }

@@ -178,6 +178,9 @@ pub fn garbage() -> impl Strategy<Value = Kind> {
                 order: weight.checked_sub(5).map(|order| order as i32),
                 wait_max_ms: Some(cpu),
                 score_policy: (weight % 2 == 0).then_some(tasks),
+                queued_max: tasks.checked_mul(7),
+                user_tasks_max: cpu.checked_rem(5),
+                user_queued_max: Some(cpu),
                 ..QuotaChange::default()
             },
         })),

@@ -276,6 +276,9 @@ fn kinds() -> Vec<Kind> {
                 order: None,
                 preempt: None,
                 score_policy: None,
+                queued_max: None,
+                user_tasks_max: None,
+                user_queued_max: None,
             },
         }),
         Kind::SetTaint(SetTaint { name: "w1".into(), key: "gpu".into(), value: "a100".into(), tainted: true }),
@@ -336,7 +339,7 @@ fn dead_groups() -> Vec<DeadGroup> {
 }
 
 /// Commands that got fields since they were first written, with these fields.
-fn grown() -> [(&'static str, Kind); 19] {
+fn grown() -> [(&'static str, Kind); 20] {
     let report = AttemptReport {
         job: 9,
         index: 5,
@@ -456,6 +459,18 @@ fn grown() -> [(&'static str, Kind); 19] {
             "command_set_config_cost",
             Kind::SetConfig(SetConfig { config: ClusterConfig { score_policy: ScorePolicy::Cost as i32 } }),
         ),
+        (
+            "command_set_quota_users",
+            Kind::SetQuota(SetQuota {
+                namespace: "team-a".into(),
+                change: QuotaChange {
+                    queued_max: Some(100_000),
+                    user_tasks_max: Some(0),
+                    user_queued_max: Some(cloudai_types::quota::NO_CAP),
+                    ..QuotaChange::default()
+                },
+            }),
+        ),
         ("command_submit_job_gang", submit(JobSpec { gang: true, ..spec() }, None)),
         ("command_submit_job_placement", submit(JobSpec { placement: Some(placement()), ..spec() }, None)),
     ]
@@ -485,6 +500,9 @@ fn quota() -> Quota {
         order: 0,
         preempt: false,
         score_policy: None,
+        queued_max: None,
+        user_tasks_max: None,
+        user_queued_max: None,
     }
 }
 
@@ -586,6 +604,13 @@ fn every_row_decodes_for_ever() {
                 golden("row_namespace", &plain);
                 let average_held = vec![4_096_000, 1 << 42, 0, 8_192];
                 let quota = Some(quota());
+                let users = Quota {
+                    queued_max: Some(9),
+                    user_tasks_max: Some(0),
+                    user_queued_max: Some(3),
+                    ..Quota::default()
+                };
+                golden("row_namespace_users", &NamespaceRow { quota: Some(users), ..plain.clone() });
                 golden("row_namespace_quota", &NamespaceRow { quota, average_held, average_at_ms: 9, ..plain });
             }
             Family::JobSpec => {
@@ -643,8 +668,10 @@ fn every_row_decodes_for_ever() {
                     gang: false,
                     preemptible: false,
                     placement: None,
+                    actor: String::new(),
                 };
                 golden("row_alive", &touched);
+                golden("row_alive_actor", &AliveRow { actor: "admin/ada".into(), ..touched.clone() });
                 golden("row_alive_placement", &AliveRow { placement: Some(placement()), ..touched.clone() });
                 golden("row_alive_workflow", &AliveRow { workflow: 5, ..touched.clone() });
                 let replay = AliveRow { retry: Some(retry()), only_index: Some(7), ..touched.clone() };

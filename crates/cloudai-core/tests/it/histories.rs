@@ -109,6 +109,9 @@ pub enum Step {
         weight: u8,
         tasks: u8,
         cpu: u8,
+        /// Of each user.
+        own: u8,
+        queued: u8,
     },
     /// The second value of the same taint is another one.
     Taint {
@@ -345,8 +348,9 @@ fn step() -> impl Strategy<Value = Step> {
         2 => (0..5u8, any::<bool>(), prop_oneof![Just(0u16), Just(1u16), any::<u16>()])
             .prop_map(|(name, draining, deadline)| Step::Drain { name, draining, deadline }),
         2 => Just(Step::ExpireQueued),
-        2 => (0..3u8, 0..4u8, 0..16u8, 0..16u8)
-            .prop_map(|(namespace, weight, tasks, cpu)| Step::SetQuota { namespace, weight, tasks, cpu }),
+        2 => (0..3u8, 0..4u8, 0..16u8, 0..16u8, 0..16u8, 0..24u8).prop_map(|(namespace, weight, tasks, cpu, own, queued)| {
+            Step::SetQuota { namespace, weight, tasks, cpu, own, queued }
+        }),
         2 => (0..5u8, 0..3u8, any::<bool>()).prop_map(|(name, value, tainted)| Step::Taint { name, value, tainted }),
         1 => Just(Step::EvictWorkers),
         2 => (any::<u16>(), any::<u16>()).prop_map(|(job, victims)| Step::Preempt { job, victims }),
@@ -534,7 +538,7 @@ pub fn resolve(hot: &Hot, step: &Step) -> Kind {
             Kind::SetDrain(SetDrain { name: member(false, name), draining, deadline_ms })
         }
         Step::ExpireQueued => Kind::ExpireQueued(ExpireQueued {}),
-        Step::SetQuota { namespace, weight, tasks, cpu } => {
+        Step::SetQuota { namespace, weight, tasks, cpu, own, queued } => {
             let cap = |n: u8, unit: u64| Some(if n < 8 { u64::from(n) * unit } else { NO_CAP });
             let change = QuotaChange {
                 weight: Some(weight.into()),
@@ -542,6 +546,9 @@ pub fn resolve(hot: &Hot, step: &Step) -> Kind {
                 cpu_milli_max: cap(cpu, 1_000),
                 preempt: Some(tasks % 2 == 0),
                 score_policy: Some(if cpu < 7 { cpu.into() } else { NO_CAP }),
+                queued_max: cap(queued, 16),
+                user_tasks_max: cap(own, 1),
+                user_queued_max: cap(queued, 4 + u64::from(own)),
                 ..QuotaChange::default()
             };
             Kind::SetQuota(SetQuota { namespace: NAMESPACES[usize::from(namespace)].into(), change })

@@ -8,7 +8,7 @@ use cloudai_core::command::{
 };
 use cloudai_core::rows::{Family, WorkerState, WorkflowRow};
 use cloudai_core::transitions::{self, Owner, Transition};
-use cloudai_core::{Event, Hot, apply};
+use cloudai_core::{Event, Hot, Reply, apply};
 use cloudai_types::quota::{NO_CAP, QuotaChange};
 use cloudai_types::{Condition, Dependency, EndReason, JobId, JobSpec, Overlap, WorkflowNode, WorkflowSpec, limits};
 use proptest::prelude::*;
@@ -30,12 +30,34 @@ fn run(history: &[EntrySteps], mut each: impl FnMut(&Hot, &[Kind], &cloudai_core
         now = now.saturating_add_signed(*advance);
         let kinds: Vec<Kind> = steps.iter().map(|step| resolve(&world.hot, step)).collect();
         let before = world.hot.clone();
-        let applied = world.entry(now, kinds.clone());
+        // Who asks for what goes on beside the steps.
+        let actor = ["admin/ada", "admin/bob", "admin/cy"][(world.index % 3) as usize];
+        let applied = world.entry_by(actor, now, kinds.clone());
         assert!(world.hot.clock_ms >= before.clock_ms, "replicated time only moves forward");
         world.check();
         each(&before, &kinds, &applied, &world);
     }
     world
+}
+
+/// Nobody begins to run more than a user may, and no submit makes more wait than may. A cap may be lowered under what is there.
+fn caps_are_kept(before: &Hot, applied: &cloudai_core::Applied, world: &World) {
+    let is_submit = matches!(
+        applied.replies[0],
+        Reply::Submitted { duplicate: false, .. } | Reply::WorkflowSubmitted { duplicate: false, .. }
+    );
+    for (id, tenant) in world.hot.tenants.iter() {
+        let (quota, was) = (tenant.quota, before.tenants.get(id));
+        let max = quota.queued_max.filter(|_| is_submit).map(u64::from);
+        assert!(max.is_none_or(|max| tenant.waiting <= max || was.is_some_and(|was| was.waiting == tenant.waiting)));
+        for user in tenant.users.iter() {
+            let was = was.and_then(|was| was.users.named(&user.name)).map(|(_, user)| user);
+            let (held, waited) = was.map_or((0, 0), |user| (user.holding, user.waiting));
+            assert!(quota.user_tasks_max.is_none_or(|max| user.holding <= max.max(held)), "{user:?} ran {held}");
+            let max = quota.user_queued_max.filter(|_| is_submit).map(u64::from);
+            assert!(max.is_none_or(|max| user.waiting <= max.max(waited)), "{user:?} had {waited} waiting");
+        }
+    }
 }
 
 proptest! {
@@ -45,7 +67,10 @@ proptest! {
     #[test]
     fn every_command_keeps_to_the_rules(history in prop_oneof![4 => entries(1..60, 1..2), 1 => unlucky(1..60)]) {
         let mut watcher = Watcher::default();
-        run(&history, |before, kinds, applied, world| watcher.saw(before, &kinds[0], applied, world));
+        run(&history, |before, kinds, applied, world| {
+            caps_are_kept(before, applied, world);
+            watcher.saw(before, &kinds[0], applied, world);
+        });
     }
 
     /// Many commands in one entry see each other; each row is written once; events of a kind come once per job or worker.
@@ -127,6 +152,7 @@ proptest! {
         prop_assert_eq!(&world.hot.workflows, &Default::default());
         prop_assert!(world.hot.shapes.by_id.is_empty() && world.hot.queue.is_empty() && world.hot.delayed.is_empty());
         prop_assert!(world.hot.workers.values().all(|w| w.used == Default::default() && w.active.is_empty()));
+        prop_assert!(world.hot.tenants.iter().all(|(_, t)| t.users.is_empty() && (t.waiting, t.holding) == (0, 0)));
         for family in [Family::Alive, Family::Waiting, Family::Attempt, Family::Gate, Family::Hold] {
             prop_assert_eq!(world.rows.keys(family).count(), 0, "{:?} holds only what lives", family);
         }
@@ -384,6 +410,9 @@ fn finish(world: &mut World) {
         order: Some(0),
         preempt: Some(true),
         score_policy: Some(NO_CAP),
+        queued_max: Some(NO_CAP),
+        user_tasks_max: Some(NO_CAP),
+        user_queued_max: Some(NO_CAP),
     };
     let namespaces: Vec<String> = world.hot.namespaces.keys().cloned().collect();
     for namespace in namespaces {

@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 
 use cloudai_core::command::{
-    CancelJob, CreateSchedule, DeleteSchedule, Kind, PauseSchedule, RunSchedule, SCHEDULES_SINCE, TriggerSchedule,
+    CancelJob, CreateSchedule, DeleteSchedule, Kind, PauseSchedule, RaiseVersion, RunSchedule, SCHEDULES_SINCE,
+    SetQuota, TriggerSchedule, VERSION,
 };
 use cloudai_core::rows::{Family, JobSpecRow, ScheduleRow, job_key, named_key};
 use cloudai_core::{Command, Refusal, Reply};
-use cloudai_types::{JobId, JobSpec, NamespaceId, Overlap, RunOutcome, ScheduleRun, ScheduleSpec, limits};
+use cloudai_types::{JobId, JobSpec, NamespaceId, Overlap, QuotaChange, RunOutcome, ScheduleRun, ScheduleSpec, limits};
 use proptest::prelude::*;
 
 use crate::world::World;
@@ -36,6 +37,7 @@ fn row(world: &World) -> ScheduleRow {
 
 fn begun(overlap: Overlap) -> World {
     let mut world = World::default();
+    world.one(1_000, Kind::RaiseVersion(RaiseVersion { version: VERSION }));
     assert_eq!(
         world.one(1_000, Kind::CreateSchedule(create(overlap))).replies,
         [Reply::ScheduleCreated { is_new: true }]
@@ -163,6 +165,19 @@ fn times_that_are_passed_over_are_counted_and_remembered() {
     use RunOutcome::{Missed, Ran, Refused};
     assert_eq!(told, [(Missed, 2, 2), (Ran, 3, 0), (Missed, 5, 2), (Refused, 6, 0)]);
     assert_eq!((row.runs[3].why.as_str(), row.last_due_ms, row.next_due_ms), ("no such image", 6 * MINUTE, 7 * MINUTE));
+}
+
+#[test]
+fn a_time_whose_job_would_be_over_a_quota_is_recorded_with_the_reason() {
+    let mut world = begun(Overlap::Allow);
+    let change = QuotaChange { user_queued_max: Some(1), ..QuotaChange::default() };
+    world.one(2_000, Kind::SetQuota(SetQuota { namespace: "default".into(), change }));
+    let first = run(&world, MINUTE);
+    assert_eq!(outcome(&mut world, MINUTE, first), Ok((RunOutcome::Ran, 1)));
+    let second = run(&world, 2 * MINUTE);
+    assert_eq!(outcome(&mut world, 2 * MINUTE, second), Ok((RunOutcome::Refused, 0)));
+    let why = "the queue is full: 1 of at most 1 tasks of admin/test in default wait, and this would be 1 more";
+    assert_eq!((row(&world).runs[1].why.as_str(), row(&world).next_due_ms), (why, 3 * MINUTE));
 }
 
 #[test]

@@ -69,6 +69,7 @@ scripts!(
     request_ids,
     placement,
     quotas,
+    users,
     retention,
     stale_reports,
     queue_timeouts,
@@ -91,25 +92,32 @@ struct Story {
 
 impl Story {
     fn entry(&mut self, line: &str, out: &mut String) {
-        let mut kinds = vec![];
+        let mut commands = vec![];
         for command in line.split(" ; ") {
             let mut words = Words::new(command);
             match words.verb {
                 "at" => self.now = words.number("time"),
                 "show" => self.show(out),
                 "task" => self.show_task(words.plain[0].parse().expect("JOB/INDEX"), out),
+                "users" => self.show_users(out),
                 "rows" => self.show_rows(out),
                 "dead" => self.show_dead(out),
                 "secrets" => self.show_secrets(out),
                 "member" => self.show_member(&mut words, out),
-                _ => kinds.push(kind(&mut words)),
+                _ => {
+                    let by = words.named.remove("by").unwrap_or("test".to_owned());
+                    commands.push(Command::new(format!("admin/{by}"), kind(&mut words)));
+                }
             }
             assert!(words.named.is_empty(), "nobody reads {:?} of '{command}'", words.named);
         }
-        if kinds.is_empty() {
+        if commands.is_empty() {
             return;
         }
-        let Applied { replies, events, .. } = self.world.entry(self.now, kinds);
+        let asked = commands.len();
+        let proposal = Proposal { version: VERSION, at_ms: self.now, commands };
+        let Applied { replies, events, .. } = self.world.proposal(proposal);
+        assert_eq!(replies.len(), asked, "one reply per command");
         self.world.check();
         for reply in replies {
             let text = match reply {
@@ -189,8 +197,9 @@ impl Story {
             ));
         }
         let levels = hot.queue.namespaces().flat_map(|(_, levels)| levels.iter());
-        let queue = levels
-            .flat_map(|(p, shapes)| shapes.iter().flat_map(|(_, jobs)| jobs).map(move |id| format!("{p}:{}", id.0)));
+        let jobs =
+            levels.flat_map(|(p, level)| level.lines().flat_map(move |(_, line)| line.users().map(move |u| (p, u.1))));
+        let queue = jobs.flat_map(|(p, jobs)| jobs.iter().map(move |id| format!("{p}:{}", id.0)));
         lines.push(format!("queue {:?} delayed {}", queue.collect::<Vec<_>>(), hot.delayed.len()));
         lines.iter().for_each(|line| writeln!(out, "  {line}").expect("a string takes it"));
     }
@@ -205,6 +214,17 @@ impl Story {
         let attempts = attempts.collect::<Vec<_>>().join("; ");
         let unmet = row.unmet.map_or(String::new(), unmet);
         writeln!(out, "  {:?} at {} [{attempts}]{unmet}", row.state(), row.ended_ms).expect("a string takes it");
+    }
+
+    /// Who has what, of each namespace.
+    fn show_users(&self, out: &mut String) {
+        for (_, t) in self.world.hot.tenants.iter() {
+            writeln!(out, "  {}: {} wait, {} hold", t.name, t.waiting, t.holding).expect("a string takes it");
+            for user in t.users.iter() {
+                let (name, jobs, waiting, holding) = (&user.name, user.jobs, user.waiting, user.holding);
+                writeln!(out, "    {name}: {jobs} jobs, {waiting} wait, {holding} hold").expect("a string takes it");
+            }
+        }
     }
 
     /// How many rows there are, and each ended or live job's own.
@@ -525,6 +545,9 @@ impl<'a> Words<'a> {
             storage_bytes_max: None,
             gpus_max: cap("gpu", &number),
             wait_max_ms: cap("waits", &number),
+            queued_max: cap("queued", &number),
+            user_tasks_max: cap("own-tasks", &number),
+            user_queued_max: cap("own-queued", &number),
             weight: self.named.remove("weight").map(|text| text.parse().expect("a weight")),
             preempt: self.named.remove("preempt").map(|text| text == "on"),
             order: self.named.remove("order").map(|text| i32::from(text == "fifo")),

@@ -18,7 +18,11 @@ pub struct World {
 
 impl World {
     pub fn entry(&mut self, at_ms: u64, kinds: Vec<Kind>) -> Applied {
-        let commands: Vec<Command> = kinds.into_iter().map(|kind| Command::new("admin/test", kind)).collect();
+        self.entry_by("admin/test", at_ms, kinds)
+    }
+
+    pub fn entry_by(&mut self, actor: &str, at_ms: u64, kinds: Vec<Kind>) -> Applied {
+        let commands: Vec<Command> = kinds.into_iter().map(|kind| Command::new(actor, kind)).collect();
         let replies = commands.len();
         let applied = self.proposal(Proposal { version: VERSION, at_ms, commands });
         assert_eq!(applied.replies.len(), replies, "one reply per command");

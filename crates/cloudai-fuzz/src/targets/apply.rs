@@ -94,7 +94,8 @@ fn made(u: &mut Unstructured<'_>, hot: &Hot) -> Result<Proposal> {
     }
     let step_ms = *u.choose(&[0, 1, 1_000, 60_000, 90_000_000, u64::MAX])?;
     let count = u.int_in_range(0..=4)?;
-    let commands = (0..count).map(|_| Ok(Command::new("leader", kind(u, hot)?))).collect::<Result<Vec<_>>>()?;
+    let actor = |n: usize| ["leader", "admin/ada", "admin/bob"][n % 3];
+    let commands = (0..count).map(|n| Ok(Command::new(actor(n), kind(u, hot)?))).collect::<Result<Vec<_>>>()?;
     Ok(Proposal { version: VERSION, at_ms: hot.clock_ms.saturating_add(step_ms), commands })
 }
 
@@ -354,9 +355,22 @@ fn kind(u: &mut Unstructured<'_>, hot: &Hot) -> Result<Kind> {
             let order = if u.ratio(1, 4)? { Some(i32::from(u8::arbitrary(u)? % 3)) } else { None };
             let preempt = Some(bool::arbitrary(u)?);
             let score_policy = if u.ratio(1, 4)? { Some(u64::from(u8::arbitrary(u)? % 9)) } else { None };
-            let caps = QuotaChange { weight, tasks_max, cpu_milli_max, ..QuotaChange::default() };
-            let change = QuotaChange { order, preempt, score_policy, ..caps };
-            Kind::SetQuota(SetQuota { namespace: name(u)?, change })
+            let namespace = name(u)?;
+            let mut small = || Ok(if u.ratio(1, 3)? { Some(u64::from(u8::arbitrary(u)? % 8)) } else { None });
+            let (queued_max, user_tasks_max, user_queued_max) = (small()?, small()?, small()?);
+            let change = QuotaChange {
+                weight,
+                tasks_max,
+                cpu_milli_max,
+                order,
+                preempt,
+                score_policy,
+                queued_max,
+                user_tasks_max,
+                user_queued_max,
+                ..QuotaChange::default()
+            };
+            Kind::SetQuota(SetQuota { namespace, change })
         }
         29 if u.arbitrary()? => Kind::EvictWorkers(EvictWorkers {}),
         29 => {

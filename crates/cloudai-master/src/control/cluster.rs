@@ -26,11 +26,11 @@ pub async fn queue<S: StateStore>(node: &Node<S>, request: pb::QueueRequest) -> 
     // (jobs, the oldest) of all namespaces. A line that is shown is among the first of each namespace that has it: none is looked at in vain.
     let mut lines: BTreeMap<(Reverse<i16>, ShapeId), (u32, Option<JobId>)> = BTreeMap::new();
     for (_, levels) in hot.queue.namespaces() {
-        let of_namespace = levels.iter().flat_map(|(priority, level)| level.iter().map(move |line| (priority, line)));
+        let of_namespace = levels.iter().flat_map(|(priority, level)| level.lines().map(move |line| (priority, line)));
         for (priority, (id, jobs)) in of_namespace.take(limits::PAGE_ROWS_DEFAULT) {
-            let line = lines.entry((Reverse(priority), *id)).or_default();
-            line.0 = line.0.saturating_add(jobs.len() as u32);
-            line.1 = line.1.into_iter().chain(jobs.first().copied()).min();
+            let line = lines.entry((Reverse(priority), id)).or_default();
+            line.0 = line.0.saturating_add(jobs.jobs() as u32);
+            line.1 = line.1.into_iter().chain(jobs.first()).min();
         }
     }
     let mut shapes = vec![];

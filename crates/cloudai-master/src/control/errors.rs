@@ -65,6 +65,11 @@ pub fn write(error: &WriteError) -> Status {
 }
 
 pub fn refused_info(refusal: &Refusal) -> ErrorInfo {
+    if let Refusal::QueueFull(full) = refusal {
+        return ErrorInfo::new(ErrorKind::OverQuota, "the queue is full, and nothing was submitted")
+            .why(full.why())
+            .next(full.next());
+    }
     let (kind, next) = match refusal {
         Refusal::RequestIdReused(_) => (ErrorKind::Conflict, "use a new request id for another request"),
         Refusal::InvalidSpec(_) | Refusal::InvalidNamespace(_) | Refusal::InvalidName(_) | Refusal::InvalidValue(_) => {
@@ -114,6 +119,8 @@ pub fn refused_info(refusal: &Refusal) -> ErrorInfo {
             (ErrorKind::Conflict, "join as a new node: `cloudai cluster add NAME`")
         }
         Refusal::AlreadyFounded => (ErrorKind::Conflict, ""),
+        // Told above, in its own words.
+        Refusal::QueueFull(_) => (ErrorKind::OverQuota, ""),
     };
     ErrorInfo::new(kind, refusal.to_string()).next(next)
 }

@@ -122,8 +122,8 @@ impl<S: StateStore> control_server::Control for ControlService<S> {
     }
 
     async fn plan_job(&self, request: Request<pb::SubmitRequest>) -> Answer<pb::JobPlan> {
-        let (_, r) = self.admit(request)?;
-        tasks::plan(&self.node, r).await.map(Response::new)
+        let (actor, r) = self.admit(request)?;
+        tasks::plan(&self.node, &actor, r).await.map(Response::new)
     }
 
     async fn explain_task(&self, request: Request<pb::ExplainTaskRequest>) -> Answer<pb::Explanation> {

@@ -1,12 +1,15 @@
 //! Calls about namespaces: what each may have, and has. Comes in: requests whose caller is admitted. Goes out: a command with what is to
 //! change; the list.
 
-use cloudai_core::command::{Kind, POLICIES_SINCE, QUEUE_ORDER_SINCE, QUOTAS_SINCE, SetQuota};
+use std::cmp::Reverse;
+
+use cloudai_core::command::{Kind, POLICIES_SINCE, QUEUE_ORDER_SINCE, QUOTAS_SINCE, SetQuota, USERS_SINCE};
 use cloudai_core::tenants::{AVERAGE_PARTS, Tenant};
+use cloudai_core::users::User;
 use cloudai_core::{Hot, queue::Queue};
 use cloudai_proto::v1 as pb;
 use cloudai_scheduler::fair::Whole;
-use cloudai_types::{NamespaceId, QuotaChange, Resources};
+use cloudai_types::{NamespaceId, QuotaChange, Resources, limits};
 use tonic::Status;
 
 use super::workers::change;
@@ -40,7 +43,7 @@ pub async fn list<S: StateStore>(
     let named = hot.namespaces.iter().filter(|(name, _)| wanted(name));
     let known = named.filter_map(|(_, id)| Some((*id, hot.tenants.get(*id)?)));
     let namespaces: Vec<pb::NamespaceInfo> =
-        known.map(|(id, tenant)| info(id, tenant, hot.clock_ms, &whole, &hot.queue)).collect();
+        known.map(|(id, tenant)| info(id, tenant, hot.clock_ms, &whole, &hot.queue, request.users)).collect();
     if namespaces.is_empty() && !request.namespace.is_empty() {
         let what = format!("there is no namespace '{}'", request.namespace);
         return Err(pb::ErrorInfo::new(pb::ErrorKind::NotFound, what)
@@ -50,7 +53,15 @@ pub async fn list<S: StateStore>(
     Ok(pb::ListQuotasReply { read: Some(read), namespaces })
 }
 
-fn info(id: NamespaceId, tenant: &Tenant, now_ms: u64, whole: &Whole, queue: &Queue) -> pb::NamespaceInfo {
+fn info(
+    id: NamespaceId,
+    tenant: &Tenant,
+    now_ms: u64,
+    whole: &Whole,
+    queue: &Queue,
+    with_users: bool,
+) -> pb::NamespaceInfo {
+    let users = if with_users { users(tenant) } else { vec![] };
     let [cpu_milli, memory_bytes, storage_bytes, gpus] = tenant.average_held(now_ms).map(|n| n / AVERAGE_PARTS);
     let gpus = u32::try_from(gpus).unwrap_or(u32::MAX);
     pb::NamespaceInfo {
@@ -61,7 +72,23 @@ fn info(id: NamespaceId, tenant: &Tenant, now_ms: u64, whole: &Whole, queue: &Qu
         average: Some(Resources { cpu_milli, memory_bytes, storage_bytes, gpus }),
         share: whole.part(&tenant.used),
         waits: queue.of(id).is_some(),
+        queued: tenant.waiting,
+        more_users: if with_users { (tenant.users.len() - users.len()) as u32 } else { 0 },
+        users,
     }
+}
+
+/// Those who run most first, then those of whom most waits, then by name.
+fn users(tenant: &Tenant) -> Vec<pb::UserInfo> {
+    let mut users: Vec<&User> = tenant.users.iter().collect();
+    users.sort_by_key(|user| (Reverse(user.holding), Reverse(user.waiting)));
+    let info = |user: &User| pb::UserInfo {
+        user: user.name.to_string(),
+        jobs: user.jobs,
+        tasks: user.holding,
+        queued: user.waiting,
+    };
+    users.into_iter().take(limits::QUOTA_USERS_MAX).map(info).collect()
 }
 
 /// The command is of a newer format: masters of an older build would stop at it.
@@ -70,6 +97,8 @@ fn require_quotas(hot: &Hot, change: &QuotaChange) -> Result<(), Box<pb::ErrorIn
         ("policies of namespaces", POLICIES_SINCE)
     } else if change.is_about_order() {
         ("orders of namespaces", QUEUE_ORDER_SINCE)
+    } else if change.is_about_queue_or_users() {
+        ("caps on queues and users", USERS_SINCE)
     } else {
         ("quotas", QUOTAS_SINCE)
     };

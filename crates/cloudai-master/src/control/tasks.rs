@@ -5,7 +5,7 @@ use cloudai_core::rows::TaskState;
 use cloudai_proto::convert::Submit;
 use cloudai_proto::v1 as pb;
 use cloudai_scheduler::{Standing, WaitKind, WaitReason, explain as explain_task, outlook};
-use cloudai_types::{TaskId, WorkerId, limits};
+use cloudai_types::{NamespaceId, TaskId, WorkerId, limits};
 use tonic::Status;
 
 use super::jobs::require_index;
@@ -25,6 +25,7 @@ pub async fn explain<S: StateStore>(
     require_index(task, &summary)?;
     let info = node.task(&state, ns, task)?;
     let e = explain_task(&state.hot, &node.reserved(), task);
+    let start = e.prospect.start(e.ahead.unwrap_or_default(), e.turn, node.started_lately(ns));
     let task_state = TaskState::try_from(info.state).unwrap_or(TaskState::Queued);
     let since_ms = match task_state {
         TaskState::Active => info.attempts.last().map_or(0, |a| a.started_ms.max(a.assigned_ms)),
@@ -50,7 +51,8 @@ pub async fn explain<S: StateStore>(
         }
         Standing::Blocked { .. } => Some(format!(": {}", e.fix)),
         Standing::Waiting | Standing::Active { .. } | Standing::Stopping { .. } | Standing::NoSuchIndex { .. } => {
-            let by_rule = e.quota.as_ref().or(e.gang.as_ref()).map(|what| format!(": {what}"));
+            let by_rule =
+                e.quota.as_ref().or(e.user_quota.as_ref()).or(e.gang.as_ref()).map(|what| format!(": {what}"));
             by_rule.or_else(|| {
                 e.reasons.first().map(|r| format!(": {} of {} workers: {}", r.workers, e.workers, r.message))
             })
@@ -83,17 +85,28 @@ pub async fn explain<S: StateStore>(
         namespaces_waiting: e.turn.map_or(0, |turn| turn.waiting as u32),
         namespaces_before: e.turn.map_or(0, |turn| turn.before as u32),
         gang: e.gang.unwrap_or_default(),
+        user_quota: e.user_quota.unwrap_or_default(),
+        start: start.map_or(String::new(), |start| start.to_string()),
     })
 }
 
 /// What a job would meet that is checked as for a submit, and not submitted.
-pub async fn plan<S: StateStore>(node: &Node<S>, request: pb::SubmitRequest) -> Result<pb::JobPlan, Status> {
+pub async fn plan<S: StateStore>(
+    node: &Node<S>,
+    actor: &str,
+    request: pb::SubmitRequest,
+) -> Result<pb::JobPlan, Status> {
     let mut read = node.read_point(pb::Consistency::Linearizable).await?;
     let submit = Submit::try_from(request).map_err(pb::ErrorInfo::into_status)?;
     let state = node.shared.read();
     read.index = state.index;
-    let o = outlook(&state.hot, &node.reserved(), &submit.namespace, submit.spec.get());
-    let summary = match (o.quota.as_ref().or(o.gang.as_ref()), o.reasons.first()) {
+    let o = outlook(&state.hot, &node.reserved(), &submit.namespace, actor, submit.spec.get());
+    // No namespace has the number 0: one that is not there yet has started nothing.
+    let namespace = state.hot.namespaces.get(&submit.namespace).copied().unwrap_or(NamespaceId(0));
+    let start = o.prospect.start(o.ahead, o.turn, node.started_lately(namespace));
+    let refused = o.queue_full.as_ref().map(|why| format!("a submit would be refused now: {why}"));
+    let by_rule = refused.as_ref().or(o.quota.as_ref()).or(o.user_quota.as_ref()).or(o.gang.as_ref());
+    let summary = match (by_rule, o.reasons.first()) {
         (Some(what), _) => what.clone(),
         (None, _) if o.room_now == o.tasks && o.ahead.tasks == 0 => "there is room for all of it now".to_owned(),
         (None, _) if o.room_now > 0 => format!("there is room for {} of {} tasks now", o.room_now, o.tasks),
@@ -116,6 +129,9 @@ pub async fn plan<S: StateStore>(node: &Node<S>, request: pb::SubmitRequest) -> 
         namespaces_before: o.turn.map_or(0, |turn| turn.before as u32),
         summary,
         gang: o.gang.unwrap_or_default(),
+        user_quota: o.user_quota.unwrap_or_default(),
+        queue_full: o.queue_full.unwrap_or_default(),
+        start: start.map_or(String::new(), |start| start.to_string()),
     })
 }
 

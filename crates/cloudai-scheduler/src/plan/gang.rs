@@ -35,10 +35,16 @@ impl<'a> Pass<'a> {
         let members = self.members(head, job);
         let asks = members.iter().map(|member| &member.ask);
         let asks: Vec<Ask> = asks.chain(std::iter::repeat_n(&head.ask, job.fresh.len())).copied().collect();
-        match lane.allows(asks.iter().map(Ask::room)) {
+        match lane.allows(head.user, asks.iter().map(Ask::room)) {
             Leave::Now if wanted <= self.budget => {}
             // Those behind it would take what it waits for.
             Leave::Later => return Some(Turn::Done),
+            // Others of its user would, and nobody else.
+            Leave::LaterForUser => {
+                lane.close(head.user);
+                lane.next_job();
+                return None;
+            }
             Leave::Now | Leave::Never => {
                 lane.next_job();
                 return None;
@@ -62,7 +68,7 @@ impl<'a> Pass<'a> {
                     self.emit(head.job, seat, next..next + here);
                     next += here;
                 }
-                asks.iter().for_each(|ask| lane.charge(ask, 1));
+                asks.iter().for_each(|ask| lane.charge(head.user, ask, 1));
                 lane.next_job();
             }
             Err(choice) => {

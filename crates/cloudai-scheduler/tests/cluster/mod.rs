@@ -92,8 +92,12 @@ impl Cluster {
     }
 
     pub fn apply(&mut self, kinds: Vec<Kind>) -> Applied {
+        self.apply_by("test", kinds)
+    }
+
+    fn apply_by(&mut self, user: &str, kinds: Vec<Kind>) -> Applied {
         self.index += 1;
-        let commands = kinds.into_iter().map(|kind| Command::new("test", kind)).collect();
+        let commands = kinds.into_iter().map(|kind| Command::new(user, kind)).collect();
         let proposal = Proposal { version: 1, at_ms: self.now_ms, commands };
         let applied = apply(&mut self.hot, &self.rows, self.index, proposal).expect("this build knows its commands");
         self.rows.write(applied.writes.clone());
@@ -149,8 +153,13 @@ impl Cluster {
     }
 
     pub fn submit_in(&mut self, namespace: &str, spec: JobSpec) -> JobId {
+        self.submit_by("test", namespace, spec)
+    }
+
+    pub fn submit_by(&mut self, user: &str, namespace: &str, spec: JobSpec) -> JobId {
         let namespace = namespace.to_owned();
-        let reply = self.one(Kind::SubmitJob(SubmitJob { namespace, spec, ..SubmitJob::default() }));
+        let submit = Kind::SubmitJob(SubmitJob { namespace, spec, ..SubmitJob::default() });
+        let reply = self.apply_by(user, vec![submit]).replies.remove(0);
         let Reply::Submitted { job, .. } = reply else { panic!("{reply:?}") };
         job
     }

@@ -1,10 +1,12 @@
 //! I9: everything can be rebuilt from the rows: what a restart would load is what the master has.
 
+use std::collections::BTreeSet;
 use std::fmt::Write;
 
 use cloudai_core::Hot;
 use cloudai_core::hot::ShapeId;
 use cloudai_core::invariants::Violation as CoreFault;
+use cloudai_core::users::UserId;
 
 use super::{Invariant, MasterView, Verdict};
 
@@ -34,15 +36,18 @@ fn text(hot: &Hot) -> String {
     line(format_args!("{} {} {} {:016x}", hot.cluster, hot.incarnation, hot.clock_ms, hot.digest));
     line(format_args!("{} {} {} {}", hot.next_job, hot.next_worker, hot.next_node, hot.next_session));
     for (id, job) in &hot.jobs {
+        let user = hot.user_name(job);
         let mut job = job.clone();
         let shape = std::mem::replace(&mut job.shape, ShapeId(0));
-        line(format_args!("{id:?} {:?} {job:?}", hot.shapes.get(shape)));
+        job.user = UserId::NOBODY;
+        line(format_args!("{id:?} {user:?} {:?} {job:?}", hot.shapes.get(shape)));
     }
     let mut queued = vec![];
     for (namespace, levels) in hot.queue.namespaces() {
-        for (priority, by_shape) in levels.iter() {
-            for (shape, jobs) in by_shape {
-                queued.push(format!("{namespace:?} {priority} {:?} {jobs:?}", hot.shapes.get(*shape)));
+        for (priority, level) in levels.iter() {
+            for (shape, line) in level.lines() {
+                let jobs: BTreeSet<_> = line.users().flat_map(|(_, jobs)| jobs).collect();
+                queued.push(format!("{namespace:?} {priority} {:?} {jobs:?}", hot.shapes.get(shape)));
             }
         }
     }
