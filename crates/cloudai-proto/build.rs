@@ -4,7 +4,7 @@
 use std::path::PathBuf;
 
 /// What `types.proto` declares and `cloudai-types` owns.
-const OWNED: [(&str, &str); 32] = [
+const OWNED: [(&str, &str); 34] = [
     (".cloudai.v1.Quota", "::cloudai_types::quota::Quota"),
     (".cloudai.v1.QuotaChange", "::cloudai_types::quota::QuotaChange"),
     (".cloudai.v1.Resources", "::cloudai_types::resources::Resources"),
@@ -37,6 +37,8 @@ const OWNED: [(&str, &str); 32] = [
     (".cloudai.v1.ResultFile", "::cloudai_types::results::ResultFile"),
     (".cloudai.v1.ScorePolicy", "::cloudai_types::config::ScorePolicy"),
     (".cloudai.v1.ClusterConfig", "::cloudai_types::config::ClusterConfig"),
+    (".cloudai.v1.EventKind", "::cloudai_types::event_kind::EventKind"),
+    (".cloudai.v1.WaitCause", "::cloudai_types::wait_cause::WaitCause"),
 ];
 
 /// Messages that carry a secret's value: `secrets.rs` says what is printed of them.

@@ -77,6 +77,8 @@ pub enum Command {
     Worker(Box<WorkerNoun>),
     /// What waits, by what it asks for
     Queue,
+    /// What happens in the cluster, in order
+    Events(commands::events::EventsArgs),
     /// Look after the masters
     Cluster {
         #[command(subcommand)]
@@ -117,6 +119,8 @@ pub enum JobVerb {
     Cancel(commands::job_cancel::CancelArgs),
     /// The logs of its tasks
     Logs(commands::job_logs::LogsArgs),
+    /// What happened to it, oldest first
+    Events(commands::job_events::EventsArgs),
     /// What its tasks have stored
     Results(commands::job_results::ResultsArgs),
     /// Fetch what its tasks have stored
@@ -191,6 +195,8 @@ pub enum TaskVerb {
     Logs(commands::task_logs::LogsArgs),
     /// Why it waits, and what would help
     Explain(commands::task_explain::ExplainArgs),
+    /// What happened to it, oldest first
+    Events(commands::task_events::EventsArgs),
 }
 
 #[derive(Debug, Subcommand)]
@@ -341,6 +347,7 @@ impl Command {
             | Command::Quota { .. }
             | Command::Registry { .. }
             | Command::Queue
+            | Command::Events(_)
             | Command::Cluster { .. }
             | Command::Sim { .. }
             | Command::Completion(_)
@@ -412,6 +419,11 @@ mod tests {
             "cloudai task show abc/1",
             "cloudai task logs -f abc/1 --tail 5",
             "cloudai task explain abc/1",
+            "cloudai task events abc/1",
+            "cloudai job events abc -o json",
+            "cloudai events",
+            "cloudai events -f --since 812.3 --kind ended --kind worker_lost -o jsonl",
+            "cloudai -n team-a events --tail 5 --job abc --worker w1",
             "cloudai job submit --retry-on signal=elsewhere --retry-on exit_code=fail --retry-delay 5s --retry-delay-factor 3 --retry-delay-max 10m --retry-jitter 0.2 --retry-memory-factor 1.5 --retry-memory-max 4g -m 1g --retry 10s busybox",
             "cloudai dead list",
             "cloudai dead list abc --reason out_of_memory --reason signal --limit 5",
@@ -516,6 +528,10 @@ mod tests {
             "cloudai cluster config set colour red",
             "cloudai job list --limit -1",
             "cloudai task explain",
+            "cloudai task events",
+            "cloudai events --since yesterday",
+            "cloudai events --since 812 --tail 5",
+            "cloudai events --kind sadness",
             "cloudai job cancel abc --all",
             "cloudai job cancel --state failed",
             "cloudai worker drain w1 --stop --deadline 5s",

@@ -17,6 +17,7 @@ pub enum Code {
     OutcomeUnknown,
     TooBusy,
     OverQuota,
+    TooOld,
     Damaged,
     WaitTimeout,
     RunFailed,
@@ -38,6 +39,7 @@ impl Code {
             Code::OutcomeUnknown => 7,
             Code::TooBusy => 8,
             Code::OverQuota => 9,
+            Code::TooOld => 10,
             Code::Damaged => 78,
             Code::WaitTimeout => 124,
             Code::RunFailed => 125,
@@ -60,6 +62,7 @@ Exit codes
   7    outcome unknown: the change may have happened. Submits say with which --idempotency-key to repeat them safely
   8    too busy: a queue of the masters is full; nothing was changed
   9    over a quota: more tasks would wait than the namespace, or one of its users, may have; nothing was submitted
+  10   too old: the events that were asked for are kept no more
   74   'master': the disk hangs; another master leads. Starting it again is right once the disk answers
   78   'master': its data cannot be trusted (damaged, incomplete, refused by the cluster). Do not start it again as it is
   124  'job wait --timeout', 'workflow wait --timeout': it had not ended
@@ -156,6 +159,7 @@ pub fn code_of(kind: ErrorKind) -> Code {
         ErrorKind::OutcomeUnknown => Code::OutcomeUnknown,
         ErrorKind::TooBusy => Code::TooBusy,
         ErrorKind::OverQuota => Code::OverQuota,
+        ErrorKind::TooOld => Code::TooOld,
         ErrorKind::Internal | ErrorKind::Unspecified => Code::Failed,
     }
 }
@@ -262,6 +266,7 @@ mod tests {
                 ("unreachable", 6),
                 ("internal", 1),
                 ("over_quota", 9),
+                ("too_old", 10),
             ]
         );
     }

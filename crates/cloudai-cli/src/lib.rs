@@ -78,6 +78,7 @@ async fn client(cli: &Cli) -> Result<(), Failure> {
             JobVerb::Wait(a) => commands::job_wait::run(&settings()?, a).await,
             JobVerb::Cancel(a) => commands::job_cancel::run(&settings()?, a).await,
             JobVerb::Logs(a) => commands::job_logs::run(&settings()?, a).await,
+            JobVerb::Events(a) => commands::job_events::run(&settings()?, a).await,
             JobVerb::Results(a) => commands::job_results::run(&settings()?, a).await,
             JobVerb::Download(a) => commands::job_download::run(&settings()?, a).await,
             JobVerb::Plan(a) => commands::job_plan::run(&settings()?, a).await,
@@ -113,6 +114,7 @@ async fn client(cli: &Cli) -> Result<(), Failure> {
             TaskVerb::Show(a) => commands::task_show::run(&settings()?, a).await,
             TaskVerb::Logs(a) => commands::task_logs::run(&settings()?, a).await,
             TaskVerb::Explain(a) => commands::task_explain::run(&settings()?, a).await,
+            TaskVerb::Events(a) => commands::task_events::run(&settings()?, a).await,
         },
         Command::Dead { verb } => match verb {
             DeadVerb::List(a) => commands::dead_list::run(&settings()?, a).await,
@@ -149,6 +151,7 @@ async fn client(cli: &Cli) -> Result<(), Failure> {
                 .next("build it with the feature `server`, which is the default")),
         },
         Command::Queue => commands::queue::run(&settings()?).await,
+        Command::Events(a) => commands::events::run(&settings()?, a).await,
         Command::Cluster { verb } => match verb {
             ClusterVerb::Status => commands::cluster_status::run(&settings()?).await,
             ClusterVerb::Doctor => commands::cluster_doctor::run(&settings()?).await,

@@ -36,6 +36,7 @@ reads! {
     list_tasks(ListTasksRequest) -> ListTasksReply;
     get_task(GetTaskRequest) -> GetTaskReply;
     explain_task(ExplainTaskRequest) -> Explanation;
+    get_history(GetHistoryRequest) -> GetHistoryReply;
     plan_job(SubmitRequest) -> JobPlan;
     list_workflows(ListWorkflowsRequest) -> ListWorkflowsReply;
     get_workflow(GetWorkflowRequest) -> GetWorkflowReply;

@@ -51,7 +51,8 @@ pub(crate) fn judge(status: &Status) -> Verdict {
         | ErrorKind::TooLarge
         | ErrorKind::OverQuota
         | ErrorKind::Unreachable
-        | ErrorKind::Internal => Verdict::Final(info),
+        | ErrorKind::Internal
+        | ErrorKind::TooOld => Verdict::Final(info),
         ErrorKind::NotLeader => {
             let leader = (!info.leader.is_empty()).then(|| info.leader.clone());
             Verdict::NotLeader { leader, said: info.sentence() }
@@ -92,7 +93,8 @@ mod tests {
                 | ErrorKind::TooLarge
                 | ErrorKind::OverQuota
                 | ErrorKind::Unreachable
-                | ErrorKind::Internal => matches!(verdict, Verdict::Final(_)),
+                | ErrorKind::Internal
+                | ErrorKind::TooOld => matches!(verdict, Verdict::Final(_)),
             };
             assert!(expected, "{kind:?} → {verdict:?}");
         }

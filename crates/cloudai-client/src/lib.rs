@@ -8,6 +8,7 @@ mod call;
 mod calls;
 mod client;
 mod error;
+mod events;
 mod judge;
 mod logs;
 mod results;
@@ -16,6 +17,7 @@ mod wait;
 
 pub use client::{Client, ClientOptions};
 pub use error::{CallError, OpenError, SubmitError};
+pub use events::EventStream;
 pub use logs::LogStream;
 pub use results::FileStream;
 pub use submit::{SubmitStream, request_id};

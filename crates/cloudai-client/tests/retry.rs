@@ -200,6 +200,33 @@ impl Control for Fake {
     async fn explain_task(&self, _: Request<ExplainTaskRequest>) -> Result<Response<Explanation>, Status> {
         absent!()
     }
+    async fn get_history(&self, _: Request<GetHistoryRequest>) -> Result<Response<GetHistoryReply>, Status> {
+        absent!()
+    }
+    type WatchEventsStream = Out<WatchEventsReply>;
+    /// Events 1.0 to 9.0, two a message. A master that breaks does so after a message; one that refuses keeps only what came after 7.0.
+    async fn watch_events(&self, r: Request<WatchEventsRequest>) -> Result<Response<Self::WatchEventsStream>, Status> {
+        self.asked.fetch_add(1, Ordering::SeqCst);
+        let mood = *self.mood.lock().unwrap();
+        let after = r.get_ref().after.map_or(0, |at| at.index);
+        if mood == Mood::Refuses && after < 7 {
+            return Err(ErrorInfo::new(ErrorKind::TooOld, "kept no more").into_status());
+        }
+        let position = |index| Some(EventPosition { index, number: 0 });
+        let event = |index| Event { at: position(index), ..Default::default() };
+        let indexes: Vec<u64> = (after + 1..=9).collect();
+        let reply = |indexes: &[u64]| WatchEventsReply {
+            events: indexes.iter().copied().map(event).collect(),
+            reached: indexes.last().copied().and_then(position),
+            complete: indexes.last() == Some(&9),
+        };
+        let mut items: Vec<Result<WatchEventsReply, Status>> = indexes.chunks(2).map(|two| Ok(reply(two))).collect();
+        if let Mood::BreaksAfter(messages) = mood {
+            items.truncate(messages as usize);
+            items.push(Err(Status::unavailable("gone")));
+        }
+        Ok(Response::new(Box::pin(futures::stream::iter(items))))
+    }
     async fn plan_job(&self, _: Request<SubmitRequest>) -> Result<Response<JobPlan>, Status> {
         absent!()
     }
@@ -556,4 +583,51 @@ async fn a_file_goes_on_where_its_stream_broke_whoever_sends_the_rest() {
         }
         assert_eq!(String::from_utf8(bytes).unwrap(), wanted, "from {offset}");
     }
+}
+
+/// What a watcher is given, to the end or to an error.
+async fn watched(client: &Client, after: Option<EventPosition>) -> (Vec<u64>, Option<CallError>) {
+    let mut events = client.watch_events(WatchEventsRequest { after, follow: true, ..Default::default() });
+    let mut seen = vec![];
+    loop {
+        match events.next().await {
+            Ok(Some(reply)) => seen.extend(reply.events.iter().map(|event| event.at.unwrap().index)),
+            Ok(None) => return (seen, None),
+            Err(error) => return (seen, Some(error)),
+        }
+    }
+}
+
+#[tokio::test]
+async fn events_come_once_and_without_a_gap_whoever_goes_on() {
+    let mut c = Cluster::new();
+    c.master(Mood::BreaksAfter(2)).await;
+    c.dead_master().await;
+    c.master(Mood::BreaksAfter(1)).await;
+    let (seen, error) = watched(&c.client(LONG), None).await;
+    assert!(error.is_none(), "{error:?}");
+    assert_eq!(seen, (1..=9).collect::<Vec<u64>>());
+}
+
+#[tokio::test]
+async fn what_one_master_keeps_no_more_another_may_have() {
+    let mut c = Cluster::new();
+    let young = c.master(Mood::Refuses).await;
+    let old = c.master(Mood::Good).await;
+    let after = Some(EventPosition { index: 2, number: 0 });
+    let (seen, error) = watched(&c.client(LONG), after).await;
+    assert!(error.is_none(), "{error:?}");
+    assert_eq!(seen, (3..=9).collect::<Vec<u64>>());
+    assert_eq!((young.asked.load(Ordering::SeqCst), old.asked.load(Ordering::SeqCst)), (1, 1));
+}
+
+#[tokio::test]
+async fn what_nobody_keeps_is_told_at_once_and_not_left_out() {
+    let mut c = Cluster::new();
+    c.master(Mood::Refuses).await;
+    c.master(Mood::Refuses).await;
+    let after = Some(EventPosition { index: 2, number: 0 });
+    let (seen, error) = watched(&c.client(LONG), after).await;
+    assert_eq!(seen, [0; 0]);
+    assert!(matches!(&error, Some(CallError::Refused(info)) if info.kind() == ErrorKind::TooOld), "{error:?}");
 }

@@ -22,6 +22,7 @@ mod found_cluster;
 mod gang;
 mod lose_worker;
 mod next_try;
+mod note_reasons;
 mod out;
 mod place_tasks;
 mod preempt_tasks;
@@ -52,6 +53,7 @@ use cloudai_types::{TaskId, limits};
 use crate::command::{Command, Kind, Proposal, VERSION};
 use crate::event::Event;
 use crate::hot::Hot;
+use crate::news::News;
 use crate::reply::{Refusal, Reply};
 use crate::rows::{Rows, Write};
 
@@ -65,6 +67,8 @@ pub struct Applied {
     pub replies: Vec<Reply>,
     /// In the order in which a listener should hear them.
     pub events: Vec<Event>,
+    /// What happened, for people, in the order in which it did.
+    pub news: Vec<News>,
     /// At most one per row, by family and key. Always holds the cluster's own row, with the new digest.
     pub writes: Vec<Write>,
 }
@@ -93,8 +97,8 @@ pub fn apply(hot: &mut Hot, rows: &impl Rows, index: u64, proposal: Proposal) ->
         .into_iter()
         .map(|command| apply_command(hot, &mut out, command).unwrap_or_else(Reply::Refused))
         .collect();
-    let (events, writes) = out.finish(hot);
-    Ok(Applied { replies, events, writes })
+    let (events, news, writes) = out.finish(hot);
+    Ok(Applied { replies, events, news, writes })
 }
 
 /// Every command is looked at before the first one changes anything.
@@ -139,6 +143,7 @@ fn apply_command(hot: &mut Hot, out: &mut Out, command: Command) -> Result<Reply
     let Command { actor, trace_parent: _, kind } = command;
     // `check_known` has seen every command of the entry.
     let Some(kind) = kind else { return Err(Refusal::InvalidValue("a command without a kind".to_owned())) };
+    out.asked_by(&actor);
     match kind {
         Kind::SubmitJob(c) => submit_job::submit_job(hot, out, actor, c),
         Kind::CancelJob(c) => cancel_job::cancel_job(hot, out, c),
@@ -156,7 +161,7 @@ fn apply_command(hot: &mut Hot, out: &mut Out, command: Command) -> Result<Reply
         Kind::ExpireRequests(c) => Ok(expire_requests::expire_requests(out, c)),
         // The entry's own time did it.
         Kind::AdvanceClock(_) => Ok(Reply::Done),
-        Kind::RaiseVersion(c) => raise_version::raise_version(hot, c),
+        Kind::RaiseVersion(c) => raise_version::raise_version(hot, out, c),
         Kind::StartIncarnation(_) => {
             hot.incarnation = hot.incarnation.saturating_add(1);
             Ok(Reply::Done)
@@ -173,6 +178,7 @@ fn apply_command(hot: &mut Hot, out: &mut Out, command: Command) -> Result<Reply
         Kind::SetQuota(c) => set_quota::set_quota(hot, out, c),
         Kind::SetTaint(c) => set_taint::set_taint(hot, out, c),
         Kind::WorkerLeaves(c) => worker_leaves::worker_leaves(hot, out, c),
+        Kind::NoteReasons(c) => Ok(note_reasons::note_reasons(hot, out, &c)),
         Kind::SubmitWorkflow(c) => submit_workflow::submit_workflow(hot, out, actor, c),
         Kind::CancelWorkflow(c) => cancel_workflow::cancel_workflow(hot, out, c),
         Kind::RetryWorkflow(c) => retry_workflow::retry_workflow(hot, out, c),

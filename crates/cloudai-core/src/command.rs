@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use cloudai_types::{
     ClusterConfig, EndReason, JobId, JobSpec, NamespaceId, QuotaChange, Resources, ScheduleSpec, SecretKind, TaskId,
-    WorkflowSpec, limits,
+    WaitCause, WorkflowSpec, limits,
 };
 
 /// The newest format that this build understands.
@@ -95,6 +95,9 @@ pub const TEMPLATES_SINCE: u32 = 7;
 /// The first format that has schedules.
 pub const SCHEDULES_SINCE: u32 = 7;
 
+/// The first format that remembers why tasks have waited, and who cancelled them ([`NoteReasons`], [`crate::rows::Family::JobNotes`]).
+pub const NOTES_SINCE: u32 = 7;
+
 /// One log entry's payload: every command that waited when the entry was made.
 #[derive(Clone, PartialEq, prost::Message)]
 pub struct Proposal {
@@ -117,7 +120,7 @@ pub struct Command {
     pub trace_parent: String,
     #[prost(
         oneof = "Kind",
-        tags = "10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 40, 41, 55, 56, 60, 61, 62, 70, 71, 72, 75, 80, 81, 90, 91, 92, 93, 94, 100, 101"
+        tags = "10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 40, 41, 55, 56, 60, 61, 62, 70, 71, 72, 75, 80, 81, 90, 91, 92, 93, 94, 100, 101, 110"
     )]
     pub kind: Option<Kind>,
 }
@@ -146,6 +149,7 @@ impl Command {
             Some(Kind::SetTaint(_)) => PLACEMENT_SINCE,
             Some(Kind::SubmitWorkflow(_) | Kind::CancelWorkflow(_) | Kind::RetryWorkflow(_)) => WORKFLOWS_SINCE,
             Some(Kind::CreateTemplate(_) | Kind::DeleteTemplate(_)) => TEMPLATES_SINCE,
+            Some(Kind::NoteReasons(_)) => NOTES_SINCE,
             Some(
                 Kind::CreateSchedule(_)
                 | Kind::DeleteSchedule(_)
@@ -284,6 +288,9 @@ pub enum Kind {
     /// Since format 7.
     #[prost(message, tag = "101")]
     DeleteTemplate(DeleteTemplate),
+    /// Since format 7.
+    #[prost(message, tag = "110")]
+    NoteReasons(NoteReasons),
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -806,6 +813,30 @@ pub struct DeleteTemplate {
     /// 0: all of them.
     #[prost(uint32, tag = "3")]
     pub version: u32,
+}
+
+/// Why tasks have waited for a while, as the leader saw it. For people: nothing is decided by it.
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+pub struct NoteReasons {
+    /// At most [`cloudai_types::limits::NOTES_BATCH_MAX`].
+    #[prost(message, repeated, tag = "1")]
+    pub notes: Vec<ReasonNote>,
+}
+
+/// Of one job: the main reason, and how many workers say so, of how many (of a turn: namespaces).
+#[derive(Clone, Copy, PartialEq, Eq, prost::Message)]
+pub struct ReasonNote {
+    #[prost(uint64, tag = "1")]
+    pub job: u64,
+    #[prost(enumeration = "WaitCause", tag = "2")]
+    pub cause: i32,
+    #[prost(uint32, tag = "3")]
+    pub workers: u32,
+    #[prost(uint32, tag = "4")]
+    pub of: u32,
+    /// Of those of its tasks that ask for so much memory; 0: as the spec says.
+    #[prost(uint32, tag = "5")]
+    pub memory_mib: u32,
 }
 
 /// Tasks of one job.

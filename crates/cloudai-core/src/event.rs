@@ -1,4 +1,5 @@
-//! What changed, for the leader's loops and for watchers. An event carries ids, not copies of state: who hears it looks.
+//! What changed, for the leader's loops and for those who watch a job. An event carries ids, not copies of state: who hears it looks. What people
+//! are told is [`crate::News`].
 
 use cloudai_types::{AttemptId, JobId, NodeId, WorkerId};
 

@@ -3,12 +3,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use cloudai_types::{Domain, JobId, NamespaceId, Resources, TaskId, limits};
+use cloudai_types::{Domain, JobId, NamespaceId, Resources, TaskId, WaitCause, limits};
+use prost::Message;
 
 use crate::backlog::Backlog;
 use crate::command::AttemptState;
 use crate::hot::{Hot, Job, ShapeId, Worker};
-use crate::rows::WorkerState;
+use crate::rows::{Family, JobNotesRow, RowScan, Rows, WaitNote, WorkerState};
 use crate::users::UserId;
 
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
@@ -47,6 +48,29 @@ pub fn check(hot: &Hot) -> Vec<Violation> {
     gates_hold_who_waits_for_the_living(hot, &mut faults);
     gangs_run_together(hot, &mut faults);
     templates_and_schedules_are_counted(hot, &mut faults);
+    faults
+}
+
+/// Of rows that hot state knows nothing of: what is noted of a job goes with it, and is bounded. Walks over all of them.
+pub fn check_notes(rows: &(impl Rows + RowScan)) -> Vec<Violation> {
+    let mut faults = vec![];
+    let scanned = rows.scan(Family::JobNotes, &[], &mut |key, value| {
+        let row = JobNotesRow::decode(value).unwrap_or_default();
+        let is_known = |note: &WaitNote| WaitCause::try_from(note.cause).is_ok_and(|c| c != WaitCause::Unspecified);
+        if rows.get(Family::Job, key).is_none() {
+            fault(&mut faults, "notes", format!("{key:02x?}: is noted of, and there is no such job"));
+        }
+        if row == JobNotesRow::default() || !row.notes.iter().all(is_known) {
+            fault(&mut faults, "notes", format!("{key:02x?}: {row:?} says nothing"));
+        }
+        if row.notes.len() > limits::NOTES_OF_JOB_MAX || !row.notes.is_sorted_by_key(|note| note.at_ms) {
+            fault(&mut faults, "I10", format!("{key:02x?}: {row:?}"));
+        }
+        true
+    });
+    if let Err(error) = scanned {
+        fault(&mut faults, "notes", format!("cannot be read: {error}"));
+    }
     faults
 }
 

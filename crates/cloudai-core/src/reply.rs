@@ -107,6 +107,11 @@ pub enum Reply {
         run: ScheduleRun,
         duplicate: bool,
     },
+    /// How many notes are new. `ignored`: the same was noted last, or nothing of their jobs waits.
+    Noted {
+        noted: u32,
+        ignored: u32,
+    },
     /// Changed as asked, nothing to add.
     Done,
     Refused(Refusal),

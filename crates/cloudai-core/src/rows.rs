@@ -18,6 +18,7 @@ pub use crate::keys::{
     CLUSTER_KEY, alive_key, hold_key, job_key, master_key, member_key, name_of_key, named_key, namespace_key,
     secret_key, task_key, task_of_key, template_version_key, worker_key, workflow_key,
 };
+pub use crate::note_rows::{JobNotesRow, WaitNote};
 pub use crate::schedule_rows::ScheduleRow;
 pub use crate::template_rows::{TemplateRow, TemplateVersionRow, VersionInfo};
 pub use crate::workflow_rows::{
@@ -76,10 +77,12 @@ pub enum Family {
     Template = 22,
     /// namespace, name, version → [`TemplateVersionRow`]. Written once. Since format 7.
     TemplateVersion = 23,
+    /// namespace, job → [`JobNotesRow`]: what is remembered of a job for people alone. Since format 7.
+    JobNotes = 24,
 }
 
 impl Family {
-    pub const ALL: [Family; 23] = [
+    pub const ALL: [Family; 24] = [
         Family::Cluster,
         Family::Namespace,
         Family::JobSpec,
@@ -103,6 +106,7 @@ impl Family {
         Family::ScheduleSpec,
         Family::Template,
         Family::TemplateVersion,
+        Family::JobNotes,
     ];
 }
 

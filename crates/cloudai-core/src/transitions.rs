@@ -64,7 +64,8 @@ impl Owner {
             | Kind::DeleteSchedule(_)
             | Kind::PauseSchedule(_)
             | Kind::CreateTemplate(_)
-            | Kind::DeleteTemplate(_) => None,
+            | Kind::DeleteTemplate(_)
+            | Kind::NoteReasons(_) => None,
         }
     }
 }

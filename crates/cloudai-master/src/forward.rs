@@ -300,6 +300,7 @@ mod tests {
         assert_eq!(place("/cloudai.v1.Control/RetryWorkflow"), Place::Leader);
         assert_eq!(place("/cloudai.v1.Control/GetWorkflow"), Place::Here);
         assert_eq!(place("/cloudai.v1.Control/ListJobs"), Place::Here);
+        assert_eq!(place("/cloudai.v1.Control/WatchEvents"), Place::Here);
         assert_eq!(place("/cloudai.v1.Dispatch/Session"), Place::Here);
         assert_eq!(place("/other/Submit"), Place::Here);
     }

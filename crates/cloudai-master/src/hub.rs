@@ -12,6 +12,8 @@ use cloudai_core::command::MemberRole;
 use cloudai_types::{AttemptId, JobId, WorkerId};
 use tokio::sync::{Notify, mpsc};
 
+use crate::events::Events;
+
 /// What a worker's session has to send.
 #[derive(Debug, Clone, PartialEq)]
 pub enum SessionEvent {
@@ -49,6 +51,8 @@ pub struct Hub {
     pub members: Notify,
     /// A worker may have other labels than the scheduler remembers. Taken by each pass.
     pub workers_changed: AtomicBool,
+    /// What happened, for people.
+    pub events: Events,
 }
 
 impl Hub {

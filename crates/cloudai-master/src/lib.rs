@@ -10,6 +10,8 @@ mod conditions;
 pub mod config;
 pub mod control;
 pub mod dispatch;
+mod event_ring;
+mod events;
 pub mod forward;
 mod health;
 mod housekeeping;
@@ -41,6 +43,7 @@ mod sealing;
 mod secret_keys;
 mod state_store;
 mod surroundings;
+mod wait_notes;
 
 /// The newest format of the log that this build understands.
 pub use cloudai_core::command::VERSION as LOG_FORMAT;

@@ -1,5 +1,5 @@
 //! The replicated state machine: core's `apply` over hot state and rows. Comes in: committed entries, in order. Goes out:
-//! replies, one row batch per commit, and events to the [`Hub`] after the commit. Knows neither Raft's roles nor callers.
+//! replies, one row batch per commit, and events and news to the [`Hub`] after the commit. Knows neither Raft's roles nor callers.
 //!
 //! Readers and `apply` share [`State`]: hot state and the writes that are not in the database yet, under one lock, so that a
 //! reader always sees both as of the same log index.
@@ -11,6 +11,7 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use cloudai_core::load::LoadError;
+use cloudai_core::news::{News, What};
 use cloudai_core::rows::{Family, RowScan, Rows};
 use cloudai_core::{Event, Hot, Proposal, Reply};
 use cloudai_raft::{Application, CheckpointJob, DAMAGED};
@@ -130,11 +131,14 @@ pub struct Machine<S> {
     hub: Arc<Hub>,
     /// Events since the last commit, with their log index.
     events: Vec<(u64, Vec<Event>)>,
+    /// News since the last commit, with their log index and time.
+    news: Vec<(u64, u64, Vec<News>)>,
 }
 
 impl<S: StateStore> Machine<S> {
     pub fn new(shared: Shared<S>, hub: Arc<Hub>) -> Self {
-        Machine { shared, hub, events: vec![] }
+        hub.events.begin(shared.read().index);
+        Machine { shared, hub, events: vec![], news: vec![] }
     }
 }
 
@@ -159,11 +163,16 @@ impl<S: StateStore> Application for Machine<S> {
         if !applied.events.is_empty() {
             self.events.push((index, applied.events));
         }
+        if !applied.news.is_empty() {
+            self.news.push((index, hot.clock_ms, applied.news));
+        }
         Ok(applied.replies)
     }
 
-    fn skip(&mut self, index: u64) {
+    fn skip(&mut self, index: u64, begins: Option<u64>) {
         self.shared.state.write().expect(UNPOISONED).index = index;
+        // Blank entries have no time.
+        self.news.extend(begins.map(|term| (index, 0, vec![News::of_cluster(What::LeaderChanged { term })])));
     }
 
     fn commit(&mut self, mark: Bytes) -> io::Result<()> {
@@ -187,6 +196,9 @@ impl<S: StateStore> Application for Machine<S> {
         for (index, events) in self.events.drain(..) {
             self.hub.publish(index, events);
         }
+        for (index, at_ms, news) in self.news.drain(..) {
+            self.hub.events.add(index, at_ms, news);
+        }
         Ok(())
     }
 
@@ -207,7 +219,9 @@ impl<S: StateStore> Application for Machine<S> {
         guard.hot = hot;
         guard.pending = RowWrites::default();
         self.events.clear();
+        self.news.clear();
         drop(guard);
+        self.hub.events.begin(index);
         self.hub.reset();
         Ok(())
     }

@@ -21,6 +21,7 @@ use tokio_util::sync::CancellationToken;
 use crate::conditions::Conditions;
 use crate::config::MasterConfig;
 use crate::dispatch::logs::LogStreams;
+use crate::events::Leaders;
 use crate::hub::Hub;
 use crate::images_held::ImagesHeld;
 use crate::liveness::Liveness;
@@ -99,6 +100,8 @@ pub struct Node<S: StateStore> {
     pub surroundings: Surroundings,
     /// What a leader stamps on commands.
     pub log_clock: Arc<LogClock>,
+    /// Who led in which term, as far as this master has heard.
+    pub leaders: Leaders,
 }
 
 const UNPOISONED: &str = "nothing panics under this lock";
@@ -142,6 +145,7 @@ impl<S: StateStore> Node<S> {
             heard_leader_ms: AtomicU64::new(started_ms),
             surroundings,
             log_clock,
+            leaders: Leaders::default(),
         }
     }
 

@@ -2,6 +2,8 @@
 //! leadership moves, and a master stops. (Wiped masters need real processes: the drills have them.)
 #![cfg(feature = "rocksdb")]
 
+#[path = "cluster/events.rs"]
+mod events;
 #[path = "cluster/images.rs"]
 mod images;
 #[path = "cluster/schedules.rs"]

@@ -74,6 +74,8 @@ fn may_call(method: &str) -> Option<&'static [Role]> {
         | "Control/ListTasks"
         | "Control/GetTask"
         | "Control/ExplainTask"
+        | "Control/GetHistory"
+        | "Control/WatchEvents"
         | "Control/Logs"
         | "Control/ListResults"
         | "Control/ReadResult"

@@ -75,7 +75,7 @@ fn code_of(kind: ErrorKind) -> Code {
         ErrorKind::OutcomeUnknown => Code::DeadlineExceeded,
         // An older client takes it for one that cannot help itself, and does not repeat it.
         ErrorKind::TooBusy | ErrorKind::OverQuota => Code::ResourceExhausted,
-        ErrorKind::TooLarge => Code::OutOfRange,
+        ErrorKind::TooLarge | ErrorKind::TooOld => Code::OutOfRange,
         ErrorKind::Internal | ErrorKind::Unspecified => Code::Internal,
     }
 }

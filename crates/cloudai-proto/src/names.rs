@@ -145,6 +145,7 @@ impl ErrorKind {
         ErrorKind::Unreachable,
         ErrorKind::Internal,
         ErrorKind::OverQuota,
+        ErrorKind::TooOld,
     ];
 
     /// The stable code in JSON errors.
@@ -166,6 +167,7 @@ impl ErrorKind {
             ErrorKind::Unreachable => "unreachable",
             ErrorKind::Internal => "internal",
             ErrorKind::OverQuota => "over_quota",
+            ErrorKind::TooOld => "too_old",
         }
     }
 }

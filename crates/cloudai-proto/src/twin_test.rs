@@ -7,9 +7,9 @@ use proptest::prelude::*;
 use prost::Message;
 
 use cloudai_types::{
-    ClusterConfig, Condition, Dependency, EndReason, JobSpec, Missed, OnDisconnect, Overlap, Placement, Preference,
-    PullPolicy, ReasonKind, Resources, ResultFile, Results, RetryAction, RetryRule, RetryRules, RunOutcome,
-    ScheduleRun, ScheduleSpec, ScorePolicy, SecretKind, SecretUse, Usage, Volume, VolumeKind, WorkflowNode,
+    ClusterConfig, Condition, Dependency, EndReason, EventKind, JobSpec, Missed, OnDisconnect, Overlap, Placement,
+    Preference, PullPolicy, ReasonKind, Resources, ResultFile, Results, RetryAction, RetryRule, RetryRules, RunOutcome,
+    ScheduleRun, ScheduleSpec, ScorePolicy, SecretKind, SecretUse, Usage, Volume, VolumeKind, WaitCause, WorkflowNode,
     WorkflowSpec, spec::Mount,
 };
 
@@ -285,6 +285,16 @@ fn numbers_mean_the_same_words_in_both() {
         let t = twin::PullPolicy::try_from(p as i32).expect("the twin knows the number");
         assert_eq!(t.as_str_name(), format!("PULL_POLICY_{}", p.name().to_uppercase()));
     }
+    for k in EventKind::ALL.into_iter().chain([EventKind::Unspecified]) {
+        let t = twin::EventKind::try_from(k as i32).expect("the twin knows the number");
+        assert_eq!(t.as_str_name(), format!("EVENT_KIND_{}", k.name().to_uppercase()));
+    }
+    assert!((0..100).all(|n| EventKind::try_from(n).is_ok() == twin::EventKind::try_from(n).is_ok()));
+    for c in WaitCause::ALL {
+        let t = twin::WaitCause::try_from(c as i32).expect("the twin knows the number");
+        assert_eq!(t.as_str_name(), format!("WAIT_CAUSE_{}", c.name().to_uppercase()));
+    }
+    assert!((0..100).all(|n| WaitCause::try_from(n).is_ok() == twin::WaitCause::try_from(n).is_ok()));
     assert_eq!(twin::SecretKind::Value as i32, SecretKind::Value as i32);
     assert_eq!(twin::SecretKind::RegistryLogin as i32, SecretKind::RegistryLogin as i32);
     assert_eq!(twin::OnDisconnect::Stop as i32, OnDisconnect::Stop as i32);

@@ -29,8 +29,9 @@ pub trait Application: Send + 'static {
     fn apply(&mut self, index: u64, payload: Bytes) -> io::Result<Self::Reply>;
 
     /// This index carries nothing for the application (a new leader's blank entry, a membership change). Its
-    /// applied index is exact only if it counts these too.
-    fn skip(&mut self, index: u64);
+    /// applied index is exact only if it counts these too. `begins`: the term that begins with this entry, which is then a new leader's blank
+    /// one.
+    fn skip(&mut self, index: u64, begins: Option<u64>);
 
     /// Write everything since the last `commit` in ONE atomic batch together with `mark` (opaque; it replaces the old
     /// one). Called after each bounded run of `apply` and `skip`; replies leave only after it returned.

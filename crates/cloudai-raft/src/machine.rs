@@ -109,11 +109,11 @@ impl<A: Application> Machine<A> {
         let reply = match entry.payload {
             EntryPayload::Normal(p) => BoxedReply::new(self.app()?.apply(index, p.into_app())?),
             EntryPayload::Blank => {
-                self.app()?.skip(index);
+                self.app()?.skip(index, Some(term_of(&id)));
                 BoxedReply::default()
             }
             EntryPayload::Membership(m) => {
-                self.app()?.skip(index);
+                self.app()?.skip(index, None);
                 self.membership = StoredMembership::new(Some(id), m);
                 BoxedReply::default()
             }

@@ -1,5 +1,5 @@
 //! The leader's decisions, as pure functions. Comes in: the hot state of `cloudai-core` and time as an argument. Goes out:
-//! placements to propose ([`plan()`]), reasons for waiting ([`explain()`]), leases that ran out ([`LeaseTable`]), and what
+//! placements to propose ([`plan()`]), reasons for waiting ([`explain()`], and [`cause`] in one word), leases that ran out ([`LeaseTable`]), and what
 //! to tell a worker ([`AssignmentSet`]); and for a queue in which tasks pass each other: its order ([`order`]), the reservation of
 //! the first blocked task ([`backfill`]) and how long tasks may be expected to run ([`expect`]); when a waiting task starts, about ([`estimate`]); when schedules are due ([`calendar`]). Who executes any of it is deliberately not known here: no clock, no network, no
 //! log. `apply` checks every placement again.
@@ -7,6 +7,7 @@
 pub mod assignments;
 pub mod backfill;
 pub mod calendar;
+pub mod cause;
 pub mod estimate;
 pub mod expect;
 pub mod explain;

@@ -4,6 +4,7 @@
 //! protocol, no clock and no randomness: time and ids arrive as arguments.
 
 pub mod config;
+pub mod event_kind;
 pub mod expression;
 pub mod ids;
 pub mod image;
@@ -23,9 +24,11 @@ pub mod spec;
 pub mod time;
 pub mod usage;
 pub mod volume;
+pub mod wait_cause;
 pub mod workflow;
 
 pub use config::{ClusterConfig, ScorePolicy};
+pub use event_kind::EventKind;
 pub use expression::{Expression, ExpressionError};
 pub use ids::{AttemptId, JobId, NamespaceId, NodeId, ParseIdError, RequestId, TaskId, WorkerId, WorkflowId};
 pub use placement::{Domain, Placement, Preference, Rules, Spot, Spread, Taints, Toleration};
@@ -42,4 +45,5 @@ pub use spec::{Fault, JobSpec, OnDisconnect, PullPolicy, SpecError, ValidJobSpec
 pub use time::{Millis, Timestamp};
 pub use usage::Usage;
 pub use volume::{Volume, VolumeKind};
+pub use wait_cause::WaitCause;
 pub use workflow::{Condition, Dependency, ValidWorkflow, WorkflowNode, WorkflowSpec};

@@ -540,6 +540,37 @@ pub const PACE_MINUTES: usize = 10;
 /// Workers whose time limits an estimate looks at, one after the other.
 pub const ESTIMATE_WORKERS_MAX: usize = 1_000;
 
+// ---- Events -----------------------------------------------------------------------------------------------------------
+
+/// Notes of why a job has waited that its row keeps; the first one stays, the others make room for newer ones.
+pub const NOTES_OF_JOB_MAX: usize = 32;
+/// Jobs that one look of the leader notes reasons of, and notes that one command carries.
+pub const NOTES_BATCH_MAX: usize = 256;
+/// How often the leader looks why tasks wait. Who is not there at two looks in a row is not noted.
+pub const NOTES_LOOK_EVERY: Millis = Millis::from_secs(10);
+/// Workers that one such look goes over, for all jobs together; at least one job is looked at.
+pub const NOTES_WORKER_LOOKS_MAX: usize = 200_000;
+/// Events that a master keeps in memory, and their bytes.
+pub const EVENTS_KEPT_MAX: usize = 100_000;
+pub const EVENTS_KEPT_BYTES_MAX: usize = 24 << 20;
+/// Events that one message to a watcher carries, and that one look at what is kept goes over.
+pub const EVENTS_BATCH_MAX: usize = 512;
+/// A watcher whom none of so many events concerned is told how far it has come, so that it can go on from there elsewhere.
+pub const EVENTS_UNTOLD_MAX: usize = 10_000;
+const _: () = assert!(EVENTS_UNTOLD_MAX + EVENTS_BATCH_MAX < EVENTS_KEPT_MAX / 2);
+/// The last events that are shown where nobody says from where on.
+pub const EVENTS_TAIL_DEFAULT: u32 = 100;
+/// Watchers of one master at a time.
+pub const EVENT_WATCHERS_MAX: usize = 256;
+/// Messages to a watcher that its connection has not taken yet, and how long one may wait to be taken: then the watcher is cut, and goes on from
+/// what it has got.
+pub const EVENT_MESSAGES_MAX: usize = 8;
+pub const EVENT_WATCHER_STALLED: Millis = Millis::from_secs(60);
+/// A watcher gathers what happens for so long after a first event: many entries are then one message, and many watchers cost a master little.
+pub const EVENT_GATHER: Millis = Millis(20);
+/// Terms of which a master remembers who led.
+pub const LEADERS_REMEMBERED_MAX: usize = 256;
+
 // ---- Scheduling -------------------------------------------------------------------------------------------------------
 
 /// Placements that one pass plans and one command carries. Measured: with 10,000 workers and a million queued jobs a pass

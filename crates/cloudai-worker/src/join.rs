@@ -122,7 +122,8 @@ async fn ask(factory: &ChannelFactory, request: pb::JoinRequest, address: &str) 
         | ErrorKind::Denied
         | ErrorKind::Conflict
         | ErrorKind::OverQuota
-        | ErrorKind::TooLarge => {
+        | ErrorKind::TooLarge
+        | ErrorKind::TooOld => {
             let next = if info.next.is_empty() { String::new() } else { format!("; {}", info.next) };
             Err(Failure::Final(JoinError::Refused(format!("{}{next}", info.sentence()))))
         }

@@ -33,6 +33,7 @@ fn kind(kind: ErrorKind, why: String) -> Event {
         | ErrorKind::TooBusy
         | ErrorKind::TooLarge
         | ErrorKind::OverQuota
+        | ErrorKind::TooOld
         | ErrorKind::Stopping
         | ErrorKind::Unreachable => Event::Fail { why },
     }

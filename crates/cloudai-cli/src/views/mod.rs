@@ -6,6 +6,7 @@ pub mod change;
 pub mod cluster;
 pub mod dead;
 pub mod doctor;
+pub mod event;
 pub mod explain;
 pub mod job;
 pub mod placement;

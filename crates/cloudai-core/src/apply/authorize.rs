@@ -8,6 +8,7 @@ use super::out::Out;
 use super::{check_hash, check_name, check_role, cut};
 use crate::command::{Authorize, MemberRole};
 use crate::hot::{Hot, Worker};
+use crate::news::{News, What};
 use crate::reply::{Refusal, Reply};
 use crate::rows::{Family, MemberRow, WorkerState, member_key};
 
@@ -40,6 +41,7 @@ fn authorize_worker(hot: &mut Hot, out: &mut Out, command: Authorize) -> Result<
     }
     write_member(hot, out, MemberRole::Worker, name, MemberRow { secret_hash, worker: id.0, ..Default::default() });
     out.worker_changed(hot, id);
+    out.news(News::of_worker(id, What::WorkerAuthorized { actor: out.actor.clone() }));
     out.capacity_changed();
     Ok(Reply::Authorized { worker: Some(id), node: None })
 }

@@ -1,14 +1,15 @@
 //! Waiting and blocked tasks of a job are cancelled at once; active ones when their worker says that nothing runs any more.
 
-use cloudai_types::{AttemptId, JobId, TaskId};
+use cloudai_types::{AttemptId, JobId, NamespaceId, TaskId};
 
 use super::ending::end_job_if_done;
 use super::out::Out;
 use super::release;
-use crate::command::CancelJob;
+use crate::command::{CancelJob, NOTES_SINCE};
 use crate::hot::Hot;
+use crate::news::{News, What};
 use crate::reply::{Refusal, Reply};
-use crate::rows::{Family, TaskRow, TaskState, task_key};
+use crate::rows::{Family, JobNotesRow, TaskRow, TaskState, job_key, task_key};
 
 /// Again for the same job: no change, the answer says what is still to stop.
 pub fn cancel_job(hot: &mut Hot, out: &mut Out, command: CancelJob) -> Result<Reply, Refusal> {
@@ -51,13 +52,28 @@ pub(super) fn cancel(hot: &mut Hot, out: &mut Out, id: JobId) -> Option<u32> {
         // A worker may have been kept for them: others may have it.
         out.capacity_changed();
     }
-    hot.tenants.waits(job.namespace, job.user, -i64::from(job.counts.queued));
-    job.counts.cancelled = job.counts.cancelled.saturating_add(job.counts.queued);
-    job.counts.queued = 0;
+    let waited = std::mem::take(&mut job.counts.queued);
+    hot.tenants.waits(job.namespace, job.user, -i64::from(waited));
+    job.counts.cancelled = job.counts.cancelled.saturating_add(waited);
     for (index, attempt) in &job.active {
         out.withdrawn(attempt.worker, AttemptId::new(id, *index, attempt.number));
     }
     out.job_changed(id);
+    let (namespace, tasks) = (job.namespace, waited.saturating_add(hot.workflows.blocked(id, job.count)));
+    remember(hot.version, out, namespace, id);
+    let cancelled = What::Cancelled { tasks, stopping, actor: out.actor.clone(), unmet: None };
+    out.news(News::of_job(namespace, id, cancelled));
     release::cancel_blocked(hot, out, id, None);
     Some(stopping)
+}
+
+/// Who asked, and when: for people who look at the job later.
+fn remember(version: u32, out: &mut Out, namespace: NamespaceId, id: JobId) {
+    if version < NOTES_SINCE {
+        return;
+    }
+    let key = job_key(namespace, id);
+    let mut row: JobNotesRow = out.read(Family::JobNotes, &key).unwrap_or_default();
+    (row.cancelled_by, row.cancelled_ms) = (out.actor.clone(), out.clock_ms);
+    out.put(Family::JobNotes, &key, &row);
 }

@@ -11,6 +11,7 @@ use super::release::{self, Ended};
 use super::workflow_record;
 use crate::command::{AttemptState, DEAD_SINCE};
 use crate::hot::{Hot, raised};
+use crate::news::{News, What};
 use crate::rows::{Counts, DeadRow, EndedAttempt, Family, TaskRow, TaskState, alive_key, job_key, task_key};
 
 /// How an attempt ended.
@@ -46,7 +47,8 @@ pub(super) fn end_attempt(hot: &mut Hot, out: &mut Out, task: TaskId, ending: En
         tenant.give_back(job.user, &had, remembering_ms);
         out.tenant_gave_back(job.namespace, tenant);
     }
-    let key = task_key(job.namespace, task);
+    let namespace = job.namespace;
+    let key = task_key(namespace, task);
     out.delete(Family::Attempt, &key);
     hot.backlog.moved(job.priority, job.shape, 0, -1);
     job.counts.active = job.counts.active.saturating_sub(1);
@@ -88,6 +90,16 @@ pub(super) fn end_attempt(hot: &mut Hot, out: &mut Out, task: TaskId, ending: En
             (TaskState::Queued as i32, 0)
         }
     };
+    let state = match next {
+        Next::Ends(state) => state,
+        Next::Waits(_) => TaskState::Queued,
+    };
+    let lost = ending.state == AttemptState::Lost;
+    let ended = What::Ended { lost, ending: (&reason).into(), state: Some(state) };
+    out.news(News::of_task(namespace, task, attempt.number, ended).on(attempt.worker));
+    if state == TaskState::Dead {
+        out.news(News::of_task(namespace, task, attempt.number, What::Dead));
+    }
     if is_gang {
         gang::follow(hot, out, task, &reason, next);
     }
@@ -149,7 +161,7 @@ pub(super) fn leave_if_done(hot: &mut Hot, out: &mut Out, id: JobId) -> Option<O
     let row = hot.workflows.complete(id, job.row(0, out.clock_ms, expired_ms));
     out.put(Family::Job, &job_key(job.namespace, id), &row);
     out.delete(Family::Alive, &alive_key(id));
-    out.job_ended(id);
+    out.job_ended(job.namespace, id, row.state());
     if let Some(member) = hot.workflows.leave(id) {
         workflow_record::job_ended(out, job.namespace, member.workflow, &row);
     }

@@ -6,6 +6,7 @@ use cloudai_types::{AttemptId, WorkerId, limits};
 use super::out::Out;
 use crate::command::AttemptState;
 use crate::hot::Hot;
+use crate::news::{News, What};
 use crate::reply::Reply;
 
 pub fn evict_workers(hot: &mut Hot, out: &mut Out) -> Reply {
@@ -36,5 +37,6 @@ pub(super) fn evict(hot: &mut Hot, out: &mut Out, id: WorkerId) -> u32 {
         }
     }
     out.worker_changed(hot, id);
+    out.news(News::of_worker(id, What::WorkerEvicted { attempts: told }));
     told
 }

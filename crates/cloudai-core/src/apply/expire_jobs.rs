@@ -12,7 +12,7 @@ use super::out::Out;
 use super::workflow_record;
 use crate::command::ExpireJobs;
 use crate::reply::Reply;
-use crate::rows::{ExpiringRow, Family, JobRow, job_key, task_key};
+use crate::rows::{ExpiringRow, Family, JobNotesRow, JobRow, job_key, task_key};
 
 pub fn expire_jobs(out: &mut Out, command: ExpireJobs) -> Reply {
     let until_ms = command.ended_until_ms.min(out.clock_ms);
@@ -34,6 +34,10 @@ pub fn expire_jobs(out: &mut Out, command: ExpireJobs) -> Reply {
                 out.delete(Family::JobSpec, &key);
                 jobs += 1;
                 room = room.saturating_sub(2);
+                if out.read::<JobNotesRow>(Family::JobNotes, &key).is_some() {
+                    out.delete(Family::JobNotes, &key);
+                    room = room.saturating_sub(1);
+                }
                 (ExpiringRow { next: 0, end: row.next_fresh, some_dead: row.counts.dead > 0 }, false)
             }
             // It lives, or it ended a short time ago, or somebody of its workflow did.

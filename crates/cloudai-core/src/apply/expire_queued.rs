@@ -6,6 +6,7 @@ use cloudai_types::{JobId, limits};
 use super::ending::end_job_if_done;
 use super::out::Out;
 use crate::hot::Hot;
+use crate::news::{News, What};
 use crate::reply::Reply;
 
 pub fn expire_queued(hot: &mut Hot, out: &mut Out) -> Reply {
@@ -35,6 +36,7 @@ fn expire(hot: &mut Hot, out: &mut Out, id: JobId) -> u64 {
         hot.queue.remove(job, job.shape, id);
     }
     out.job_changed(id);
+    out.news(News::of_job(job.namespace, id, What::Expired { tasks }));
     end_job_if_done(hot, out, id);
     u64::from(tasks)
 }

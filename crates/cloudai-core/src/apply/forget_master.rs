@@ -4,6 +4,7 @@ use super::out::Out;
 use crate::command::ForgetMaster;
 use crate::event::Event;
 use crate::hot::Hot;
+use crate::news::{News, What};
 use crate::reply::{Refusal, Reply};
 use crate::rows::{Family, master_key};
 
@@ -18,6 +19,7 @@ pub fn forget_master(hot: &mut Hot, out: &mut Out, command: ForgetMaster) -> Res
         master.removed = true;
         out.put(Family::Master, &master_key(node), master);
         out.event(Event::MasterChanged { node });
+        out.news(News::of_cluster(What::MasterRemoved { node, actor: out.actor.clone() }));
     }
     Ok(Reply::Done)
 }

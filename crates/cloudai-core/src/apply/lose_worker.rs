@@ -7,6 +7,7 @@ use super::out::Out;
 use crate::command::{AttemptState, LoseWorker};
 use crate::event::Event;
 use crate::hot::Hot;
+use crate::news::{News, What};
 use crate::reply::{Refusal, Reply};
 use crate::rows::WorkerState;
 
@@ -17,8 +18,10 @@ pub fn lose_worker(hot: &mut Hot, out: &mut Out, command: LoseWorker) -> Result<
         return Err(Refusal::StaleSession);
     }
     worker.state = WorkerState::Lost;
+    let attempts = worker.active.len() as u32;
     out.put_worker(hot, id);
     out.event(Event::WorkerLost { worker: id });
+    out.news(News::of_worker(id, What::WorkerLost { attempts }));
     let attempts = lose_attempts(hot, out, id, "the worker was not heard of for the length of its lease");
     Ok(Reply::WorkerLost { attempts })
 }

@@ -1,16 +1,19 @@
-//! What one log entry has produced so far. Comes in: row changes and events of its commands. Goes out: events without
-//! repetition, and one write per changed row. Rows of jobs that only changed their counts are encoded once, at the end.
+//! What one log entry has produced so far. Comes in: row changes, events and news of its commands. Goes out: events without
+//! repetition, news, and one write per changed row. Rows of jobs that only changed their counts are encoded once, at the end.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use cloudai_types::{AttemptId, JobId, NamespaceId, WorkerId};
+use cloudai_types::{AttemptId, JobId, NamespaceId, WorkerId, limits};
 use prost::Message;
 use xxhash_rust::xxh3::Xxh3;
 
 use crate::command::QUOTAS_SINCE;
 use crate::event::Event;
 use crate::hot::Hot;
-use crate::rows::{CLUSTER_KEY, Family, Rows, Write, alive_key, hold_key, job_key, namespace_key, worker_key};
+use crate::news::{News, What};
+use crate::rows::{
+    CLUSTER_KEY, Family, JobState, Rows, Write, alive_key, hold_key, job_key, namespace_key, worker_key,
+};
 use crate::tenants::Tenant;
 use crate::workflows::Gate;
 
@@ -20,6 +23,8 @@ pub(super) struct Out<'a> {
     pub index: u64,
     /// Replicated time of the entry.
     pub clock_ms: u64,
+    /// Who asked for the command at hand: written by [`Out::asked_by`].
+    pub actor: String,
     /// By family: this entry's writes so far.
     pending: [BTreeMap<Vec<u8>, Option<Vec<u8>>>; Family::ALL.len()],
     /// Live jobs whose row is to be written; true: listeners are told of a change.
@@ -32,6 +37,7 @@ pub(super) struct Out<'a> {
     assigned: BTreeMap<WorkerId, Vec<AttemptId>>,
     withdrawn: BTreeMap<WorkerId, Vec<AttemptId>>,
     events: Vec<Event>,
+    news: Vec<News>,
     capacity_changed: bool,
     tasks_ready: bool,
 }
@@ -42,6 +48,7 @@ impl<'a> Out<'a> {
             rows,
             index,
             clock_ms,
+            actor: String::new(),
             pending: Default::default(),
             jobs: BTreeMap::new(),
             tenants: BTreeSet::new(),
@@ -50,6 +57,7 @@ impl<'a> Out<'a> {
             assigned: BTreeMap::new(),
             withdrawn: BTreeMap::new(),
             events: vec![],
+            news: vec![],
             capacity_changed: false,
             tasks_ready: false,
         }
@@ -88,9 +96,26 @@ impl<'a> Out<'a> {
         self.events.push(event);
     }
 
-    pub fn job_submitted(&mut self, job: JobId) {
+    /// A command begins. A text of the log that can be nobody's name is not told.
+    pub fn asked_by(&mut self, actor: &str) {
+        self.actor.clear();
+        if actor.len() <= limits::TEXT_BYTES_MAX {
+            self.actor.push_str(actor);
+        }
+    }
+
+    /// For people.
+    pub fn news(&mut self, news: News) {
+        if !self.news.last_mut().is_some_and(|last| last.absorb(&news)) {
+            self.news.push(news);
+        }
+    }
+
+    /// Of tasks that begin to be. Who submitted them, their job's row tells: submits are too many to say it here.
+    pub fn job_submitted(&mut self, namespace: NamespaceId, job: JobId, tasks: u32) {
         self.jobs.insert(job, false);
         self.events.push(Event::JobSubmitted { job });
+        self.news(News::of_job(namespace, job, What::Submitted { tasks, actor: String::new() }));
         self.tasks_ready = true;
     }
 
@@ -99,9 +124,10 @@ impl<'a> Out<'a> {
     }
 
     /// It left hot state; its last row is written already.
-    pub fn job_ended(&mut self, job: JobId) {
+    pub fn job_ended(&mut self, namespace: NamespaceId, job: JobId, state: JobState) {
         self.jobs.remove(&job);
         self.events.push(Event::JobEnded { job });
+        self.news(News::of_job(namespace, job, What::Finished { state }));
     }
 
     /// It lives again. Where it ended in this very entry, nobody need hear of that.
@@ -120,8 +146,9 @@ impl<'a> Out<'a> {
         self.holds.insert((job, waits_for));
     }
 
-    pub fn assigned(&mut self, worker: WorkerId, attempt: AttemptId) {
+    pub fn assigned(&mut self, namespace: NamespaceId, worker: WorkerId, attempt: AttemptId) {
         self.assigned.entry(worker).or_default().push(attempt);
+        self.news(News::of_task(namespace, attempt.task, attempt.number, What::Placed).on(worker));
     }
 
     pub fn withdrawn(&mut self, worker: WorkerId, attempt: AttemptId) {
@@ -153,7 +180,7 @@ impl<'a> Out<'a> {
     }
 
     /// Encodes what is left, chains the digest (I8), and hands everything out.
-    pub fn finish(mut self, hot: &mut Hot) -> (Vec<Event>, Vec<Write>) {
+    pub fn finish(mut self, hot: &mut Hot) -> (Vec<Event>, Vec<News>, Vec<Write>) {
         for (id, changed) in std::mem::take(&mut self.jobs) {
             let Some(job) = hot.jobs.get_mut(&id) else { continue };
             let blocked = hot.workflows.blocked(id, job.count);
@@ -202,7 +229,7 @@ impl<'a> Out<'a> {
         if let Some(last) = writes.last_mut() {
             *last = row(hot);
         }
-        (events, writes)
+        (events, self.news, writes)
     }
 
     fn put_gates(&mut self, hot: &Hot) {

@@ -123,7 +123,7 @@ fn place_group(hot: &mut Hot, out: &mut Out, siblings: &mut Siblings, group: &Pl
         worker.active.insert(task);
         worker.used = worker.used.plus(&needs);
         tenant.take(job.user, &needs, remembering_ms);
-        out.assigned(worker_id, AttemptId { task, number: attempt.number });
+        out.assigned(job.namespace, worker_id, AttemptId { task, number: attempt.number });
         accepted += 1;
     }
     if accepted > 0 {

@@ -7,6 +7,7 @@ use cloudai_types::{AttemptId, JobId};
 use super::out::Out;
 use crate::command::{AttemptState, PreemptTasks};
 use crate::hot::Hot;
+use crate::news::{News, What};
 use crate::reply::Reply;
 use crate::rows::{Family, task_key};
 
@@ -43,6 +44,7 @@ fn preempt(hot: &mut Hot, out: &mut Out, by: JobId, id: AttemptId) -> bool {
     let (worker, row) = (attempt.worker, attempt.row());
     out.put(Family::Attempt, &task_key(namespace, task), &row);
     out.withdrawn(worker, id);
+    out.news(News::of_task(namespace, task, number, What::Preempted { by: Some(by) }).on(worker));
     out.job_changed(task.job);
     true
 }

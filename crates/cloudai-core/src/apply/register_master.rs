@@ -7,6 +7,7 @@ use super::out::Out;
 use crate::command::RegisterMaster;
 use crate::event::Event;
 use crate::hot::Hot;
+use crate::news::{News, What};
 use crate::reply::{Refusal, Reply};
 use crate::rows::{Family, MasterRow, master_key};
 
@@ -37,6 +38,7 @@ pub fn register_master(hot: &mut Hot, out: &mut Out, command: RegisterMaster) ->
         out.put(Family::Master, &master_key(node), &row);
         hot.masters.insert(node, row);
         out.event(Event::MasterChanged { node });
+        out.news(News::of_cluster(What::MasterChanged { node }));
     }
     Ok(Reply::MasterRegistered)
 }

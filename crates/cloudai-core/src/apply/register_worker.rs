@@ -7,6 +7,7 @@ use super::cut;
 use super::out::Out;
 use crate::command::{LEAVING_SINCE, POLICIES_SINCE, RESERVED_SINCE, RegisterWorker};
 use crate::hot::Hot;
+use crate::news::{News, What};
 use crate::reply::{Refusal, Reply};
 use crate::rows::WorkerState;
 
@@ -36,6 +37,7 @@ pub fn register_worker(hot: &mut Hot, out: &mut Out, command: RegisterWorker) ->
     worker.registered_ms = out.clock_ms;
     let session = worker.session;
     out.worker_changed(hot, id);
+    out.news(News::of_worker(id, What::WorkerRegistered));
     out.capacity_changed();
     Ok(Reply::WorkerRegistered { worker: id, session })
 }

@@ -10,6 +10,7 @@ use cloudai_types::{Condition, JobId, TaskId};
 use super::ending::leave_if_done;
 use super::out::Out;
 use crate::hot::{Hot, Waiting};
+use crate::news::{News, What};
 use crate::rows::{Family, TaskRow, TaskState, Unmet, task_key};
 
 #[derive(Clone, Copy)]
@@ -109,6 +110,11 @@ fn unmet(parent: JobId, on: Condition, outcome: Outcome) -> Unmet {
     Unmet { job: parent.0, on: on as i32, skipped: on.missed(outcome) == Outcome::Skipped }
 }
 
+/// Nobody asked for it.
+fn in_vain(tasks: u32, unmet: Unmet) -> What {
+    What::Cancelled { tasks, stopping: 0, actor: String::new(), unmet: Some(unmet) }
+}
+
 /// Tasks that leave one by one and wait still.
 fn blocked_indexes(hot: &Hot, id: JobId) -> Vec<u32> {
     let settled = hot.workflows.gate(id).and_then(|gate| gate.settled.as_ref());
@@ -139,6 +145,7 @@ fn release_all(hot: &mut Hot, out: &mut Out, id: JobId) {
     job.counts.queued = job.count;
     hot.backlog.moved(job.priority, job.shape, i64::from(job.count), 0);
     hot.queue.insert(job, job.shape, id);
+    out.news(News::of_job(job.namespace, id, What::Released));
     is_in_the_queue(hot, out, id);
 }
 
@@ -156,6 +163,7 @@ fn release_one(hot: &mut Hot, out: &mut Out, task: TaskId) {
         next_number = row.attempts.last().map_or(0, |attempt| attempt.number).saturating_add(1);
         out.put(Family::Task, &key, &TaskRow { state: TaskState::Queued as i32, ..row });
     }
+    out.news(News::of_task(job.namespace, task, 0, What::Released));
     let waiting = Waiting { not_before_ms: out.clock_ms, next_number, ..Waiting::default() };
     out.put(Family::Waiting, &key, &waiting.row());
     hot.add_waiting(task, waiting);
@@ -209,6 +217,9 @@ fn close(hot: &mut Hot, out: &mut Out, id: JobId) {
 fn cancel_one(hot: &mut Hot, out: &mut Out, task: TaskId, unmet: Unmet) {
     if settle(hot, out, task) {
         cancel_settled(hot, out, task, Some(unmet));
+        if let Some(job) = hot.jobs.get(&task.job) {
+            out.news(News::of_task(job.namespace, task, 0, in_vain(1, unmet)));
+        }
         note_unmet(hot, task.job, unmet);
         out.job_changed(task.job);
     }
@@ -240,6 +251,7 @@ fn note_unmet(hot: &mut Hot, id: JobId, unmet: Unmet) {
 /// All that is blocked of a job will never run. `None`: a user says so. That the job may have ended by this is the caller's to see.
 pub(super) fn cancel_blocked(hot: &mut Hot, out: &mut Out, id: JobId, unmet: Option<Unmet>) {
     let Some(gate) = hot.workflows.gate(id) else { return };
+    let blocked = hot.jobs.get(&id).map(|job| (job.namespace, gate.blocked(job.count)));
     if gate.settled.is_some() {
         for index in blocked_indexes(hot, id) {
             cancel_settled(hot, out, TaskId { job: id, index }, unmet);
@@ -252,6 +264,9 @@ pub(super) fn cancel_blocked(hot: &mut Hot, out: &mut Out, id: JobId, unmet: Opt
     close(hot, out, id);
     if let Some(unmet) = unmet {
         note_unmet(hot, id, unmet);
+        if let Some((namespace, tasks)) = blocked {
+            out.news(News::of_job(namespace, id, in_vain(tasks, unmet)));
+        }
     }
     out.job_changed(id);
 }

@@ -8,6 +8,7 @@ use super::submit_job::{alive_as_submitted, new_job};
 use super::workflow_record;
 use crate::command::{DeadGroup, ReplayDead};
 use crate::hot::{Hot, Waiting};
+use crate::news::{News, What};
 use crate::reply::Reply;
 use crate::rows::{AliveRow, DeadRow, Family, JobRow, JobSpecRow, TaskRow, TaskState, alive_key, job_key, task_key};
 
@@ -51,6 +52,7 @@ fn replay(hot: &mut Hot, out: &mut Out, namespace: NamespaceId, task: TaskId) ->
     hot.add_waiting(task, waiting);
     out.tasks_ready();
     out.job_changed(task.job);
+    out.news(News::of_task(namespace, task, 0, What::Replayed { tasks: 1 }));
     true
 }
 

@@ -8,6 +8,7 @@ use super::ending::{Ending, end_attempt};
 use super::out::Out;
 use crate::command::{AttemptReport, AttemptState, RESULTS_SINCE, ReportAttempts, USAGE_SINCE};
 use crate::hot::{Hot, raised};
+use crate::news::{News, What};
 use crate::reply::{Refusal, Reply};
 use crate::rows::{Family, WorkerState, task_key};
 
@@ -48,6 +49,9 @@ fn report_attempt(hot: &mut Hot, out: &mut Out, worker: WorkerId, report: Attemp
             let memory_mib = attempt.memory_mib;
             let row = attempt.row();
             out.put(Family::Attempt, &task_key(job.namespace, id.task), &row);
+            if state == AttemptState::Running {
+                out.news(News::of_task(job.namespace, id.task, number, What::Started).on(worker));
+            }
             // The program has ended: somebody else's may use what it had.
             if frees
                 && let Some(host) = hot.workers.get_mut(&worker)

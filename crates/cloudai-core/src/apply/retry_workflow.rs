@@ -14,6 +14,7 @@ use super::{cut, workflow_record};
 use crate::bits::Bits;
 use crate::command::RetryWorkflow;
 use crate::hot::{Hot, Waiting};
+use crate::news::{News, What};
 use crate::reply::{Refusal, Reply};
 use crate::rows::{
     AliveRow, Counts, Family, JobRow, JobSpecRow, TaskRow, TaskState, WaitsForRow, WorkflowNodesRow, alive_key,
@@ -250,6 +251,10 @@ fn revive(hot: &mut Hot, out: &mut Out, namespace: NamespaceId, candidate: &Cand
         (member.released_ms, member.unmet) = (0, None);
     }
     out.job_revived(id);
+    out.news(News::of_job(namespace, id, What::Replayed { tasks: total }));
+    if is_blocked {
+        out.news(News::of_job(namespace, id, What::Blocked));
+    }
     for task in revived {
         live_again(hot, out, namespace, TaskId { job: id, index: task.index }, task, is_blocked);
     }

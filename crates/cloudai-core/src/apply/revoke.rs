@@ -6,6 +6,7 @@ use super::{check_role, cut};
 use crate::command::{MemberRole, Revoke};
 use crate::event::Event;
 use crate::hot::Hot;
+use crate::news::{News, What};
 use crate::reply::{Refusal, Reply};
 use crate::rows::{Family, MemberRow, WorkerState, member_key};
 
@@ -41,6 +42,7 @@ fn revoke_worker(hot: &mut Hot, out: &mut Out, name: &str) {
     let was_ready = worker.state == WorkerState::Ready;
     worker.state = WorkerState::Revoked;
     out.worker_changed(hot, id);
+    out.news(News::of_worker(id, What::WorkerRevoked { actor: out.actor.clone() }));
     if was_ready {
         out.event(Event::WorkerLost { worker: id });
     }

@@ -123,6 +123,7 @@ fn begin(
     };
     // Only now: a job that is refused takes nobody's place.
     if let (Some(previous), Overlap::CancelPrevious) = (previous.filter(|previous| *previous != job), overlap) {
+        out.asked_by(&format!("schedule/{name}"));
         cancel(hot, out, previous);
         end_job_if_done(hot, out, previous);
     }

@@ -6,6 +6,7 @@ use super::out::Out;
 use crate::command::{POLICIES_SINCE, SetConfig};
 use crate::event::Event;
 use crate::hot::Hot;
+use crate::news::{News, What};
 use crate::reply::{Refusal, Reply};
 
 pub fn set_config(hot: &mut Hot, out: &mut Out, command: SetConfig) -> Result<Reply, Refusal> {
@@ -18,6 +19,7 @@ pub fn set_config(hot: &mut Hot, out: &mut Out, command: SetConfig) -> Result<Re
     if hot.config != command.config {
         hot.config = command.config;
         out.event(Event::ConfigChanged);
+        out.news(News::of_cluster(What::ConfigChanged { actor: out.actor.clone() }));
     }
     Ok(Reply::Done)
 }

@@ -5,6 +5,7 @@ use super::evict_workers::evict;
 use super::out::Out;
 use crate::command::{DRAIN_DEADLINE_SINCE, SetDrain};
 use crate::hot::Hot;
+use crate::news::{News, What};
 use crate::reply::{Refusal, Reply};
 
 /// Again: no change. With another deadline, or none: that one counts from now on; what was told to stop stops all the same.
@@ -25,6 +26,9 @@ pub fn set_drain(hot: &mut Hot, out: &mut Out, command: SetDrain) -> Result<Repl
         hot.drains.insert((at_ms, id));
     }
     out.worker_changed(hot, id);
+    let actor = out.actor.clone();
+    let what = if draining { What::WorkerDrained { deadline_ms, actor } } else { What::WorkerResumed { actor } };
+    out.news(News::of_worker(id, what));
     if resumes {
         out.capacity_changed();
     }

@@ -5,6 +5,7 @@ use super::submit_job::{known_namespace, name_namespace};
 use crate::command::SetQuota;
 use crate::event::Event;
 use crate::hot::Hot;
+use crate::news::{News, What};
 use crate::reply::{Refusal, Reply};
 use crate::rows::{Family, namespace_key};
 
@@ -18,6 +19,8 @@ pub fn set_quota(hot: &mut Hot, out: &mut Out, command: SetQuota) -> Result<Repl
         tenant.quota = quota;
         out.put(Family::Namespace, &namespace_key(id), &tenant.row());
         out.event(Event::ConfigChanged);
+        let changed = News::of_cluster(What::QuotaChanged { actor: out.actor.clone() });
+        out.news(News { namespace: Some(id), ..changed });
     }
     Ok(Reply::Done)
 }

@@ -7,6 +7,7 @@ use super::cut;
 use super::out::Out;
 use crate::command::SetTaint;
 use crate::hot::Hot;
+use crate::news::{News, What};
 use crate::reply::{Refusal, Reply};
 
 /// Again: no change.
@@ -23,11 +24,15 @@ pub fn set_taint(hot: &mut Hot, out: &mut Out, command: SetTaint) -> Result<Repl
         let held = worker.taints.len();
         return Err(Refusal::InvalidValue(cut(format!("{name} has {held} taints already, the most that are allowed"))));
     }
-    if tainted {
-        worker.taints.insert(key, value);
+    let actor = out.actor.clone();
+    let what = if tainted {
+        worker.taints.insert(key.clone(), value.clone());
+        What::WorkerTainted { key, value, actor }
     } else {
         worker.taints.remove(&key);
-    }
+        What::WorkerUntainted { key, actor }
+    };
+    out.news(News::of_worker(id, what));
     out.worker_changed(hot, id);
     // Another value lets others go there as well.
     out.capacity_changed();

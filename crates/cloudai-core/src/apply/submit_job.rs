@@ -69,8 +69,9 @@ pub fn submit_job(hot: &mut Hot, out: &mut Out, actor: String, command: SubmitJo
     hot.queue.insert(&job, job.shape, id);
     hot.backlog.moved(job.priority, job.shape, i64::from(job.counts.queued), 0);
     hot.tenants.waits(job.namespace, job.user, job.counts.queued.into());
+    let (namespace, tasks) = (job.namespace, job.counts.queued);
     hot.jobs.insert(id, job);
-    out.job_submitted(id);
+    out.job_submitted(namespace, id, tasks);
     Ok(Reply::Submitted { job: id, duplicate: false })
 }
 

@@ -11,6 +11,7 @@ use super::submit_job::{
 use crate::bits::Bits;
 use crate::command::SubmitWorkflow;
 use crate::hot::Hot;
+use crate::news::{News, What};
 use crate::reply::{Refusal, Reply};
 use crate::rows::{
     AliveRow, EndedJobs, Family, JobSpecRow, RequestRow, WaitsForRow, WorkflowNodeRow, WorkflowNodesRow, WorkflowRow,
@@ -84,8 +85,12 @@ pub fn submit_workflow(hot: &mut Hot, out: &mut Out, actor: String, command: Sub
         hot.backlog.moved(job.priority, job.shape, i64::from(job.counts.queued), 0);
         // Blocked ones as well.
         hot.tenants.waits(job.namespace, job.user, job.count.into());
+        let tasks = job.count;
         hot.jobs.insert(id, job);
-        out.job_submitted(id);
+        out.job_submitted(namespace, id, tasks);
+        if !node.waits_for.is_empty() {
+            out.news(News::of_job(namespace, id, What::Blocked));
+        }
     }
     Ok(Reply::WorkflowSubmitted { workflow, jobs, duplicate: false })
 }

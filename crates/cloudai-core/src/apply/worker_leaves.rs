@@ -5,6 +5,7 @@ use cloudai_types::WorkerId;
 use super::out::Out;
 use crate::command::WorkerLeaves;
 use crate::hot::Hot;
+use crate::news::{News, What};
 use crate::reply::{Refusal, Reply};
 use crate::rows::WorkerState;
 
@@ -15,6 +16,7 @@ pub fn worker_leaves(hot: &mut Hot, out: &mut Out, command: WorkerLeaves) -> Res
         Some(worker) if worker.session == command.session && worker.state == WorkerState::Ready => {
             if !std::mem::replace(&mut worker.leaving, true) {
                 out.worker_changed(hot, id);
+                out.news(News::of_worker(id, What::WorkerLeaves));
             }
             Ok(Reply::Done)
         }

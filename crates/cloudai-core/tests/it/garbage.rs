@@ -266,6 +266,16 @@ pub fn garbage() -> impl Strategy<Value = Kind> {
                 image_digest,
             })
         }),
+        proptest::collection::vec((id(), any::<i32>(), small(), small()), 0..4).prop_map(|notes| {
+            let note = |(job, cause, workers, memory_mib): (u64, i32, u32, u32)| ReasonNote {
+                job,
+                cause: cause % 20,
+                workers,
+                of: workers,
+                memory_mib,
+            };
+            Kind::NoteReasons(NoteReasons { notes: notes.into_iter().map(note).collect() })
+        }),
         (text(), id()).prop_map(|(cluster, founders)| Kind::FoundCluster(FoundCluster { cluster, founders })),
     ]
 }

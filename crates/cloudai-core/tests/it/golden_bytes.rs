@@ -13,7 +13,7 @@ use cloudai_types::volume::{Volume, VolumeKind};
 use cloudai_types::{
     ClusterConfig, Condition, Dependency, EndReason, JobSpec, OnDisconnect, Placement, Preference, PullPolicy,
     ReasonKind, Resources, ResultFile, Results, RetryAction, RetryRule, RetryRules, ScorePolicy, SecretKind, SecretUse,
-    Usage, WorkflowNode, WorkflowSpec,
+    Usage, WaitCause, WorkflowNode, WorkflowSpec,
 };
 use cloudai_types::{Missed, Overlap, QueueOrder, Quota, QuotaChange, RunOutcome, ScheduleRun, ScheduleSpec};
 use prost::Message;
@@ -317,6 +317,9 @@ fn kinds() -> Vec<Kind> {
             document: "image: busybox\n".into(),
         }),
         Kind::DeleteTemplate(DeleteTemplate { namespace: "team-a".into(), name: "sweep".into(), version: 2 }),
+        Kind::NoteReasons(NoteReasons {
+            notes: vec![ReasonNote { job: 9, cause: WaitCause::Busy as i32, workers: 2, of: 3, memory_mib: 48 }],
+        }),
     ]
 }
 
@@ -547,6 +550,7 @@ fn name(kind: &Kind) -> &'static str {
         Kind::TriggerSchedule(_) => "trigger_schedule",
         Kind::CreateTemplate(_) => "create_template",
         Kind::DeleteTemplate(_) => "delete_template",
+        Kind::NoteReasons(_) => "note_reasons",
     }
 }
 
@@ -566,7 +570,7 @@ fn golden<M: Message + Default + PartialEq + Debug>(file: &str, value: &M) {
 fn every_command_decodes_for_ever() {
     let kinds = kinds();
     let names: BTreeSet<&str> = kinds.iter().map(name).collect();
-    assert_eq!(names.len(), 39, "one example of every kind that `name` lists");
+    assert_eq!(names.len(), 40, "one example of every kind that `name` lists");
     let write = |file: &str, kind| {
         let command = Command { actor: "admin/ada".into(), trace_parent: "00-11-22-01".into(), kind: Some(kind) };
         golden(file, &Proposal { version: 1, at_ms: 1_700_000_000_000, commands: vec![command] });
@@ -876,6 +880,15 @@ fn every_row_decodes_for_ever() {
             Family::TemplateVersion => {
                 golden("row_template_version", &TemplateVersionRow { document: "image: busybox\n".into() });
             }
+            Family::JobNotes => {
+                let cause = WaitCause::Busy as i32;
+                let note = WaitNote { at_ms: 1_700_000_000_000, cause, workers: 2, of: 3, memory_mib: 48 };
+                let notes = vec![note, WaitNote { memory_mib: 0, ..note }];
+                golden(
+                    "row_job_notes",
+                    &JobNotesRow { notes, cancelled_by: "admin/ada".into(), cancelled_ms: 1_700_000_000_001 },
+                );
+            }
         }
     }
 }
@@ -886,7 +899,7 @@ fn persisted_numbers_stay() {
     use cloudai_types::{JobId, NamespaceId, TaskId};
     assert_eq!(
         Family::ALL.map(|f| f as u8),
-        [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23]
+        [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24]
     );
     assert_eq!(hold_key(JobId(5), JobId(6)), [0, 0, 0, 0, 0, 0, 0, 5, 0, 0, 0, 0, 0, 0, 0, 6]);
     let workflow = cloudai_types::WorkflowId(7);

@@ -186,6 +186,12 @@ pub enum Step {
         name: u8,
         version: u32,
     },
+    /// Of two jobs, alike: the second time is nothing new.
+    NoteReasons {
+        job: u16,
+        cause: i32,
+        memory_mib: u32,
+    },
     Tick,
     RaiseVersion(u32),
     StartIncarnation,
@@ -380,6 +386,8 @@ fn step() -> impl Strategy<Value = Step> {
             .prop_map(|(namespace, name, document)| Step::CreateTemplate { namespace, name, document }),
         1 => (0..2u8, 0..2u8, 0..4u32)
             .prop_map(|(namespace, name, version)| Step::DeleteTemplate { namespace, name, version }),
+        4 => (any::<u16>(), 0..18i32, prop_oneof![3 => Just(0u32), 1 => 1..3u32])
+            .prop_map(|(job, cause, memory_mib)| Step::NoteReasons { job, cause, memory_mib }),
         2 => Just(Step::Tick),
         2 => prop_oneof![0..=VERSION, Just(VERSION)].prop_map(Step::RaiseVersion),
         1 => Just(Step::StartIncarnation),
@@ -660,6 +668,11 @@ pub fn resolve(hot: &Hot, step: &Step) -> Kind {
             name: format!("t{name}"),
             version,
         }),
+        Step::NoteReasons { job, cause, memory_mib } => {
+            let jobs = [job, job.wrapping_add(1)].map(|n| pick(hot.jobs.keys(), n).map_or(u64::from(n), |id| id.0));
+            let note = |job| ReasonNote { job, cause, workers: 1, of: 3, memory_mib };
+            Kind::NoteReasons(NoteReasons { notes: jobs.into_iter().map(note).collect() })
+        }
         Step::Tick => Kind::AdvanceClock(AdvanceClock {}),
         Step::RaiseVersion(version) => Kind::RaiseVersion(RaiseVersion { version }),
         Step::StartIncarnation => Kind::StartIncarnation(StartIncarnation {}),

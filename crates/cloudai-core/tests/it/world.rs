@@ -2,7 +2,7 @@
 
 use cloudai_core::command::{Command, Kind, Proposal, VERSION};
 use cloudai_core::memory::MemRows;
-use cloudai_core::rows::{Family, JobRow, Rows, TaskRow, job_key, task_key};
+use cloudai_core::rows::{Family, JobNotesRow, JobRow, Rows, TaskRow, job_key, task_key};
 use cloudai_core::{Applied, Hot, apply, invariants, load};
 use cloudai_types::{JobId, NamespaceId, TaskId};
 use prost::Message;
@@ -44,8 +44,14 @@ impl World {
     pub fn check(&self) {
         let faults = invariants::check(&self.hot);
         assert!(faults.is_empty(), "after entry {}: {faults:#?}", self.index);
+        let faults = invariants::check_notes(&self.rows);
+        assert!(faults.is_empty(), "after entry {}: {faults:#?}", self.index);
         let loaded = load::load(&self.rows).expect("rows that apply wrote load");
         assert_eq!(canonical(&loaded), canonical(&self.hot), "I9 after entry {}", self.index);
+    }
+
+    pub fn job_notes(&self, ns: NamespaceId, job: JobId) -> Option<JobNotesRow> {
+        self.row(Family::JobNotes, &job_key(ns, job))
     }
 
     pub fn row<M: Message + Default>(&self, family: Family, key: &[u8]) -> Option<M> {

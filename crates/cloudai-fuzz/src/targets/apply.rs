@@ -6,10 +6,10 @@ use arbitrary::{Arbitrary, Result, Unstructured};
 use cloudai_core::command::{
     AdvanceClock, AttemptKey, AttemptReport, Authorize, CancelJob, CancelWorkflow, CreateSchedule, CreateTemplate,
     DeadGroup, DeleteSchedule, DeleteTemplate, DropDead, EvictWorkers, ExpireJobs, ExpireQueued, ExpireRequests,
-    ExpiringJob, ForgetMaster, FoundCluster, Kind, LoseWorker, PauseSchedule, PlaceGroup, PlaceTasks, PreemptTasks,
-    RaiseVersion, RedeemToken, RegisterMaster, RegisterWorker, RemoveSecret, ReplayDead, ReportAttempts, RetryWorkflow,
-    Revoke, RunSchedule, SetConfig, SetDrain, SetQuota, SetSecret, SetTaint, StartIncarnation, SubmitJob,
-    SubmitWorkflow, TaskKey, TriggerSchedule, VERSION, WorkerLeaves,
+    ExpiringJob, ForgetMaster, FoundCluster, Kind, LoseWorker, NoteReasons, PauseSchedule, PlaceGroup, PlaceTasks,
+    PreemptTasks, RaiseVersion, ReasonNote, RedeemToken, RegisterMaster, RegisterWorker, RemoveSecret, ReplayDead,
+    ReportAttempts, RetryWorkflow, Revoke, RunSchedule, SetConfig, SetDrain, SetQuota, SetSecret, SetTaint,
+    StartIncarnation, SubmitJob, SubmitWorkflow, TaskKey, TriggerSchedule, VERSION, WorkerLeaves,
 };
 use cloudai_core::memory::MemRows;
 use cloudai_core::{Command, Hot, Proposal, apply, invariants, load};
@@ -46,7 +46,8 @@ impl Replica {
             }
         }
         assert!(self.hot.clock_ms >= clock_ms, "replicated time only moves forward");
-        let faults = invariants::check(&self.hot);
+        let mut faults = invariants::check(&self.hot);
+        faults.extend(invariants::check_notes(&self.rows));
         assert!(faults.is_empty(), "after entry {}: {faults:#?}", self.index);
         true
     }
@@ -453,6 +454,14 @@ fn kind(u: &mut Unstructured<'_>, hot: &Hot) -> Result<Kind> {
         },
         _ if u.arbitrary()? => {
             Kind::SetTaint(SetTaint { name: name(u)?, key: name(u)?, value: name(u)?, tainted: u.arbitrary()? })
+        }
+        _ if u.arbitrary()? => {
+            let count = u.int_in_range(0..=3)?;
+            let note = |u: &mut Unstructured<'_>| -> Result<ReasonNote> {
+                let (cause, memory_mib) = (i32::from(u8::arbitrary(u)? % 20), u32::from(u8::arbitrary(u)? % 3));
+                Ok(ReasonNote { job: job(u, hot)?, cause, workers: u.arbitrary()?, of: u.arbitrary()?, memory_mib })
+            };
+            Kind::NoteReasons(NoteReasons { notes: (0..count).map(|_| note(u)).collect::<Result<_>>()? })
         }
         _ => Kind::FoundCluster(FoundCluster { cluster: name(u)?, founders: u.arbitrary()? }),
     })

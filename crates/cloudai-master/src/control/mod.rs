@@ -5,6 +5,8 @@ mod checkup;
 mod cluster;
 pub mod dead;
 pub mod errors;
+pub mod events;
+pub mod history;
 pub mod jobs;
 pub mod logs;
 pub(crate) mod pinning;
@@ -129,6 +131,18 @@ impl<S: StateStore> control_server::Control for ControlService<S> {
     async fn explain_task(&self, request: Request<pb::ExplainTaskRequest>) -> Answer<pb::Explanation> {
         let (_, r) = self.admit(request)?;
         tasks::explain(&self.node, r).await.map(Response::new)
+    }
+
+    async fn get_history(&self, request: Request<pb::GetHistoryRequest>) -> Answer<pb::GetHistoryReply> {
+        let (_, r) = self.admit(request)?;
+        history::get(&self.node, r).await.map(Response::new)
+    }
+
+    type WatchEventsStream = ReceiverStream<Result<pb::WatchEventsReply, Status>>;
+
+    async fn watch_events(&self, request: Request<pb::WatchEventsRequest>) -> Answer<Self::WatchEventsStream> {
+        let (_, r) = self.admit(request)?;
+        events::watch(self.node.clone(), r).await.map(|stream| Response::new(stream.into()))
     }
 
     type LogsStream = ReceiverStream<Result<pb::LogsReply, Status>>;

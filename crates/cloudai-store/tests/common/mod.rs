@@ -54,7 +54,7 @@ impl Application for Rows {
         Ok(n)
     }
 
-    fn skip(&mut self, index: u64) {
+    fn skip(&mut self, index: u64, _: Option<u64>) {
         self.skipped.insert(index);
     }
 
