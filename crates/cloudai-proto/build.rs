@@ -4,7 +4,7 @@
 use std::path::PathBuf;
 
 /// What `types.proto` declares and `cloudai-types` owns.
-const OWNED: [(&str, &str); 34] = [
+const OWNED: [(&str, &str); 35] = [
     (".cloudai.v1.Quota", "::cloudai_types::quota::Quota"),
     (".cloudai.v1.QuotaChange", "::cloudai_types::quota::QuotaChange"),
     (".cloudai.v1.Resources", "::cloudai_types::resources::Resources"),
@@ -17,6 +17,7 @@ const OWNED: [(&str, &str); 34] = [
     (".cloudai.v1.Volume", "::cloudai_types::volume::Volume"),
     (".cloudai.v1.Placement", "::cloudai_types::placement::Placement"),
     (".cloudai.v1.Preference", "::cloudai_types::placement::Preference"),
+    (".cloudai.v1.NearRule", "::cloudai_types::placement::NearRule"),
     (".cloudai.v1.JobSpec", "::cloudai_types::spec::JobSpec"),
     (".cloudai.v1.Condition", "::cloudai_types::workflow::Condition"),
     (".cloudai.v1.WorkflowSpec", "::cloudai_types::workflow::WorkflowSpec"),

@@ -89,6 +89,9 @@ pub const PLACEMENT_SINCE: u32 = 7;
 /// whose workers keep a price ([`crate::rows::WorkerRow::price_micros`]).
 pub const POLICIES_SINCE: u32 = 7;
 
+/// The first format whose specs keep [`JobSpec::labels`].
+pub const JOB_LABELS_SINCE: u32 = 7;
+
 /// The first format that has templates.
 pub const TEMPLATES_SINCE: u32 = 7;
 

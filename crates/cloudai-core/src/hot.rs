@@ -18,6 +18,7 @@ use crate::apart::Apart;
 use crate::backlog::Backlog;
 use crate::command::{AttemptState, QUOTAS_SINCE};
 use crate::gangs::Gangs;
+use crate::job_labels::JobLabels;
 use crate::job_table::JobTable;
 use crate::queue::Queue;
 use crate::queue_limits::QueueLimits;
@@ -90,6 +91,8 @@ pub struct Hot {
     pub queue_limits: QueueLimits,
     /// Live jobs whose attempts may run only for so long, in milliseconds. The others are not here.
     pub time_limits: BTreeMap<JobId, u64>,
+    /// Live jobs that have labels, or rules that keep other jobs away. Most have neither, and are not here.
+    pub job_labels: JobLabels,
     /// Live jobs that may be stopped for others of a higher priority. Most may not, and are not here.
     pub preemptible: BTreeSet<JobId>,
     /// (deadline, worker) of those that drain until a time that has not come.
@@ -110,6 +113,8 @@ pub struct Shapes {
     pub by_shape: BTreeMap<Arc<Shape>, ShapeId>,
     pub by_id: BTreeMap<ShapeId, (Arc<Shape>, u32)>,
     pub next: u32,
+    /// So many of them have rules about other jobs.
+    pub near: usize,
 }
 
 /// A live job. Kept small: a million single-task jobs wait in memory. The full spec is a row.
@@ -226,6 +231,7 @@ impl Default for Hot {
             secrets: BTreeMap::new(),
             queue_limits: QueueLimits::default(),
             time_limits: BTreeMap::new(),
+            job_labels: JobLabels::default(),
             preemptible: BTreeSet::new(),
             drains: BTreeSet::new(),
             workflows: Workflows::default(),
@@ -309,6 +315,7 @@ impl Hot {
             preemptible: self.preemptible.contains(&id),
             placement: shape.rules.as_ref().map(|rules| rules.placement()),
             actor: self.user_name(job).to_owned(),
+            labels: self.job_labels.get(id).cloned().unwrap_or_default(),
         })
     }
 
@@ -356,6 +363,7 @@ impl Shapes {
         }
         let id = ShapeId(self.next);
         self.next = self.next.wrapping_add(1);
+        self.near += usize::from(shape.looks_at_others());
         let shape = Arc::new(shape);
         self.by_shape.insert(shape.clone(), id);
         self.by_id.insert(id, (shape, 1));
@@ -368,6 +376,7 @@ impl Shapes {
         *users = users.saturating_sub(1);
         if *users == 0 {
             let shape = shape.clone();
+            self.near -= usize::from(shape.looks_at_others());
             self.by_shape.remove(&shape);
             self.by_id.remove(&id);
         }
@@ -404,8 +413,18 @@ impl Shape {
         self.rules.as_ref().is_some_and(|rules| rules.look_at_siblings())
     }
 
+    /// Where tasks of other jobs are may forbid a place by its rules.
+    pub fn looks_at_others(&self) -> bool {
+        self.rules.as_ref().is_some_and(|rules| rules.look_at_others())
+    }
+
+    /// Its rules keep other jobs away from where its job's tasks are.
+    pub fn keeps_others_away(&self) -> bool {
+        self.rules.as_ref().is_some_and(|rules| !rules.apart_from.is_empty())
+    }
+
     /// True when the worker has every required label with exactly its value, meets every expression, and each of its taints is tolerated.
-    /// Readiness, room, and where the job's other tasks are, are looked at elsewhere.
+    /// Readiness, room, and where other tasks are, are looked at elsewhere.
     pub fn accepts(&self, worker: &Worker) -> bool {
         self.require.iter().all(|(k, v)| worker.labels.get(k) == Some(v))
             && match &self.rules {

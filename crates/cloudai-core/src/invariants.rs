@@ -32,7 +32,9 @@ pub fn check(hot: &Hot) -> Vec<Violation> {
     for worker in hot.workers.values() {
         reservations_add_up(hot, worker, &mut faults);
         tasks_stay_apart(hot, worker, &mut faults);
+        jobs_stay_apart(hot, worker, &mut faults);
     }
+    labels_are_of_the_living(hot, &mut faults);
     queue_holds_the_ready(hot, &mut faults);
     delayed_is_what_waits_for_time(hot, &mut faults);
     shapes_are_counted(hot, &mut faults);
@@ -196,6 +198,47 @@ fn tasks_stay_apart(hot: &Hot, worker: &Worker, faults: &mut Faults) {
     }
 }
 
+/// The same of jobs that stay apart from others by worker, whoever of both came first: labels of jobs do not change.
+fn jobs_stay_apart(hot: &Hot, worker: &Worker, faults: &mut Faults) {
+    let here: BTreeSet<JobId> = worker.active.iter().map(|task| task.job).collect();
+    for (id, job) in here.iter().filter_map(|id| Some((*id, hot.jobs.get(id)?))) {
+        let rules = hot.shapes.get(job.shape).and_then(|shape| shape.rules.as_deref());
+        let by_worker =
+            rules.into_iter().flat_map(|rules| &rules.apart_from).filter(|near| near.over == Domain::Worker);
+        for near in by_worker {
+            let is_meant = |other: &&JobId| {
+                let is_ours = hot.jobs.get(other).is_some_and(|other| other.namespace == job.namespace);
+                **other != id && is_ours && hot.job_labels.get(**other).is_some_and(|l| near.jobs.is_met_by(l))
+            };
+            if let Some(other) = here.iter().find(is_meant) {
+                fault(faults, "apart_from", format!("{id} stays apart from {near}, and {other} is on {}", worker.name));
+            }
+        }
+    }
+}
+
+/// Labels are of live jobs, and who has attempts is who is known to have some.
+fn labels_are_of_the_living(hot: &Hot, faults: &mut Faults) {
+    let (mut sets, mut placed, mut keepers) = (BTreeMap::new(), BTreeSet::new(), BTreeSet::new());
+    for (id, labels) in hot.job_labels.iter() {
+        *sets.entry(labels).or_default() += 1;
+        match hot.jobs.get(&id) {
+            None => fault(faults, "labels", format!("{id}: has labels, and is not alive")),
+            Some(job) if !job.active.is_empty() => _ = placed.insert((job.namespace, id)),
+            Some(_) => {}
+        }
+    }
+    for (id, job) in hot.jobs.iter().filter(|(_, job)| !job.active.is_empty()) {
+        if hot.shapes.get(job.shape).is_some_and(|shape| shape.keeps_others_away()) {
+            keepers.insert((job.namespace, *id));
+        }
+    }
+    if hot.job_labels.kept() != (sets, &placed, &keepers) {
+        let known = hot.job_labels.kept();
+        fault(faults, "labels", format!("{placed:?} are placed, {keepers:?} keep others away, known is {known:?}"));
+    }
+}
+
 fn queue_holds_the_ready(hot: &Hot, faults: &mut Faults) {
     let mut queued = BTreeSet::new();
     for (namespace, levels) in hot.queue.namespaces() {
@@ -253,6 +296,10 @@ fn shapes_are_counted(hot: &Hot, faults: &mut Faults) {
     let known: BTreeSet<ShapeId> = hot.shapes.by_shape.values().copied().collect();
     if users != counted || known != counted.keys().copied().collect() {
         fault(faults, "shapes", format!("jobs use {users:?}, counted are {counted:?}"));
+    }
+    let near = hot.shapes.by_shape.keys().filter(|shape| shape.looks_at_others()).count();
+    if near != hot.shapes.near {
+        fault(faults, "shapes", format!("{near} have rules about other jobs, counted are {}", hot.shapes.near));
     }
 }
 

@@ -345,6 +345,8 @@ fn add_attempt(hot: &mut Hot, key: &[u8], row: AttemptRow) -> Result<(), String>
         preempted,
     };
     job.active.insert(task.index, attempt);
+    let is_keeper = hot.shapes.get(job.shape).is_some_and(|shape| shape.keeps_others_away());
+    hot.job_labels.begin(job.namespace, task.job, is_keeper);
     Ok(())
 }
 

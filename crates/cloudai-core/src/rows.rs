@@ -255,6 +255,9 @@ pub struct AliveRow {
     /// Who has submitted it: a certificate's `role/name`. Since format 7; empty says nothing.
     #[prost(string, tag = "110")]
     pub actor: String,
+    /// The spec's. Since format 7.
+    #[prost(btree_map = "string, string", tag = "76")]
+    pub labels: BTreeMap<String, String>,
 }
 
 /// Tasks of a job by state. With the blocked ones ([`JobRow::blocked`]) they always sum up to the job's `count`.

@@ -123,6 +123,9 @@ impl WaitReason {
             WaitReason::Tainted => "tainted",
             WaitReason::Apart => "apart",
             WaitReason::Spread => "spread",
+            WaitReason::ApartFrom => "apart_from",
+            WaitReason::TogetherWith => "together_with",
+            WaitReason::KeptAway => "kept_away",
         }
     }
 }

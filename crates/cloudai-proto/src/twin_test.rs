@@ -7,10 +7,10 @@ use proptest::prelude::*;
 use prost::Message;
 
 use cloudai_types::{
-    ClusterConfig, Condition, Dependency, EndReason, EventKind, JobSpec, Missed, OnDisconnect, Overlap, Placement,
-    Preference, PullPolicy, ReasonKind, Resources, ResultFile, Results, RetryAction, RetryRule, RetryRules, RunOutcome,
-    ScheduleRun, ScheduleSpec, ScorePolicy, SecretKind, SecretUse, Usage, Volume, VolumeKind, WaitCause, WorkflowNode,
-    WorkflowSpec, spec::Mount,
+    ClusterConfig, Condition, Dependency, EndReason, EventKind, JobSpec, Missed, NearRule, OnDisconnect, Overlap,
+    Placement, Preference, PullPolicy, ReasonKind, Resources, ResultFile, Results, RetryAction, RetryRule, RetryRules,
+    RunOutcome, ScheduleRun, ScheduleSpec, ScorePolicy, SecretKind, SecretUse, Usage, Volume, VolumeKind, WaitCause,
+    WorkflowNode, WorkflowSpec, spec::Mount,
 };
 
 #[allow(clippy::all, dead_code)]
@@ -80,8 +80,10 @@ prop_compose! {
             prefer: vec![Preference { expression: text.clone(), weight }],
             tolerate: vec![text.clone()],
             apart: text.clone(),
-            spread: text,
+            spread: text.clone(),
             max_skew,
+            apart_from: vec![NearRule { jobs: text.clone(), over: "b".into() }],
+            together_with: vec![NearRule { jobs: "b".into(), over: text }],
         }
     }
 }
@@ -93,15 +95,15 @@ prop_compose! {
         max_attempts in 1u32.., timeout_ms in 1u64..,
         (processes_max, open_files, shm_bytes, stop_signal, grace_ms, user, network) in
             (1u32.., 1u32.., 1u64.., 1u32.., 1u64.., "[0-9]{1,9}", "[a-z]{1,9}"),
-        (retry, inputs, namespace, image_digest, volume, queue_timeout_ms, placement) in
-            (retry(), words(), "[a-z]{1,9}", "[a-z]{1,9}", volume(), 1u64.., placement())
+        (retry, inputs, namespace, image_digest, volume, queue_timeout_ms, placement, labels) in
+            (retry(), words(), "[a-z]{1,9}", "[a-z]{1,9}", volume(), 1u64.., placement(), words())
     ) -> JobSpec {
         JobSpec {
             name, image, command, env, resources, require, priority: -priority, count, max_attempts, timeout_ms,
             on_disconnect: OnDisconnect::Stop as i32,
             mounts: vec![Mount { source: "/a".into(), target: "/b".into(), write: true }],
             queue_timeout_ms, volumes: vec![volume], gang: true, preemptible: true,
-            placement: Some(placement),
+            placement: Some(placement), labels,
             processes_max, open_files, shm_bytes, stop_signal, grace_ms, user, network,
             retry: Some(retry), results: true, inputs, namespace,
             pull: PullPolicy::Never as i32, writable_root: true, image_digest,
@@ -203,6 +205,7 @@ fn the_twin_has_exactly_these_fields() {
         gang: _,
         preemptible: _,
         placement: _,
+        labels: _,
     } = twin::JobSpec::default();
     let twin::ScheduleSpec { cron: _, zone: _, overlap: _, missed: _, job: _, template: _ } =
         twin::ScheduleSpec::default();
@@ -224,8 +227,17 @@ fn the_twin_has_exactly_these_fields() {
     } = twin::RetryRules::default();
     let twin::Volume { kind: _, target: _, read_only: _, name: _, size_bytes: _, server: _, path: _, options: _ } =
         twin::Volume::default();
-    let twin::Placement { require: _, prefer: _, tolerate: _, apart: _, spread: _, max_skew: _ } =
-        twin::Placement::default();
+    let twin::Placement {
+        require: _,
+        prefer: _,
+        tolerate: _,
+        apart: _,
+        spread: _,
+        max_skew: _,
+        apart_from: _,
+        together_with: _,
+    } = twin::Placement::default();
+    let twin::NearRule { jobs: _, over: _ } = twin::NearRule::default();
     let twin::Preference { expression: _, weight: _ } = twin::Preference::default();
     let twin::Mount { source: _, target: _, write: _ } = twin::Mount::default();
     let twin::Resources { cpu_milli: _, memory_bytes: _, storage_bytes: _, gpus: _ } = twin::Resources::default();

@@ -10,7 +10,7 @@ use cloudai_core::users::UserId;
 use cloudai_core::whereabouts::Whereabouts;
 use cloudai_types::{JobId, NamespaceId, WaitCause, WorkerId, limits};
 
-use crate::filter::{self, WaitKind};
+use crate::filter::{self, Around, WaitKind};
 use crate::reserve::Reservation;
 use crate::together;
 use crate::withheld::{self, Seeker};
@@ -83,10 +83,10 @@ fn first_of(view: &Hot, namespace: NamespaceId, most: usize) -> Vec<WaitingGroup
 
 impl WaitingGroup {
     /// Groups of one namespace with this key in common wait for the same: one answer does for all of them. `None`: it has to be asked alone, because
-    /// its job's other tasks matter, or where it failed.
+    /// its job's other tasks matter, or other jobs, or where it failed.
     pub fn alike(&self, view: &Hot) -> Option<(NamespaceId, UserId, ShapeId)> {
         let (shape, job) = (view.shapes.get(self.shape)?, view.jobs.get(&self.job)?);
-        let is_usual = self.memory_mib == 0 && job.has_ready();
+        let is_usual = self.memory_mib == 0 && job.has_ready() && view.job_labels.get(self.job).is_none();
         (is_usual && shape.gang == 0 && !shape.looks_at_siblings()).then_some((self.namespace, job.user, self.shape))
     }
 }
@@ -106,14 +106,22 @@ pub fn cause(view: &Hot, reserved: &[Reservation], group: &WaitingGroup) -> Opti
     };
     let limit_ms = view.time_limit_ms(group.job);
     let user = view.user_name(job);
-    let seeker =
-        Seeker { namespace: Some(job.namespace), user, priority: job.priority.into(), job: group.job, limit_ms };
+    let seeker = Seeker {
+        namespace: Some(job.namespace),
+        user,
+        priority: job.priority.into(),
+        job: group.job,
+        limit_ms,
+        labels: view.job_labels.get(group.job),
+    };
     let kept = |id: WorkerId, worker: &Worker| {
         let is_own = reserved.iter().any(|r| r.shape == group.shape && r.worker == id);
         !is_own && withheld::keeps_away(view, reserved, &seeker, shape, (id, worker)).is_some()
     };
     let whereabouts = Whereabouts::of(&view.workers, Some(job), shape);
-    let (fitting, reasons) = filter::count(view, shape, &whereabouts, never, kept);
+    let beside = seeker.beside(view, shape);
+    let around = Around { siblings: &whereabouts, others: beside.as_ref() };
+    let (fitting, reasons) = filter::count(view, shape, &around, never, kept);
     let of = filter::members(view).count() as u32;
     let some = |cause, workers| Some(Cause { cause, workers, of });
     if withheld::over_quota(view, job.namespace, shape).is_some() {
@@ -154,6 +162,8 @@ fn cause_of(kind: WaitKind) -> WaitCause {
         WaitKind::AttemptsFull => WaitCause::Full,
         WaitKind::Apart => WaitCause::Apart,
         WaitKind::Spread => WaitCause::Spread,
+        WaitKind::ApartFrom | WaitKind::KeptAway => WaitCause::ApartFrom,
+        WaitKind::TogetherWith => WaitCause::TogetherWith,
         WaitKind::Avoided => WaitCause::Avoided,
         WaitKind::Reserved => WaitCause::Reserved,
     }

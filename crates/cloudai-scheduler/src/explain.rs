@@ -8,6 +8,7 @@ use cloudai_core::Hot;
 use cloudai_core::apart::raised_shape;
 use cloudai_core::command::AttemptState;
 use cloudai_core::hot::{Job, Shape, ShapeId, Worker};
+use cloudai_core::nearby::Barred;
 use cloudai_core::users::UserId;
 use cloudai_core::whereabouts::{Forbidden, Whereabouts};
 use cloudai_core::workflows::Gate;
@@ -16,7 +17,7 @@ use cloudai_types::{Condition, JobId, NamespaceId, TaskId, WorkerId, limits};
 
 use crate::estimate::{Estimate, RoomBy, estimate};
 use crate::filter::resources::{amount, number};
-use crate::filter::{self, WaitKind, WaitReason, expressions, labels, ready, siblings, taints};
+use crate::filter::{self, Around, WaitKind, WaitReason, expressions, labels, neighbours, ready, siblings, taints};
 use crate::pace::Lately;
 use crate::rank::rank;
 use crate::reserve::{self, Reservation};
@@ -198,8 +199,14 @@ pub fn explain(view: &Hot, reserved: &[Reservation], task: TaskId) -> Explanatio
         let own = group.map_or(job.shape, |group| group.shape);
         let shape = &raised_shape(shape, past.memory_mib);
         let limit_ms = view.time_limit_ms(task.job);
-        let (namespace, user) = (Some(job.namespace), view.user_name(job));
-        let seeker = Seeker { namespace, user, priority: job.priority.into(), job: task.job, limit_ms };
+        let seeker = Seeker {
+            namespace: Some(job.namespace),
+            user: view.user_name(job),
+            priority: job.priority.into(),
+            job: task.job,
+            limit_ms,
+            labels: view.job_labels.get(task.job),
+        };
         let siblings = if shape.gang > 0 { job.counts.queued } else { 1 };
         let look = look(view, reserved, &seeker, (shape, siblings), past.never(), Some(own));
         if explanation.standing == Standing::Waiting {
@@ -234,7 +241,7 @@ pub(crate) struct Look {
 pub(crate) fn look(
     view: &Hot,
     reserved: &[Reservation],
-    seeker: &Seeker,
+    seeker: &Seeker<'_>,
     asks: (&Shape, u32),
     never: &[u32],
     own: Option<ShapeId>,
@@ -246,7 +253,9 @@ pub(crate) fn look(
             && withheld::keeps_away(view, reserved, seeker, shape, (id, worker)).is_some()
     };
     let whereabouts = Whereabouts::of(&view.workers, view.jobs.get(&seeker.job), shape);
-    let (fitting, reasons) = filter::count(view, shape, &whereabouts, never, kept);
+    let beside = seeker.beside(view, shape);
+    let around = Around { siblings: &whereabouts, others: beside.as_ref() };
+    let (fitting, reasons) = filter::count(view, shape, &around, never, kept);
     let over = seeker.namespace.and_then(|namespace| withheld::over_quota(view, namespace, shape));
     let over_own =
         seeker.namespace.and_then(|namespace| withheld::over_user_quota(view, namespace, seeker.user, together));
@@ -264,7 +273,7 @@ pub(crate) fn look(
         }
         (None, _) => match &lacking {
             Some(lacking) if fitting > 0 || reasons.iter().all(|r| r.kind == WaitKind::Busy) => lacking.fix.clone(),
-            Some(_) | None => fix(view, shape, &whereabouts, never),
+            Some(_) | None => fix(view, shape, &around, never),
         },
     };
     let ends_by_itself = |kind| matches!(kind, WaitKind::Busy | WaitKind::AttemptsFull | WaitKind::Reserved);
@@ -431,6 +440,7 @@ pub(crate) fn jobs_ahead(view: &Hot, namespace: NamespaceId, user: UserId, prior
 
 /// One worker, and all that keeps the shape from it.
 struct Gap<'a> {
+    id: WorkerId,
     worker: &'a Worker,
     not_ready: Option<WaitKind>,
     missing: Vec<usize>,
@@ -439,6 +449,8 @@ struct Gap<'a> {
     tainted: Vec<(&'a str, &'a str)>,
     /// By where its siblings are.
     forbidden: Option<Forbidden>,
+    /// By where other jobs are.
+    barred: Option<Barred>,
     /// (dimension, how much less than asked it has in all)
     too_small: Vec<(usize, u64)>,
     /// (dimension, how much less than asked it has free)
@@ -446,18 +458,20 @@ struct Gap<'a> {
 }
 
 impl<'a> Gap<'a> {
-    fn of(shape: &'a Shape, whereabouts: &Whereabouts, id: WorkerId, worker: &'a Worker) -> Self {
+    fn of(shape: &'a Shape, around: &Around<'_>, id: WorkerId, worker: &'a Worker) -> Self {
         let asked = shape.resources.dimensions();
         let short = |room: [u64; 4]| -> Vec<(usize, u64)> {
             (0..4).filter(|d| asked[*d] > room[*d]).map(|d| (d, asked[d] - room[d])).collect()
         };
         Gap {
+            id,
             worker,
             not_ready: ready::check(worker).map(|refused| refused.kind),
             missing: labels::missing(shape, worker).collect(),
             unmet: expressions::unmet(shape, worker).collect(),
             tainted: taints::untolerated(shape, worker).collect(),
-            forbidden: siblings::forbidden(shape, whereabouts, id, worker),
+            forbidden: siblings::forbidden(shape, around.siblings, id, worker),
+            barred: around.others.and_then(|others| others.forbid(id, worker)),
             too_small: short(worker.capacity.dimensions()),
             busy: short(worker.free().dimensions()),
         }
@@ -479,9 +493,9 @@ impl<'a> Gap<'a> {
 }
 
 /// The smallest change, tried from the smallest kind to the largest. Each kind: the worker where it is least.
-fn fix(view: &Hot, shape: &Shape, whereabouts: &Whereabouts, never: &[u32]) -> String {
+fn fix(view: &Hot, shape: &Shape, around: &Around<'_>, never: &[u32]) -> String {
     let may_go_to = filter::members(view).filter(|(id, _)| !never.contains(&id.0));
-    let gaps: Vec<Gap<'_>> = may_go_to.map(|(id, worker)| Gap::of(shape, whereabouts, id, worker)).collect();
+    let gaps: Vec<Gap<'_>> = may_go_to.map(|(id, worker)| Gap::of(shape, around, id, worker)).collect();
     if gaps.is_empty() && !never.is_empty() {
         return "there is no worker that it has not failed on: add one, or cancel the job and submit it without the rule \
                 that sends it elsewhere"
@@ -492,7 +506,7 @@ fn fix(view: &Hot, shape: &Shape, whereabouts: &Whereabouts, never: &[u32]) -> S
     }
     let ready = |g: &&Gap<'_>| g.not_ready.is_none();
     let labelled = |g: &&Gap<'_>| g.lacks() == 0;
-    let allowed = |g: &&Gap<'_>| g.forbidden.is_none();
+    let allowed = |g: &&Gap<'_>| g.forbidden.is_none() && g.barred.is_none();
     let large_enough = |g: &&Gap<'_>| g.too_small.is_empty();
     if gaps.iter().any(|g| ready(&g) && labelled(&g) && allowed(&g) && g.has_room()) {
         return "nothing to change: a worker has room, and the next pass places it".to_owned();
@@ -525,7 +539,12 @@ fn fix(view: &Hot, shape: &Shape, whereabouts: &Whereabouts, never: &[u32]) -> S
     if let Some((g, forbidden)) =
         kept_apart.filter_map(|g| Some((g, g.forbidden?))).min_by_key(|(g, f)| (!g.has_room(), *f))
     {
-        return siblings::fix(view, shape, whereabouts, g.worker, forbidden);
+        return siblings::fix(view, shape, around.siblings, g.worker, forbidden);
+    }
+    let by_others = gaps.iter().filter(ready).filter(labelled).filter(large_enough);
+    let nearest = by_others.filter_map(|g| Some((g, g.barred?))).min_by_key(|(g, barred)| (!g.has_room(), *barred));
+    if let Some(((g, barred), others)) = nearest.zip(around.others) {
+        return neighbours::fix(view, others, (g.id, g.worker), barred);
     }
     let one_thing = gaps.iter().filter(ready).filter(large_enough).filter(|g| g.lacks() == 1);
     if let Some(g) = one_thing.min_by_key(|g| !g.has_room()) {

@@ -47,7 +47,8 @@ pub fn outlook(view: &Hot, reserved: &[Reservation], namespace: &str, user: &str
     let namespace = view.namespaces.get(namespace).copied();
     let shape = Shape::new(spec.resources, spec.require.clone(), spec.placement.as_ref(), spec.gang_size());
     let job = JobId(u64::MAX);
-    let seeker = Seeker { namespace, user, priority: spec.priority, job, limit_ms: spec.timeout_ms };
+    let labels = Some(&spec.labels).filter(|labels| !labels.is_empty());
+    let seeker = Seeker { namespace, user, priority: spec.priority, job, limit_ms: spec.timeout_ms, labels };
     let own = view.shapes.by_shape.get(&shape).copied();
     let tasks = spec.count.max(1);
     let look = look(view, reserved, &seeker, (&shape, if spec.gang { tasks } else { 1 }), &[], own);
@@ -80,9 +81,11 @@ pub fn outlook(view: &Hot, reserved: &[Reservation], namespace: &str, user: &str
 }
 
 /// Tasks of this shape that fit on all workers together, at most `most`; with all of its rules, of a job that has none anywhere.
-pub(crate) fn room(view: &Hot, reserved: &[Reservation], seeker: &Seeker, shape: &Shape, most: u32) -> u32 {
+pub(crate) fn room(view: &Hot, reserved: &[Reservation], seeker: &Seeker<'_>, shape: &Shape, most: u32) -> u32 {
+    let beside = seeker.beside(view, shape);
     let takes = filter::members(view).filter(|(id, worker)| {
         filter::check(shape, worker).is_none()
+            && beside.as_ref().is_none_or(|beside| beside.forbid(*id, worker).is_none())
             && withheld::keeps_away(view, reserved, seeker, shape, (*id, worker)).is_none()
     });
     let room_at = |worker: &Worker| {

@@ -14,6 +14,7 @@
 //! run of consecutive indexes: a group per worker and not per task, in the log as well. Those that stand apart (a failed attempt made them
 //! ask for more memory, or keeps them from some workers) come in lines of their own, by what they ask for, and one by one.
 
+mod by_neighbours;
 mod by_rules;
 mod gang;
 
@@ -31,6 +32,7 @@ use crate::lane::{Head, Lane, Progress};
 use crate::reservations::Blocked;
 use crate::reserve::Reservation;
 use crate::roster::{Ask, Choice, PlanState};
+use by_neighbours::Neighbours;
 pub(crate) use gang::slots;
 
 /// What a pass is asked to do.
@@ -88,6 +90,7 @@ pub fn plan(view: &Hot, policy: &Policy, state: &mut PlanState) -> Plan {
         held: BTreeSet::new(),
         rule_tasks: limits::PASS_RULE_LOOKS_MAX / (view.workers.len().max(1) as u32),
         siblings: Siblings::default(),
+        neighbours: Neighbours::default(),
         plan: Plan::default(),
         touched: vec![],
         unplaced: BTreeSet::new(),
@@ -145,6 +148,7 @@ struct Pass<'a> {
     rule_tasks: u32,
     /// Of the jobs with such rules that the pass has come to, what it placed included.
     siblings: Siblings,
+    neighbours: Neighbours,
     plan: Plan,
     /// Tasks of the job at hand by seat; all zero between jobs.
     tally: Vec<u32>,
@@ -184,7 +188,8 @@ impl<'a> Pass<'a> {
     /// `next`: the share of the namespace whose turn comes then.
     fn turn(&mut self, lane: &mut Lane<'a>, next: Option<Share>, whole: &Whole) -> Turn {
         self.state.policy = lane.policy().unwrap_or(self.score);
-        while let Some(head) = self.head(lane) {
+        while let Some(mut head) = self.head(lane) {
+            head.ask = self.as_others_ask(head.job, head.shape, head.ask);
             // A pass that places nothing goes to its end, whatever it takes: the next one would do the same again.
             if self.budget == 0 || self.plan.placed > 0 && !self.state.may_order(&head.ask) {
                 return Turn::BudgetSpent;
@@ -335,6 +340,7 @@ impl<'a> Pass<'a> {
         if self.plan.placed > 0 {
             self.state.vain = 0;
         }
+        self.plan.more |= self.neighbours.have_news();
         if self.vain_looks == 0 {
             // Others may be behind them: the next pass goes on there, until all were looked at and none could be placed.
             self.plan.more |= self.state.vain < self.view.apart.ready_len();
@@ -520,6 +526,7 @@ impl<'a> Pass<'a> {
         self.grant -= indexes.len() as u32;
         self.plan.placed += indexes.len() as u32;
         self.note(job, worker, indexes.len());
+        self.neighbours.nearby.add(self.view, job, WorkerId(worker));
         match self.plan.groups.last_mut() {
             Some(last) if last.job == job.0 && last.worker == worker => last.indexes.extend(indexes),
             Some(_) | None => self.plan.groups.push(PlaceGroup { job: job.0, worker, indexes: indexes.collect() }),

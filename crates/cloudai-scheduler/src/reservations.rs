@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 use cloudai_core::Hot;
 use cloudai_core::command::PreemptTasks;
 use cloudai_core::hot::ShapeId;
+use cloudai_core::nearby::{Beside, Nearby};
 use cloudai_types::{JobId, WorkerId, limits};
 
 use crate::index::Room;
@@ -129,9 +130,13 @@ impl PlanState {
             let is_ahead =
                 |r: &&Reservation| r.shape != b.shape && (r.is_for_gang || place(r.shape).is_some_and(|p| p < at));
             let others: Vec<WorkerId> = self.reservations.iter().filter(is_ahead).map(|r| r.worker).collect();
+            let beside = Nearby::default().of_job(view, b.job);
             let may_take = |worker: WorkerId| {
                 let seat = self.seat_of(worker).filter(|_| !others.contains(&worker));
-                seat.is_some_and(|seat| self.could(&b.ask, seat))
+                // Nobody stops where other jobs would keep the task away all the same.
+                let is_barred =
+                    |beside: &Beside| view.workers.get(&worker).and_then(|w| beside.forbid(worker, w)).is_some();
+                seat.is_some_and(|seat| self.could(&b.ask, seat)) && !beside.as_ref().is_some_and(is_barred)
             };
             let Some((worker, preempt)) = preempt::make_room(view, b.job, b.ask.room(), may_take) else { continue };
             self.reservations.retain(|r| r.shape != b.shape && r.worker != worker);

@@ -26,7 +26,7 @@ pub(crate) struct Lacking {
 pub(crate) fn lacking(
     view: &Hot,
     reserved: &[Reservation],
-    seeker: &Seeker,
+    seeker: &Seeker<'_>,
     shape: &Shape,
     tasks: u32,
 ) -> Option<Lacking> {

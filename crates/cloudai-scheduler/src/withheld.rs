@@ -3,6 +3,8 @@
 
 use cloudai_core::Hot;
 use cloudai_core::hot::{Shape, Worker};
+use cloudai_core::job_labels::Labels;
+use cloudai_core::nearby::{Beside, Looker, Nearby};
 use cloudai_types::resources::DIMENSIONS;
 use cloudai_types::{JobId, NamespaceId, WorkerId};
 
@@ -33,6 +35,18 @@ pub struct Seeker<'a> {
     pub job: JobId,
     /// Of an attempt's run time; 0: none.
     pub limit_ms: u64,
+    /// Its job's.
+    pub labels: Option<&'a Labels>,
+}
+
+impl Seeker<'_> {
+    /// What other jobs have to say; `None`: nothing.
+    pub(crate) fn beside(&self, view: &Hot, shape: &Shape) -> Option<Beside> {
+        // Nobody lives in a namespace that does not exist yet: none has this number.
+        let namespace = self.namespace.unwrap_or(NamespaceId(0));
+        let looker = Looker { namespace, job: self.job, labels: self.labels, rules: shape.rules.as_deref() };
+        Nearby::default().of(view, &looker)
+    }
 }
 
 /// Its namespace among those that have something to place.
@@ -115,7 +129,7 @@ pub fn turn(view: &Hot, namespace: NamespaceId) -> Option<Turn> {
 pub fn keeps_away<'a>(
     view: &Hot,
     reserved: &'a [Reservation],
-    seeker: &Seeker,
+    seeker: &Seeker<'_>,
     shape: &Shape,
     worker: (WorkerId, &Worker),
 ) -> Option<&'a Reservation> {

@@ -415,3 +415,105 @@ fn siblings_that_are_spread() {
     c.drain("worker-3", true);
     assert_eq!(c.pass(), "1:5>worker-2", "a rack that takes no work holds nobody back");
 }
+
+fn app(name: &str, words: &[&str]) -> JobSpec {
+    JobSpec { labels: labels(&format!("app={name}")), placement: placed(words), ..spec(1_000, 1) }
+}
+
+#[test]
+fn jobs_that_it_stays_apart_from() {
+    let mut c = racks();
+    let db = c.submit(JobSpec { count: 4, ..app("db", &["spread:worker"]) });
+    c.pass();
+    let by_rack = c.submit(app("web", &["apart_from:app in (cache,db)@rack"]));
+    let by_worker = c.submit(app("web", &["apart_from:app=db@worker"]));
+    let text = |job| told(&c, job, 0).replace(&db.to_string(), "DB");
+    assert_eq!(
+        text(by_rack),
+        "JOB/0: waiting\n\
+         ahead: 0 jobs, 0 tasks\n\
+         workers: 4 in all, 0 would take it now\n  \
+         3: in a rack with a task of a job that it stays apart from (app in (cache,db)) (worker-1 is in rack=a with one of DB)\n  \
+         1: without the label rack, by which it stays apart from app in (cache,db) (worker-4 has no label rack)\n\
+         change: add a worker in another rack: it starts there, or when the tasks of DB in rack=a end; \
+         or submit it without --apart-from 'app in (cache,db)@rack'"
+    );
+    assert_eq!(
+        text(by_worker),
+        "JOB/0: waiting\n\
+         ahead: 1 job, 1 task\n\
+         workers: 4 in all, 0 would take it now\n  \
+         4: with a task of a job that it stays apart from (app=db) (worker-1 is on worker-1 with one of DB)\n\
+         change: add a worker: it starts there, or when the tasks of DB on worker-1 end; \
+         or submit it without --apart-from 'app=db'"
+    );
+}
+
+#[test]
+fn jobs_that_stay_apart_from_it() {
+    let mut c = racks();
+    c.drain("worker-3", true);
+    c.drain("worker-4", true);
+    let db = c.submit(app("db", &["apart_from:app=web@rack"]));
+    c.pass();
+    let web = c.submit(app("web", &[]));
+    assert_eq!(
+        told(&c, web, 0).replace(&db.to_string(), "DB"),
+        "JOB/0: waiting\n\
+         ahead: 0 jobs, 0 tasks\n\
+         workers: 4 in all, 0 would take it now\n  \
+         2: draining: they take no new work (worker-3 is draining)\n  \
+         2: in a rack with a task of a job that stays apart from jobs like it (app=web) (worker-1 is in rack=a with one of DB)\n\
+         change: let worker-3 take work again (cloudai worker resume worker-3)"
+    );
+    c.lose(c.hot.worker_named("worker-3").expect("it is there").0);
+    c.lose(c.hot.worker_named("worker-4").expect("it is there").0);
+    c.taint("worker-3", "old", true);
+    c.taint("worker-4", "old", true);
+    assert!(
+        told(&c, web, 0).replace(&db.to_string(), "DB").ends_with(
+            "change: add a worker in another rack: it starts there, or when the tasks of DB in rack=a end, \
+             which stays apart from app=web"
+        ),
+        "{}",
+        told(&c, web, 0)
+    );
+}
+
+#[test]
+fn jobs_that_it_goes_together_with() {
+    let mut c = racks();
+    let near_cache = c.submit(app("web", &["together_with:app=cache@rack"]));
+    assert_eq!(
+        told(&c, near_cache, 0),
+        "JOB/0: waiting\n\
+         ahead: 0 jobs, 0 tasks\n\
+         workers: 4 in all, 0 would take it now\n  \
+         3: in a rack without a task of a job that it goes together with (app=cache) (worker-1 is in rack=a; there is none now)\n  \
+         1: without the label rack, by which it goes together with app=cache (worker-4 has no label rack)\n\
+         change: start a job whose labels meet app=cache: none of its namespace runs; \
+         or submit it without --together-with 'app=cache@rack'"
+    );
+    let cache = c.submit(JobSpec { resources: resources(4_000, 1), ..app("cache", &["rack=b"]) });
+    c.pass();
+    assert_eq!(
+        told(&c, near_cache, 0).replace(&cache.to_string(), "CACHE"),
+        "JOB/0: waiting\n\
+         ahead: 0 jobs, 0 tasks\n\
+         workers: 4 in all, 0 would take it now\n  \
+         2: in a rack without a task of a job that it goes together with (app=cache) \
+         (worker-1 is in rack=a; one of CACHE is in rack=b)\n  \
+         1: less than 1 cpu free now (worker-3 has 0 of 4 cpu free)\n  \
+         1: without the label rack, by which it goes together with app=cache (worker-4 has no label rack)\n\
+         change: 1 cpu more free on worker-3: it starts when tasks end there, or when a worker is added"
+    );
+    c.taint("worker-3", "old", true);
+    assert!(
+        told(&c, near_cache, 0).replace(&cache.to_string(), "CACHE").ends_with(
+            "change: a worker that takes it in rack=b, where a task of CACHE is; \
+             or submit it without --together-with 'app=cache@rack'"
+        ),
+        "{}",
+        told(&c, near_cache, 0)
+    );
+}

@@ -138,3 +138,30 @@ proptest! {
         prop_assert_eq!(seen.room_now, placed);
     }
 }
+
+#[test]
+fn other_jobs_are_looked_at_by_both_sides_rules() {
+    let mut c = two_workers();
+    let app = |name: &str, words: &[&str]| JobSpec {
+        labels: labels(&format!("app={name}")),
+        placement: placed(words),
+        ..spec(1_000, 1)
+    };
+    let alone = told(&c, &app("web", &["together_with:app=db@worker"]));
+    assert!(alone.starts_with("room now: for 0 of 1 tasks") && alone.contains("there is none now"), "{alone}");
+    let db = c.submit(app("db", &["apart_from:app=web@worker"]));
+    assert_eq!(c.pass(), "1:0>worker-1");
+    let many = JobSpec { count: 9, ..app("cache", &["together_with:app=db@worker"]) };
+    assert!(told(&c, &many).starts_with("room now: for 3 of 9 tasks"), "{}", told(&c, &many));
+    let web = JobSpec { count: 9, ..app("web", &[]) };
+    assert_eq!(
+        told(&c, &web).replace(&db.to_string(), "DB"),
+        "room now: for 4 of 9 tasks\n\
+         ahead: 0 jobs, 0 tasks\n\
+         workers: 2 in all, 1 would take it now\n  \
+         1: with a task of a job that stays apart from jobs like it (app=web) (worker-1 is on worker-1 with one of DB)\n\
+         change: nothing to change: a worker has room, and the next pass places it"
+    );
+    let elsewhere = outlook(&c.hot, &c.reserved, "theirs", "", &web);
+    assert_eq!(elsewhere.room_now, 7, "another namespace is not meant");
+}

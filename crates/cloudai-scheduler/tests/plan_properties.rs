@@ -12,8 +12,8 @@ use cloudai_scheduler::score::{self, Load, Measure};
 use cloudai_scheduler::{Plan, filter};
 use cloudai_types::quota::NO_CAP;
 use cloudai_types::{
-    Domain, HourlyPrice, JobId, JobSpec, QuotaChange, ReasonKind, Resources, ScorePolicy, Spot, Spread, TaskId,
-    WorkerId, limits,
+    Domain, HourlyPrice, JobId, JobSpec, Near, QuotaChange, ReasonKind, Resources, Rules, ScorePolicy, Spot, Spread,
+    TaskId, WorkerId, limits,
 };
 use cluster::{Cluster, GIB, labels, placed, rules};
 use proptest::prelude::*;
@@ -57,7 +57,7 @@ const LABELS: [&str; 7] =
     ["", "zone=eu", "zone=us", "zone=eu disk=ssd", "disk=ssd", "zone=eu rack=1", "zone=us rack=2 disk=ssd"];
 const TAINTS: [&str; 3] = ["gpu=a100", "gpu=h100", "night"];
 /// Rules of jobs; most have none.
-const RULES: [&[&str]; 17] = [
+const RULES: [&[&str]; 23] = [
     &["zone in (eu,us)"],
     &["!disk", "zone!=us"],
     &["rack>1"],
@@ -75,7 +75,15 @@ const RULES: [&[&str]; 17] = [
     &["spread:rack:2", "prefer:zone=us:5"],
     &["spread:worker:1"],
     &["spread:zone:1", "apart:worker", "tolerate:gpu"],
+    &["apart_from:app=db@worker"],
+    &["apart_from:app@zone", "prefer:zone=us:5"],
+    &["apart_from:app!=db@rack", "apart:zone"],
+    &["together_with:app=db@worker"],
+    &["together_with:app in (db,web)@zone", "spread:worker"],
+    &["together_with:tier=1@zone", "apart_from:app=web@worker", "tolerate:night"],
 ];
+/// Labels of jobs; most have none.
+const JOB_LABELS: [&str; 5] = ["", "app=db", "app=web", "app=web tier=1", "tier=1"];
 
 fn capacity() -> impl Strategy<Value = Resources> {
     (0u64..9, 0u64..9, 0u64..3, 0u32..3).prop_map(|(cpu, memory, storage, gpus)| Resources {
@@ -100,8 +108,10 @@ fn ask() -> impl Strategy<Value = Resources> {
 fn spec() -> impl Strategy<Value = JobSpec> {
     let of_label = prop_oneof![3 => Just(0usize), 1 => 0..LABELS.len()];
     let of_rules = prop_oneof![1 => Just(None), 1 => (0..RULES.len()).prop_map(Some)];
-    (ask(), 1u32..12, -1i32..2, of_label, 1u32..5, 0u8..4, of_rules).prop_map(
-        |(resources, count, priority, require, max_attempts, retry, rules_of)| JobSpec {
+    let of_job_labels = prop_oneof![2 => Just(0usize), 3 => 0..JOB_LABELS.len()];
+    (ask(), 1u32..12, -1i32..2, of_label, 1u32..5, 0u8..4, of_rules, of_job_labels).prop_map(
+        |(resources, count, priority, require, max_attempts, retry, rules_of, job_labels)| JobSpec {
+            labels: labels(JOB_LABELS[job_labels]),
             placement: rules_of.and_then(|at| placed(RULES[at])),
             resources,
             count,
@@ -244,7 +254,10 @@ impl<'a> Planner<'a> {
             (id.0 == *avoid, liked, crowd, before_turn, rank, *id)
         };
         let fits = |id: &WorkerId, w: &Worker| {
-            !never.contains(&id.0) && filter::check(shape, w).is_none() && leaves_room(view, shape, at, *id)
+            !never.contains(&id.0)
+                && filter::check(shape, w).is_none()
+                && leaves_room(view, shape, at, *id)
+                && others_leave_room(view, &self.siblings, job, *id)
         };
         let best = self.workers.iter().filter(|(id, w)| fits(id, w)).min_by_key(|(id, w)| rank(id, w));
         best.map(|(id, _)| *id)
@@ -299,6 +312,34 @@ fn leaves_room(view: &Hot, shape: &Shape, at: &[WorkerId], id: WorkerId) -> bool
         spot_of(&over).is_some_and(|spot| crowd(view, at, &over, &spot) < fewest + max_skew)
     });
     is_apart && is_even
+}
+
+fn rules_of(view: &Hot, job: JobId) -> Rules {
+    let shape = view.shapes.get(view.jobs[&job].shape).expect("a live job's shape");
+    shape.rules.as_deref().cloned().unwrap_or_default()
+}
+
+/// By the rules about other jobs, which are on the workers `at`: its own, and theirs about it.
+fn others_leave_room(view: &Hot, at: &BTreeMap<JobId, Vec<WorkerId>>, job: JobId, id: WorkerId) -> bool {
+    let spot_of = |near: &Near, id: WorkerId| near.over.spot(id, &view.workers[&id].labels);
+    let is_met = |near: &Near, job: &JobId| view.job_labels.get(*job).is_some_and(|l| near.jobs.is_met_by(l));
+    let is_near = |near: &Near, other: &JobId| {
+        let spot = spot_of(near, id);
+        at[other].iter().any(|there| spot.is_some() && spot_of(near, *there) == spot)
+    };
+    let namespace = |job: &JobId| view.jobs[job].namespace;
+    let is_other = |other: &JobId| *other != job && namespace(other) == namespace(&job);
+    let others: Vec<JobId> = at.keys().copied().filter(is_other).collect();
+    let own = rules_of(view, job);
+    let by_own = own.apart_from.iter().all(|near| {
+        spot_of(near, id).is_some() && !others.iter().any(|other| is_met(near, other) && is_near(near, other))
+    });
+    let together =
+        own.together_with.iter().all(|near| others.iter().any(|other| is_met(near, other) && is_near(near, other)));
+    let by_theirs = others.iter().all(|other| {
+        rules_of(view, *other).apart_from.iter().all(|near| !(is_met(near, &job) && is_near(near, other)))
+    });
+    by_own && together && by_theirs
 }
 
 /// Its index, the worker that it avoids, and those that it may not go to.
@@ -394,9 +435,22 @@ fn run_as(score: ScorePolicy, steps: Vec<Step>, mixed: bool) -> Result<(), TestC
                 c.accept(&plan);
                 prop_assert_eq!(invariants::check(&c.hot), vec![]);
                 if plan.placed < bound {
-                    prop_assert!(!plan.more);
+                    let mut goes_on = plan.more;
+                    // Whoever goes together with others may have come before them.
+                    prop_assert!(
+                        !goes_on || c.hot.jobs.keys().any(|job| !rules_of(&c.hot, *job).together_with.is_empty())
+                    );
+                    while goes_on {
+                        let wanted = plain_plan(&c.hot, &mut turn, bound);
+                        let plan = c.plan(bound);
+                        prop_assert_eq!(shares(&plan), wanted);
+                        c.accept(&plan);
+                        prop_assert!(!plan.more || plan.placed > 0);
+                        goes_on = plan.more && plan.placed < bound;
+                    }
+                    prop_assert_eq!(invariants::check(&c.hot), vec![]);
                     // Nothing that fits was left: another pass finds nothing.
-                    prop_assert_eq!(c.plan(bound).placed, 0);
+                    prop_assert!(plan.placed == bound || c.plan(bound).placed == 0);
                 }
             }
             Step::LostPass(bound) if mixed => {

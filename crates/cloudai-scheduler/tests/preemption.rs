@@ -4,7 +4,7 @@ mod cluster;
 
 use cloudai_scheduler::explain;
 use cloudai_types::{JobId, JobSpec, QuotaChange, ReasonKind, ScorePolicy, TaskId};
-use cluster::{Cluster, resources, spec};
+use cluster::{Cluster, labels, placed, resources, spec};
 use proptest::prelude::*;
 
 fn cluster() -> Cluster {
@@ -74,6 +74,19 @@ fn nobody_is_stopped_in_vain() {
     assert_eq!(asked(&mut c), "", "and that one's turn comes first: it would get the room");
     c.cancel(others);
     assert_eq!(asked(&mut c), "1/0 for 4");
+}
+
+#[test]
+fn nobody_is_stopped_where_other_jobs_keep_the_task_away() {
+    let mut c = cluster();
+    c.submit(JobSpec { labels: labels("app=db"), ..spec(1_000, 0) });
+    assert_eq!(c.pass(), "1:0>a");
+    c.submit(low(3, 1_000, 0));
+    assert_eq!(c.pass(), "2:0-2>a");
+    c.submit(low(4, 1_000, 3));
+    assert_eq!(c.pass(), "3:0-3>b");
+    c.submit(JobSpec { placement: placed(&["apart_from:app=db@worker"]), ..high(2_000) });
+    assert_eq!(asked(&mut c), "3/0 3/1 for 4", "though those on a have a lower priority");
 }
 
 #[test]

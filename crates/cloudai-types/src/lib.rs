@@ -31,7 +31,7 @@ pub use config::{ClusterConfig, ScorePolicy};
 pub use event_kind::EventKind;
 pub use expression::{Expression, ExpressionError};
 pub use ids::{AttemptId, JobId, NamespaceId, NodeId, ParseIdError, RequestId, TaskId, WorkerId, WorkflowId};
-pub use placement::{Domain, Placement, Preference, Rules, Spot, Spread, Taints, Toleration};
+pub use placement::{Domain, Near, NearRule, Placement, Preference, Rules, Spot, Spread, Taints, Toleration};
 pub use price::{HourlyPrice, PriceError};
 pub use quota::{QueueOrder, Quota, QuotaChange};
 pub use reason::{EndReason, ReasonKind};

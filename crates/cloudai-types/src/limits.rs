@@ -18,6 +18,10 @@ pub const LABELS_MAX: usize = 64;
 pub const LABEL_BYTES_MAX: usize = 128;
 /// Expressions over labels, preferences, or taints that one spec names; and values in one of them.
 pub const PLACEMENT_RULES_MAX: usize = 32;
+/// Labels of one job: each start keeps them in memory, and rules of other jobs are asked of them.
+pub const JOB_LABELS_MAX: usize = 16;
+/// Jobs that one spec stays apart from, and as many that it goes together with: each is asked of each worker that is looked at.
+pub const NEAR_RULES_MAX: usize = 8;
 pub const EXPRESSION_VALUES_MAX: usize = 64;
 pub const PREFERENCE_WEIGHT_MAX: u32 = 100;
 pub const SPREAD_SKEW_MAX: u32 = 1_000;
@@ -624,6 +628,8 @@ pub const SESSION_MESSAGES_MAX: usize = 256;
 pub const LOG_UPLOAD_MESSAGES_MAX: usize = 16;
 /// Rows that one page looks at before it gives a cursor back, found or not.
 pub const PAGE_SCAN_MAX: usize = 100_000;
+/// The same where each needs a look at the job's spec, which lies in a file for large values: some tens of microseconds.
+pub const PAGE_SPECS_MAX: usize = 2_000;
 /// An id prefix is looked for among so many newest jobs.
 pub const PREFIX_JOBS_MAX: u64 = 10_000_000;
 /// Candidates that an ambiguous prefix lists.

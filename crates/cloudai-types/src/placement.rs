@@ -31,6 +31,23 @@ pub struct Placement {
     /// By so many tasks one of them may be ahead of the one with the fewest; 0: by any number.
     #[prost(uint32, tag = "6")]
     pub max_skew: u32,
+    /// No task of these jobs is near when one of its tasks starts, nor does one of theirs start near one of it: [`Near`].
+    #[prost(message, repeated, tag = "7")]
+    pub apart_from: Vec<NearRule>,
+    /// A task of each of these is near when one of its tasks starts: [`Near`].
+    #[prost(message, repeated, tag = "8")]
+    pub together_with: Vec<NearRule>,
+}
+
+/// Other jobs of the same namespace, and what near means.
+#[derive(Clone, PartialEq, Eq, Hash, prost::Message)]
+pub struct NearRule {
+    /// Of the labels of those jobs this holds: [`Expression`]. A job without labels is never meant.
+    #[prost(string, tag = "1")]
+    pub jobs: String,
+    /// Near is who is in the same of these: [`Domain`]. Empty: who is on the same worker.
+    #[prost(string, tag = "2")]
+    pub over: String,
 }
 
 /// Workers that meet the expression come first.
@@ -51,6 +68,15 @@ pub struct Rules {
     pub tolerate: Vec<Toleration>,
     pub apart: Option<Domain>,
     pub spread: Option<Spread>,
+    pub apart_from: Vec<Near>,
+    pub together_with: Vec<Near>,
+}
+
+/// What a [`NearRule`] says.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct Near {
+    pub jobs: Expression,
+    pub over: Domain,
 }
 
 /// `key`: a taint of this name, whatever its value. `key=value`: only with this one.
@@ -93,10 +119,16 @@ const WORKER: &str = "worker";
 impl Rules {
     /// The first thing that is wrong, with its field in a job file.
     pub fn parse(placement: &Placement) -> Result<Rules, Fault> {
-        let Placement { require, prefer, tolerate, apart, spread, max_skew } = placement;
+        let Placement { require, prefer, tolerate, apart, spread, max_skew, apart_from, together_with } = placement;
         for (field, len) in [("require", require.len()), ("prefer", prefer.len()), ("tolerate", tolerate.len())] {
             if len > limits::PLACEMENT_RULES_MAX {
                 let problem = format!("has {len} entries; {} are allowed", limits::PLACEMENT_RULES_MAX);
+                return Err(Fault { field, problem });
+            }
+        }
+        for (field, len) in [("apart_from", apart_from.len()), ("together_with", together_with.len())] {
+            if len > limits::NEAR_RULES_MAX {
+                let problem = format!("has {len} entries; {} are allowed", limits::NEAR_RULES_MAX);
                 return Err(Fault { field, problem });
             }
         }
@@ -106,6 +138,8 @@ impl Rules {
             tolerate: each("tolerate", tolerate, |text| text.parse::<Toleration>())?,
             apart: domain("apart", apart)?,
             spread: domain("spread", spread)?.map(|over| Spread { over, max_skew: *max_skew }),
+            apart_from: each("apart_from", apart_from, NearRule::parse)?,
+            together_with: each("together_with", together_with, NearRule::parse)?,
         };
         if rules.spread.is_none() && *max_skew > 0 {
             return Err(Fault { field: "spread", problem: "has a max_skew, and does not say over which label".into() });
@@ -116,12 +150,14 @@ impl Rules {
         }
         rules.require.dedup();
         rules.tolerate.dedup();
+        rules.apart_from.dedup();
+        rules.together_with.dedup();
         Ok(rules)
     }
 
     /// The texts that it is parsed from.
     pub fn placement(&self) -> Placement {
-        let Rules { require, prefer, tolerate, apart, spread } = self;
+        let Rules { require, prefer, tolerate, apart, spread, apart_from, together_with } = self;
         let preference = |(expression, weight): &(Expression, u32)| Preference {
             expression: expression.to_string(),
             weight: *weight,
@@ -133,6 +169,8 @@ impl Rules {
             apart: apart.as_ref().map(ToString::to_string).unwrap_or_default(),
             spread: spread.as_ref().map(|spread| spread.over.to_string()).unwrap_or_default(),
             max_skew: spread.as_ref().map_or(0, |spread| spread.max_skew),
+            apart_from: apart_from.iter().map(Near::rule).collect(),
+            together_with: together_with.iter().map(Near::rule).collect(),
         }
     }
 
@@ -152,9 +190,14 @@ impl Rules {
         self.apart.is_some() || self.spread.as_ref().is_some_and(|spread| spread.max_skew > 0)
     }
 
-    /// They order workers, or forbid some by where the job's own tasks are.
+    /// They forbid places by where tasks of other jobs are.
+    pub fn look_at_others(&self) -> bool {
+        !self.apart_from.is_empty() || !self.together_with.is_empty()
+    }
+
+    /// They order workers, or forbid some by where tasks are.
     pub fn choose_among_workers(&self) -> bool {
-        !self.prefer.is_empty() || self.apart.is_some() || self.spread.is_some()
+        !self.prefer.is_empty() || self.apart.is_some() || self.spread.is_some() || self.look_at_others()
     }
 }
 
@@ -181,6 +224,30 @@ impl Preference {
             return Err(format!("the weight of '{expression}' is {}; 1 to {most} are allowed", self.weight));
         }
         Ok((expression, self.weight))
+    }
+}
+
+impl NearRule {
+    fn parse(&self) -> Result<Near, String> {
+        let jobs = self.jobs.parse::<Expression>().map_err(|e| e.to_string())?;
+        let over = if self.over.is_empty() { Domain::Worker } else { self.over.parse()? };
+        Ok(Near { jobs, over })
+    }
+}
+
+impl Near {
+    fn rule(&self) -> NearRule {
+        NearRule { jobs: self.jobs.to_string(), over: self.over.to_string() }
+    }
+}
+
+/// As a flag has it: `app=db` on the same worker, `app=db@rack` in the same rack.
+impl fmt::Display for Near {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.over {
+            Domain::Worker => write!(f, "{}", self.jobs),
+            Domain::Label(key) => write!(f, "{}@{key}", self.jobs),
+        }
     }
 }
 
@@ -277,6 +344,7 @@ mod tests {
 
     fn placement() -> Placement {
         let prefer = |expression: &str, weight| Preference { expression: expression.into(), weight };
+        let near = |jobs: &str, over: &str| NearRule { jobs: jobs.into(), over: over.into() };
         Placement {
             require: vec!["zone in (us,eu)".into(), "!spot".into(), "!spot".into()],
             prefer: vec![prefer("disk = ssd", 10), prefer("cores>8", 100)],
@@ -284,6 +352,8 @@ mod tests {
             apart: "worker".into(),
             spread: "rack".into(),
             max_skew: 1,
+            apart_from: vec![near("app in (web,db)", "rack"), near("app = db", ""), near("app=db", "worker")],
+            together_with: vec![near("app=cache", "zone")],
         }
     }
 
@@ -295,6 +365,9 @@ mod tests {
         let prefer: Vec<_> = printed.prefer.iter().map(|p| (p.expression.as_str(), p.weight)).collect();
         assert_eq!(prefer, [("disk=ssd", 10), ("cores>8", 100)]);
         assert_eq!((printed.tolerate.as_slice(), printed.apart.as_str()), (&placement().tolerate[..], "worker"));
+        let near = |rules: &[Near]| rules.iter().map(ToString::to_string).collect::<Vec<_>>();
+        assert_eq!(near(&rules.apart_from), ["app=db", "app in (db,web)@rack"]);
+        assert_eq!(near(&rules.together_with), ["app=cache@zone"]);
         assert_eq!(Rules::parse(&printed), Ok(rules));
         assert_eq!(Rules::parse(&Placement::default()), Ok(Rules::default()));
     }
@@ -317,6 +390,12 @@ mod tests {
             (fault(|p| p.spread.clear()), "spread: has a max_skew"),
             (fault(|p| p.max_skew = u32::MAX), "spread: max_skew is"),
             (fault(|p| p.require = vec!["a".into(); limits::PLACEMENT_RULES_MAX + 1]), "require: has"),
+            (fault(|p| p.apart_from[0].jobs.clear()), "apart_from: '' is no expression: at character 1,"),
+            (fault(|p| p.together_with[0].over = "a b".into()), "together_with: 'a b' is no label's name"),
+            (
+                fault(|p| p.apart_from = vec![NearRule::default(); limits::NEAR_RULES_MAX + 1]),
+                "apart_from: has 9 entries; 8 are allowed",
+            ),
         ] {
             assert!(told.starts_with(begins), "{told}");
         }

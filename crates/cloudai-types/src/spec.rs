@@ -157,6 +157,9 @@ pub struct JobSpec {
     /// Where its tasks may go, and would rather go, beside room and `require`. Most jobs do not mind. Since format 7 of the log.
     #[prost(message, optional, tag = "70")]
     pub placement: Option<Placement>,
+    /// What rules of other jobs of its namespace know it by ([`Placement::apart_from`], `together_with`), and people. Since format 7 of the log.
+    #[prost(btree_map = "string, string", tag = "80")]
+    pub labels: BTreeMap<String, String>,
 }
 
 impl JobSpec {
@@ -268,8 +271,12 @@ pub const WORKER_LABEL: &str = "cloudai.worker";
 
 /// Labels of a worker or requirements of a job.
 pub fn check_labels(labels: &BTreeMap<String, String>) -> Result<(), String> {
-    if labels.len() > limits::LABELS_MAX {
-        return Err(format!("has {} entries; {} are allowed", labels.len(), limits::LABELS_MAX));
+    check_so_many_labels(labels, limits::LABELS_MAX)
+}
+
+fn check_so_many_labels(labels: &BTreeMap<String, String>, most: usize) -> Result<(), String> {
+    if labels.len() > most {
+        return Err(format!("has {} entries; {most} are allowed", labels.len()));
     }
     for (k, v) in labels {
         if k.is_empty() || k.len() > limits::LABEL_BYTES_MAX || v.len() > limits::LABEL_BYTES_MAX {
@@ -422,6 +429,9 @@ fn check(spec: &JobSpec, fault: &mut impl FnMut(&'static str, String)) {
         let most = limits::SPREAD_TASKS_MAX;
         fault("array", format!("has {} tasks; with apart or spread {most} are allowed", spec.count));
     }
+    if let Err(problem) = check_so_many_labels(&spec.labels, limits::JOB_LABELS_MAX) {
+        fault("labels", problem);
+    }
     if let Some(rules) = &spec.retry {
         rules.check(spec.resources.memory_bytes, fault);
     }
@@ -513,6 +523,11 @@ mod tests {
         assert_eq!(faults(JobSpec { mounts, ..ok.clone() }), ["mounts"]);
         let require = BTreeMap::from([("zone".to_owned(), "a b".to_owned())]);
         assert_eq!(faults(JobSpec { require, ..ok.clone() }), ["require"]);
+        let labels = |count: usize| (0..count).map(|n| (format!("l{n}"), "x".to_owned())).collect();
+        assert_eq!(faults(JobSpec { labels: labels(limits::JOB_LABELS_MAX), ..ok.clone() }), [""; 0]);
+        assert_eq!(faults(JobSpec { labels: labels(limits::JOB_LABELS_MAX + 1), ..ok.clone() }), ["labels"]);
+        let labels = BTreeMap::from([("app".to_owned(), "a,b".to_owned())]);
+        assert_eq!(faults(JobSpec { labels, ..ok.clone() }), ["labels"]);
         let input = |name: &str, from: String| BTreeMap::from([(name.to_owned(), from)]);
         let job = crate::ids::JobId(1);
         assert_eq!(faults(JobSpec { inputs: input("a", format!("{job}/0")), ..ok.clone() }), [""; 0]);

@@ -39,11 +39,15 @@ pub enum WaitCause {
     Reserved = 16,
     /// Its user has as many tasks as each user of the namespace may.
     UserQuota = 17,
+    /// Other jobs are there, and it stays apart from them, or they from it.
+    ApartFrom = 18,
+    /// None of the jobs is there with which it goes together.
+    TogetherWith = 19,
 }
 
 impl WaitCause {
     /// All but the first, in the order of their numbers.
-    pub const ALL: [WaitCause; 17] = [
+    pub const ALL: [WaitCause; 19] = [
         WaitCause::NoWorker,
         WaitCause::Quota,
         WaitCause::Gang,
@@ -61,6 +65,8 @@ impl WaitCause {
         WaitCause::Avoided,
         WaitCause::Reserved,
         WaitCause::UserQuota,
+        WaitCause::ApartFrom,
+        WaitCause::TogetherWith,
     ];
 
     /// The word in JSON.
@@ -84,6 +90,8 @@ impl WaitCause {
             WaitCause::Avoided => "avoided",
             WaitCause::Reserved => "reserved",
             WaitCause::UserQuota => "user_quota",
+            WaitCause::ApartFrom => "apart_from",
+            WaitCause::TogetherWith => "together_with",
         }
     }
 
@@ -109,6 +117,8 @@ impl WaitCause {
             WaitCause::Avoided => some("it failed there, and its rules send it elsewhere"),
             WaitCause::Reserved => some("room that is kept for a task which came first"),
             WaitCause::UserQuota => "its user runs as many tasks as each user of its namespace may".to_owned(),
+            WaitCause::ApartFrom => some("other jobs are there, and stay apart from it, or it from them"),
+            WaitCause::TogetherWith => some("none of the jobs is there with which it goes together"),
         }
     }
 }
@@ -122,9 +132,9 @@ mod tests {
         let all = || WaitCause::ALL.into_iter().chain([WaitCause::Unspecified]);
         let names: std::collections::BTreeSet<_> = all().map(WaitCause::name).collect();
         let texts: std::collections::BTreeSet<_> = all().map(|cause| cause.text(2, 3)).collect();
-        assert_eq!((names.len(), texts.len()), (18, 18));
+        assert_eq!((names.len(), texts.len()), (20, 20));
         assert!(all().all(|cause| WaitCause::try_from(cause as i32) == Ok(cause)));
-        assert!(WaitCause::try_from(18).is_err());
+        assert!(WaitCause::try_from(20).is_err());
         assert_eq!(WaitCause::Busy.text(2, 3), "2 of 3 workers: not enough room now");
     }
 }

@@ -44,6 +44,9 @@ A job file (YAML or JSON) says what the flags of `job submit` say; unknown field
   tolerate: [gpu]             # taints that do not keep it away
   apart: worker               # no two of its tasks on one worker, or with the same value of a label
   spread: rack                # where the fewest of its tasks are; {label: rack, max_skew: 1} waits for that
+  labels: {app: web}          # what rules of other jobs of the namespace know it by
+  apart_from: [{jobs: app=db, over: worker}]      # no worker with a task of such a job; or over: a label such as rack
+  together_with: [{jobs: app=cache, over: rack}]  # only in a rack with a task of such a job
   worker: worker-7            # only this one
   priority: 0                 # -1000 to 1000, higher first
   array: 0-999                # a thousand tasks; each finds its index in CLOUDAI_TASK_INDEX
@@ -94,7 +97,8 @@ A workflow file (YAML or JSON) names jobs; each says what a job file says, and f
       depends_on: [{job: train, on: failure}] # success, completion (it ends, however), or failure";
 
 const TEMPLATE_FILE: &str = "\
-A template file (YAML or JSON) is a job file with parameters, and ${{ NAME }} where their values go. See docs/templates.md.
+A template file (YAML or JSON) is a job file or a workflow file with parameters, and ${{ NAME }} where their values go.
+See docs/templates.md.
   name: sweep                 # also the template's name, unless `template create` is given another
   image: \"registry:5000/train:${{ tag }}\"
   command: [sh, -c, \"train --lr ${{ lr }} --out $OUT\"]
@@ -152,7 +156,7 @@ mod tests {
 
     #[test]
     fn the_template_file_of_the_help_is_valid() {
-        let yaml: String = TEMPLATE_FILE.lines().skip(1).map(|l| format!("{l}\n")).collect();
+        let yaml: String = TEMPLATE_FILE.lines().skip(2).map(|l| format!("{l}\n")).collect();
         let template = crate::input::template_file::Template::parse(&yaml).unwrap_or_else(|e| panic!("{e}"));
         assert_eq!(template.parameters.len(), 3);
     }

@@ -1,7 +1,7 @@
 //! `job list`: jobs, newest first, page by page behind the scenes.
 
-use cloudai_proto::v1::{JobState, ListJobsRequest};
-use cloudai_types::limits;
+use cloudai_proto::v1::{JobState, JobSummary, ListJobsRequest};
+use cloudai_types::{Expression, limits};
 
 use crate::exit::Failure;
 use crate::output::{say, show};
@@ -17,6 +17,9 @@ pub struct ListArgs {
     /// Only jobs in this state (repeatable): blocked, queued, running, succeeded, failed, cancelled
     #[arg(long, value_parser = state)]
     state: Vec<JobState>,
+    /// Only jobs whose labels meet this: 'app=db', 'tier in (a,b)', '!old' (repeatable)
+    #[arg(long, value_name = "EXPR")]
+    label: Vec<Expression>,
 }
 
 fn state(text: &str) -> Result<JobState, String> {
@@ -35,12 +38,17 @@ pub async fn run(settings: &Settings, args: &ListArgs) -> Result<(), Failure> {
             before,
             states: args.state.iter().map(|s| *s as i32).collect(),
             consistency: settings.consistency(),
+            labels: args.label.iter().map(ToString::to_string).collect(),
         };
         let reply = client.list_jobs(request).await?;
         if first {
             read::tell(reply.read.as_ref(), settings.consistency);
         }
-        jobs.extend(reply.jobs.into_iter().take(left as usize).map(Into::into));
+        // A master of an older build lists all.
+        let meets = |job: &JobSummary| {
+            args.label.is_empty() || !job.labels.is_empty() && args.label.iter().all(|e| e.is_met_by(&job.labels))
+        };
+        jobs.extend(reply.jobs.into_iter().filter(meets).take(left as usize).map(Into::into));
         (before, first) = (reply.next_before, false);
     }
     if before > 0 {

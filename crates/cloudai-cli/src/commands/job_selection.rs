@@ -67,6 +67,7 @@ impl SelectionArgs {
                 before,
                 states: states.iter().map(|s| *s as i32).collect(),
                 consistency: cloudai_proto::v1::Consistency::Linearizable as i32,
+                labels: vec![],
             };
             let reply = client.list_jobs(request).await?;
             jobs.extend(reply.jobs.into_iter().filter(|job| self.fits(job) && !job.cancel_requested));

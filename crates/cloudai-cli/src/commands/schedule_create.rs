@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use cloudai_proto::v1::CreateScheduleRequest;
 use cloudai_types::{Missed, Overlap, ScheduleSpec, ValidJobSpec, spec};
 
-use crate::commands::template_run;
+use crate::commands::template_run::{self, Making};
 use crate::exit::Failure;
 use crate::input::reference::TemplateName;
 use crate::input::{job_file, pairs};
@@ -67,8 +67,12 @@ pub async fn run(settings: &Settings, args: &CreateArgs) -> Result<(), Failure> 
             (ValidJobSpec::parse(file.spec).map_err(wrong)?.into_inner(), file.namespace, String::new())
         }
         (None, Some(name)) => {
-            let (job, of) = template_run::filled(&client, settings, name, &args.set).await?;
-            (job, None, of)
+            let (making, of) = template_run::filled(&client, settings, name, &args.set).await?;
+            let Making::Job(job) = making else {
+                return Err(Failure::invalid(format!("template {of} makes a workflow, and a schedule submits a job"))
+                    .next("name a template of a job; or run the workflow from outside, with `cloudai template run`"));
+            };
+            (*job, None, of)
         }
         (None, None) => {
             return Err(Failure::invalid("a schedule needs a job").next("name a file with -f, or a template"));

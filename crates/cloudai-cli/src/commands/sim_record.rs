@@ -98,6 +98,7 @@ async fn ended_jobs(settings: &Settings, client: &Client, most: u32) -> Result<V
             before,
             states: states.clone(),
             consistency: settings.consistency(),
+            labels: vec![],
         };
         let reply = client.list_jobs(request).await?;
         jobs.extend(reply.jobs.into_iter().take(left as usize));

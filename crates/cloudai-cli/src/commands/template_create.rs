@@ -13,7 +13,7 @@ use crate::views::template::CreatedView;
 
 #[derive(Debug, Clone, clap::Args)]
 pub struct CreateArgs {
-    /// Its name; default: the job's name in the file
+    /// Its name; default: the job's or workflow's name in the file
     name: Option<String>,
     /// The template's file; `-` is standard input. See `cloudai help template-file`
     #[arg(short, long, value_name = "FILE")]

@@ -17,7 +17,7 @@ use serde::de::{self, Deserializer, IgnoredAny, Visitor};
 use serde_saphyr::{Location, Spanned};
 
 use crate::exit::Failure;
-use crate::input::placement_text::{PlacementText, PreferEntry, RequireEntry, Required, SpreadEntry};
+use crate::input::placement_text::{NearEntry, PlacementText, PreferEntry, RequireEntry, Required, SpreadEntry};
 use crate::input::volume_text::VolumeEntry;
 use crate::input::workflow_file::DependencyEntry;
 
@@ -46,6 +46,9 @@ pub(super) struct Fields {
     tolerate: Vec<Scalar>,
     apart: Option<Scalar>,
     spread: Option<SpreadEntry>,
+    labels: BTreeMap<String, Scalar>,
+    apart_from: Vec<NearEntry>,
+    together_with: Vec<NearEntry>,
     /// Only on this one.
     worker: Option<String>,
     priority: i32,
@@ -184,6 +187,8 @@ impl Fields {
             tolerate: fields.tolerate.into_iter().map(|t| t.0).collect(),
             apart: fields.apart.map(|a| a.0),
             spread: fields.spread.map(|SpreadEntry(over, max_skew)| (over, max_skew)),
+            apart_from: fields.apart_from.into_iter().map(|near| near.0).collect(),
+            together_with: fields.together_with.into_iter().map(|near| near.0).collect(),
         };
         placement.require.extend(fields.worker.map(|name| Required::Label(WORKER_LABEL.to_owned(), name)));
         let mut spec = JobSpec {
@@ -226,6 +231,7 @@ impl Fields {
             volumes: fields.volumes.into_iter().map(|v| v.0).collect(),
             gang: fields.gang,
             preemptible: fields.preemptible,
+            labels: texts(fields.labels),
         };
         placement.over(&mut spec);
         spec

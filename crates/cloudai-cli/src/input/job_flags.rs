@@ -6,14 +6,16 @@ use cloudai_proto::v1::SubmitRequest;
 use cloudai_types::resources::{parse_cpu, parse_size};
 use cloudai_types::spec::{Mount, WORKER_LABEL};
 use cloudai_types::volume::Volume;
-use cloudai_types::{OnDisconnect, Preference, PullPolicy, RequestId, SecretUse, ValidJobSpec, signal};
+use cloudai_types::{NearRule, OnDisconnect, Preference, PullPolicy, RequestId, SecretUse, ValidJobSpec, signal};
 
 use crate::exit::Failure;
 use crate::input::job_file::{
     self, JobFile, parse_array, parse_disconnect, parse_grace, parse_mount, parse_pull, parse_timeout,
 };
 use crate::input::pairs;
-use crate::input::placement_text::{PlacementText, Required, parse_preference, parse_required, parse_spread};
+use crate::input::placement_text::{
+    PlacementText, Required, parse_near, parse_preference, parse_required, parse_spread,
+};
 use crate::input::retry_flags::RetryFlags;
 use crate::input::volume_text::{parse_named, parse_tmpfs};
 
@@ -59,6 +61,15 @@ pub struct JobFlags {
     /// Its tasks go where the fewest of them are; with N they wait rather than be over N ahead
     #[arg(long, value_name = "worker|LABEL[:N]", value_parser = parse_spread)]
     pub spread: Option<(String, u32)>,
+    /// Label of the job, for rules of other jobs of its namespace (repeatable)
+    #[arg(long, value_name = "KEY=VALUE", value_parser = pairs::parse)]
+    pub label: Vec<(String, String)>,
+    /// No task on a worker with a task of a job whose labels meet EXPR, or with the same value of LABEL as such a worker (repeatable)
+    #[arg(long, value_name = "EXPR[@LABEL]", value_parser = parse_near)]
+    pub apart_from: Vec<NearRule>,
+    /// Its tasks go only where a task of a job is whose labels meet EXPR: to that worker, or to one with the same value of LABEL (repeatable)
+    #[arg(long, value_name = "EXPR[@LABEL]", value_parser = parse_near)]
+    pub together_with: Vec<NearRule>,
     /// Only on this worker
     #[arg(long, value_name = "NAME")]
     pub worker: Option<String>,
@@ -213,9 +224,12 @@ pub fn overlay(flags: &JobFlags, many: &ManyFlags, spec: &mut cloudai_types::Job
         tolerate: flags.tolerate.clone(),
         apart: flags.apart.clone(),
         spread: flags.spread.clone(),
+        apart_from: flags.apart_from.clone(),
+        together_with: flags.together_with.clone(),
     };
     placement.over(spec);
     spec.require.extend(flags.worker.iter().map(|name| (WORKER_LABEL.to_owned(), name.clone())));
+    spec.labels.extend(flags.label.iter().cloned());
     spec.mounts.extend(flags.mount.iter().cloned());
     spec.volumes.extend(flags.volume.iter().chain(&flags.tmpfs).cloned());
     spec.queue_timeout_ms = flags.queue_timeout.unwrap_or(spec.queue_timeout_ms);

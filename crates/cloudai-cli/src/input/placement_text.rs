@@ -1,10 +1,11 @@
-//! Placement rules as people write them. Comes in: texts of flags, and what stands under `require:`, `prefer:` and `spread:` in a job file. Goes
+//! Placement rules as people write them. Comes in: texts of flags, and what stands under `require:`, `prefer:`, `spread:`, `apart_from:` and `together_with:` in
+//! a job file. Goes
 //! out: what a spec says of them. A label with one exact value stays what it always was, an entry of the spec's `require`.
 
 use std::collections::BTreeMap;
 use std::fmt;
 
-use cloudai_types::{Expression, JobSpec, Placement, Preference};
+use cloudai_types::{Expression, JobSpec, NearRule, Placement, Preference};
 use serde::Deserialize;
 use serde::de::{self, Deserializer, MapAccess, SeqAccess, Visitor};
 
@@ -53,6 +54,13 @@ pub fn parse_spread(text: &str) -> Result<(String, u32), String> {
     }
 }
 
+/// `EXPRESSION` or `EXPRESSION@LABEL`; the last `@` begins the label.
+pub fn parse_near(text: &str) -> Result<NearRule, String> {
+    let (jobs, over) = text.rsplit_once('@').unwrap_or((text, "worker"));
+    let jobs: Expression = jobs.parse().map_err(|e| format!("{e}; write EXPRESSION or EXPRESSION@LABEL"))?;
+    Ok(NearRule { jobs: jobs.to_string(), over: over.to_owned() })
+}
+
 /// What a file or flags say, on top of what the spec says.
 #[derive(Debug, Clone, Default)]
 pub struct PlacementText {
@@ -61,11 +69,13 @@ pub struct PlacementText {
     pub tolerate: Vec<String>,
     pub apart: Option<String>,
     pub spread: Option<(String, u32)>,
+    pub apart_from: Vec<NearRule>,
+    pub together_with: Vec<NearRule>,
 }
 
 impl PlacementText {
     pub fn over(self, spec: &mut JobSpec) {
-        let PlacementText { require, prefer, tolerate, apart, spread } = self;
+        let PlacementText { require, prefer, tolerate, apart, spread, apart_from, together_with } = self;
         let mut placement = spec.placement.take().unwrap_or_default();
         for required in require {
             match required {
@@ -77,6 +87,8 @@ impl PlacementText {
         }
         placement.prefer.extend(prefer);
         placement.tolerate.extend(tolerate);
+        placement.apart_from.extend(apart_from);
+        placement.together_with.extend(together_with);
         if let Some(apart) = apart {
             placement.apart = apart;
         }
@@ -98,6 +110,10 @@ pub struct PreferEntry(pub Preference);
 /// `spread:`: a label, or a table with `label` and `max_skew`.
 #[derive(Debug)]
 pub struct SpreadEntry(pub String, pub u32);
+
+/// One entry of `apart_from:` or `together_with:`.
+#[derive(Debug)]
+pub struct NearEntry(pub NearRule);
 
 /// An entry of the list under `require:`.
 struct RequiredText(Required);
@@ -207,6 +223,40 @@ impl<'de> Deserialize<'de> for SpreadEntry {
     }
 }
 
+/// The same as a table.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct NearFields {
+    jobs: Scalar,
+    #[serde(default = "worker")]
+    over: String,
+}
+
+fn worker() -> String {
+    "worker".to_owned()
+}
+
+impl<'de> Deserialize<'de> for NearEntry {
+    fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+        struct V;
+        impl<'de> Visitor<'de> for V {
+            type Value = NearEntry;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("other jobs such as {jobs: app=db, over: rack}")
+            }
+            fn visit_str<E: de::Error>(self, s: &str) -> Result<NearEntry, E> {
+                parse_near(s).map(NearEntry).map_err(E::custom)
+            }
+            fn visit_map<M: MapAccess<'de>>(self, map: M) -> Result<NearEntry, M::Error> {
+                let NearFields { jobs, over } = NearFields::deserialize(de::value::MapAccessDeserializer::new(map))?;
+                let jobs: Expression = jobs.0.parse().map_err(de::Error::custom)?;
+                Ok(NearEntry(NearRule { jobs: jobs.to_string(), over }))
+            }
+        }
+        d.deserialize_any(V)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -242,6 +292,20 @@ mod tests {
     }
 
     #[test]
+    fn other_jobs_are_meant_by_their_labels() {
+        let spec = read(
+            "labels: {app: web, run: 7}\napart_from:\n  - {jobs: app=db}\n  - {jobs: \"tier in (a, b)\", over: rack}\ntogether_with: [app=cache@rack, owner=a@b@worker]\n",
+        )
+        .unwrap();
+        assert_eq!((spec.labels["app"].as_str(), spec.labels["run"].as_str()), ("web", "7"));
+        let placement = spec.placement.unwrap();
+        let near = |rules: &[NearRule]| rules.iter().map(|n| format!("{} {}", n.jobs, n.over)).collect::<Vec<_>>();
+        assert_eq!(near(&placement.apart_from), ["app=db worker", "tier in (a,b) rack"]);
+        assert_eq!(near(&placement.together_with), ["app=cache rack", "owner=a@b worker"]);
+        assert_eq!(parse_near("!app"), Ok(NearRule { jobs: "!app".into(), over: "worker".into() }));
+    }
+
+    #[test]
     fn mistakes_show_their_line_or_their_field() {
         for (text, line, says) in [
             ("require:\n  - zone is eu\n", "line 3", "at character 6"),
@@ -253,6 +317,12 @@ mod tests {
             ("apart: [worker]\n", "line 2", ""),
             ("apart: two words\n", "apart:", "no label's name"),
             ("tolerate: ['=x']\n", "tolerate:", "no taint's name"),
+            ("apart_from:\n  - {jobs: app is db}\n", "line 3", "at character 5"),
+            ("apart_from:\n  - {over: rack}\n", "line 3", "jobs"),
+            ("apart_from: {jobs: app=db}\n", "line 2", ""),
+            ("together_with: [app=db@]\n", "together_with:", "no label's name"),
+            ("together_with: [\"app=@rack\"]\n", "line 2", "EXPRESSION@LABEL"),
+            ("labels: {app: \"a,b\"}\n", "labels:", "not allowed"),
         ] {
             let told = read(text).unwrap_err();
             assert!(told.contains(line) && told.contains(says), "{text} → {told}");
@@ -275,7 +345,7 @@ mod tests {
     proptest! {
         #[test]
         fn no_text_panics(text in ".{0,40}") {
-            let _ = (parse_required(&text), parse_preference(&text), parse_spread(&text));
+            let _ = (parse_required(&text), parse_preference(&text), parse_spread(&text), parse_near(&text));
         }
     }
 }

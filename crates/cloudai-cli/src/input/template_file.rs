@@ -1,5 +1,5 @@
-//! A template's file: a job file with parameters, and `${{ NAME }}` where their values go. Comes in: a text, and values. Goes out: a checked template,
-//! and the job that it makes, or an error with the line. Values go into texts of the document that was read, never into the text of the file. Where
+//! A template's file: a job file or a workflow file with parameters, and `${{ NAME }}` where their values go. Comes in: a text, and values. Goes out: a
+//! checked template, and the job or workflow that it makes, or an error with the line. Values go into texts of the document that was read, never into the text of the file. Where
 //! templates are kept is not known here.
 
 use std::cell::RefCell;
@@ -10,12 +10,13 @@ use std::path::Path;
 use cloudai_types::resources::{parse_cpu, parse_size};
 use cloudai_types::{ValidJobSpec, limits};
 use serde::Deserialize;
-use serde::de::{Deserializer, MapAccess, Visitor};
+use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_saphyr::{Location, Spanned};
 
 use crate::exit::Failure;
 use crate::input::filled::{Fill, Filled};
 use crate::input::job_file::{self, Fields, JobFile, Scalar, at};
+use crate::input::workflow_file::{self, WorkflowFile};
 use crate::times::parse_duration;
 
 /// A template that was checked.
@@ -23,11 +24,20 @@ use crate::times::parse_duration;
 pub struct Template {
     /// As it was written.
     pub text: String,
-    /// The job's name, where that is no placeholder's.
+    /// The job's or workflow's name, where that is no placeholder's.
     pub name: Option<String>,
     pub namespace: Option<String>,
+    /// It has `jobs`.
+    pub is_workflow: bool,
     /// In the order of the file.
     pub parameters: Vec<Parameter>,
+}
+
+/// What a template and values make.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Made {
+    Job(Box<JobFile>),
+    Workflow(WorkflowFile),
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -99,6 +109,7 @@ impl Kind {
 struct Head {
     name: Option<Scalar>,
     namespace: Option<Scalar>,
+    jobs: Option<IgnoredAny>,
     parameters: Parameters,
 }
 
@@ -171,7 +182,7 @@ pub fn read(path: &Path) -> Result<Template, Failure> {
 
 impl Template {
     /// All that is checked when a template is created: each placeholder is declared, each parameter is used, and with defaults (and samples where
-    /// there is none) it is a job that would be accepted. The error is a text with line and column, as of a job file.
+    /// there is none) it is a job or a workflow that would be accepted. The error is a text with line and column, as of a job file.
     pub fn parse(text: &str) -> Result<Template, String> {
         let head: Head = serde_saphyr::from_str(text).map_err(|e| e.to_string())?;
         if head.parameters.0.len() > limits::TEMPLATE_PARAMETERS_MAX {
@@ -185,7 +196,8 @@ impl Template {
         }
         let plain = |text: Option<Scalar>| text.map(|text| text.0).filter(|text| !text.contains(OPEN));
         let (name, namespace) = (plain(head.name), plain(head.namespace));
-        let template = Template { text: text.to_owned(), name, namespace, parameters };
+        let is_workflow = head.jobs.is_some();
+        let template = Template { text: text.to_owned(), name, namespace, is_workflow, parameters };
         template.check(&places)?;
         Ok(template)
     }
@@ -193,21 +205,22 @@ impl Template {
     fn check(&self, places: &[Location]) -> Result<(), String> {
         let sample = |p: &Parameter| (p.name.clone(), p.default.clone().unwrap_or_else(|| p.kind.sample().to_owned()));
         let values = Values::new(self.parameters.iter().map(sample).collect());
-        let file = self.expand(&values)?;
+        let made = self.expand(&values)?;
         let used = values.used.borrow();
         if let Some(unused) = self.parameters.iter().position(|p| !used.contains(&p.name)) {
             let name = &self.parameters[unused].name;
             return Err(at(&places[unused], &format!("parameter '{name}' is declared, and nothing uses it")));
         }
+        let Made::Job(file) = made else { return Ok(()) };
         ValidJobSpec::parse(file.spec).map(drop).map_err(|e| {
             let faults: Vec<String> = e.faults.iter().map(|fault| format!("error: {fault}")).collect();
             faults.join("\n")
         })
     }
 
-    /// The job with these values. Parameters that have neither a value nor a default, values of no parameter, and those that do not look as they
+    /// The job or the workflow with these values. Parameters that have neither a value nor a default, values of no parameter, and those that do not look as they
     /// must are named.
-    pub fn fill(&self, given: &BTreeMap<String, String>) -> Result<JobFile, String> {
+    pub fn fill(&self, given: &BTreeMap<String, String>) -> Result<Made, String> {
         let known = |name: &str| self.parameters.iter().any(|p| p.name == name);
         let mut faults: Vec<String> = vec![];
         faults.extend(given.keys().filter(|name| !known(name)).map(|name| format!("there is no parameter '{name}'")));
@@ -227,13 +240,21 @@ impl Template {
         self.expand(&Values::new(values))
     }
 
-    fn expand(&self, values: &Values) -> Result<JobFile, String> {
+    fn expand(&self, values: &Values) -> Result<Made, String> {
+        if self.is_workflow {
+            let mut file: workflow_file::File = serde_saphyr::with_deserializer_from_str(&self.text, |document| {
+                workflow_file::File::deserialize(Filled { inner: document, fill: values })
+            })
+            .map_err(|e| e.to_string())?;
+            file.parameters = None;
+            return workflow_file::of_file(file).map(Made::Workflow);
+        }
         let mut fields: Fields = serde_saphyr::with_deserializer_from_str(&self.text, |document| {
             Fields::deserialize(Filled { inner: document, fill: values })
         })
         .map_err(|e| e.to_string())?;
         fields.parameters = None;
-        job_file::of_fields(fields)
+        job_file::of_fields(fields).map(|file| Made::Job(Box::new(file)))
     }
 }
 
@@ -322,14 +343,20 @@ parameters:
         pairs.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect()
     }
 
+    fn job(made: Result<Made, String>) -> JobFile {
+        match made.unwrap_or_else(|e| panic!("{e}")) {
+            Made::Job(file) => *file,
+            Made::Workflow(file) => panic!("{file:?}"),
+        }
+    }
+
     #[test]
     fn values_go_where_placeholders_stand() {
         let template = sweep();
         assert_eq!((template.name.as_deref(), template.namespace.as_deref()), (Some("sweep"), Some("ml")));
         let told: Vec<_> = template.parameters.iter().map(|p| (p.name.as_str(), p.default.as_deref())).collect();
         assert_eq!((told[0], told[8], told.len()), (("tag", None), ("last", None), 10));
-        let file =
-            template.fill(&given(&[("tag", "7"), ("last", "9"), ("lr", "0.01")])).unwrap_or_else(|e| panic!("{e}"));
+        let file = job(template.fill(&given(&[("tag", "7"), ("last", "9"), ("lr", "0.01")])));
         let s = file.spec;
         assert_eq!(s.image, "registry:5000/team/train:7");
         assert_eq!(s.command[2], "train --lr 0.01 --out $OUT ${HOME} && echo ''");
@@ -341,8 +368,7 @@ parameters:
     #[test]
     fn no_value_breaks_out_of_its_place() {
         let evil = "x\"], image: evil, user: root, a: [\"${{ tag }}\n\nuser: root";
-        let file =
-            sweep().fill(&given(&[("tag", "1"), ("last", "0"), ("note", evil)])).unwrap_or_else(|e| panic!("{e}"));
+        let file = job(sweep().fill(&given(&[("tag", "1"), ("last", "0"), ("note", evil)])));
         assert_eq!((file.spec.image.as_str(), file.spec.user.as_str()), ("registry:5000/team/train:1", ""));
         assert!(file.spec.command[2].ends_with(&format!("echo '{evil}'")), "{:?}", file.spec.command);
     }
@@ -390,9 +416,55 @@ parameters:
     fn a_job_file_is_a_template_without_parameters_and_not_the_other_way() {
         let plain = "image: busybox\ncommand: [echo, '$HOME']\n";
         let template = Template::parse(plain).unwrap_or_else(|e| panic!("{e}"));
-        assert_eq!(template.fill(&BTreeMap::new()).unwrap(), job_file::parse(plain).unwrap());
+        assert_eq!(job(template.fill(&BTreeMap::new())), job_file::parse(plain).unwrap());
         let error = job_file::parse("image: busybox\nparameters:\n  a: {}\n").unwrap_err();
         assert!(error.contains("line 3") && error.contains("template create"), "{error}");
+    }
+
+    const NIGHTLY: &str = r#"
+name: nightly
+jobs:
+  load:
+    image: "loader:${{ tag }}"
+    array: 0-${{ last }}
+    results: true
+  report:
+    image: busybox
+    command: [report, "${{ tag }}"]
+    depends_on: [{job: load, on: "${{ on }}"}]
+parameters:
+  tag: {}
+  last: {type: integer, default: 1}
+  on: {default: success}
+"#;
+
+    #[test]
+    fn a_workflow_file_is_a_template_as_well() {
+        let template = Template::parse(NIGHTLY).unwrap_or_else(|e| panic!("{e}"));
+        assert!(template.is_workflow && template.name.as_deref() == Some("nightly"));
+        let made = template.fill(&given(&[("tag", "7"), ("last", "4")])).unwrap_or_else(|e| panic!("{e}"));
+        let Made::Workflow(file) = made else { panic!("{made:?}") };
+        let plain = NIGHTLY.split("parameters:").next().unwrap_or_default();
+        let plain = plain.replace("${{ tag }}", "7").replace("${{ last }}", "4").replace("${{ on }}", "success");
+        assert_eq!(file, workflow_file::parse(&plain).unwrap_or_else(|e| panic!("{e}")));
+        assert!(!sweep().is_workflow);
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_workflows_template_shows_its_line() {
+        for (from, to, line, says) in [
+            ("name: nightly", "name: \"${{ night }}\"", "line 2", "'night' is not declared"),
+            ("  tag: {}", "  tag: {}\n  more: {}", "line 14", "'more' is declared, and nothing uses it"),
+            ("{default: success}", "{default: luck}", "line 11", "'luck' is none of success"),
+            ("{default: success}", "", "line 11", "'x' is none of success"),
+            ("  load:", "  \"${{ tag }}\":", "line 4", "never for a key"),
+            ("job: load", "job: lode", "line 11", "'lode'"),
+            ("  load:", "  load:\n    cpus: 1", "line 5", "cpus"),
+            ("  load:", "  load:\n    parameters: {a: {}}", "line 5", "beside `jobs`"),
+        ] {
+            let e = Template::parse(&NIGHTLY.replace(from, to)).expect_err(to);
+            assert!(e.contains(line) && e.contains(says), "{to} → {e}");
+        }
     }
 
     proptest! {
@@ -401,7 +473,7 @@ parameters:
         fn a_value_is_one_text(value in ".{0,60}") {
             let text = "image: busybox\nenv: {A: \"${{ a }}\", B: 'b ${{ a }}'}\nparameters:\n  a: {}\n";
             let template = Template::parse(text).unwrap();
-            let spec = template.fill(&given(&[("a", &value)])).unwrap().spec;
+            let spec = job(template.fill(&given(&[("a", &value)]))).spec;
             prop_assert_eq!((&spec.env["A"], &spec.env["B"]), (&value, &format!("b {value}")));
             prop_assert_eq!(spec.env.len(), 2);
         }

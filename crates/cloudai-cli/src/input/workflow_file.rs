@@ -7,7 +7,7 @@ use std::path::Path;
 use cloudai_types::workflow::WorkflowFault;
 use cloudai_types::{Condition, Dependency, ValidWorkflow, WorkflowNode, WorkflowSpec, limits};
 use serde::Deserialize;
-use serde::de::{self, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde::de::{self, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_saphyr::{Location, Spanned};
 
 use crate::exit::Failure;
@@ -26,10 +26,12 @@ pub struct WorkflowFile {
 /// The file's fields.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-struct File {
+pub(super) struct File {
     name: Option<String>,
     namespace: Option<String>,
     jobs: Jobs,
+    /// Only in a template's file, which reads them itself.
+    pub(super) parameters: Option<Spanned<IgnoredAny>>,
 }
 
 /// In the order of the file, each with its name and where that stands.
@@ -123,7 +125,16 @@ pub fn read(path: &Path) -> Result<WorkflowFile, Failure> {
 
 /// The error is a text with lines and columns.
 pub fn parse(text: &str) -> Result<WorkflowFile, String> {
-    let File { name, namespace, jobs } = serde_saphyr::from_str(text).map_err(|e| e.to_string())?;
+    of_file(serde_saphyr::from_str(text).map_err(|e| e.to_string())?)
+}
+
+/// What the fields of a workflow's file say.
+pub(super) fn of_file(file: File) -> Result<WorkflowFile, String> {
+    let File { name, namespace, jobs, parameters } = file;
+    if let Some(parameters) = parameters {
+        let what = "parameters are for templates; create one with `cloudai template create`";
+        return Err(job_file::at(&parameters.referenced, what));
+    }
     let (mut nodes, mut places) = (vec![], vec![]);
     for (name, mut fields) in jobs.0 {
         if let Some(namespace) = &fields.namespace {
@@ -132,7 +143,7 @@ pub fn parse(text: &str) -> Result<WorkflowFile, String> {
         if let Some(parameters) = &fields.parameters {
             return Err(job_file::at(
                 &parameters.referenced,
-                "a job of a workflow has no parameters: they are for templates",
+                "a job of a workflow has no parameters: they stand beside `jobs`, in the file of a template",
             ));
         }
         let depends_on = std::mem::take(&mut fields.depends_on);
@@ -236,6 +247,7 @@ jobs:
             (format!("jobs:\n{}", job("a", "    namespace: other\n")), "line 4", "the workflow's"),
             (format!("jobs:\n{}", job("a", "    inputs: {x: \"@y\"}\n")), "line 2", "no job of that name"),
             ("name: w\n".to_owned(), "error", "has 0 jobs"),
+            (format!("parameters: {{a: {{}}}}\njobs:\n{}", job("a", "")), "line 1", "template create"),
         ] {
             let e = parse(&text).unwrap_err();
             assert!(e.contains(line) && e.contains(says), "{text}→ {e}");

@@ -1,5 +1,6 @@
 //! Jobs: one in a list, one with everything.
 
+use std::collections::BTreeMap;
 use std::io::{self, Write};
 
 use cloudai_proto::v1::{GetJobReply, JobSummary, TaskCounts, TaskInfo};
@@ -76,6 +77,8 @@ pub struct JobView {
     pub node: Option<String>,
     /// Why tasks of it were cancelled by nobody.
     pub why: Option<String>,
+    /// What rules of other jobs know it by.
+    pub labels: BTreeMap<String, String>,
     #[serde(skip)]
     times_ms: (u64, u64, u64),
     /// Since when its tasks are in the queue.
@@ -101,6 +104,7 @@ impl From<JobSummary> for JobView {
             workflow: (j.workflow_id > 0).then(|| WorkflowId(j.workflow_id).to_string()),
             node: (!j.node.is_empty()).then_some(j.node),
             why: (!j.why.is_empty()).then_some(j.why),
+            labels: j.labels,
             times_ms: (j.submitted_ms, j.started_ms, j.ended_ms),
             queued_ms: j.submitted_ms.max(j.released_ms),
         }
@@ -315,7 +319,10 @@ mod tests {
     "ended_at": null,
     "workflow": null,
     "node": null,
-    "why": null
+    "why": null,
+    "labels": {
+      "app": "web"
+    }
   }
 ]
 "#
@@ -356,25 +363,29 @@ IDIDIDI5  sweep  Running    4/10 (2 failed)  10.0s ago  8.5s
         assert_eq!(value["submitted_by"], "admin/ann");
         assert_eq!(value["idempotency_key"], "key-1");
         assert_eq!(value["tasks_next_index"], serde_json::Value::Null);
-        assert_eq!(
-            value["spec"],
-            serde_json::json!({
-                "name": "sweep", "image": "busybox", "image_digest": null, "command": ["sh", "-c", "exit 3"],
-                "env": {"A": "1"},
-                "resources": {"cpu": 0.5, "memory_bytes": 33554432, "storage_bytes": 0, "gpu": 0},
-                "require": {"zone": "eu"}, "priority": 3, "count": 10, "max_attempts": 2, "timeout": 2.0,
-                "on_disconnect": "continue", "mounts": [{"source": "/data", "target": "/input", "write": false}],
-                "processes_max": 100, "open_files": 1024, "shm_bytes": null, "stop_signal": "SIGINT", "grace": 30.0,
-                "user": "1000:1000", "network": "none", "pull": "always", "writable_root": false, "retry": null,
-                "results": true, "inputs": {"raw": "3gk7q2zx/0"}, "secrets": ["token=env:TOKEN"],
-                "queue_timeout": 600.0,
-                "volumes": [{"kind": "named", "target": "/cache", "read_only": true, "name": "cache",
-                    "size_bytes": null, "share": null, "options": null}],
-                "gang": true, "preemptible": false,
-                "placement": {"require": ["!old"], "prefer": [{"expression": "disk=ssd", "weight": 10}],
-                    "tolerate": ["gpu"], "apart": "worker", "spread": {"label": "rack", "max_skew": 1}},
-            })
-        );
+        let mut spec = serde_json::json!({
+            "name": "sweep", "image": "busybox", "image_digest": null, "command": ["sh", "-c", "exit 3"],
+            "env": {"A": "1"},
+            "resources": {"cpu": 0.5, "memory_bytes": 33554432, "storage_bytes": 0, "gpu": 0},
+            "require": {"zone": "eu"}, "priority": 3, "count": 10, "max_attempts": 2, "timeout": 2.0,
+            "on_disconnect": "continue", "mounts": [{"source": "/data", "target": "/input", "write": false}],
+            "processes_max": 100, "open_files": 1024, "shm_bytes": null, "stop_signal": "SIGINT", "grace": 30.0,
+            "user": "1000:1000", "network": "none", "pull": "always", "writable_root": false, "retry": null,
+            "results": true, "inputs": {"raw": "3gk7q2zx/0"}, "secrets": ["token=env:TOKEN"],
+            "queue_timeout": 600.0,
+            "volumes": [{"kind": "named", "target": "/cache", "read_only": true, "name": "cache",
+                "size_bytes": null, "share": null, "options": null}],
+            "gang": true, "preemptible": false,
+        });
+        // The macro takes no more fields at once.
+        spec["labels"] = serde_json::json!({"app": "web"});
+        spec["placement"] = serde_json::json!({
+            "require": ["!old"], "prefer": [{"expression": "disk=ssd", "weight": 10}], "tolerate": ["gpu"],
+            "apart": "worker", "spread": {"label": "rack", "max_skew": 1},
+            "apart_from": [{"jobs": "app=db", "over": "worker"}],
+            "together_with": [{"jobs": "app=cache", "over": "rack"}],
+        });
+        assert_eq!(value["spec"], spec);
         assert_eq!(
             value["tasks"][0],
             serde_json::json!({
@@ -412,11 +423,14 @@ ran:            58.5s
 command:        sh -c exit 3
 each task:      cpu 0.5, memory 32.0 MiB
 gang:           all start together
+labels:         app=web
 requires:       zone=eu,!old
 prefers:        disk=ssd (10)
 tolerates:      gpu
 apart by:       worker
 spread over:    rack, at most 1 ahead
+apart from:     app=db by worker
+together with:  app=cache by rack
 env:            A=1
 mounts:         /data:/input
 volumes:        cache:/cache:ro

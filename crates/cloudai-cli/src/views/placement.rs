@@ -1,6 +1,6 @@
 //! Placement rules, in the words of a job file.
 
-use cloudai_types::Placement;
+use cloudai_types::{NearRule, Placement};
 use serde::Serialize;
 
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -17,6 +17,15 @@ pub struct SpreadView {
     pub max_skew: Option<u32>,
 }
 
+/// Other jobs of the namespace, and what near means.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct NearView {
+    /// An expression over their labels.
+    pub jobs: String,
+    /// A label of workers, or `worker`.
+    pub over: String,
+}
+
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct PlacementView {
     /// Expressions, beside the labels of the spec's own `require`.
@@ -26,6 +35,8 @@ pub struct PlacementView {
     /// A label, or `worker`; null: its tasks may be together.
     pub apart: Option<String>,
     pub spread: Option<SpreadView>,
+    pub apart_from: Vec<NearView>,
+    pub together_with: Vec<NearView>,
 }
 
 impl From<Placement> for PlacementView {
@@ -41,8 +52,19 @@ impl From<Placement> for PlacementView {
             apart: (!p.apart.is_empty()).then_some(p.apart),
             spread: (!p.spread.is_empty())
                 .then(|| SpreadView { label: p.spread, max_skew: (p.max_skew > 0).then_some(p.max_skew) }),
+            apart_from: near_views(p.apart_from),
+            together_with: near_views(p.together_with),
         }
     }
+}
+
+fn near_views(rules: Vec<NearRule>) -> Vec<NearView> {
+    rules.into_iter().map(|rule| NearView { jobs: rule.jobs, over: rule.over }).collect()
+}
+
+/// `app=db by worker, tier in (a,b) by rack`
+pub fn near(rules: &[NearView]) -> String {
+    rules.iter().map(|rule| format!("{} by {}", rule.jobs, rule.over)).collect::<Vec<_>>().join(", ")
 }
 
 impl PlacementView {

@@ -6,7 +6,8 @@ use cloudai_proto::v1::*;
 use cloudai_types::spec::Mount;
 use cloudai_types::volume::Volume;
 use cloudai_types::{
-    ClusterConfig, EndReason, JobSpec, Placement, Preference, PullPolicy, ReasonKind, Resources, ScorePolicy, Usage,
+    ClusterConfig, EndReason, JobSpec, NearRule, Placement, Preference, PullPolicy, ReasonKind, Resources, ScorePolicy,
+    Usage,
 };
 
 /// 2026-09-21T14:13:20Z
@@ -27,6 +28,7 @@ pub fn array_job() -> JobSummary {
         cancel_requested: false,
         image: "busybox".into(),
         index: 40,
+        labels: BTreeMap::from([("app".to_owned(), "web".to_owned())]),
         ..JobSummary::default()
     }
 }
@@ -66,6 +68,7 @@ pub fn job_reply() -> GetJobReply {
             queue_timeout_ms: 600_000,
             gang: true,
             preemptible: false,
+            labels: BTreeMap::from([("app".to_owned(), "web".to_owned())]),
             volumes: vec![Volume {
                 name: "cache".into(),
                 target: "/cache".into(),
@@ -79,6 +82,8 @@ pub fn job_reply() -> GetJobReply {
                 apart: "worker".into(),
                 spread: "rack".into(),
                 max_skew: 1,
+                apart_from: vec![NearRule { jobs: "app=db".into(), over: "worker".into() }],
+                together_with: vec![NearRule { jobs: "app=cache".into(), over: "rack".into() }],
             }),
         }),
         actor: "admin/ann".into(),

@@ -7,7 +7,7 @@ use cloudai_types::{JobSpec, OnDisconnect, PullPolicy, Volume, VolumeKind, signa
 use serde::Serialize;
 
 use crate::times::{duration, seconds};
-use crate::views::placement::{PlacementView, requires};
+use crate::views::placement::{PlacementView, near, requires};
 use crate::views::resources::{ResourcesView, labels};
 use crate::views::retry::RetryView;
 
@@ -111,6 +111,8 @@ pub struct SpecView {
     pub gang: bool,
     /// It may be stopped for a task of a higher priority.
     pub preemptible: bool,
+    /// What rules of other jobs know it by.
+    pub labels: BTreeMap<String, String>,
     /// Null: no rules but `require`.
     pub placement: Option<PlacementView>,
 }
@@ -155,6 +157,7 @@ impl From<JobSpec> for SpecView {
             volumes: s.volumes.into_iter().map(Into::into).collect(),
             gang: s.gang,
             preemptible: s.preemptible,
+            labels: s.labels,
             placement: s.placement.map(Into::into),
         }
     }
@@ -169,11 +172,14 @@ impl SpecView {
             ("each task", asks.to_owned()),
             ("gang", if self.gang { "all start together".to_owned() } else { String::new() }),
             ("makes room", if self.preemptible { "for higher priorities".to_owned() } else { String::new() }),
+            ("labels", labels(&self.labels)),
             ("requires", requires(labels(&self.require), self.placement.as_ref())),
             ("prefers", self.placement.as_ref().map_or(String::new(), PlacementView::prefers)),
             ("tolerates", self.placement.as_ref().map_or(String::new(), |p| p.tolerate.join(","))),
             ("apart by", self.placement.as_ref().and_then(|p| p.apart.clone()).unwrap_or_default()),
             ("spread over", self.placement.as_ref().map_or(String::new(), PlacementView::spread_over)),
+            ("apart from", self.placement.as_ref().map_or(String::new(), |p| near(&p.apart_from))),
+            ("together with", self.placement.as_ref().map_or(String::new(), |p| near(&p.together_with))),
             ("env", self.env.iter().map(|(k, v)| format!("{k}={v}")).collect::<Vec<_>>().join("\n")),
             ("mounts", self.mounts.iter().map(MountView::text).collect::<Vec<_>>().join("\n")),
             ("volumes", self.volumes.iter().map(VolumeView::text).collect::<Vec<_>>().join("\n")),

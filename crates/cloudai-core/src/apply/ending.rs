@@ -48,6 +48,9 @@ pub(super) fn end_attempt(hot: &mut Hot, out: &mut Out, task: TaskId, ending: En
         out.tenant_gave_back(job.namespace, tenant);
     }
     let namespace = job.namespace;
+    if job.active.is_empty() {
+        hot.job_labels.end(namespace, task.job);
+    }
     let key = task_key(namespace, task);
     out.delete(Family::Attempt, &key);
     hot.backlog.moved(job.priority, job.shape, 0, -1);
@@ -158,6 +161,7 @@ pub(super) fn leave_if_done(hot: &mut Hot, out: &mut Out, id: JobId) -> Option<O
     hot.time_limits.remove(&id);
     hot.gangs.end_fall(id);
     hot.preemptible.remove(&id);
+    hot.job_labels.remove(id);
     let row = hot.workflows.complete(id, job.row(0, out.clock_ms, expired_ms));
     out.put(Family::Job, &job_key(job.namespace, id), &row);
     out.delete(Family::Alive, &alive_key(id));

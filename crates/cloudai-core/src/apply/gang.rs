@@ -11,11 +11,12 @@ use super::place_tasks::due;
 use crate::command::{AttemptState, PlaceGroup};
 use crate::gangs::Fall;
 use crate::hot::{ActiveAttempt, Hot, Waiting, raised};
+use crate::nearby::Nearby;
 use crate::rows::TaskState;
 use crate::whereabouts::Siblings;
 
 /// True when these groups together place every task of the gang that has not ended, and each of them is allowed.
-pub(super) fn may_start(hot: &Hot, clock_ms: u64, id: JobId, groups: &[&PlaceGroup]) -> bool {
+pub(super) fn may_start(hot: &Hot, clock_ms: u64, id: JobId, groups: &[&PlaceGroup], nearby: &mut Nearby) -> bool {
     let Some(job) = hot.jobs.get(&id).filter(|job| !job.cancel_requested && job.active.is_empty()) else {
         return false;
     };
@@ -31,7 +32,7 @@ pub(super) fn may_start(hot: &Hot, clock_ms: u64, id: JobId, groups: &[&PlaceGro
     }
     for group in groups {
         let Some(worker) = hot.workers.get(&WorkerId(group.worker)) else { return false };
-        if !worker.is_schedulable() || !shape.accepts(worker) {
+        if !worker.is_schedulable() || !shape.accepts(worker) || nearby.forbids(hot, id, WorkerId(group.worker)) {
             return false;
         }
         let here = taken.entry(group.worker).or_default();

@@ -1,6 +1,6 @@
 //! The scheduler's placements, checked against the exact state: check and change are one step, so that a plan made on an
-//! older state can never over-commit a worker (I4), start a task twice (I3), send one where its rules forbid or beside its siblings, or
-//! give a namespace or one of its users more than its quota. Refused ones only count:
+//! older state can never over-commit a worker (I4), start a task twice (I3), send one where its rules forbid, beside its siblings or near
+//! jobs that it or they stay apart from, or give a namespace or one of its users more than its quota. Refused ones only count:
 //! the next pass sees why.
 
 use std::collections::BTreeSet;
@@ -11,13 +11,14 @@ use super::gang;
 use super::out::Out;
 use crate::command::{AttemptState, PlaceGroup, PlaceTasks};
 use crate::hot::{ActiveAttempt, Hot, Job, Waiting, raised};
+use crate::nearby::Nearby;
 use crate::reply::Reply;
 use crate::rows::{Family, task_key};
 use crate::whereabouts::Siblings;
 
 pub fn place_tasks(hot: &mut Hot, out: &mut Out, command: PlaceTasks) -> Reply {
     let (mut accepted, mut refused) = (0u32, 0u32);
-    let mut siblings = Siblings::default();
+    let (mut siblings, mut nearby) = (Siblings::default(), Nearby::default());
     let mut gangs = BTreeSet::new();
     for (at, group) in command.groups.iter().enumerate() {
         let id = JobId(group.job);
@@ -30,8 +31,8 @@ pub fn place_tasks(hot: &mut Hot, out: &mut Out, command: PlaceTasks) -> Reply {
         let groups: Vec<&PlaceGroup> =
             command.groups.iter().skip(at).take(more).filter(|g| g.job == group.job).collect();
         let asked: usize = groups.iter().map(|group| group.indexes.len()).sum();
-        let placed = if !is_gang || gang::may_start(hot, out.clock_ms, id, &groups) {
-            groups.into_iter().map(|group| place_group(hot, out, &mut siblings, group)).sum()
+        let placed = if !is_gang || gang::may_start(hot, out.clock_ms, id, &groups, &mut nearby) {
+            groups.into_iter().map(|group| place_group(hot, out, (&mut siblings, &mut nearby), group)).sum()
         } else {
             0
         };
@@ -41,13 +42,22 @@ pub fn place_tasks(hot: &mut Hot, out: &mut Out, command: PlaceTasks) -> Reply {
     Reply::Placed { accepted, refused }
 }
 
-/// How many of the group were accepted. `siblings`: of jobs whose rules ask for them, as far as this command has come to them.
-fn place_group(hot: &mut Hot, out: &mut Out, siblings: &mut Siblings, group: &PlaceGroup) -> u32 {
+/// How many of the group were accepted. `siblings`, `nearby`: of jobs whose rules ask for them, as far as this command has come to them.
+fn place_group(
+    hot: &mut Hot,
+    out: &mut Out,
+    (siblings, nearby): (&mut Siblings, &mut Nearby),
+    group: &PlaceGroup,
+) -> u32 {
     let (id, worker_id) = (JobId(group.job), WorkerId(group.worker));
+    // Other jobs' tasks stay where they are while these are placed.
+    if nearby.forbids(hot, id, worker_id) {
+        return 0;
+    }
     let remembering_ms = hot.remembering_ms();
     let Some(job) = hot.jobs.get_mut(&id) else { return 0 };
     let Some(shape) = hot.shapes.get(job.shape) else { return 0 };
-    let asked = shape.resources;
+    let (asked, is_keeper) = (shape.resources, shape.keeps_others_away());
     let particular = Some(shape).filter(|shape| shape.looks_at_siblings()).cloned();
     let mut known = None;
     if let Some(shape) = &particular
@@ -141,8 +151,10 @@ fn place_group(hot: &mut Hot, out: &mut Out, siblings: &mut Siblings, group: &Pl
         if !job.has_ready() && !hot.apart.is_ready(id, 0) {
             hot.queue.remove(job, job.shape, id);
         }
+        hot.job_labels.begin(job.namespace, id, is_keeper);
         out.job_changed(id);
         out.tenant_changed(job.namespace);
+        nearby.add(hot, id, worker_id);
     }
     accepted
 }

@@ -4,8 +4,8 @@
 use cloudai_types::{JobSpec, PullPolicy};
 
 use crate::command::{
-    GANGS_SINCE, ISOLATION_SINCE, PINNED_SINCE, PLACEMENT_SINCE, PREEMPTION_SINCE, PROCESSES_MAX_SINCE,
-    QUEUE_TIMEOUT_SINCE, RESULTS_SINCE, RETRY_SINCE, SECRETS_SINCE, VOLUMES_SINCE,
+    GANGS_SINCE, ISOLATION_SINCE, JOB_LABELS_SINCE, PINNED_SINCE, PLACEMENT_SINCE, PREEMPTION_SINCE,
+    PROCESSES_MAX_SINCE, QUEUE_TIMEOUT_SINCE, RESULTS_SINCE, RETRY_SINCE, SECRETS_SINCE, VOLUMES_SINCE,
 };
 
 pub(super) fn keep(spec: &mut JobSpec, version: u32) {
@@ -33,6 +33,9 @@ pub(super) fn keep(spec: &mut JobSpec, version: u32) {
     }
     if version < PLACEMENT_SINCE {
         spec.placement = None;
+    }
+    if version < JOB_LABELS_SINCE {
+        spec.labels.clear();
     }
     if version < VOLUMES_SINCE {
         spec.volumes.clear();

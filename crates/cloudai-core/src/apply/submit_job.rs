@@ -83,6 +83,7 @@ pub(crate) fn new_job(hot: &mut Hot, id: JobId, alive: AliveRow) -> Job {
     if alive.timeout_ms > 0 {
         hot.time_limits.insert(id, alive.timeout_ms);
     }
+    hot.job_labels.insert(id, alive.labels);
     if alive.preemptible {
         hot.preemptible.insert(id);
     }
@@ -161,6 +162,7 @@ pub(super) fn alive_as_submitted(
         gang: spec.gang,
         preemptible: spec.preemptible,
         placement: spec.placement.clone(),
+        labels: spec.labels.clone(),
         actor: if hot.version >= USERS_SINCE { actor.to_owned() } else { String::new() },
     }
 }

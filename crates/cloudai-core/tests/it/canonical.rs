@@ -36,6 +36,7 @@ pub fn canonical(hot: &Hot) -> String {
         secrets,
         queue_limits,
         time_limits,
+        job_labels,
         preemptible,
         drains,
         workflows,
@@ -78,6 +79,6 @@ pub fn canonical(hot: &Hot) -> String {
     line(format_args!(
         "{retry:?} {only:?} {secrets:?} {queue_limits:?} {time_limits:?} {preemptible:?} {drains:?}\n{workflows:?} {gangs:?}"
     ));
-    line(format_args!("{schedules:?} {templates:?}"));
+    line(format_args!("{schedules:?} {templates:?} {job_labels:?}"));
     out
 }

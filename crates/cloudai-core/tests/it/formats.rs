@@ -535,3 +535,38 @@ fn newer_policies_and_prices_are_kept_since_format_seven() {
         }
     }
 }
+
+#[test]
+fn labels_of_jobs_and_rules_about_them_are_kept_since_format_seven() {
+    use cloudai_core::command::{JOB_LABELS_SINCE, RaiseVersion, SubmitJob};
+    use cloudai_core::rows::{AliveRow, JobSpecRow, alive_key, job_key};
+    use cloudai_types::{JobSpec, NamespaceId, NearRule, Placement};
+    assert_eq!(JOB_LABELS_SINCE, 7);
+    for (version, kept) in [(6, false), (7, true)] {
+        let mut world = World::default();
+        world.entry(1_000, prelude());
+        world.one(1_000, Kind::RaiseVersion(RaiseVersion { version }));
+        let labels: std::collections::BTreeMap<_, _> = [("app".to_owned(), "web".to_owned())].into();
+        let apart_from = vec![NearRule { jobs: "app = db".into(), over: String::new() }];
+        let spec = JobSpec {
+            image: "busybox".into(),
+            labels: labels.clone(),
+            placement: Some(Placement { apart_from, ..Placement::default() }),
+            ..Default::default()
+        };
+        // Labels that nobody may have, for those who read them.
+        let wrong = JobSpec { labels: [(String::new(), "x".to_owned())].into(), ..spec.clone() };
+        let submit = |spec| Kind::SubmitJob(SubmitJob { namespace: "default".into(), spec, ..Default::default() });
+        world.entry(1_000, vec![submit(spec), submit(wrong)]);
+        world.check();
+        assert_eq!(world.hot.jobs.len(), if kept { 1 } else { 2 }, "format {version}");
+        let row: JobSpecRow = world.row(Family::JobSpec, &job_key(NamespaceId(1), JobId(1))).expect("it is there");
+        let alive: AliveRow = world.row(Family::Alive, &alive_key(JobId(1))).expect("it is alive");
+        let rule = NearRule { jobs: "app=db".into(), over: "worker".into() };
+        let told = alive.placement.map(|placement| placement.apart_from);
+        assert_eq!(told, kept.then(|| vec![rule]), "format {version}");
+        let wanted = if kept { labels } else { Default::default() };
+        assert_eq!((&alive.labels, &row.spec.labels), (&wanted, &wanted), "format {version}");
+        assert_eq!(world.hot.job_labels.get(JobId(1)), kept.then_some(&wanted), "format {version}");
+    }
+}

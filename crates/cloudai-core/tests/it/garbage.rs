@@ -4,8 +4,8 @@ use cloudai_core::command::*;
 use cloudai_types::QuotaChange;
 use cloudai_types::volume::Volume;
 use cloudai_types::{
-    ClusterConfig, Dependency, EndReason, JobSpec, Placement, Resources, Results, RetryRule, RetryRules, ScheduleSpec,
-    SecretUse, WorkflowNode, WorkflowSpec,
+    ClusterConfig, Dependency, EndReason, JobSpec, NearRule, Placement, Resources, Results, RetryRule, RetryRules,
+    ScheduleSpec, SecretUse, WorkflowNode, WorkflowSpec,
 };
 use proptest::prelude::*;
 
@@ -43,8 +43,11 @@ pub fn garbage() -> impl Strategy<Value = Kind> {
                 apart: if count % 2 == 0 { "worker".into() } else { name.clone() },
                 spread: image.clone(),
                 max_skew: count % 5,
+                apart_from: vec![NearRule { jobs: image.clone(), over: name.clone() }; (count % 3) as usize],
+                together_with: vec![NearRule { jobs: name.clone(), over: String::new() }; (count % 2) as usize],
                 ..Placement::default()
             }),
+            labels: if count % 4 == 0 { require.clone() } else { Default::default() },
             open_files: max_attempts,
             shm_bytes: u64::from(count),
             stop_signal: max_attempts,

@@ -11,9 +11,9 @@ use cloudai_core::rows::*;
 use cloudai_types::spec::Mount;
 use cloudai_types::volume::{Volume, VolumeKind};
 use cloudai_types::{
-    ClusterConfig, Condition, Dependency, EndReason, JobSpec, OnDisconnect, Placement, Preference, PullPolicy,
-    ReasonKind, Resources, ResultFile, Results, RetryAction, RetryRule, RetryRules, ScorePolicy, SecretKind, SecretUse,
-    Usage, WaitCause, WorkflowNode, WorkflowSpec,
+    ClusterConfig, Condition, Dependency, EndReason, JobSpec, NearRule, OnDisconnect, Placement, Preference,
+    PullPolicy, ReasonKind, Resources, ResultFile, Results, RetryAction, RetryRule, RetryRules, ScorePolicy,
+    SecretKind, SecretUse, Usage, WaitCause, WorkflowNode, WorkflowSpec,
 };
 use cloudai_types::{Missed, Overlap, QueueOrder, Quota, QuotaChange, RunOutcome, ScheduleRun, ScheduleSpec};
 use prost::Message;
@@ -60,6 +60,7 @@ fn spec() -> JobSpec {
         gang: false,
         preemptible: false,
         placement: None,
+        labels: BTreeMap::new(),
     }
 }
 
@@ -71,6 +72,18 @@ fn placement() -> Placement {
         apart: "worker".into(),
         spread: "rack".into(),
         max_skew: 2,
+        apart_from: vec![],
+        together_with: vec![],
+    }
+}
+
+/// Rules about other jobs.
+fn near() -> Placement {
+    let rule = |jobs: &str, over: &str| NearRule { jobs: jobs.into(), over: over.into() };
+    Placement {
+        apart_from: vec![rule("app=db", "worker"), rule("tier in (1,2)", "rack")],
+        together_with: vec![rule("app=cache", "rack")],
+        ..Placement::default()
     }
 }
 
@@ -342,7 +355,7 @@ fn dead_groups() -> Vec<DeadGroup> {
 }
 
 /// Commands that got fields since they were first written, with these fields.
-fn grown() -> [(&'static str, Kind); 20] {
+fn grown() -> [(&'static str, Kind); 21] {
     let report = AttemptReport {
         job: 9,
         index: 5,
@@ -475,6 +488,10 @@ fn grown() -> [(&'static str, Kind); 20] {
             }),
         ),
         ("command_submit_job_gang", submit(JobSpec { gang: true, ..spec() }, None)),
+        (
+            "command_submit_job_labels",
+            submit(JobSpec { placement: Some(near()), labels: labels(&[("app", "web")]), ..spec() }, None),
+        ),
         ("command_submit_job_placement", submit(JobSpec { placement: Some(placement()), ..spec() }, None)),
     ]
 }
@@ -673,10 +690,13 @@ fn every_row_decodes_for_ever() {
                     preemptible: false,
                     placement: None,
                     actor: String::new(),
+                    labels: BTreeMap::new(),
                 };
                 golden("row_alive", &touched);
                 golden("row_alive_actor", &AliveRow { actor: "admin/ada".into(), ..touched.clone() });
                 golden("row_alive_placement", &AliveRow { placement: Some(placement()), ..touched.clone() });
+                let labels = labels(&[("app", "web"), ("run", "7")]);
+                golden("row_alive_labels", &AliveRow { placement: Some(near()), labels, ..touched.clone() });
                 golden("row_alive_workflow", &AliveRow { workflow: 5, ..touched.clone() });
                 let replay = AliveRow { retry: Some(retry()), only_index: Some(7), ..touched.clone() };
                 golden("row_alive_retry", &replay);

@@ -8,9 +8,9 @@ use cloudai_core::command::*;
 use cloudai_core::schedules::Scheduled;
 use cloudai_types::quota::NO_CAP;
 use cloudai_types::{
-    ClusterConfig, Condition, Dependency, EndReason, JobId, JobSpec, NamespaceId, Placement, Preference, QuotaChange,
-    ReasonKind, Resources, RetryAction, RetryRule, RetryRules, ScheduleSpec, SecretUse, Usage, WorkflowNode,
-    WorkflowSpec,
+    ClusterConfig, Condition, Dependency, EndReason, JobId, JobSpec, NamespaceId, NearRule, Placement, Preference,
+    QuotaChange, ReasonKind, Resources, RetryAction, RetryRule, RetryRules, ScheduleSpec, SecretUse, Usage,
+    WorkflowNode, WorkflowSpec,
 };
 use proptest::prelude::*;
 
@@ -452,6 +452,24 @@ fn placement(body: u8, retry: u8) -> Option<Placement> {
     Some(placement)
 }
 
+/// Of most jobs: what the rules of [`near`] are about.
+fn job_labels(count: u8) -> BTreeMap<String, String> {
+    let app = ["", "db", "web", "db"][usize::from(count % 4)];
+    [("app".to_owned(), app.to_owned())].into_iter().filter(|(_, app)| !app.is_empty()).collect()
+}
+
+/// Rules about other jobs, of some.
+fn near(count: u8, priority: i8) -> Placement {
+    let rule = |jobs: &str, over: &str| vec![NearRule { jobs: jobs.into(), over: over.into() }];
+    match (count % 3, priority.rem_euclid(4)) {
+        (0, 1) => Placement { apart_from: rule("app=db", "worker"), ..Placement::default() },
+        (1, 1) => Placement { apart_from: rule("app!=db", "zone"), ..Placement::default() },
+        (1, 2) => Placement { together_with: rule("app", "zone"), ..Placement::default() },
+        (2, 2) => Placement { together_with: rule("app=web", "worker"), ..Placement::default() },
+        _ => Placement::default(),
+    }
+}
+
 /// What the step means in this state.
 pub fn resolve(hot: &Hot, step: &Step) -> Kind {
     match step.clone() {
@@ -475,7 +493,10 @@ pub fn resolve(hot: &Hot, step: &Step) -> Kind {
             }
             spec.gang = body % 3 == 2;
             spec.preemptible = attempts != 2;
-            spec.placement = placement(body, retry);
+            let Placement { apart_from, together_with, .. } = near(count, priority);
+            spec.placement =
+                Some(Placement { apart_from, together_with, ..placement(body, retry).unwrap_or_default() });
+            spec.labels = job_labels(count);
             // One of the last jobs' first tasks; it is hardly ever dead.
             let last = hot.next_job.saturating_sub(1 + u64::from(body));
             let replay_of = (retry == 4).then_some(TaskKey { job: last, index: 0 });

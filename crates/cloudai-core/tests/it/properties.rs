@@ -228,11 +228,13 @@ fn histories_make_every_move_of_the_tables() {
         watch(&history, &mut seen);
     }
     watch(&a_schedule_that_cancels_its_last_job(), &mut seen);
+    watch(&one_that_goes_where_another_is(), &mut seen);
     // Births that the histories' fixed beginning makes.
     seen.workers.insert((None, WorkerState::Authorized, Owner::Authorize));
     assert_eq!(all(transitions::TASK).difference(&seen.tasks).collect::<Vec<_>>(), [].as_slice() as &[&_]);
     assert_eq!(all(transitions::ATTEMPT).difference(&seen.attempts).collect::<Vec<_>>(), [].as_slice() as &[&_]);
     assert_eq!(all(transitions::WORKER).difference(&seen.workers).collect::<Vec<_>>(), [].as_slice() as &[&_]);
+    assert_eq!(seen.near.into_iter().collect::<Vec<_>>(), ["apart_from", "together_with"]);
 }
 
 /// Its fifth attempt is live when `last` comes.
@@ -297,6 +299,24 @@ fn a_task_that_waits_for_too_long() -> Vec<EntrySteps> {
     steps.into_iter().map(|step| (20_000, vec![step])).collect()
 }
 
+/// The second goes together, on its worker, with jobs that have the label of the first.
+fn one_that_goes_where_another_is() -> Vec<EntrySteps> {
+    let submit = |count, priority| Step::Submit {
+        namespace: 0,
+        request: 0,
+        body: 0,
+        count,
+        cpu: 1,
+        attempts: 1,
+        priority,
+        zone: false,
+        retry: 0,
+    };
+    let place = |job| Step::Place { job, worker: 0, many: 1, skip: 0 };
+    let steps = [Step::RaiseVersion(VERSION), submit(2, 0), submit(5, 2), place(0), place(1)];
+    steps.into_iter().map(|step| (20_000, vec![step])).collect()
+}
+
 /// An entry comes every 20 seconds, and a time of the schedule every 30.
 fn a_schedule_that_cancels_its_last_job() -> Vec<EntrySteps> {
     let overlap = Overlap::CancelPrevious as i32;
@@ -349,6 +369,7 @@ fn watch(history: &[EntrySteps], seen: &mut Seen) {
     seen.tasks.append(&mut watcher.seen.tasks);
     seen.attempts.append(&mut watcher.seen.attempts);
     seen.workers.append(&mut watcher.seen.workers);
+    seen.near.append(&mut watcher.seen.near);
 }
 
 fn without_repetition<T: Ord>(mut items: Vec<T>) -> Vec<T> {
@@ -393,6 +414,9 @@ fn finish(world: &mut World) {
             // Of garbage: labels that no worker has.
             || shape.rules.as_ref().is_some_and(|rules| rules.require.iter().any(|e| e.to_string() != "!gpu"))
             || shape.rules.as_ref().is_some_and(|rules| rules.apart.iter().chain(rules.spread.iter().map(|s| &s.over)).any(is_odd))
+            // Those that it goes together with may never come, and who stays apart by a label that no worker has goes nowhere.
+            || shape.rules.as_ref().is_some_and(|rules| !rules.together_with.is_empty())
+            || shape.rules.as_ref().is_some_and(|rules| rules.apart_from.iter().any(|near| is_odd(&near.over)))
             // Its rules send it away from all three workers.
             || job.waiting.iter().flat_map(|w| w.values()).any(|w| w.never().len() >= 3)
     });

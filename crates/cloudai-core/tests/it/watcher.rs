@@ -5,12 +5,14 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use cloudai_core::command::{AttemptState, DEAD_SINCE, Kind, ReportAttempts};
 use cloudai_core::rows::{
-    DeadRow, EndedAttempt, Family, JobState, TaskRow, TaskState, WorkerState, WorkflowNodesRow, task_key, workflow_key,
+    AliveRow, DeadRow, EndedAttempt, Family, JobState, TaskRow, TaskState, WorkerState, WorkflowNodesRow, alive_key,
+    task_key, workflow_key,
 };
 use cloudai_core::transitions::{self, Owner, Transition, is_allowed};
 use cloudai_core::{Applied, Event, Hot, Refusal, Reply, Worker};
 use cloudai_types::{
-    AttemptId, Condition, Domain, JobId, NamespaceId, RunOutcome, Spot, Spread, TaskId, WorkerId, limits,
+    AttemptId, Condition, Domain, JobId, NamespaceId, Near, NearRule, Placement, RunOutcome, Spot, Spread, TaskId,
+    WorkerId, limits,
 };
 
 use crate::canonical::canonical;
@@ -35,6 +37,8 @@ pub struct Seen {
     pub tasks: BTreeSet<(Option<TaskState>, TaskState, Owner)>,
     pub attempts: BTreeSet<(Option<AttemptState>, AttemptState, Owner)>,
     pub workers: BTreeSet<(Option<WorkerState>, WorkerState, Owner)>,
+    /// Rules about other jobs by which some task was placed.
+    pub near: BTreeSet<&'static str>,
 }
 
 /// Panics unless the table has it.
@@ -63,6 +67,7 @@ impl Watcher {
             stale_reports_change_nothing(before, report, reply, world);
         }
         placements_fit(before, kind, reply, applied, world);
+        self.seen.near.extend(rules_of_the_placed(applied, world));
         self.one_request_one_job(kind, reply, world);
         self.jobs_end_once_and_add_up(before, applied, world);
     }
@@ -372,6 +377,7 @@ fn placements_fit(before: &Hot, kind: &Kind, reply: &Reply, applied: &Applied, w
         let shape = world.hot.shapes.get(job.shape).expect("a live job has its shape");
         assert!(shape.accepts(w) && w.is_schedulable() && !job.cancel_requested);
         siblings_leave_room(&world.hot, attempt.task, w);
+        others_leave_room(world, attempt.task.job, worker);
         let over = |used: u64, capacity: u64, asked: u64| asked > 0 && used > capacity;
         let memory_mib = world.hot.attempt(attempt.task).map_or(0, |a| a.memory_mib);
         let needs = world.hot.needs(job, memory_mib).dimensions();
@@ -383,6 +389,19 @@ fn placements_fit(before: &Hot, kind: &Kind, reply: &Reply, applied: &Applied, w
         assert!(past.is_none_or(|w| !w.never().contains(&worker.0)), "{attempt} went where its rules forbid");
         assert_eq!(memory_mib, past.map_or(0, |w| w.memory_mib), "{attempt} got what it asked for");
     }
+}
+
+fn rules_of_the_placed(applied: &Applied, world: &World) -> BTreeSet<&'static str> {
+    let mut names = BTreeSet::new();
+    for event in &applied.events {
+        let Event::Assigned { attempts, .. } = event else { continue };
+        let jobs = attempts.iter().filter_map(|attempt| world.hot.jobs.get(&attempt.task.job));
+        for rules in jobs.filter_map(|job| world.hot.shapes.get(job.shape)?.rules.as_deref()) {
+            names.extend((!rules.apart_from.is_empty()).then_some("apart_from"));
+            names.extend((!rules.together_with.is_empty()).then_some("together_with"));
+        }
+    }
+    names
 }
 
 /// Labels do not change in the entry that places, so what held at each placement can be seen at its end: fewer than then are nowhere.
@@ -407,6 +426,42 @@ fn siblings_leave_room(hot: &Hot, task: TaskId, w: &Worker) {
         let fewest = spots.map(|spot| in_spot(over, &spot)).min().unwrap_or(0);
         assert!(in_spot(over, &own(over)) <= fewest + max_skew, "{task} is spread");
     }
+}
+
+/// With an arithmetic of its own, from the rows: the same of other jobs, by this one's rules and by theirs about it.
+fn others_leave_room(world: &World, id: JobId, worker: WorkerId) {
+    let hot = &world.hot;
+    let near_of = |job: JobId, which: fn(&Placement) -> &Vec<NearRule>| {
+        let alive: AliveRow = world.row(Family::Alive, &alive_key(job)).expect("it is alive");
+        let texts = alive.placement.as_ref().map(which).cloned().unwrap_or_default();
+        let near = |rule: NearRule| Near {
+            jobs: rule.jobs.parse().expect("it was checked"),
+            over: rule.over.parse().expect("it was checked"),
+        };
+        (alive.labels, texts.into_iter().map(near).collect::<Vec<Near>>())
+    };
+    let (labels, apart_from) = near_of(id, |placement| &placement.apart_from);
+    let (_, together_with) = near_of(id, |placement| &placement.together_with);
+    let spot = |near: &Near, at: WorkerId| near.over.spot(at, &hot.workers[&at].labels);
+    let meets = |near: &Near, labels: &BTreeMap<String, String>| !labels.is_empty() && near.jobs.is_met_by(labels);
+    let ours = hot.jobs.iter().filter(|(other, job)| **other != id && job.namespace == hot.jobs[&id].namespace);
+    let mut alone: Vec<Near> = together_with;
+    for near in &apart_from {
+        assert!(spot(near, worker).is_some(), "{id} is nowhere by {near}");
+    }
+    for (other, job) in ours {
+        let (their_labels, theirs) = near_of(*other, |placement| &placement.apart_from);
+        for attempt in job.active.values() {
+            let is_near =
+                |near: &Near| spot(near, worker).is_some() && spot(near, worker) == spot(near, attempt.worker);
+            let is_bad = |near: &&Near| meets(near, &their_labels) && is_near(near);
+            assert_eq!(apart_from.iter().find(is_bad), None, "{id} is near {other}");
+            let is_bad = |near: &&Near| meets(near, &labels) && is_near(near);
+            assert_eq!(theirs.iter().find(is_bad), None, "{id} is near {other}, which stays apart from it");
+            alone.retain(|near| !(meets(near, &their_labels) && is_near(near)));
+        }
+    }
+    assert_eq!(alone, [], "{id} is alone");
 }
 
 /// Time moves with every entry, refused or not, and makes delayed indexes ready.

@@ -14,7 +14,7 @@ use cloudai_core::command::{
 use cloudai_core::memory::MemRows;
 use cloudai_core::{Command, Hot, Proposal, apply, invariants, load};
 use cloudai_types::{
-    ClusterConfig, Dependency, EndReason, JobSpec, NamespaceId, Placement, QuotaChange, Resources, RetryRule,
+    ClusterConfig, Dependency, EndReason, JobSpec, NamespaceId, NearRule, Placement, QuotaChange, Resources, RetryRule,
     RetryRules, ScheduleSpec, SecretUse, WorkflowNode, WorkflowSpec,
 };
 use prost::Message;
@@ -162,6 +162,7 @@ fn spec(u: &mut Unstructured<'_>) -> Result<JobSpec> {
         inputs: if u.ratio(1, 8)? { [(name(u)?, name(u)?)].into() } else { Default::default() },
         secrets: if u.ratio(1, 8)? { vec![SecretUse { name: name(u)?, ..Default::default() }] } else { vec![] },
         placement: if u.ratio(1, 4)? { Some(placement(u)?) } else { None },
+        labels: if u.ratio(1, 2)? { [("app".to_owned(), name(u)?)].into() } else { Default::default() },
         ..Default::default()
     })
 }
@@ -180,8 +181,16 @@ fn placement(u: &mut Unstructured<'_>) -> Result<Placement> {
         apart: if u.ratio(1, 2)? { domain(u)? } else { String::new() },
         spread: domain(u)?,
         max_skew: u32::from(u8::arbitrary(u)? % 3),
+        apart_from: if u.ratio(1, 3)? { vec![near(u)?] } else { vec![] },
+        together_with: if u.ratio(1, 4)? { vec![near(u)?] } else { vec![] },
         ..Placement::default()
     })
+}
+
+/// About jobs that are mostly there.
+fn near(u: &mut Unstructured<'_>) -> Result<NearRule> {
+    let jobs = if u.ratio(1, 2)? { format!("app={}", name(u)?) } else { "app".to_owned() };
+    Ok(NearRule { jobs, over: if u.ratio(1, 2)? { "worker".to_owned() } else { name(u)? } })
 }
 
 /// Jobs that mostly wait for earlier ones, and now and then for nobody that is there.

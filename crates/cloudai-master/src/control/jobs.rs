@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use cloudai_core::command::{CancelJob, Kind, SubmitJob, TaskKey};
 use cloudai_core::reply::Refusal;
-use cloudai_core::rows::{Family, JobRow, JobState, job_key};
+use cloudai_core::rows::{Family, JobRow, JobSpecRow, JobState, job_key};
 use cloudai_core::{Command, Reply};
 use cloudai_proto::convert::Submit;
 use cloudai_proto::v1 as pb;
-use cloudai_types::{JobId, NamespaceId, RequestId, TaskId, limits};
+use cloudai_types::{Expression, JobId, NamespaceId, RequestId, TaskId, limits};
 use prost::Message;
 use tokio::sync::mpsc;
 use tonic::Status;
@@ -143,12 +143,18 @@ pub async fn list<S: StateStore>(node: &Node<S>, request: pb::ListJobsRequest) -
     let mut read = node.read_point(request.consistency()).await?;
     let limit = page(request.limit);
     let wanted: Vec<i32> = request.states.clone();
+    let labelled = label_filter(&request.labels)?;
+    let scan_max = if labelled.is_empty() { limits::PAGE_SCAN_MAX } else { limits::PAGE_SPECS_MAX };
     let before = JobId(if request.before == 0 { u64::MAX } else { request.before });
     let state = node.shared.read();
     read.index = state.index;
     let namespaces: Vec<NamespaceId> = match request.namespace.as_str() {
         "*" => state.hot.namespaces.values().copied().collect(),
         name => node.namespace(&state, name).into_iter().collect(),
+    };
+    let meets = |spec: &JobSpecRow| {
+        let labels = &spec.spec.labels;
+        !labels.is_empty() && labelled.iter().all(|expression| expression.is_met_by(labels))
     };
     // The newest of each namespace, then the newest of all. `reached` is how far down a scan came when it was cut short.
     let mut rows: Vec<(JobId, NamespaceId, JobRow)> = vec![];
@@ -157,13 +163,14 @@ pub async fn list<S: StateStore>(node: &Node<S>, request: pb::ListJobsRequest) -
         let (mut seen, mut taken) = (0, 0);
         let mut each = |key: &[u8], value: &[u8]| {
             let Some(job) = key.get(4..12).and_then(|b| b.try_into().ok()).map(u64::from_be_bytes) else { return true };
-            if taken > limit || seen > limits::PAGE_SCAN_MAX {
+            if taken > limit || seen > scan_max {
                 reached = reached.max(job + 1);
                 return false;
             }
             seen += 1;
             if let Ok(row) = JobRow::decode(value)
                 && (wanted.is_empty() || wanted.contains(&row.state))
+                && (labelled.is_empty() || node.job_rows(&state, ns, JobId(job)).is_ok_and(|(spec, _)| meets(&spec)))
             {
                 taken += 1;
                 rows.push((JobId(job), ns, row));
@@ -184,6 +191,16 @@ pub async fn list<S: StateStore>(node: &Node<S>, request: pb::ListJobsRequest) -
         jobs.push(summary(&state.hot, state.index, ns, job, &spec, &row));
     }
     Ok(pb::ListJobsReply { read: Some(read), jobs, next_before: reached })
+}
+
+/// What the labels of a listed job are to meet.
+fn label_filter(texts: &[String]) -> Result<Vec<Expression>, Status> {
+    if texts.len() > limits::PLACEMENT_RULES_MAX {
+        let (count, most) = (texts.len(), limits::PLACEMENT_RULES_MAX);
+        return Err(errors::invalid(format!("labels: has {count} entries; {most} are allowed")));
+    }
+    let parsed = texts.iter().map(|text| text.parse::<Expression>());
+    parsed.map(|expression| expression.map_err(|e| errors::invalid(format!("labels: {e}")))).collect()
 }
 
 pub async fn get<S: StateStore>(node: &Node<S>, request: pb::GetJobRequest) -> Result<pb::GetJobReply, Status> {

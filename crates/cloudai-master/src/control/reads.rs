@@ -235,6 +235,7 @@ pub fn summary(hot: &Hot, index: u64, ns: NamespaceId, job: JobId, spec: &JobSpe
         node: spec.node.clone(),
         why: row.unmet.map(|unmet| unmet.text()).unwrap_or_default(),
         released_ms: row.released_ms,
+        labels: spec.spec.labels.clone(),
     }
 }
 

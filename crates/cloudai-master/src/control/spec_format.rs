@@ -3,8 +3,8 @@
 //! understand the newest format, `apply` would leave it out.
 
 use cloudai_core::command::{
-    GANGS_SINCE, ISOLATION_SINCE, PLACEMENT_SINCE, PREEMPTION_SINCE, PROCESSES_MAX_SINCE, QUEUE_TIMEOUT_SINCE,
-    RESULTS_SINCE, RETRY_SINCE, SECRETS_SINCE, VOLUMES_SINCE,
+    GANGS_SINCE, ISOLATION_SINCE, JOB_LABELS_SINCE, PLACEMENT_SINCE, PREEMPTION_SINCE, PROCESSES_MAX_SINCE,
+    QUEUE_TIMEOUT_SINCE, RESULTS_SINCE, RETRY_SINCE, SECRETS_SINCE, VOLUMES_SINCE,
 };
 use cloudai_proto::v1 as pb;
 use cloudai_types::{JobSpec, PullPolicy};
@@ -50,7 +50,12 @@ fn newest(spec: &JobSpec) -> Option<(&'static str, u32)> {
         ("preemptible", PREEMPTION_SINCE, spec.preemptible),
         ("volumes", VOLUMES_SINCE, !spec.volumes.is_empty() || spec.mounts.iter().any(|m| m.write)),
         ("secrets", SECRETS_SINCE, !spec.secrets.is_empty()),
-        ("require with expressions, prefer, tolerate, apart or spread", PLACEMENT_SINCE, spec.placement.is_some()),
+        ("labels", JOB_LABELS_SINCE, !spec.labels.is_empty()),
+        (
+            "require with expressions, prefer, tolerate, apart, spread, apart_from or together_with",
+            PLACEMENT_SINCE,
+            spec.placement.is_some(),
+        ),
     ];
     let needed = asked.into_iter().filter(|(_, _, is_asked)| *is_asked);
     needed.map(|(field, since, _)| (field, since)).max_by_key(|(_, since)| *since)
@@ -69,6 +74,11 @@ mod tests {
             (results, Some("results"), RESULTS_SINCE),
             (secrets, Some("secrets"), SECRETS_SINCE),
             (JobSpec { placement: Some(Default::default()), ..JobSpec::default() }, Some("prefer"), PLACEMENT_SINCE),
+            (
+                JobSpec { labels: [("app".to_owned(), "db".to_owned())].into(), ..JobSpec::default() },
+                Some("labels"),
+                JOB_LABELS_SINCE,
+            ),
             (JobSpec { user: "root".into(), ..JobSpec::default() }, Some("user"), ISOLATION_SINCE),
             (JobSpec { queue_timeout_ms: 1, ..JobSpec::default() }, Some("queue_timeout"), QUEUE_TIMEOUT_SINCE),
         ];

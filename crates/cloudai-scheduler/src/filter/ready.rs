@@ -29,6 +29,9 @@ pub(super) fn words(worker: &Worker, kind: WaitKind) -> (String, String) {
         | WaitKind::Tainted
         | WaitKind::Apart
         | WaitKind::Spread
+        | WaitKind::ApartFrom
+        | WaitKind::TogetherWith
+        | WaitKind::KeptAway
         | WaitKind::TooSmall
         | WaitKind::Busy
         | WaitKind::AttemptsFull

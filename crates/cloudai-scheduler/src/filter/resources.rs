@@ -58,6 +58,9 @@ pub(super) fn words(shape: &Shape, worker: &Worker, reason: Refused) -> (String,
         | WaitKind::Tainted
         | WaitKind::Apart
         | WaitKind::Spread
+        | WaitKind::ApartFrom
+        | WaitKind::TogetherWith
+        | WaitKind::KeptAway
         | WaitKind::Avoided
         | WaitKind::Reserved => {
             let most = limits::WORKER_ATTEMPTS_MAX;

@@ -2,7 +2,7 @@
 //! has placed of its job counted in. Tasks are placed one by one, in the order in which `apply` checks them.
 
 use cloudai_core::hot::Job;
-use cloudai_types::{JobId, WorkerId};
+use cloudai_types::{JobId, Rules, WorkerId};
 
 use super::{JobOutcome, NO_WORKER, Pass};
 use crate::lane::{Head, Progress};
@@ -28,16 +28,29 @@ impl Pass<'_> {
         let shape = job.and_then(|job| view.shapes.get(job.shape));
         // The queue holds live jobs only, and what is by rules has some.
         let (Some(job), Some(shape)) = (job, shape) else { return Choice::KeptAway };
-        let Some(rules) = shape.rules.as_deref() else { return Choice::KeptAway };
+        // Others may have some about it.
+        let none = Rules::default();
+        let rules = shape.rules.as_deref().unwrap_or(&none);
         if self.rule_tasks == 0 {
             // It was something for the others: the next pass goes on here.
             self.plan.more = true;
             return Choice::KeptAway;
         }
+        let asked = ask.by_rules.unwrap_or(job.shape);
+        let left = self.left_by_others(id, job, asked);
+        // Nobody who passes by ending in time may have looked.
+        let is_alike = never.is_empty() && !rules.look_at_siblings() && self.state.passes_until_ms().is_none();
+        if is_alike && left.as_ref().is_some_and(|left| left.is_vain) {
+            return Choice::KeptAway;
+        }
         let whereabouts = self.siblings.of(&view.workers, id, job, shape);
-        let who = Sibling { rules, whereabouts, avoid: avoid.0, never, image, ends_ms };
+        let seats = left.as_ref().map(|left| left.seats.as_ref());
+        let who = Sibling { rules, whereabouts, left: seats, avoid: avoid.0, never, image, ends_ms };
         let choice = self.state.choose_by_rules(view, ask, &who);
-        self.rule_tasks -= u32::from(matches!(choice, Choice::Seat(_)));
+        if let (Choice::KeptAway, Some(left)) = (choice, &left) {
+            self.neighbours.note_vain(left, asked, is_alike);
+        }
+        self.rule_tasks = self.rule_tasks.saturating_sub(u32::from(matches!(choice, Choice::Seat(_))));
         choice
     }
 

@@ -101,7 +101,9 @@ impl<'a> Pass<'a> {
         let waiting = job.waiting.iter().flat_map(|waiting| waiting.iter());
         let member = |(index, past): (&u32, &'a cloudai_core::Waiting)| {
             let group = self.view.apart.get(head.job, past.memory_mib).filter(|_| past.memory_mib > 0);
-            let ask = self.state.ask(self.view, group.map_or(job.shape, |group| group.shape)).unwrap_or(head.ask);
+            let shape = group.map_or(job.shape, |group| group.shape);
+            let ask = self.state.ask(self.view, shape).unwrap_or(head.ask);
+            let ask = self.as_others_ask(head.job, shape, ask);
             Member { index: *index, ask, avoid: past.avoid_worker(), never: past.never() }
         };
         waiting.map(member).collect()
@@ -112,6 +114,7 @@ impl<'a> Pass<'a> {
         let limit_ms = self.view.time_limit_ms(head.job);
         let ends_ms = (limit_ms > 0).then(|| self.view.clock_ms.saturating_add(limit_ms));
         let own = self.state.ask(self.view, job.shape).unwrap_or(head.ask);
+        let own = self.as_others_ask(head.job, job.shape, own);
         let mut waiting = vec![];
         // Who may not go everywhere chooses first.
         for member in members {

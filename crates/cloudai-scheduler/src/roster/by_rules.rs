@@ -1,5 +1,5 @@
-//! The choice of a worker for a task whose job's rules prefer some, keep its tasks apart, or spread them. Comes in: what it asks for, its rules, and
-//! where its siblings are. Goes out: the worker, or that there is none for it. Which job it is, and what was placed already, the pass knows.
+//! The choice of a worker for a task whose job's rules prefer some, keep its tasks apart, or spread them. Comes in: what it asks for, its rules,
+//! where its siblings are, and what other jobs leave to it. Goes out: the worker, or that there is none for it. Which job it is, and what was placed already, the pass knows.
 //!
 //! Workers that the rules cannot tell apart make a class, and classes are kept from pass to pass. The order: what is preferred most; of that where the
 //! fewest siblings are; of that the policy's order, images included. So one look goes over the classes, and then over the workers of the first
@@ -40,6 +40,8 @@ type Alike = (Reverse<u32>, Option<Spot>, Option<Spot>);
 pub(crate) struct Sibling<'a> {
     pub rules: &'a Rules,
     pub whereabouts: &'a Whereabouts,
+    /// By seat: other jobs leave it to this one. `None`: they have no say.
+    pub left: Option<&'a [bool]>,
     /// A worker that is taken only when no other fits; 0: none.
     pub avoid: u32,
     /// Workers that are not taken at all.
@@ -83,7 +85,9 @@ impl PlanState {
         let may = |seat: u32| {
             let id = self.worker(seat);
             let worker = view.workers.get(&id);
-            !but.contains(&Some(seat)) && worker.is_some_and(|w| who.whereabouts.forbid(who.rules, id, w).is_none())
+            !but.contains(&Some(seat))
+                && who.is_left(seat)
+                && worker.is_some_and(|w| who.whereabouts.forbid(who.rules, id, w).is_none())
         };
         let seat = self.in_time_where(ask, who.ends_ms, may)?;
         Some(Choice::Seat(Place { seat, in_time: true }))
@@ -135,7 +139,8 @@ impl PlanState {
     fn rank_by_rules(&self, seat: u32, who: &Sibling<'_>, but: &[Option<u32>]) -> Option<(bool, u64)> {
         let is_taken =
             who.rules.apart == Some(Domain::Worker) && who.whereabouts.is_taken(&Spot::Worker(self.worker(seat)));
-        let key = self.key(seat).filter(|_| !is_taken && !but.contains(&Some(seat)))?;
+        let may = !is_taken && who.is_left(seat) && !but.contains(&Some(seat));
+        let key = self.key(seat).filter(|_| may)?;
         Some((self.is_before_turn(seat), key))
     }
 
@@ -183,6 +188,12 @@ impl PlanState {
             full_in: 0,
         };
         Classes(classes.into_iter().map(class).collect())
+    }
+}
+
+impl Sibling<'_> {
+    fn is_left(&self, seat: u32) -> bool {
+        self.left.is_none_or(|left| left.get(seat as usize) == Some(&true))
     }
 }
 

@@ -12,7 +12,7 @@ use cloudai_core::command::{
 use cloudai_core::memory::MemRows;
 use cloudai_core::{Applied, Command, Hot, Reply, apply};
 use cloudai_scheduler::{Plan, PlanState, Policy, Reservation, plan};
-use cloudai_types::placement::parse_taint;
+use cloudai_types::placement::{NearRule, parse_taint};
 use cloudai_types::{
     ClusterConfig, EndReason, HourlyPrice, JobId, JobSpec, Placement, Preference, QuotaChange, ReasonKind, Resources,
     RetryAction, RetryRule, RetryRules, ScorePolicy, TaskId, WorkerId,
@@ -59,7 +59,8 @@ pub fn rules(elsewhere: &[ReasonKind], memory_gib_max: u64) -> RetryRules {
     }
 }
 
-/// Rules as words: `zone in (a,b)` is required, `prefer:disk=ssd:10`, `tolerate:gpu`, `apart:rack`, `spread:rack`, `spread:rack:1`.
+/// Rules as words: `zone in (a,b)` is required, `prefer:disk=ssd:10`, `tolerate:gpu`, `apart:rack`, `spread:rack`, `spread:rack:1`,
+/// `apart_from:app=db@rack`, `together_with:app=db@worker`.
 pub fn placed(words: &[&str]) -> Option<Placement> {
     let mut placement = Placement::default();
     for word in words {
@@ -71,6 +72,8 @@ pub fn placed(words: &[&str]) -> Option<Placement> {
                 placement.prefer.push(Preference { expression: expression.to_owned(), weight });
             }
             "tolerate" => placement.tolerate.push(rest.to_owned()),
+            "apart_from" => placement.apart_from.push(near(rest)),
+            "together_with" => placement.together_with.push(near(rest)),
             "apart" => placement.apart = rest.to_owned(),
             "spread" => {
                 let (label, skew) = rest.split_once(':').unwrap_or((rest, "0"));
@@ -80,6 +83,11 @@ pub fn placed(words: &[&str]) -> Option<Placement> {
         }
     }
     Some(placement)
+}
+
+fn near(word: &str) -> NearRule {
+    let (jobs, over) = word.split_once('@').expect("jobs@label");
+    NearRule { jobs: jobs.to_owned(), over: over.to_owned() }
 }
 
 impl Cluster {
