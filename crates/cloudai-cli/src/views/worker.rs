@@ -269,11 +269,11 @@ mod tests {
     #[test]
     fn what_a_worker_costs_is_shown_where_somebody_says_so() {
         let dear = || WorkerInfo { name: "w2".into(), price_micros_per_hour: 4_100_000, ..sample::worker() };
-        let shown = |view: &dyn View| {
+        fn shown(view: &impl View) -> String {
             let mut out = vec![];
             view.table(&mut out).unwrap();
             String::from_utf8(out).unwrap()
-        };
+        }
         let list = |workers: Vec<WorkerInfo>| {
             WorkerList(workers.into_iter().map(|worker| WorkerView::new(worker, true)).collect())
         };

@@ -188,3 +188,22 @@ fn require_policy(config: ClusterConfig, version: u32) -> Result<(), Box<pb::Err
     let next = "upgrade every master: the newer format is then used by itself";
     Err(pb::ErrorInfo::new(pb::ErrorKind::Conflict, what).why(why).next(next).into())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use cloudai_types::ScorePolicy;
+
+    #[test]
+    fn a_newer_policy_waits_for_every_master() {
+        for policy in ScorePolicy::ALL {
+            let config = ClusterConfig { score_policy: policy as i32 };
+            assert!(require_policy(config, POLICIES_SINCE).is_ok(), "{}", policy.name());
+            let older = require_policy(config, POLICIES_SINCE - 1);
+            assert_eq!(older.is_ok(), policy.is_old(), "{}", policy.name());
+            if let Err(error) = older {
+                assert!(error.what.contains(policy.name()) && error.why.contains("format 6"), "{error:?}");
+            }
+        }
+    }
+}
