@@ -1,7 +1,7 @@
 //! The order of waiting jobs: each namespace has a queue of its own; in it priority (higher first), then submission, kept per shape, so that
 //! a pass of the scheduler can drop a whole shape that fits nowhere and never walks a million jobs, and of each shape per user, so that it can
-//! drop all jobs of one who has as much as a user may have. Holds a job while it has an index ready
-//! to place, under each shape that such an index has. Which namespace's turn it is, is not known here.
+//! drop all jobs of one who has as much as a user may have. Holds a job while it has an index ready to place, under each shape that such an
+//! index has. Which namespace's turn it is, is not known here.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, btree_map, btree_set};

@@ -1,7 +1,7 @@
 //! Namespaces as tenants: what each may have, what its tasks hold now, and what they have held; and how many of its tasks wait. The same counts
-//! for each of its users. Comes in: attempts that take resources and
-//! give them back, at replicated times, tasks that begin and cease to wait, and what operators set. Goes out: reads for the scheduler, which shares the cluster by them, and
-//! for `apply`, which keeps quotas. What a fair share is, is not known here.
+//! for each of its users. Comes in: attempts that take resources and give them back, at replicated times, tasks that begin and cease to wait,
+//! and what operators set. Goes out: reads for the scheduler, which shares the cluster by them, and for `apply`, which keeps quotas. What a
+//! fair share is, is not known here.
 //!
 //! The memory of use is an average that fades: of what was held so long ago it keeps a half each [`limits::USAGE_HALF_LIFE`]. It moves only
 //! when something is taken or given back, costs the same however many tasks run, and is made of whole numbers: every master has the same.

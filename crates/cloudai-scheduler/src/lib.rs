@@ -23,6 +23,7 @@ pub mod pace;
 pub mod placement;
 pub mod plan;
 mod preempt;
+pub mod prospect;
 mod rank;
 mod require;
 mod reservations;

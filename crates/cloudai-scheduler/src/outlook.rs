@@ -11,8 +11,9 @@ use cloudai_core::users::UserId;
 use cloudai_core::whereabouts::Whereabouts;
 use cloudai_types::{JobId, JobSpec, Resources, Rules, Spot, WorkerId, limits};
 
-use crate::explain::{Ahead, Prospect, jobs_ahead, look};
+use crate::explain::{Ahead, jobs_ahead, look};
 use crate::filter::{self, WaitReason};
+use crate::prospect::Prospect;
 use crate::reserve::Reservation;
 use crate::withheld::{self, Seeker, Turn};
 

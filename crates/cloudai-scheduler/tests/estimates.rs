@@ -3,8 +3,8 @@
 mod cluster;
 
 use cloudai_scheduler::estimate::Estimate;
-use cloudai_scheduler::explain::Prospect;
 use cloudai_scheduler::pace::{self, Lately, Pace};
+use cloudai_scheduler::prospect::Prospect;
 use cloudai_scheduler::{explain, outlook};
 use cloudai_types::{JobId, JobSpec, QuotaChange, ScorePolicy, TaskId};
 use cluster::{Cluster, labels, resources, spec};

@@ -294,6 +294,20 @@ fn each_goes_first(view: &Hot, plan: &Plan, turn: &mut u32) -> Result<(), TestCa
     Ok(())
 }
 
+/// A pass, accepted, and as it is to be: what the plain planner places; in several namespaces, each where it would put it.
+fn compared_pass(c: &mut Cluster, bound: u32, mixed: bool, turn: &mut u32) -> Result<Plan, TestCaseError> {
+    let wanted = (!mixed).then(|| plain_plan(&c.hot, turn, bound));
+    let plan = c.plan(bound);
+    match wanted {
+        Some(wanted) => prop_assert_eq!(shares(&plan), wanted),
+        None => each_goes_first(&c.hot, &plan, turn)?,
+    }
+    prop_assert!(plan.placed <= bound);
+    c.accept(&plan);
+    prop_assert_eq!(invariants::check(&c.hot), vec![]);
+    Ok(plan)
+}
+
 /// Of tasks that are on these workers, so many are in the spot.
 fn crowd(view: &Hot, at: &[WorkerId], domain: &Domain, spot: &Spot) -> u32 {
     at.iter().filter(|id| domain.spot(**id, &view.workers[id].labels).as_ref() == Some(spot)).count() as u32
@@ -425,32 +439,21 @@ fn run_as(score: ScorePolicy, steps: Vec<Step>, mixed: bool) -> Result<(), TestC
             }
             Step::Wait(ms) => c.wait_ms(ms),
             Step::Pass(bound) => {
-                let wanted = (!mixed).then(|| plain_plan(&c.hot, &mut turn, bound));
-                let plan = c.plan(bound);
-                match wanted {
-                    Some(wanted) => prop_assert_eq!(shares(&plan), wanted),
-                    None => each_goes_first(&c.hot, &plan, &mut turn)?,
-                }
-                prop_assert!(plan.placed <= bound);
-                c.accept(&plan);
-                prop_assert_eq!(invariants::check(&c.hot), vec![]);
+                let plan = compared_pass(&mut c, bound, mixed, &mut turn)?;
                 if plan.placed < bound {
-                    let mut goes_on = plan.more;
+                    let (mut goes_on, mut placed) = (plan.more, plan.placed);
                     // Whoever goes together with others may have come before them.
                     prop_assert!(
                         !goes_on || c.hot.jobs.keys().any(|job| !rules_of(&c.hot, *job).together_with.is_empty())
                     );
                     while goes_on {
-                        let wanted = plain_plan(&c.hot, &mut turn, bound);
-                        let plan = c.plan(bound);
-                        prop_assert_eq!(shares(&plan), wanted);
-                        c.accept(&plan);
+                        let plan = compared_pass(&mut c, bound, mixed, &mut turn)?;
                         prop_assert!(!plan.more || plan.placed > 0);
-                        goes_on = plan.more && plan.placed < bound;
+                        placed = plan.placed;
+                        goes_on = plan.more && placed < bound;
                     }
-                    prop_assert_eq!(invariants::check(&c.hot), vec![]);
                     // Nothing that fits was left: another pass finds nothing.
-                    prop_assert!(plan.placed == bound || c.plan(bound).placed == 0);
+                    prop_assert!(placed == bound || c.plan(bound).placed == 0);
                 }
             }
             Step::LostPass(bound) if mixed => {
