@@ -241,6 +241,15 @@ fn a_trace_is_replayed_without_a_cluster() {
     assert_eq!((of(0, "/wait_s/max"), of(1, "/wait_s/max")), (170.0.into(), 100.0.into()));
     assert_eq!((of(0, "/bounded_slowdown/mean"), of(1, "/bounded_slowdown/max")), (7.0.into(), 9.0.into()));
     assert_eq!((of(0, "/makespan_s"), of(1, "/jobs")), (200.0.into(), 3.into()));
+    assert!(reports[0].get("cost").is_none(), "nobody has said what a node costs");
+    // Two nodes for 200 s.
+    let (_, priced, _) = replay(&["--policy", "fcfs", "-o", "json", "--price-per-node-hour", "13.5"]);
+    let priced: serde_json::Value = serde_json::from_str(&priced).unwrap();
+    assert_eq!(priced[0]["cost"], serde_json::json!({"total": 1.5, "per_job": 0.5}));
+    let (_, table, _) = replay(&["--policy", "fcfs", "--price-per-node-hour", "13.5"]);
+    assert!(table.ends_with("fcfs: costs 1.50, 0.5000 per job\n"), "{table}");
+    let (code, _, err) = replay(&["--price-per-node-hour", "cheap"]);
+    assert!(code == 2 && err.contains("'cheap' is no number"), "{err}");
     assert_eq!(replay(&["--policy", "fcfs,sjf", "-o", "json"]).1, out, "to the byte");
     let (_, table, _) = replay(&["--policy", "fcfs"]);
     assert!(table.starts_with("POLICY") && table.contains("170 s"), "{table}");
@@ -272,6 +281,30 @@ fn a_replay_draws_and_reports_and_repeats_itself() {
     assert!(html.contains("How long one look at the queue took"), "{html}");
     let (code, _, err) = run(&[&words[..], &["--plot", &path("absent/p.svg")]].concat());
     assert!(code == 2 && err.contains("cannot be written"), "{err}");
+}
+
+#[test]
+fn a_gpu_cluster_that_fills_is_drawn_and_told() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = |name: &str| dir.path().join(name).to_string_lossy().into_owned();
+    let nodes = written(dir.path(), "nodes.csv", "cpu_milli,memory_mib,gpu\n64000,262144,2\n64000,262144,2\n");
+    let pods = "cpu_milli,memory_mib,num_gpu,gpu_milli\n1000,1024,1,600\n1000,1024,1,500\n1000,1024,1,1000\n";
+    let pods = written(dir.path(), "pods.csv", pods);
+    let (svg, html) = (path("p.svg"), path("r.html"));
+    let words = ["sim", "replay", "--format", "openb", "--trace", &pods, "--node-list", &nodes];
+    let more = ["--policy", "random,fgd", "--seeds", "2", "--plot", &svg, "--report", &html, "-o", "json"];
+    let (code, out, err) = run(&[&words[..], &more].concat());
+    assert_eq!((code, err.as_str()), (0, ""), "{out}");
+    let rows: serde_json::Value = serde_json::from_str(&out).unwrap();
+    for row in rows.as_array().unwrap() {
+        let of = |name: &str| row[name].as_f64().unwrap();
+        assert!(of("gpu_allocation_at_130") + of("gpu_fragmentation_at_130") <= 100.0 + 1e-9, "{row}");
+    }
+    let (svg, html) = (std::fs::read_to_string(svg).unwrap(), std::fs::read_to_string(html).unwrap());
+    assert_eq!((svg.matches("<polyline class=\"line\"").count(), html.matches("<polyline").count()), (4, 4));
+    assert!(html.contains("fragmented at 100 %"), "{html}");
+    let (code, _, err) = run(&[&words[..], &["--price-per-node-hour", "1"]].concat());
+    assert!(code == 2 && err.contains("no hours to pay for"), "{err}");
 }
 
 #[test]

@@ -3,7 +3,9 @@
 
 use std::fmt::Write;
 
-use crate::plot::plot;
+use crate::inflation::Allocation;
+use crate::interval::Interval;
+use crate::plot::{plot, plot_allocation};
 use crate::report::Report;
 use crate::svg::escaped;
 
@@ -23,15 +25,7 @@ pub struct Page<'a> {
 
 /// The document.
 pub fn page(page: &Page<'_>, reports: &[Report]) -> String {
-    let mut out = String::new();
-    let title = escaped(page.title);
-    // Writing to a string cannot fail.
-    let _ = write!(
-        out,
-        "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\"/>\n<title>{title}</title>\n\
-         <style>{STYLE}</style>\n</head>\n<body>\n<h1>{title}</h1>\n"
-    );
-    out.push_str(&table(&["", ""], page.facts.iter().map(|(name, value)| vec![(*name).to_owned(), value.clone()])));
+    let mut out = begun(page);
     out.push_str("<h2>Comparison</h2>\n");
     out.push_str(&table(&COMPARED, reports.iter().map(compared)));
     out.push_str(&plot(page.title, reports));
@@ -52,8 +46,62 @@ pub fn page(page: &Page<'_>, reports: &[Report]) -> String {
     out
 }
 
-const COMPARED: [&str; 11] =
-    ["policy", "slowdown", "p50", "p99", "wait, s", "p99", "max", "makespan, s", "used", "Jain index", "starved"];
+/// The document of GPU clusters that fill: policies with their runs, one per seed.
+pub fn allocation_page(page: &Page<'_>, runs: &[(&str, &[Allocation])]) -> String {
+    let mut out = begun(page);
+    out.push_str("<h2>Comparison</h2>\n");
+    let head =
+        ["policy", "GPU allocated at 100 %", "at 130 %", "fragmented at 100 %", "at 130 %", "placed", "turned away"];
+    let row = |(policy, runs): &(&str, &[Allocation])| {
+        let over = |of: fn(&Allocation) -> f64| {
+            let Interval { mean, ci95 } = Interval::of(&runs.iter().map(of).collect::<Vec<_>>());
+            ci95.map_or(number(mean), |ci95| format!("{} ± {}", number(mean), number(ci95)))
+        };
+        vec![
+            (*policy).to_owned(),
+            over(|a| a.at_100),
+            over(|a| a.at_130),
+            over(|a| a.fragmentation_at_100),
+            over(|a| a.fragmentation_at_130),
+            over(|a| a.placed as f64),
+            over(|a| a.turned_away as f64),
+        ]
+    };
+    out.push_str(&table(&head, runs.iter().map(row)));
+    out.push_str("<p>In per cent of all GPU, when arrivals have asked for so much of it. ± is half of the 95 % interval over the seeds.</p>\n");
+    out.push_str(&plot_allocation(page.title, runs));
+    out.push_str("</body>\n</html>\n");
+    out
+}
+
+/// Up to what was asked.
+fn begun(page: &Page<'_>) -> String {
+    let mut out = String::new();
+    let title = escaped(page.title);
+    // Writing to a string cannot fail.
+    let _ = write!(
+        out,
+        "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\"/>\n<title>{title}</title>\n\
+         <style>{STYLE}</style>\n</head>\n<body>\n<h1>{title}</h1>\n"
+    );
+    out.push_str(&table(&["", ""], page.facts.iter().map(|(name, value)| vec![(*name).to_owned(), value.clone()])));
+    out
+}
+
+const COMPARED: [&str; 12] = [
+    "policy",
+    "slowdown",
+    "p50",
+    "p99",
+    "wait, s",
+    "p99",
+    "max",
+    "makespan, s",
+    "used",
+    "fragmentation",
+    "Jain index",
+    "starved",
+];
 
 fn compared(report: &Report) -> Vec<String> {
     let m = &report.metrics;
@@ -68,6 +116,7 @@ fn compared(report: &Report) -> Vec<String> {
         number(m.wait_s.max),
         with_interval(report, "makespan_s", m.makespan_s),
         with_interval(report, "utilisation_to_last_start", m.utilisation.to_last_start),
+        with_interval(report, "fragmentation", m.fragmentation),
         with_interval(report, "jain_index", m.jain_index),
         number(m.starved as f64),
     ]

@@ -16,6 +16,8 @@ use crate::seeded::Seeded;
 
 /// Arrivals end when they have asked for this part of all GPUs, in per cent.
 const ARRIVALS_PERCENT: u64 = 130;
+/// Arrivals between two points of a curve.
+const CURVE_STEP_PERCENT: f64 = 5.0;
 /// The usual tasks: the most frequent kinds that make up this part of all, in per cent.
 const TYPICAL_PERCENT: usize = 95;
 
@@ -43,12 +45,28 @@ impl PlacementPolicy {
 }
 
 /// GPU that is allocated, in per cent of all, when arrivals have asked for 100 % and for 130 % of it.
-#[derive(Clone, Copy, PartialEq, Debug, Serialize)]
+#[derive(Clone, PartialEq, Debug, Default, Serialize)]
 pub struct Allocation {
     pub at_100: f64,
     pub at_130: f64,
+    /// The same of GPU that is fragmented.
+    pub fragmentation_at_100: f64,
+    pub fragmentation_at_130: f64,
     pub placed: u64,
     pub turned_away: u64,
+    /// How it came about, in steps of [`CURVE_STEP_PERCENT`].
+    #[serde(skip)]
+    pub curve: Vec<Point>,
+}
+
+/// One moment of a cluster that fills, in per cent of all its GPUs.
+#[derive(Clone, Copy, PartialEq, Debug, Default)]
+pub struct Point {
+    /// By all arrivals so far.
+    pub asked: f64,
+    pub allocated: f64,
+    /// Free, and of no use to a usual task that is drawn at random.
+    pub fragmented: f64,
 }
 
 /// Runs the experiment once.
@@ -62,18 +80,39 @@ pub fn inflate(nodes: &[NodeFree], pods: &[Demand], policy: PlacementPolicy, see
     let (mut asked, mut allocated, mut at_100) = (0, 0, None);
     let (mut placed, mut turned_away) = (0, 0);
     let percent = |milli: u64| 100.0 * milli as f64 / total.max(1) as f64;
+    // Whatever the policy is: the usual tasks are those of the trace.
+    let usual = Fgd::of(&typical(pods));
+    let point = |asked: u64, allocated: u64, cluster: &Cluster| {
+        let fragmented: f64 = cluster.free.iter().map(|node| usual.fragmentation(node)).sum();
+        let fragmented = 100.0 * fragmented / total.max(1) as f64;
+        Point { asked: percent(asked), allocated: percent(allocated), fragmented }
+    };
+    let mut curve = vec![point(0, 0, &cluster)];
     for demand in &arrivals {
         asked += gpu_milli(demand);
         match cluster.place(demand, &mut seeded) {
             true => (allocated, placed) = (allocated + gpu_milli(demand), placed + 1),
             false => turned_away += 1,
         }
-        if asked >= total {
-            at_100 = at_100.or(Some(percent(allocated)));
+        if asked >= total && at_100.is_none() {
+            at_100 = Some(point(asked, allocated, &cluster));
+        }
+        if curve.last().is_some_and(|last| percent(asked) >= last.asked + CURVE_STEP_PERCENT) {
+            curve.push(point(asked, allocated, &cluster));
         }
     }
-    let at_130 = percent(allocated);
-    Allocation { at_100: at_100.unwrap_or(at_130), at_130, placed, turned_away }
+    let at_130 = point(asked, allocated, &cluster);
+    let at_100 = at_100.unwrap_or(at_130);
+    curve.push(at_130);
+    Allocation {
+        at_100: at_100.allocated,
+        at_130: at_130.allocated,
+        fragmentation_at_100: at_100.fragmented,
+        fragmentation_at_130: at_130.fragmented,
+        placed,
+        turned_away,
+        curve,
+    }
 }
 
 fn gpu_milli(demand: &Demand) -> u64 {

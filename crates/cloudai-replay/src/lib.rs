@@ -23,7 +23,7 @@ pub use engine::{ReplayError, Run, Setup, replay, replay_window};
 pub use generate::{GenerateError, Model, Workload};
 pub use interval::Interval;
 pub use metrics::{Metrics, Summary};
-pub use plot::plot;
+pub use plot::{plot, plot_allocation};
 pub use policy::{Policy, PolicyError};
 pub use report::{Plan, Report, report};
 pub use trace::{Format, Job, ReadError, Trace, WriteError};

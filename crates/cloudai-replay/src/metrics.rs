@@ -42,6 +42,9 @@ pub struct Metrics {
     /// max(1, (wait + run) / max(run, τ)), τ = [`limits::REPLAY_SLOWDOWN_BOUND`] (Feitelson).
     pub bounded_slowdown: Summary,
     pub utilisation: Utilisation,
+    /// Of the processor seconds until the last job started, those that stood idle although somebody waited who asked for them; 0 to 1. What is free is
+    /// then too little for the first, or lies beside a reservation.
+    pub fragmentation: f64,
     /// Jain's index over users of their mean bounded slowdown: 1 when all fare alike, 1/users when one bears it all.
     pub jain_index: f64,
     /// Jobs that waited longer than [`limits::REPLAY_STARVED_AFTER`].
@@ -51,6 +54,17 @@ pub struct Metrics {
     /// Jobs that have a deadline, and those of them that ended after it.
     pub deadlines: u64,
     pub deadline_misses: u64,
+    /// None where nobody has said what a node costs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cost: Option<Cost>,
+}
+
+/// What the machine costs, in the unit of the price: all of its nodes, busy or not, from the first submission to the last ending.
+#[derive(Clone, Copy, PartialEq, Debug, Default, Serialize)]
+pub struct Cost {
+    pub total: f64,
+    /// Over the jobs.
+    pub per_job: f64,
 }
 
 impl Metrics {
@@ -89,7 +103,18 @@ impl Metrics {
             let used = utilisation(jobs, run, capacity);
             self.utilisation.to_last_start += used.to_last_start / windows;
             self.utilisation.to_last_finish += used.to_last_finish / windows;
+            self.fragmentation += fragmentation(jobs, run, capacity) / windows;
         }
+        self
+    }
+
+    /// Adds what a machine of this size costs. After [`Metrics::of`], whose makespan and jobs it takes.
+    #[must_use]
+    pub fn with_price(mut self, runs: &[(&[Job], &Run)], capacity: u32, per_node_hour: Option<f64>) -> Metrics {
+        let Some(price) = per_node_hour else { return self };
+        let total = f64::from(capacity) * self.makespan_s * price / 3_600.0;
+        let jobs_per_run = self.jobs as f64 / runs.len().max(1) as f64;
+        self.cost = Some(Cost { total, per_job: total / jobs_per_run.max(1.0) });
         self
     }
 }
@@ -98,7 +123,7 @@ impl Metrics {
     /// All of it as names and numbers. The names are those of the columns of a CSV file, and their order is fixed.
     pub fn figures(&self) -> Vec<(&'static str, f64)> {
         let (c, w, s) = (&self.completion_s, &self.wait_s, &self.bounded_slowdown);
-        vec![
+        let mut figures = vec![
             ("jobs", self.jobs as f64),
             ("makespan_s", self.makespan_s),
             ("throughput_per_hour", self.throughput_per_hour),
@@ -119,12 +144,17 @@ impl Metrics {
             ("bounded_slowdown_max", s.max),
             ("utilisation_to_last_start", self.utilisation.to_last_start),
             ("utilisation_to_last_finish", self.utilisation.to_last_finish),
+            ("fragmentation", self.fragmentation),
             ("jain_index", self.jain_index),
             ("starved", self.starved as f64),
             ("backfilled", self.backfilled as f64),
             ("deadlines", self.deadlines as f64),
             ("deadline_misses", self.deadline_misses as f64),
-        ]
+        ];
+        if let Some(cost) = self.cost {
+            figures.extend([("cost_total", cost.total), ("cost_per_job", cost.per_job)]);
+        }
+        figures
     }
 }
 
@@ -201,6 +231,28 @@ fn utilisation(jobs: &[Job], run: &Run, capacity: u32) -> Utilisation {
     }
 }
 
+/// See [`Metrics::fragmentation`].
+fn fragmentation(jobs: &[Job], run: &Run, capacity: u32) -> f64 {
+    // What changes at each second: processors that are waited for, and that are used.
+    let mut changes: BTreeMap<u64, (i64, i64)> = BTreeMap::new();
+    for (place, job) in jobs.iter().enumerate() {
+        let (ready_s, start_s, width) = (run.ready_s[place], run.start_s[place], i64::from(job.processors));
+        changes.entry(ready_s).or_default().0 += width;
+        let begins = changes.entry(start_s).or_default();
+        *begins = (begins.0 - width, begins.1 + width);
+        changes.entry(start_s + job.run_s).or_default().1 -= width;
+    }
+    let (mut waits, mut used, mut before_s, mut idle) = (0, 0, 0, 0u128);
+    for (at_s, (more_wait, more_used)) in changes {
+        let wasted = (i64::from(capacity) - used).clamp(0, waits);
+        idle += u128::from(at_s - before_s) * wasted.unsigned_abs() as u128;
+        (waits, used, before_s) = (waits + more_wait, used + more_used, at_s);
+    }
+    let last_start_s = run.start_s.iter().copied().max().unwrap_or(0);
+    let available = u128::from(last_start_s.saturating_sub(first_submit_s(jobs))) * u128::from(capacity);
+    idle as f64 / available.max(1) as f64
+}
+
 /// (Σx)² / (n · Σx²), Jain, Chiu and Hawe 1984. 1 of nobody.
 fn jain(values: impl Iterator<Item = f64>) -> f64 {
     let (mut n, mut sum, mut squares) = (0.0, 0.0, 0.0);
@@ -247,8 +299,35 @@ mod tests {
         assert!((m.bounded_slowdown.mean - 21.5 / 3.0).abs() < 1e-12);
         assert!((m.utilisation.to_last_start - 250.0 / 400.0).abs() < 1e-12, "{:?}", m.utilisation);
         assert!((m.utilisation.to_last_finish - 255.0 / 410.0).abs() < 1e-12);
+        // Until 200 s: one waits for 190 s, and beside nobody from 100 to 150 s, beside one more from 150 to 200 s one processor stands idle.
+        assert!((m.fragmentation - 100.0 / 400.0).abs() < 1e-12, "{}", m.fragmentation);
         // User 1 has 1, user 2 has 19.5.
         assert!((m.jain_index - 20.5 * 20.5 / (2.0 * (1.0 + 19.5 * 19.5))).abs() < 1e-12);
+    }
+
+    #[test]
+    fn nobody_who_waits_for_what_is_not_there_is_fragmentation() {
+        // Three processors. The second asks for all of them and waits until 100 s beside one that stands idle; the third waits for nothing.
+        let jobs = [job(0, 100, 2, 1), job(10, 50, 3, 1), job(150, 10, 1, 1)];
+        let run = Run { start_s: vec![0, 100, 150], ready_s: vec![0, 10, 150], ..Run::default() };
+        let m = Metrics::of(&[(&jobs, &run)]).with_capacity(&[(&jobs, &run)], 3);
+        assert!((m.fragmentation - 90.0 / 450.0).abs() < 1e-12, "{}", m.fragmentation);
+        let alone = Run { start_s: vec![0], ready_s: vec![0], ..Run::default() };
+        assert_eq!(Metrics::of(&[(&jobs[..1], &alone)]).with_capacity(&[(&jobs[..1], &alone)], 3).fragmentation, 0.0);
+    }
+
+    #[test]
+    fn a_machine_costs_what_its_nodes_cost_busy_or_not() {
+        let jobs = [job(0, 1_800, 1, 0), job(0, 1_800, 1, 0)];
+        let run = Run { start_s: vec![0, 1_800], ready_s: vec![0, 0], ..Run::default() };
+        let runs: [(&[Job], &Run); 2] = [(&jobs, &run), (&jobs, &run)];
+        let cost = |price| Metrics::of(&runs).with_price(&runs, 4, price).cost;
+        assert_eq!(
+            cost(Some(0.25)),
+            Some(Cost { total: 1.0, per_job: 0.5 }),
+            "four nodes, an hour, in each of two windows"
+        );
+        assert_eq!(cost(None), None);
     }
 
     #[test]
@@ -263,7 +342,8 @@ mod tests {
     /// Whoever adds a figure adds it to all forms: the list has as many numbers as the JSON, name by name.
     #[test]
     fn figures_are_all_there_is() {
-        let json = serde_json::to_value(Metrics::default()).unwrap();
+        let all = Metrics { cost: Some(Cost::default()), ..Metrics::default() };
+        let json = serde_json::to_value(&all).unwrap();
         let mut names = vec![];
         for (name, value) in json.as_object().unwrap() {
             match value.as_object() {
@@ -271,7 +351,7 @@ mod tests {
                 Some(parts) => names.extend(parts.keys().map(|part| format!("{name}_{part}"))),
             }
         }
-        let mut listed: Vec<String> = Metrics::default().figures().iter().map(|(name, _)| (*name).to_owned()).collect();
+        let mut listed: Vec<String> = all.figures().iter().map(|(name, _)| (*name).to_owned()).collect();
         names.sort();
         listed.sort();
         assert_eq!(listed, names);

@@ -1,10 +1,13 @@
 //! Pictures of a comparison. Comes in: reports. Goes out: one SVG of two panels, the frontier of mean bounded slowdown against the p99 wait and
-//! the utilisation over time. The same reports give the same bytes. Files are deliberately not known here.
+//! the utilisation over time; of GPU clusters that fill another one, of what is allocated and fragmented. The same reports give the same bytes. Files are deliberately not known here.
 
+mod allocation;
 mod axis;
 mod frontier;
 mod labels;
 mod utilisation;
+
+pub use allocation::plot_allocation;
 
 use crate::report::Report;
 use crate::svg::{Anchor, Svg};

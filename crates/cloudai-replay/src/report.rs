@@ -14,7 +14,7 @@ use crate::timeline::Timeline;
 use crate::trace::{Job, Trace};
 
 /// What the policies of one comparison share.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Debug)]
 pub struct Plan {
     /// Processors of the machine.
     pub capacity: u32,
@@ -25,6 +25,8 @@ pub struct Plan {
     pub windows: Vec<usize>,
     /// Jobs of each window.
     pub window_length: usize,
+    /// Of one processor of the machine. None: nobody asks for costs.
+    pub price_per_node_hour: Option<f64>,
 }
 
 /// One policy's figures. In JSON the metrics stand beside the names.
@@ -82,7 +84,10 @@ pub fn report(traces: &[Trace], policy: &Policy, plan: &Plan, watch: &mut dyn Fn
         }
     }
     let runs: Vec<(&[Job], &Run)> = runs.iter().map(|(jobs, run)| (*jobs, run)).collect();
-    let metrics = |runs: &[(&[Job], &Run)]| Metrics::of(runs).with_capacity(runs, plan.capacity);
+    let metrics = |runs: &[(&[Job], &Run)]| {
+        let metrics = Metrics::of(runs).with_capacity(runs, plan.capacity);
+        metrics.with_price(runs, plan.capacity, plan.price_per_node_hour)
+    };
     let per_seed: Vec<Metrics> = runs.chunks(plan.windows.len().max(1)).map(metrics).collect();
     let decisions = runs.iter().flat_map(|(_, run)| &run.decisions_ns).map(|ns| *ns as f64);
     Ok(Report {
@@ -127,7 +132,14 @@ mod tests {
     }
 
     fn plan() -> Plan {
-        Plan { capacity: 1, backfill: Backfill::Easy, predict: false, windows: vec![], window_length: 0 }
+        Plan {
+            capacity: 1,
+            backfill: Backfill::Easy,
+            predict: false,
+            windows: vec![],
+            window_length: 0,
+            price_per_node_hour: None,
+        }
     }
 
     #[test]

@@ -18,7 +18,14 @@ fn compare(log: &str, capacity: u32, picture: &str) {
     let page = std::fs::read_to_string(docs.join("scheduling-simulator.md")).unwrap();
     assert!(page.contains(&format!("--policy {POLICIES} --plot docs/{picture}")), "the page names another command");
     let traces = [traces::swf(&folder, &format!("swf/{log}.swf.gz"))];
-    let plan = Plan { capacity, backfill: Backfill::Easy, predict: true, windows: vec![], window_length: 0 };
+    let plan = Plan {
+        capacity,
+        backfill: Backfill::Easy,
+        predict: true,
+        windows: vec![],
+        window_length: 0,
+        price_per_node_hour: None,
+    };
     let policies = POLICIES.split(',').map(|name| Policy::parse(name).unwrap());
     let reports: Vec<_> = policies.map(|policy| report(&traces, &policy, &plan, &mut || ()).unwrap()).collect();
     let drawn = plot(&format!("{log}.swf.gz: {capacity} processors, backfill easy"), &reports);

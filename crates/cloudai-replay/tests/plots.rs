@@ -2,8 +2,10 @@
 
 #![allow(clippy::unwrap_used)]
 
-use cloudai_replay::{Model, Plan, Policy, Report, Workload, html, plot, report};
+use cloudai_replay::inflation::{PlacementPolicy, Point, inflate};
+use cloudai_replay::{Model, Plan, Policy, Report, Workload, html, plot, plot_allocation, report};
 use cloudai_scheduler::backfill::Backfill;
+use cloudai_scheduler::placement::{Demand, GPU_MILLI, GPUS_MAX, NodeFree};
 use cloudai_types::limits;
 use quick_xml::Reader;
 use quick_xml::events::{BytesStart, Event};
@@ -11,7 +13,14 @@ use quick_xml::events::{BytesStart, Event};
 fn reports(policies: &[&str], seeds: u64) -> Vec<Report> {
     let workload = |seed| Workload { model: Model::Lublin, jobs: 300, nodes: 64, seed, load: Some(1.2) };
     let traces: Vec<_> = (1..=seeds).map(|seed| workload(seed).generate().unwrap()).collect();
-    let plan = Plan { capacity: 64, backfill: Backfill::Easy, predict: true, windows: vec![], window_length: 0 };
+    let plan = Plan {
+        capacity: 64,
+        backfill: Backfill::Easy,
+        predict: true,
+        windows: vec![],
+        window_length: 0,
+        price_per_node_hour: None,
+    };
     let told = policies.iter().map(|name| report(&traces, &Policy::parse(name).unwrap(), &plan, &mut || ()).unwrap());
     told.collect()
 }
@@ -93,13 +102,40 @@ fn the_page_holds_the_tables_and_the_picture() {
     assert_eq!(count(&elements, "circle", "point"), 2);
     assert!(!elements.iter().any(|e| e.0 == "script"), "what users name is text");
     let cells: Vec<&str> = elements.iter().filter(|e| e.0 == "td").map(|e| e.2.as_str()).collect();
-    // Two facts; two policies in 11 columns; each figure with two values.
+    // Two facts; two policies in 12 columns; each figure with two values.
     let figures = told[0].metrics.figures();
-    assert_eq!(cells.len(), 2 + 2 * 11 + figures.len() * 3);
+    assert_eq!(cells.len(), 2 + 2 * 12 + figures.len() * 3);
     for (name, _) in figures {
         assert!(cells.contains(&name), "{name}");
     }
     assert!(cells.iter().any(|cell| cell.contains(" ± ")) && cells.contains(&"aged_area (default)"));
     assert_eq!(page(false), text, "to the byte");
     assert!(!text.contains("µs") && page(true).contains("µs"), "what is measured stands there only when asked for");
+}
+
+#[test]
+fn a_cluster_that_fills_has_a_picture_and_a_page() {
+    let mut gpu_milli = [0; GPUS_MAX];
+    gpu_milli[..2].fill(GPU_MILLI);
+    let nodes = [NodeFree { cpu_milli: 16_000, memory_mib: 64_000, gpu_milli, gpus: 2 }; 4];
+    let demand = |gpu_milli| Demand { cpu_milli: 1_000, memory_mib: 1_000, gpu_milli, gpus: 1 };
+    let pods: Vec<Demand> = (0..12).map(|n| demand([300, 500, 1_000][n % 3])).collect();
+    let runs = PlacementPolicy::ALL.map(|policy| (policy.name(), vec![inflate(&nodes, &pods, policy, 1)]));
+    let runs: Vec<(&str, &[_])> = runs.iter().map(|(policy, runs)| (*policy, runs.as_slice())).collect();
+    for (policy, runs) in &runs {
+        let (first, last) = (runs[0].curve[0], *runs[0].curve.last().unwrap());
+        assert_eq!((first.asked, first.allocated), (0.0, 0.0), "{policy}");
+        assert_eq!((last.allocated, last.fragmented), (runs[0].at_130, runs[0].fragmentation_at_130), "{policy}");
+        let is_a_part = |p: &Point| p.allocated + p.fragmented <= 100.0 + 1e-9 && p.fragmented >= 0.0;
+        assert!(runs[0].curve.iter().all(is_a_part), "{policy}: {:?}", runs[0].curve);
+        assert!(runs[0].curve.is_sorted_by(|a, b| a.asked <= b.asked && a.allocated <= b.allocated), "{policy}");
+    }
+    let elements = parsed(&plot_allocation("t", &runs));
+    assert_eq!((count(&elements, "polyline", "line"), count(&elements, "circle", "key")), (6, 6));
+    let facts = [("workload", "t".to_owned())];
+    let text = html::allocation_page(&html::Page { title: "t", facts: &facts, has_timings: false }, &runs);
+    let elements = parsed(text.strip_prefix("<!DOCTYPE html>\n").unwrap());
+    let cells: Vec<&str> = elements.iter().filter(|e| e.0 == "td").map(|e| e.2.as_str()).collect();
+    assert_eq!(cells.len(), 2 + 3 * 7);
+    assert!(PlacementPolicy::ALL.iter().all(|policy| cells.contains(&policy.name())));
 }

@@ -1,6 +1,9 @@
 //! Users. Comes in: orders with their times. Goes out: calls, each repeated with one request id at one master after the other, as the
 //! client crate does; what came of them, to the oracle.
 
+mod operator;
+mod workflow;
+
 use std::time::Duration;
 
 use cloudai_proto::v1 as pb;
@@ -14,7 +17,8 @@ use crate::event_log::EventLog;
 use crate::message::{Answer, Call, Question};
 use crate::network::{HostId, Net, Place};
 use crate::oracle::{Oracle, Outcome, Verdict, judge};
-use crate::plan::{Drain, Order};
+use crate::plan::workflows::WorkflowOrder;
+use crate::plan::{Act, Drain, Order, Plan};
 
 #[derive(Clone)]
 pub struct Users {
@@ -25,8 +29,30 @@ pub struct Users {
     pub events: EventLog,
 }
 
-/// Starts every order and every drain at its time, counted from now.
-pub async fn run(users: Users, orders: Vec<Order>, drains: Vec<(String, Drain)>, born_ms: u64, mut dice: Dice) {
+/// What people want, each thing at its time.
+pub struct Wishes {
+    pub orders: Vec<Order>,
+    pub workflows: Vec<WorkflowOrder>,
+    /// By the worker's name.
+    pub drains: Vec<(String, Drain)>,
+    pub acts: Vec<Vec<Act>>,
+}
+
+impl Wishes {
+    pub fn of(plan: &Plan) -> Self {
+        let named = |drain: &Drain| (format!("w{}", drain.worker + 1), *drain);
+        Wishes {
+            orders: plan.orders.clone(),
+            workflows: plan.workflows.clone(),
+            drains: plan.drains.iter().map(named).collect(),
+            acts: plan.acts.clone(),
+        }
+    }
+}
+
+/// Starts everything at its time, counted from now.
+pub async fn run(users: Users, wishes: Wishes, born_ms: u64, mut dice: Dice) {
+    let Wishes { orders, workflows, drains, acts } = wishes;
     let clock = Clock::start(born_ms, Skew::default());
     for (n, order) in orders.into_iter().enumerate() {
         let request = format!("r{n}");
@@ -42,6 +68,19 @@ pub async fn run(users: Users, orders: Vec<Order>, drains: Vec<(String, Drain)>,
     for (worker, drain) in drains {
         let operator = User { users: users.clone(), clock: clock.clone(), dice: dice.fork(), request: worker };
         drop(tokio::spawn(operator.drain(drain)));
+    }
+    for (n, order) in workflows.into_iter().enumerate() {
+        let user = User { users: users.clone(), clock: clock.clone(), dice: dice.fork(), request: format!("f{n}") };
+        if order.twice {
+            let again = User { dice: dice.fork(), ..user.clone() };
+            let order = WorkflowOrder { cancel_after_ms: None, retry_after_ms: None, ..order.clone() };
+            drop(tokio::spawn(again.carry_out_workflow(order)));
+        }
+        drop(tokio::spawn(user.carry_out_workflow(order)));
+    }
+    for (n, acts) in acts.into_iter().enumerate() {
+        let operator = User { users: users.clone(), clock: clock.clone(), dice: dice.fork(), request: format!("o{n}") };
+        drop(tokio::spawn(operator.act(acts)));
     }
     std::future::pending().await
 }
@@ -66,7 +105,7 @@ impl User {
         tokio::time::sleep(Duration::from_millis(order.at_ms)).await;
         let request = pb::SubmitRequest {
             request_id: self.request.clone(),
-            namespace: String::new(),
+            namespace: order.namespace.clone(),
             spec: Some(order.spec.clone()),
         };
         self.say(format_args!("{} submits {count} of {:?}", self.request, order.spec.command));
@@ -89,7 +128,7 @@ impl User {
         }
         if let Some(after) = order.cancel_after_ms {
             tokio::time::sleep(Duration::from_millis(after)).await;
-            let cancel = pb::CancelJobRequest { namespace: String::new(), job: job.to_string() };
+            let cancel = pb::CancelJobRequest { namespace: order.namespace.clone(), job: job.to_string() };
             match self.ask(Call::Cancel(cancel)).await {
                 Ok(Answer::Cancelled(reply)) => {
                     self.say(format_args!("{job} is cancelled, {} stop", reply.stopping));

@@ -7,8 +7,9 @@ use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
 use cloudai_types::Timestamp;
 use tokio::time::Instant;
 
-/// Wall time at the simulation's time zero: a plausible date, so that nothing is taken for "never".
-pub const EPOCH_MS: u64 = 1_790_000_000_000;
+/// Wall time at the simulation's time zero: a plausible date, so that nothing is taken for "never"; and twelve seconds before a full minute, so that
+/// a time of a schedule comes while there are faults.
+pub const EPOCH_MS: u64 = 1_790_000_028_000;
 
 /// How wrong a host's wall clock is, in milliseconds. Survives the host's restarts.
 pub type Skew = Arc<AtomicI64>;

@@ -1,7 +1,8 @@
 //! A container engine, without containers. Comes in: start, stop, remove; time. Goes out: what began and ended, to the agent that
 //! listens, if one does: containers go on without it. Remembers everything that ever ran, for those who check.
 //!
-//! A task's command is its script: `run MS CODE` ends after MS with CODE; `stubborn MS CODE` also ignores SIGTERM.
+//! A task's command is its script: `run MS CODE` ends after MS with CODE; `stubborn MS CODE` also ignores SIGTERM; `flaky MS CODE` ends with CODE the
+//! first time, and well after that.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -161,9 +162,11 @@ impl Engine {
         let mut inner = self.lock();
         *inner.starts.entry((attempt, assigned_index)).or_default() += 1;
         let mut words = spec.command.iter();
-        let stubborn = words.next().is_some_and(|w| w == "stubborn");
+        let program = words.next().map_or("", String::as_str);
+        let (stubborn, flaky) = (program == "stubborn", program == "flaky");
         let runs_ms = words.next().and_then(|w| w.parse().ok()).unwrap_or(0);
         let code = words.next().and_then(|w| w.parse().ok()).unwrap_or(0);
+        let code = if flaky && attempt.number > 1 { 0 } else { code };
         let until_ms = inner.now_ms + inner.dice.between(PREPARE_MS.0, PREPARE_MS.1);
         inner.say(format_args!("start {attempt} @{assigned_index}"));
         let container = Container {

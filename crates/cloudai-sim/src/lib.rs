@@ -7,10 +7,12 @@
 
 mod client;
 mod clock;
+mod coverage;
 mod dice;
 mod disk;
 mod engine;
 mod event_log;
+mod history;
 mod host;
 mod invariants;
 mod journal;
@@ -29,5 +31,6 @@ mod transport;
 mod worker;
 mod world;
 
+pub use coverage::{Counts, Seen};
 pub use invariants::Violation;
 pub use run::{Report, plan_of, run};

@@ -63,13 +63,13 @@ fn one(seed: u64, events: bool, plan: bool, trace: bool) -> ExitCode {
     if events {
         print!("{text}");
     }
-    let cloudai_sim::Report { simulated_ms, acknowledged, unknown, leaderships, messages, faults, .. } = report;
+    let cloudai_sim::Report { simulated_ms, acknowledged, unknown, leaderships, messages, faults, seen, .. } = report;
     let seconds = simulated_ms / 1_000;
     let summary = format!(
         "{seconds} s simulated, {faults} faults, {leaderships} leaderships, {messages} messages, {acknowledged} submits acknowledged, {unknown} unknown"
     );
     let Some(violation) = report.violation else {
-        println!("seed {seed}: holds ({summary})");
+        println!("seed {seed}: holds ({summary})\n{seen}");
         return ExitCode::SUCCESS;
     };
     if !events {
@@ -79,7 +79,7 @@ fn one(seed: u64, events: bool, plan: bool, trace: bool) -> ExitCode {
         }
     }
     println!("seed {seed}: VIOLATED {}: {}", violation.invariant, violation.what);
-    println!("  {summary}");
+    println!("  {summary}\n{seen}");
     println!("  again: cargo run --bin cloudai-sim -- run --seed {seed} --events");
     ExitCode::FAILURE
 }

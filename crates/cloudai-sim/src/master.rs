@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
-use cloudai_master::control::{jobs, workers};
+use cloudai_master::control::{dead, jobs, quotas, schedules, taints, workers, workflows};
 use cloudai_master::dispatch::session;
 use cloudai_master::forward::find_leader;
 use cloudai_master::hub::Hub;
@@ -288,6 +288,16 @@ async fn here(node: &SimNode, call: Call) -> Result<Answer, Status> {
         Call::Cancel(request) => jobs::cancel(node, ACTOR, request).await.map(Answer::Cancelled),
         Call::Drain(request) => workers::drain(node, ACTOR, request).await.map(|_| Answer::Changed),
         Call::Resume(request) => workers::resume(node, ACTOR, &request.name).await.map(|_| Answer::Changed),
+        Call::SubmitWorkflow(request) => workflows::submit(node, ACTOR, *request).await.map(Answer::WorkflowSubmitted),
+        Call::CancelWorkflow(request) => workflows::cancel(node, ACTOR, request).await.map(|_| Answer::Changed),
+        Call::RetryWorkflow(request) => workflows::retry(node, ACTOR, request).await.map(|_| Answer::Changed),
+        Call::Quota(request) => quotas::set(node, ACTOR, request).await.map(|_| Answer::Changed),
+        Call::Taint(request) => taints::taint(node, ACTOR, request).await.map(|_| Answer::Changed),
+        Call::Untaint(request) => taints::untaint(node, ACTOR, request).await.map(|_| Answer::Changed),
+        Call::CreateSchedule(request) => schedules::create(node, ACTOR, *request).await.map(|_| Answer::Changed),
+        Call::PauseSchedule(request) => schedules::pause(node, ACTOR, request).await.map(|_| Answer::Changed),
+        Call::RunSchedule(request) => schedules::run(node, ACTOR, request).await.map(Answer::Submitted),
+        Call::ReplayDead(request) => dead::replay(node, ACTOR, request).await.map(|_| Answer::Changed),
         Call::Get(request) => jobs::get(node, request).await.map(|reply| Answer::Job(Box::new(reply))),
     }
 }

@@ -28,6 +28,16 @@ pub enum Call {
     Get(pb::GetJobRequest),
     Drain(pb::DrainWorkerRequest),
     Resume(pb::ResumeWorkerRequest),
+    SubmitWorkflow(Box<pb::SubmitWorkflowRequest>),
+    CancelWorkflow(pb::CancelWorkflowRequest),
+    RetryWorkflow(pb::RetryWorkflowRequest),
+    Quota(pb::SetQuotaRequest),
+    Taint(pb::TaintWorkerRequest),
+    Untaint(pb::UntaintWorkerRequest),
+    CreateSchedule(Box<pb::CreateScheduleRequest>),
+    PauseSchedule(pb::PauseScheduleRequest),
+    RunSchedule(pb::RunScheduleRequest),
+    ReplayDead(pb::DeadSelection),
 }
 
 #[derive(Clone, Debug)]
@@ -36,6 +46,7 @@ pub enum Answer {
     Registered(pb::RegisterReply),
     ReadIndex(pb::ReadIndexReply),
     Submitted(pb::SubmitReply),
+    WorkflowSubmitted(pb::SubmitWorkflowReply),
     Cancelled(pb::CancelJobReply),
     Job(Box<pb::GetJobReply>),
     Changed,

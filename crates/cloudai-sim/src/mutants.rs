@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 use std::time::Instant;
 
-use crate::sweep::{cores, sweep};
+use crate::sweep::{Swept, cores, sweep};
 
 #[derive(clap::Args)]
 pub struct Mutants {
@@ -70,7 +70,7 @@ impl Mutants {
         done(cargo.env("CARGO_TARGET_DIR", &target).current_dir(copy), &format!("build {name}"))?;
         let mutant = target.join("debug/cloudai-sim");
         let began = Instant::now();
-        let (seeds, failures) = sweep(&mutant, 1, self.seeds, self.jobs.unwrap_or_else(cores), true);
+        let Swept { done: seeds, failures, .. } = sweep(&mutant, 1, self.seeds, self.jobs.unwrap_or_else(cores), true);
         let seconds = began.elapsed().as_secs_f64();
         let Some(caught) = failures.first() else {
             println!("{name}: NOT CAUGHT in {seeds} seeds ({seconds:.0} s)");

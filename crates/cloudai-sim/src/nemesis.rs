@@ -151,6 +151,11 @@ impl Nemesis {
             Fault::ClockJump { master, by_ms } => {
                 world.masters[usize::from(master)].parts.skew.store(by_ms, Relaxed);
             }
+            Fault::ClocksSet { by_ms } => {
+                for master in &world.masters {
+                    master.parts.skew.fetch_add(by_ms, Relaxed);
+                }
+            }
             Fault::DiskStall { who, ms } => {
                 let n = master(who, world);
                 world.masters[n].parts.log.stall(now + ms);

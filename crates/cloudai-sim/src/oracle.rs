@@ -21,8 +21,10 @@ pub enum Outcome {
 #[derive(Clone, Debug, Default)]
 pub struct Submit {
     pub outcome: Outcome,
+    /// Tasks, or the jobs of a workflow.
     pub count: u32,
-    /// Each acknowledgement: the job, and the log index (0 for a duplicate's).
+    pub is_workflow: bool,
+    /// Each acknowledgement: the job or workflow, and the log index (0 for a duplicate's).
     pub acks: Vec<u64>,
     /// An acknowledged cancel of a job that was alive.
     pub cancelled: bool,
@@ -50,6 +52,21 @@ impl Oracle {
         let mut inner = self.lock();
         inner.open += 1;
         inner.submits.entry(request.to_owned()).or_default().count = count;
+    }
+
+    pub fn began_workflow(&self, request: &str, jobs: u32) {
+        self.began(request, jobs);
+        self.lock().submits.entry(request.to_owned()).or_default().is_workflow = true;
+    }
+
+    /// Somebody has calls to make whose outcome nobody keeps.
+    pub fn asks(&self) {
+        self.lock().open += 1;
+    }
+
+    /// All of them have an outcome.
+    pub fn answered(&self) {
+        self.lock().open -= 1;
     }
 
     /// One of the callers of this request has its outcome.

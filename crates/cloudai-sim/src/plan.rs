@@ -1,11 +1,21 @@
 //! What one seed means: how many of everybody, what is asked of them, and what goes wrong when. Comes in: dice. Goes out: a plan, all of
 //! it fixed before anything runs. Knows nobody's state: a fault that names "the leader" finds out who that is when its time comes.
 
+pub mod quotas;
+pub mod rules;
+pub mod schedules;
+pub mod workflows;
+
+use std::fmt;
+
 use cloudai_types::spec::OnDisconnect;
-use cloudai_types::{JobSpec, ReasonKind, Resources, RetryAction, RetryRule, RetryRules, limits};
+use cloudai_types::{
+    JobSpec, QuotaChange, ReasonKind, Resources, RetryAction, RetryRule, RetryRules, ScheduleSpec, limits,
+};
 
 use crate::dice::Dice;
 use crate::network::Weather;
+use workflows::WorkflowOrder;
 
 #[derive(Clone, Debug)]
 pub struct Plan {
@@ -17,7 +27,10 @@ pub struct Plan {
     pub weather: Weather,
     pub snapshot_every_entries: u64,
     pub orders: Vec<Order>,
+    pub workflows: Vec<WorkflowOrder>,
     pub drains: Vec<Drain>,
+    /// What operators do: each of them one thing after the other.
+    pub acts: Vec<Vec<Act>>,
     pub faults: Vec<(u64, Fault)>,
     /// Faults happen until here, then everything is mended.
     pub safety_ms: u64,
@@ -27,6 +40,8 @@ pub struct Plan {
 #[derive(Clone, Debug)]
 pub struct Order {
     pub at_ms: u64,
+    /// Empty: the usual one.
+    pub namespace: String,
     pub spec: JobSpec,
     /// Asked for so long after the submit was acknowledged.
     pub cancel_after_ms: Option<u64>,
@@ -34,6 +49,58 @@ pub struct Order {
     pub reads: bool,
     /// Sends the same request a second time, somewhere else, at once.
     pub twice: bool,
+}
+
+/// One thing that an operator does, at its time or as soon as the one before it is done.
+#[derive(Clone, Debug)]
+pub struct Act {
+    pub at_ms: u64,
+    pub what: Deed,
+}
+
+#[derive(Clone, Debug)]
+pub enum Deed {
+    Quota {
+        namespace: String,
+        change: QuotaChange,
+    },
+    Taint {
+        worker: u8,
+    },
+    Untaint {
+        worker: u8,
+    },
+    CreateSchedule {
+        name: String,
+        spec: Box<ScheduleSpec>,
+    },
+    Pause {
+        name: String,
+        paused: bool,
+    },
+    /// A run by hand.
+    RunNow {
+        name: String,
+    },
+    /// All dead tasks of the usual namespace.
+    ReplayDead,
+}
+
+impl fmt::Display for Deed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Deed::Quota { namespace, change } => write!(f, "quota of {namespace}: {change:?}"),
+            Deed::Taint { worker } => write!(f, "taint of w{}", worker + 1),
+            Deed::Untaint { worker } => write!(f, "w{} loses its taint", worker + 1),
+            Deed::CreateSchedule { name, spec } => {
+                write!(f, "schedule {name}, overlap {}, missed {}", spec.overlap().name(), spec.missed().name())
+            }
+            Deed::Pause { name, paused: true } => write!(f, "pause of {name}"),
+            Deed::Pause { name, paused: false } => write!(f, "{name} goes on"),
+            Deed::RunNow { name } => write!(f, "a run of {name} by hand"),
+            Deed::ReplayDead => write!(f, "replay of the dead"),
+        }
+    }
 }
 
 /// An operator takes a worker out and lets it in again.
@@ -112,6 +179,10 @@ pub enum Fault {
         master: u8,
         by_ms: i64,
     },
+    /// Every master's wall clock is set forward by so much, as a time service does.
+    ClocksSet {
+        by_ms: i64,
+    },
     DiskStall {
         who: Who,
         ms: u64,
@@ -136,6 +207,8 @@ fn resources(cpu_milli: u64) -> Resources {
 
 impl Plan {
     pub fn draw(dice: &mut Dice) -> Plan {
+        // Dice of their own, which cost these none: a seed keeps its other orders and faults.
+        let mut more = Dice::new(dice.clone().next());
         let masters = if dice.chance(100) { 5 } else { 3 };
         let workers = if dice.chance(80) { dice.between(5, 6) } else { dice.between(2, 4) };
         let safety_ms = dice.between(18_000, 32_000);
@@ -144,16 +217,38 @@ impl Plan {
             .map(|_| (dice.between(500, safety_ms - 2_000), Fault::draw(dice, masters, workers as u8)))
             .collect();
         faults.sort_by_key(|(at, _)| *at);
-        Plan {
+        let mut plan = Plan {
             masters,
             workers: (0..workers).map(|_| resources(dice.between(4, 12) * 250)).collect(),
             sync_ms: (1, dice.between(2, 25)),
             weather: Weather { delay_ms: (1, dice.between(2, 20)), loss_per_thousand: 0 },
             snapshot_every_entries: if dice.chance(500) { dice.between(30, 120) } else { 5_000 },
             orders,
+            workflows: vec![],
             drains: drains(workers, safety_ms),
+            acts: vec![],
             faults,
             safety_ms,
+        };
+        plan.add_more(&mut more);
+        plan
+    }
+
+    /// Not everything in each seed: it would be nothing but full.
+    fn add_more(&mut self, dice: &mut Dice) {
+        if dice.chance(600) {
+            workflows::add(self, dice);
+        }
+        quotas::add(self, dice);
+        if dice.chance(500) {
+            rules::add(self, dice);
+        }
+        if dice.chance(500) {
+            schedules::add(self, dice);
+        }
+        if dice.chance(500) {
+            let at_ms = dice.between(self.safety_ms / 2, self.safety_ms);
+            self.acts.push(vec![Act { at_ms, what: Deed::ReplayDead }]);
         }
     }
 }
@@ -227,6 +322,7 @@ impl Order {
         };
         Order {
             at_ms: dice.between(0, until_ms - 1_000),
+            namespace: String::new(),
             spec,
             cancel_after_ms: dice.chance(200).then(|| dice.between(0, 5_000)),
             reads: dice.chance(400),

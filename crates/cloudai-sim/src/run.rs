@@ -1,6 +1,7 @@
 //! One seed, from its plan to its verdict: a beginning without faults, a safety phase with them, a liveness phase after them in which
 //! everything has to come to rest. Comes in: a seed. Goes out: what happened, and what was wrong.
 
+use crate::coverage::Counts;
 use crate::event_log::EventLog;
 use crate::invariants::{Checks, Violation};
 use crate::nemesis::Nemesis;
@@ -19,6 +20,7 @@ pub struct Report {
     pub leaderships: u64,
     pub messages: u64,
     pub faults: usize,
+    pub seen: Counts,
 }
 
 const BEGINNING_MAX_MS: u64 = 30_000;
@@ -37,7 +39,7 @@ pub fn run(seed: u64) -> Report {
     panics::watch();
     let mut run = Run { world: World::new(seed), checks: Checks::default() };
     let violation = run.all().err();
-    let world = &run.world;
+    let Run { world, checks } = &run;
     let (acknowledged, unknown) = world.oracle.counts();
     Report {
         seed,
@@ -49,6 +51,7 @@ pub fn run(seed: u64) -> Report {
         leaderships: world.leaderships,
         messages: world.net.delivered(),
         faults: world.plan.faults.len(),
+        seen: checks.seen().clone(),
     }
 }
 
@@ -131,6 +134,9 @@ impl Run {
                 return Some(format!("at index {index} of {at:?} {jobs} jobs have not ended, such as {id}: {job:?}"));
             }
         }
+        if let Some(name) = self.undecided() {
+            return Some(format!("a time of schedule {name} has come, and nobody has decided it"));
+        }
         if at.iter().any(|a| *a != at[0]) {
             return Some(format!("masters stand at (index, digest) {at:?}"));
         }
@@ -147,5 +153,12 @@ impl Run {
             }
         }
         None
+    }
+
+    /// A schedule that is due by replicated time.
+    fn undecided(&self) -> Option<String> {
+        let node = self.world.leader()?.1;
+        let state = node.shared.read();
+        state.hot.schedules.due(state.hot.clock_ms).next().map(|(_, name, _)| name.to_owned())
     }
 }

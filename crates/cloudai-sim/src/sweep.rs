@@ -1,10 +1,12 @@
-//! Many seeds, one process each. Comes in: a range and how many at a time. Goes out: a line per violation, and a sum. Seeds share
+//! Many seeds, one process each. Comes in: a range and how many at a time. Goes out: a line per violation, and sums, also of what has happened in them. Seeds share
 //! nothing, so their order does not matter.
 
 use std::process::{Command, ExitCode, Output};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::time::Instant;
+
+use cloudai_sim::{Counts, Seen};
 
 #[derive(clap::Args)]
 pub struct Sweep {
@@ -18,6 +20,15 @@ pub struct Sweep {
     /// Stop at the first violation.
     #[arg(long)]
     first: bool,
+}
+
+/// What many seeds came to.
+#[derive(Default)]
+pub struct Swept {
+    pub done: u64,
+    /// Those that did not hold, by seed.
+    pub failures: Vec<Failure>,
+    pub seen: Counts,
 }
 
 /// What a seed said, when it did not hold.
@@ -36,9 +47,13 @@ impl Sweep {
                 return ExitCode::FAILURE;
             }
         };
-        let (done, failures) = sweep(&program, self.from, self.count, self.jobs.unwrap_or_else(cores), self.first);
+        let Swept { done, failures, seen } =
+            sweep(&program, self.from, self.count, self.jobs.unwrap_or_else(cores), self.first);
         for f in &failures {
             println!("{}", f.said);
+        }
+        for one in Seen::ALL {
+            println!("{:>8} {}", seen.of(one), one.name());
         }
         let seconds = began.elapsed().as_secs_f64();
         println!("{done} seeds from {}: {} violated, {seconds:.1} s", self.from, failures.len());
@@ -50,10 +65,9 @@ pub fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
 }
 
-/// How many seeds were run, and those that did not hold, by seed.
-pub fn sweep(program: &std::path::Path, from: u64, count: u64, jobs: usize, first: bool) -> (u64, Vec<Failure>) {
-    let (next, done, stop) = (AtomicU64::new(from), AtomicU64::new(0), AtomicBool::new(false));
-    let failures = Mutex::new(vec![]);
+pub fn sweep(program: &std::path::Path, from: u64, count: u64, jobs: usize, first: bool) -> Swept {
+    let (next, stop) = (AtomicU64::new(from), AtomicBool::new(false));
+    let swept = Mutex::new(Swept::default());
     std::thread::scope(|scope| {
         for _ in 0..jobs.max(1) {
             scope.spawn(|| {
@@ -62,26 +76,28 @@ pub fn sweep(program: &std::path::Path, from: u64, count: u64, jobs: usize, firs
                     if seed >= from + count {
                         return;
                     }
-                    let said = match Command::new(program).args(["run", "--seed", &seed.to_string()]).output() {
-                        Ok(output) if output.status.success() => None,
-                        Ok(output) => Some(text(&output)),
-                        Err(error) => Some(format!("seed {seed}: cannot be run: {error}")),
+                    let (holds, said) = match Command::new(program).args(["run", "--seed", &seed.to_string()]).output()
+                    {
+                        Ok(output) => (output.status.success(), text(&output)),
+                        Err(error) => (false, format!("seed {seed}: cannot be run: {error}")),
                     };
-                    done.fetch_add(1, Relaxed);
-                    if let Some(said) = said {
+                    let mut swept = swept.lock().expect("no thread panics");
+                    swept.done += 1;
+                    said.lines().filter_map(Counts::parse).for_each(|seen| swept.seen.plus(&seen));
+                    if !holds {
                         stop.fetch_or(first, Relaxed);
-                        failures.lock().expect("no thread panics").push(Failure { seed, said });
+                        swept.failures.push(Failure { seed, said });
                     }
                 }
             });
         }
     });
-    let mut failures = failures.into_inner().expect("no thread panics");
-    failures.sort_by_key(|f| f.seed);
-    (done.into_inner(), failures)
+    let mut swept = swept.into_inner().expect("no thread panics");
+    swept.failures.sort_by_key(|f| f.seed);
+    swept
 }
 
 fn text(output: &Output) -> String {
     let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-    if output.status.code() == Some(1) { out.into_owned() } else { format!("{out}{err}{}", output.status) }
+    if matches!(output.status.code(), Some(0 | 1)) { out.into_owned() } else { format!("{out}{err}{}", output.status) }
 }

@@ -5,11 +5,11 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
-use cloudai_core::command::{Authorize, Kind, MemberRole};
+use cloudai_core::command::{Authorize, Kind, MemberRole, VERSION};
 use cloudai_core::{Command, Reply};
 use cloudai_raft::Role;
 
-use crate::client::{self, Users};
+use crate::client::{self, Users, Wishes};
 use crate::clock::Skew;
 use crate::dice::Dice;
 use crate::disk::SimLog;
@@ -21,7 +21,8 @@ use crate::journal::Journal;
 use crate::master::{self, SimNode, Slot};
 use crate::network::{HostId, Net};
 use crate::oracle::Oracle;
-use crate::plan::{Drain, Plan};
+use crate::plan::Plan;
+use crate::plan::rules::{RACK, rack_of};
 use crate::rows::{Commit, SimRows};
 use crate::worker;
 
@@ -335,24 +336,27 @@ impl World {
 
     // ---- The beginning ------------------------------------------------------------------------------------------------
 
-    /// Asks the leader for the workers' names: they may join from then on. True once all are known.
+    /// Asks the leader for the workers' names: they may join from then on. True once all are known, and the log's format is the newest: users of an
+    /// older one would be refused half of what they want.
     pub fn authorize(&mut self) -> bool {
         let Some((host, node)) = self.leader() else { return false };
-        let missing: Vec<String> = {
+        let (missing, version): (Vec<(usize, String)>, u32) = {
             let state = node.shared.read();
-            let unknown = |w: &&Worker| !state.hot.worker_names.contains_key(&w.parts.name);
-            self.workers.iter().filter(unknown).map(|w| w.parts.name.clone()).collect()
+            let unknown = |(_, w): &(usize, &Worker)| !state.hot.worker_names.contains_key(&w.parts.name);
+            let workers = self.workers.iter().enumerate();
+            (workers.filter(unknown).map(|(n, w)| (n, w.parts.name.clone())).collect(), state.hot.version)
         };
-        for name in &missing {
+        for (n, name) in &missing {
             let role = MemberRole::Worker as i32;
-            let command = Authorize { role, name: name.clone(), secret_hash: vec![7; 32], labels: BTreeMap::new() };
+            let labels = BTreeMap::from([(RACK.to_owned(), rack_of(*n).to_owned())]);
+            let command = Authorize { role, name: name.clone(), secret_hash: vec![7; 32], labels };
             let node = node.clone();
             self.spawn_on(host, async move {
                 let outcome = node.proposer.propose(Command::new("admin/simulation", Kind::Authorize(command))).await;
                 debug_assert!(!matches!(outcome, Ok((_, Reply::Refused(_)))), "{outcome:?}");
             });
         }
-        missing.is_empty()
+        missing.is_empty() && version == VERSION
     }
 
     /// The users begin.
@@ -365,11 +369,9 @@ impl World {
             oracle: self.oracle.clone(),
             events: self.events.clone(),
         };
-        let (orders, born_ms, dice, seed) = (self.plan.orders.clone(), self.now_ms, self.dice.fork(), self.dice.next());
-        let named = |drain: &Drain| Some((self.workers.get(usize::from(drain.worker))?.parts.name.clone(), *drain));
-        let drains = self.plan.drains.iter().filter_map(named).collect();
+        let (wishes, born_ms, dice, seed) = (Wishes::of(&self.plan), self.now_ms, self.dice.fork(), self.dice.next());
         if let Some(h) = self.hosts.get_mut(&USERS) {
-            h.boot(born_ms, seed, || client::run(users, orders, drains, born_ms, dice));
+            h.boot(born_ms, seed, || client::run(users, wishes, born_ms, dice));
         }
     }
 }

@@ -5,7 +5,11 @@ use std::process::{Command, Output};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
+use cloudai_sim::{Counts, Seen};
+
 const SEEDS: u64 = 200;
+/// So many reach everything that the invariants are about.
+const SEEDS_THAT_SEE_ALL: u64 = 40;
 
 fn simulate(seed: u64, more: &[&str]) -> Output {
     let program = Path::new(env!("CARGO_BIN_EXE_cloudai-sim"));
@@ -41,6 +45,23 @@ fn no_seed_breaks_an_invariant() {
     broken.sort();
     let all: Vec<u64> = broken.iter().map(|(seed, _)| *seed).collect();
     assert!(broken.is_empty(), "seeds {all:?} of {SEEDS}; the first:\n{}", broken[0].1);
+}
+
+/// An invariant that holds because nothing happened says nothing.
+#[test]
+fn a_few_seeds_see_everything() {
+    let seen = Mutex::new(Counts::default());
+    on_all_cores(SEEDS_THAT_SEE_ALL, |seed| {
+        let output = simulate(seed, &[]);
+        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        let counts = said.lines().find_map(Counts::parse).expect("each seed says what it has seen");
+        seen.lock().expect("nothing panics under it").plus(&counts);
+    });
+    let seen = seen.into_inner().expect("nothing panics under it");
+    println!("{seen}");
+    for one in Seen::ALL {
+        assert!(seen.of(one) > 0, "{}: not in seeds 1 to {SEEDS_THAT_SEE_ALL}", one.name());
+    }
 }
 
 #[test]

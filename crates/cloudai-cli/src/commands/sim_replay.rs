@@ -43,10 +43,13 @@ pub struct ReplayArgs {
     /// Order by limits only, and not by how long similar jobs ran before
     #[arg(long)]
     no_predictions: bool,
+    /// What one of the processors costs in an hour, busy or not: also tell what the work costs, in total and per job
+    #[arg(long, value_name = "X", value_parser = price)]
+    pub price_per_node_hour: Option<f64>,
     /// Also tell (on stderr and in the report) how long decisions took: these figures differ from run to run
     #[arg(long)]
     timings: bool,
-    /// Draw the policies' slowdown against their waits, and utilisation over time, into this SVG file
+    /// Draw the policies' slowdown against their waits, and utilisation over time (of openb: GPU allocated and fragmented), into this SVG file
     #[arg(long, value_name = "FILE.svg")]
     pub plot: Option<PathBuf>,
     /// Write tables and pictures into this HTML file, which needs nothing else
@@ -131,6 +134,7 @@ impl ReplayArgs {
             predict: !self.no_predictions,
             windows: self.windows.clone(),
             window_length: self.window_length.unwrap_or(0),
+            price_per_node_hour: self.price_per_node_hour,
         }
     }
 
@@ -161,7 +165,12 @@ impl ReplayArgs {
     }
 }
 
-fn write(path: &Path, text: &str) -> Result<(), Failure> {
+fn price(text: &str) -> Result<f64, String> {
+    let price: f64 = text.parse().map_err(|_| format!("'{text}' is no number"))?;
+    if price.is_finite() && price >= 0.0 { Ok(price) } else { Err("a price is 0 or more".to_owned()) }
+}
+
+pub fn write(path: &Path, text: &str) -> Result<(), Failure> {
     std::fs::write(path, text).map_err(|e| unwritable(path, &e))
 }
 

@@ -21,6 +21,9 @@ pub struct AllocationRow {
     /// The same when they have asked for 130 %.
     pub gpu_allocation_at_130: f64,
     pub gpu_allocation_at_130_ci95: Option<f64>,
+    /// GPU that is free and of no use to a usual task, in per cent of all, at the same two moments.
+    pub gpu_fragmentation_at_100: f64,
+    pub gpu_fragmentation_at_130: f64,
     pub placed: f64,
     pub turned_away: f64,
 }
@@ -36,6 +39,8 @@ impl AllocationRow {
             gpu_allocation_at_100_ci95: at_100.ci95,
             gpu_allocation_at_130: at_130.mean,
             gpu_allocation_at_130_ci95: at_130.ci95,
+            gpu_fragmentation_at_100: over(|a| a.fragmentation_at_100).mean,
+            gpu_fragmentation_at_130: over(|a| a.fragmentation_at_130).mean,
             placed: over(|a| a.placed as f64).mean,
             turned_away: over(|a| a.turned_away as f64).mean,
         }
@@ -46,15 +51,20 @@ impl AllocationRow {
 #[serde(transparent)]
 pub struct AllocationRows(pub Vec<AllocationRow>);
 
+const HEADER: [&str; 8] =
+    ["POLICY", "SEEDS", "GPU AT 100 %", "AT 130 %", "FRAGMENTED AT 100 %", "AT 130 %", "PLACED", "TURNED AWAY"];
+
 impl View for AllocationRows {
     fn table(&self, out: &mut dyn Write) -> io::Result<()> {
-        let mut columns = Columns::new(&["POLICY", "SEEDS", "GPU AT 100 %", "AT 130 %", "PLACED", "TURNED AWAY"]);
+        let mut columns = Columns::new(&HEADER);
         for row in &self.0 {
             columns.row([
                 row.policy.to_owned(),
                 row.seeds.to_string(),
                 percent(row.gpu_allocation_at_100, row.gpu_allocation_at_100_ci95),
                 percent(row.gpu_allocation_at_130, row.gpu_allocation_at_130_ci95),
+                percent(row.gpu_fragmentation_at_100, None),
+                percent(row.gpu_fragmentation_at_130, None),
                 format!("{:.0}", row.placed),
                 format!("{:.0}", row.turned_away),
             ]);
@@ -66,18 +76,20 @@ impl View for AllocationRows {
         writeln!(
             out,
             "policy,seeds,gpu_allocation_at_100,gpu_allocation_at_100_ci95,gpu_allocation_at_130,\
-             gpu_allocation_at_130_ci95,placed,turned_away"
+             gpu_allocation_at_130_ci95,gpu_fragmentation_at_100,gpu_fragmentation_at_130,placed,turned_away"
         )?;
         for row in &self.0 {
             let half = |ci95: Option<f64>| ci95.map(|ci95| ci95.to_string()).unwrap_or_default();
             let (at_100, at_130) = (half(row.gpu_allocation_at_100_ci95), half(row.gpu_allocation_at_130_ci95));
             writeln!(
                 out,
-                "{},{},{},{at_100},{},{at_130},{},{}",
+                "{},{},{},{at_100},{},{at_130},{},{},{},{}",
                 row.policy,
                 row.seeds,
                 row.gpu_allocation_at_100,
                 row.gpu_allocation_at_130,
+                row.gpu_fragmentation_at_100,
+                row.gpu_fragmentation_at_130,
                 row.placed,
                 row.turned_away
             )?;
@@ -99,7 +111,14 @@ mod tests {
 
     #[test]
     fn rows_tell_means_and_how_sure_they_are() {
-        let run = |at_100, placed| Allocation { at_100, at_130: 50.0, placed, turned_away: 1 };
+        let run = |at_100, placed| Allocation {
+            at_100,
+            at_130: 50.0,
+            fragmentation_at_100: 3.0,
+            placed,
+            turned_away: 1,
+            ..Allocation::default()
+        };
         let row = AllocationRow::of("fgd", &[run(90.0, 5), run(92.0, 6), run(94.0, 7)]);
         // Deviation 2; 4.303 · 2 / sqrt(3) = 4.9687.
         assert_eq!((row.gpu_allocation_at_100, row.placed, row.gpu_allocation_at_130_ci95), (92.0, 6.0, Some(0.0)));
@@ -107,6 +126,6 @@ mod tests {
         let one = AllocationRow::of("fgd", &[run(90.0, 5)]);
         let mut out = vec![];
         AllocationRows(vec![one]).csv(&mut out).unwrap();
-        assert!(String::from_utf8(out).unwrap().ends_with("\nfgd,1,90,,50,,5,1\n"));
+        assert!(String::from_utf8(out).unwrap().ends_with("\nfgd,1,90,,50,,3,0,5,1\n"));
     }
 }

@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use cloudai_replay::{Interval, Metrics, Report};
+use cloudai_replay::{Interval, Report};
 use serde::Serialize;
 
 use crate::exit::Failure;
@@ -12,8 +12,9 @@ use crate::output::{Columns, View};
 #[serde(transparent)]
 pub struct Reports(pub Vec<Report>);
 
-const HEADER: [&str; 13] = [
-    "POLICY", "BACKFILL", "JOBS", "SLOWDOWN", "P50", "P99", "WAIT", "P99", "MAX", "MAKESPAN", "USED", "JAIN", "STARVED",
+const HEADER: [&str; 14] = [
+    "POLICY", "BACKFILL", "JOBS", "SLOWDOWN", "P50", "P99", "WAIT", "P99", "MAX", "MAKESPAN", "USED", "FRAG", "JAIN",
+    "STARVED",
 ];
 
 impl View for Reports {
@@ -33,6 +34,7 @@ impl View for Reports {
                 seconds(m.wait_s.max),
                 seconds(m.makespan_s),
                 format!("{:.1} %", 100.0 * m.utilisation.to_last_start),
+                format!("{:.1} %", 100.0 * m.fragmentation),
                 format!("{:.3}", m.jain_index),
                 m.starved.to_string(),
             ]);
@@ -41,11 +43,18 @@ impl View for Reports {
         for Report { policy, metrics: m, .. } in self.0.iter().filter(|report| report.metrics.deadlines > 0) {
             writeln!(out, "{policy}: {} of {} deadlines were missed", m.deadline_misses, m.deadlines)?;
         }
+        for report in &self.0 {
+            let Some(cost) = report.metrics.cost else { continue };
+            let total = sure(report, "cost_total", |v| format!("{v:.2}"), cost.total);
+            let per_job = sure(report, "cost_per_job", |v| format!("{v:.4}"), cost.per_job);
+            writeln!(out, "{}: costs {total}, {per_job} per job", report.policy)?;
+        }
         Ok(())
     }
 
     fn csv(&self, out: &mut dyn Write) -> Result<(), Failure> {
-        let figures: Vec<&str> = Metrics::default().figures().into_iter().map(|(name, _)| name).collect();
+        let Some(first) = self.0.first() else { return Ok(()) };
+        let figures: Vec<&str> = first.metrics.figures().into_iter().map(|(name, _)| name).collect();
         // With seeds, each figure's mean over them and half of its interval follow; without, there is nothing to say.
         let has_seeds = self.0.iter().any(|report| report.seeds > 1);
         let over = figures.iter().map(|name| format!(",{name}_over_seeds,{name}_ci95"));

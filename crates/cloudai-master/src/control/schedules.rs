@@ -128,6 +128,8 @@ pub async fn run<S: StateStore>(
     if !request_id.is_empty() {
         RequestId::check(&request_id).map_err(|e| errors::invalid(e.to_string()))?;
     }
+    // A leader that stood still may have been replaced meanwhile and not know it, nor the newest schedules.
+    node.read_point(pb::Consistency::Linearizable).await?;
     let (row, spec) = {
         let state = node.shared.read();
         require_schedules(&state.hot).map_err(|e| e.into_status())?;

@@ -62,9 +62,15 @@ fn has_ended(state: i32) -> bool {
     !matches!(TaskState::try_from(state), Ok(TaskState::Blocked | TaskState::Queued | TaskState::Active))
 }
 
+/// A replay or a retry gives it a new budget, before anything else happens to it. What has succeeded never gets one.
+fn lives_again(before: &TaskRow, row: &TaskRow) -> bool {
+    let is_new = row.budget_from > before.budget_from || !has_ended(row.state);
+    before.state != TaskState::Succeeded as i32 && row.attempts == before.attempts && is_new
+}
+
 /// What was recorded of ended attempts is kept.
 fn follows(task: TaskId, before: &TaskRow, row: &TaskRow) -> Verdict {
-    if !before.attempts.is_empty() && has_ended(before.state) && before != row {
+    if !before.attempts.is_empty() && has_ended(before.state) && before != row && !lives_again(before, row) {
         return Err(format!("{task} had ended and changed: {before:?} became {row:?}"));
     }
     if row.attempts.get(..before.attempts.len()) != Some(&before.attempts) {
@@ -150,5 +156,26 @@ mod tests {
         assert_eq!(judged(&[&[(&[1], false)], &[(&[1, 2], false), (&[1], false)]]), [true, false]);
         assert_eq!(judged(&[&[(&[1], true)], &[(&[1, 2], true)]]), [true, false], "it had ended");
         assert_eq!(judged(&[&[(&[1], true), (&[1, 2], true)]]), [false]);
+    }
+
+    #[test]
+    fn a_dead_task_may_live_again_and_one_that_has_succeeded_never() {
+        let task = TaskId { job: JobId(1), index: 0 };
+        let row = |state: TaskState, attempts: &[u32], budget_from| TaskRow {
+            state: state as i32,
+            attempts: attempts.iter().map(|n| EndedAttempt { number: *n, ..EndedAttempt::default() }).collect(),
+            budget_from,
+            ..TaskRow::default()
+        };
+        let dead = row(TaskState::Dead, &[1, 2], 0);
+        assert!(follows(task, &dead, &row(TaskState::Queued, &[1, 2], 3)).is_ok());
+        assert!(
+            follows(task, &dead, &row(TaskState::Cancelled, &[1, 2], 3)).is_ok(),
+            "and cancelled in the same entry"
+        );
+        assert!(follows(task, &dead, &row(TaskState::Queued, &[1], 3)).is_err(), "its past is lost");
+        assert!(follows(task, &dead, &row(TaskState::Failed, &[1, 2], 0)).is_err(), "it had ended otherwise");
+        let succeeded = row(TaskState::Succeeded, &[1], 0);
+        assert!(follows(task, &succeeded, &row(TaskState::Queued, &[1], 2)).is_err());
     }
 }

@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use cloudai_core::rows::{Family, JobRow, JobSpecRow, JobState};
+use cloudai_core::rows::{Family, JobRow, JobSpecRow, JobState, WorkflowRow};
 use prost::Message;
 
 use super::{Invariant, Verdict, View};
-use crate::oracle::Outcome;
+use crate::oracle::{Outcome, Submit};
 
 #[derive(Default)]
 pub struct Requests;
@@ -24,6 +24,7 @@ impl Invariant for Requests {
         for master in view.masters.iter().filter(|m| m.node.is_some()) {
             let rows = master.rows.rows();
             let mut jobs: BTreeMap<String, Vec<u64>> = BTreeMap::new();
+            let mut workflows: BTreeMap<String, Vec<(u64, WorkflowRow)>> = BTreeMap::new();
             let mut states = BTreeMap::new();
             for ((family, key), value) in &rows.rows {
                 let job = key.get(4..12).and_then(|b| b.try_into().ok()).map_or(0, u64::from_be_bytes);
@@ -35,10 +36,19 @@ impl Invariant for Requests {
                     Family::Job => {
                         states.insert(job, JobRow::decode(value.as_slice()).map_err(|e| e.to_string())?);
                     }
+                    Family::Workflow => {
+                        let row = WorkflowRow::decode(value.as_slice()).map_err(|e| e.to_string())?;
+                        workflows.entry(row.request_id.clone()).or_default().push((job, row));
+                    }
                     _ => {}
                 }
             }
             for (request, submit) in view.oracle.submits() {
+                if submit.is_workflow {
+                    let held = workflows.get(&request).map_or(&[][..], Vec::as_slice);
+                    workflow(&submit, held).map_err(|what| format!("m{}: {request} {what}", master.host))?;
+                    continue;
+                }
                 let held = jobs.get(&request).cloned().unwrap_or_default();
                 let said = &submit.outcome;
                 match (said, held.as_slice()) {
@@ -71,5 +81,18 @@ impl Invariant for Requests {
             }
         }
         Ok(())
+    }
+}
+
+/// What was said of a workflow, and what there is of it.
+fn workflow(submit: &Submit, held: &[(u64, WorkflowRow)]) -> Verdict {
+    match (&submit.outcome, held) {
+        (Outcome::Acknowledged, [(id, _)]) if submit.acks.iter().all(|acked| acked == id) => {}
+        (Outcome::Failed(_), []) | (Outcome::Unknown, [] | [_]) => {}
+        (said, held) => return Err(format!("is {said:?} as {:?}, and there are {held:?}", submit.acks)),
+    }
+    match held.iter().find(|(_, row)| row.ended_ms == 0 || row.jobs != submit.count || row.ended.total() != row.jobs) {
+        Some((id, row)) => Err(format!("of {} jobs is {id}, and at the end {row:?}", submit.count)),
+        None => Ok(()),
     }
 }

@@ -66,5 +66,9 @@ fn text(hot: &Hot) -> String {
         line(format_args!("{worker:?}"));
     }
     line(format_args!("{:?} {:?} {:?}", hot.worker_names, hot.revoked, hot.masters));
+    line(format_args!("{:?}", hot.workflows));
+    line(format_args!("{:?} {:?}", hot.gangs, hot.preemptible));
+    line(format_args!("{:?} {:?}", hot.schedules, hot.templates));
+    line(format_args!("{:?} {:?} {:?}", hot.queue_limits, hot.time_limits, hot.drains));
     out
 }

@@ -1,8 +1,9 @@
-//! What must always hold, one file each, with the numbers of docs/ARCHITECTURE.md (and two of the protocol's own: E1, L1). Comes in:
-//! every commit of every master, the whole cluster between two steps, its end. Goes out: the first violation. An invariant
+//! What must always hold, one file each, with the numbers of docs/ARCHITECTURE.md, and more of the simulation's own. Comes in: every entry of
+//! the log, once; every commit of every master, the whole cluster between two steps, its end. Goes out: the first violation. An invariant
 //! looks; it changes nothing.
 
 mod e1_one_leader;
+mod f1_gates;
 mod i01_total;
 mod i02_forward;
 mod i03_one_live;
@@ -15,6 +16,10 @@ mod i09_rebuild;
 mod i10_limits;
 mod i11_gangs;
 mod l1_lease;
+mod p1_rules;
+mod p2_preemption;
+mod q1_quotas;
+mod s1_schedules;
 mod w1_one_container;
 mod w2_outside;
 mod w3_lease;
@@ -24,8 +29,10 @@ use std::sync::{Arc, Mutex};
 use cloudai_core::Hot;
 use cloudai_core::invariants::Violation as CoreFault;
 
+use crate::coverage::{Counts, Coverage};
 use crate::disk::SimLog;
 use crate::engine::Engine;
+use crate::history::{Entry, History};
 use crate::master::SimNode;
 use crate::network::{HostId, Net};
 use crate::oracle::Oracle;
@@ -85,6 +92,11 @@ pub trait Invariant: Send {
     /// Its number in the list.
     fn name(&self) -> &'static str;
 
+    /// An entry of the log was applied, by somebody and for the first time.
+    fn on_entry(&mut self, _: &Entry) -> Verdict {
+        Ok(())
+    }
+
     /// A master has committed; `is_first`: none had come this far before.
     fn on_commit(&mut self, _: &Commit, _is_first: bool, _: &View) -> Verdict {
         Ok(())
@@ -117,6 +129,8 @@ pub struct Violation {
 pub struct Checks {
     all: Vec<Box<dyn Invariant>>,
     furthest_index: u64,
+    history: History,
+    coverage: Coverage,
 }
 
 impl Default for Checks {
@@ -135,11 +149,16 @@ impl Default for Checks {
             Box::<i10_limits::Limits>::default(),
             Box::<i11_gangs::Gangs>::default(),
             Box::<l1_lease::Lease>::default(),
+            Box::<f1_gates::Gates>::default(),
+            Box::<q1_quotas::Quotas>::default(),
+            Box::<p1_rules::Placements>::default(),
+            Box::<p2_preemption::Preemption>::default(),
+            Box::<s1_schedules::Schedules>::default(),
             Box::<w1_one_container::OneContainer>::default(),
             Box::<w2_outside::Outside>::default(),
             Box::<w3_lease::StopsInTime>::default(),
         ];
-        Checks { all, furthest_index: 0 }
+        Checks { all, furthest_index: 0, history: History::default(), coverage: Coverage::default() }
     }
 }
 
@@ -156,8 +175,26 @@ impl Checks {
             let is_first = commit.index > self.furthest_index;
             self.furthest_index = self.furthest_index.max(commit.index);
             self.ask(|i| i.on_commit(commit, is_first, view))?;
+            // A state that goes further than any before it may have begun further back: its new entries are the ones that nobody has told.
+            if is_first {
+                self.on_entries(commit)?;
+            }
         }
         Ok(())
+    }
+
+    fn on_entries(&mut self, commit: &Commit) -> Result<(), Violation> {
+        let entries = self.history.new_entries(commit);
+        for entry in entries.map_err(|what| Violation { invariant: "I9".into(), what })? {
+            self.ask(|i| i.on_entry(&entry))?;
+            self.coverage.on_entry(&entry);
+        }
+        Ok(())
+    }
+
+    /// What has happened so far.
+    pub fn seen(&self) -> &Counts {
+        &self.coverage.counts
     }
 
     pub fn on_step(&mut self, view: &View) -> Result<(), Violation> {
@@ -169,6 +206,7 @@ impl Checks {
             let Some(node) = &master.node else { continue };
             let state = node.shared.read();
             let faults = cloudai_core::invariants::check(&state.hot);
+            self.coverage.on_state(&state.hot);
             self.ask(|i| i.on_state(master, &state.hot, &faults))?;
             if let Some(fault) = faults.first() {
                 return Err(Violation {
@@ -190,5 +228,59 @@ fn core_says(name: &str, master: &MasterView, faults: &[CoreFault]) -> Verdict {
     match faults.iter().find(|f| f.invariant == name) {
         Some(fault) => Err(format!("m{}: {}", master.host, fault.what)),
         None => Ok(()),
+    }
+}
+
+/// For the tests of those that look at entries: rows as `apply` writes them.
+#[cfg(test)]
+mod told {
+    use cloudai_core::command::AttemptState;
+    use cloudai_core::rows::{AttemptRow, Family, JobSpecRow, Write, job_key, task_key};
+    use cloudai_types::{JobId, JobSpec, NamespaceId, Resources, TaskId};
+    use prost::Message;
+
+    use super::{Invariant, Verdict};
+    use crate::history::Entry;
+
+    /// Where everything is.
+    pub const NS: NamespaceId = NamespaceId(1);
+
+    pub fn put(family: Family, key: &[u8], row: &impl Message) -> Write {
+        Write { family, key: key.to_vec(), value: Some(row.encode_to_vec()) }
+    }
+
+    pub fn task(job: u64, index: u32) -> TaskId {
+        TaskId { job: JobId(job), index }
+    }
+
+    /// A job of tasks that ask for a quarter of a CPU.
+    pub fn job(id: u64, spec: JobSpec) -> Write {
+        let resources = Resources { cpu_milli: 250, ..Resources::default() };
+        let row = JobSpecRow { spec: JobSpec { resources, ..spec }, ..JobSpecRow::default() };
+        put(Family::JobSpec, &job_key(NS, JobId(id)), &row)
+    }
+
+    /// A live attempt.
+    pub fn attempt(task: TaskId, number: u32, worker: u32) -> Write {
+        let row = AttemptRow { number, worker, state: AttemptState::Assigned as i32, ..AttemptRow::default() };
+        put(Family::Attempt, &task_key(NS, task), &row)
+    }
+
+    /// It has ended.
+    pub fn ended(task: TaskId) -> Write {
+        Write { family: Family::Attempt, key: task_key(NS, task).to_vec(), value: None }
+    }
+
+    /// What an invariant says of entries, one after the other.
+    pub fn judge(invariant: &mut impl Invariant, entries: &[Vec<Write>]) -> Vec<Verdict> {
+        entries.iter().map(|writes| invariant.on_entry(&Entry::of(writes))).collect()
+    }
+
+    /// All but the last are in order.
+    pub fn only_the_last_is_wrong(invariant: &mut impl Invariant, entries: &[Vec<Write>], why: &str) {
+        let verdicts = judge(invariant, entries);
+        let (last, before) = verdicts.split_last().expect("there are entries");
+        assert!(before.iter().all(Result::is_ok), "{before:?}");
+        assert!(last.as_ref().is_err_and(|what| what.contains(why)), "'{why}' was expected, and not {last:?}");
     }
 }
