@@ -27,6 +27,7 @@ need 'have busybox' busybox-static          # the worker's tests make an image o
 need 'have docker-registry' docker-registry # the tests of pulls have a registry of their own ...
 need 'have htpasswd' apache2-utils    # ... with a password
 need 'have python3' python3                # the tests of the sample tasks
+need 'have promtool' prometheus            # the tests of alerts play them with promtool
 need 'have nft' nftables                   # the drills' partitions and losses
 need 'have patch' patch                      # the simulation's mutants
 need 'have strace' strace                  # ... an fsync that is slow

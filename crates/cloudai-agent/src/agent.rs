@@ -152,6 +152,11 @@ impl Agent {
         self.in_use
     }
 
+    /// Attempts with news that no leader has acknowledged.
+    pub fn unacknowledged(&self) -> usize {
+        self.outbox.len()
+    }
+
     /// When the last acknowledged renewal was sent, on the monotonic clock.
     pub fn renewed(&self) -> Option<Timestamp> {
         self.lease.renewed()

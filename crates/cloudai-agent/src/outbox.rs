@@ -18,6 +18,11 @@ pub(crate) struct Outbox {
 }
 
 impl Outbox {
+    /// Attempts with news, sent or not.
+    pub fn len(&self) -> usize {
+        self.news.len() + self.in_flight.values().map(Vec::len).sum::<usize>()
+    }
+
     pub fn mark(&mut self, attempt: AttemptId) {
         self.news.insert(attempt);
     }

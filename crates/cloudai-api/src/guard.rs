@@ -24,10 +24,13 @@ pub(crate) async fn body_limit(request: Request, next: Next) -> Response {
     }
 }
 
+/// Who is in the cluster is not for strangers.
+const FOR_MEMBERS: &str = "/service-discovery";
+
 /// Under `/api`, nobody without a verified identity learns anything, not even which paths exist.
 pub(crate) async fn identity(request: Request, next: Next) -> Response {
     let path = request.uri().path();
-    let is_api = path == "/api" || path.starts_with("/api/");
+    let is_api = path == "/api" || path.starts_with("/api/") || path == FOR_MEMBERS;
     let is_known = request.extensions().get::<PeerInfo>().is_some_and(|p| p.identity.is_some());
     if is_api && !is_known {
         return Problem::new(

@@ -4,7 +4,7 @@ use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, StatusCode, header};
 use serde::Serialize;
 
-use crate::health::NotReady;
+use crate::health::{Component, NotReady};
 
 #[derive(Clone, Debug, Serialize)]
 pub struct Problem {
@@ -21,6 +21,8 @@ pub struct Problem {
     retryable: bool,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     reasons: Vec<NotReady>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    components: Vec<Component>,
 }
 
 impl Problem {
@@ -29,11 +31,25 @@ impl Problem {
             status,
             StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE | StatusCode::GATEWAY_TIMEOUT
         );
-        Problem { kind: "about:blank", title, status, code, detail: detail.into(), retryable, reasons: Vec::new() }
+        Problem {
+            kind: "about:blank",
+            title,
+            status,
+            code,
+            detail: detail.into(),
+            retryable,
+            reasons: vec![],
+            components: vec![],
+        }
     }
 
     pub fn with_reasons(mut self, reasons: Vec<NotReady>) -> Self {
         self.reasons = reasons;
+        self
+    }
+
+    pub fn with_components(mut self, components: Vec<Component>) -> Self {
+        self.components = components;
         self
     }
 

@@ -1,8 +1,10 @@
 //! The routes. Comes in: a request. Goes out: a page of [`Health`], or a problem.
 
 use std::sync::Arc;
+use std::time::Instant;
 
-use axum::extract::{DefaultBodyLimit, State};
+use axum::extract::{DefaultBodyLimit, Request, State};
+use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router, middleware};
@@ -10,7 +12,7 @@ use cloudai_types::limits;
 use http::{HeaderValue, Method, StatusCode, Uri, header};
 
 use crate::guard;
-use crate::health::Health;
+use crate::health::{Component, Health, NotReady};
 use crate::problem::Problem;
 
 type Shared = Arc<dyn Health>;
@@ -21,11 +23,13 @@ pub fn router(health: Arc<dyn Health>) -> Router {
         .route("/metrics", get(metrics))
         .route("/livez", get(livez))
         .route("/readyz", get(readyz))
+        .route("/service-discovery", get(service_discovery))
         .fallback(no_such_path)
         .method_not_allowed_fallback(no_such_method)
         .layer(DefaultBodyLimit::max(limits::HTTP_BODY_BYTES_MAX))
         .layer(middleware::from_fn(guard::identity))
         .layer(middleware::from_fn(guard::body_limit))
+        .layer(middleware::from_fn_with_state(health.clone(), count))
         .with_state(health)
 }
 
@@ -47,19 +51,60 @@ async fn livez(State(health): State<Shared>) -> Response {
     .into_response()
 }
 
-async fn readyz(State(health): State<Shared>) -> Response {
-    let reasons = health.readiness();
+/// With `?verbose` it also says how each part is.
+async fn readyz(State(health): State<Shared>, uri: Uri) -> Response {
+    let is_verbose = uri.query().is_some_and(|q| q.split('&').any(|p| p.split('=').next() == Some("verbose")));
+    let components = health.components();
+    let reason = |c: &Component| Some(NotReady { code: c.code?, detail: c.detail.clone() });
+    let reasons: Vec<NotReady> = components.iter().filter_map(reason).collect();
+    let shown = if is_verbose { components } else { vec![] };
+    if reasons.is_empty() && is_verbose {
+        return json(serde_json::json!({ "status": "ready", "components": shown }));
+    }
     if reasons.is_empty() {
         return status("ready");
     }
     let detail = reasons.iter().map(|r| r.detail.as_str()).collect::<Vec<_>>().join(" ");
     Problem::new(StatusCode::SERVICE_UNAVAILABLE, "not_ready", "This process is not ready", detail)
         .with_reasons(reasons)
+        .with_components(shown)
         .into_response()
 }
 
 fn status(word: &'static str) -> Response {
-    ([(header::CACHE_CONTROL, "no-store")], Json(serde_json::json!({ "status": word }))).into_response()
+    json(serde_json::json!({ "status": word }))
+}
+
+fn json(body: impl serde::Serialize) -> Response {
+    ([(header::CACHE_CONTROL, "no-store")], Json(body)).into_response()
+}
+
+/// On a worker there is nothing at this path.
+async fn service_discovery(State(health): State<Shared>, uri: Uri) -> Response {
+    match health.targets() {
+        Some(targets) => json(targets),
+        None => no_such_path(uri).await.into_response(),
+    }
+}
+
+/// Outermost, so that what a guard refuses counts as well.
+async fn count(State(health): State<Shared>, request: Request, next: Next) -> Response {
+    let route = route_of(request.uri().path());
+    let begun = Instant::now();
+    let response = next.run(request).await;
+    health.answered(route, response.status().as_u16(), begun.elapsed());
+    response
+}
+
+/// A closed list: a path that a stranger makes up must be no label of its own.
+fn route_of(path: &str) -> &'static str {
+    match path {
+        "/metrics" => "/metrics",
+        "/livez" => "/livez",
+        "/readyz" => "/readyz",
+        "/service-discovery" => "/service-discovery",
+        _ => "other",
+    }
 }
 
 async fn no_such_path(uri: Uri) -> Problem {
@@ -68,7 +113,7 @@ async fn no_such_path(uri: Uri) -> Problem {
         StatusCode::NOT_FOUND,
         "no_such_path",
         "There is nothing at this path",
-        format!("{path} does not exist. /metrics, /livez and /readyz do."),
+        format!("{path} does not exist. /metrics, /livez, /readyz and, on a master, /service-discovery do."),
     )
 }
 

@@ -4,10 +4,10 @@
 #![allow(clippy::unwrap_used)]
 
 use std::net::SocketAddr;
-use std::sync::Arc;
-use std::time::SystemTime;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, SystemTime};
 
-use cloudai_api::{Health, NotReady};
+use cloudai_api::{Component, Health, Role as TargetRole, Target};
 use cloudai_net::*;
 use cloudai_types::{Timestamp, limits};
 use rustls_pki_types::pem::PemObject;
@@ -15,14 +15,26 @@ use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
-struct Fixed(Vec<NotReady>, bool);
+#[derive(Clone, Default)]
+struct Fixed {
+    components: Vec<Component>,
+    is_dead: bool,
+    targets: Option<Vec<Target>>,
+    answered: Arc<Mutex<Vec<(&'static str, u16)>>>,
+}
 
 impl Health for Fixed {
     fn is_alive(&self) -> bool {
-        self.1
+        !self.is_dead
     }
-    fn readiness(&self) -> Vec<NotReady> {
-        self.0.clone()
+    fn components(&self) -> Vec<Component> {
+        self.components.clone()
+    }
+    fn answered(&self, route: &'static str, code: u16, _: Duration) {
+        self.answered.lock().unwrap().push((route, code));
+    }
+    fn targets(&self) -> Option<Vec<Target>> {
+        self.targets.clone()
     }
     fn metrics(&self) -> String {
         "cloudai_raft_is_leader 1\n".to_owned()
@@ -107,7 +119,7 @@ fn body(answer: &str) -> serde_json::Value {
 
 #[tokio::test]
 async fn the_three_pages_answer_without_a_certificate() {
-    let server = Server::start(Fixed(Vec::new(), true)).await;
+    let server = Server::start(Fixed::default()).await;
     let (status, page) = server.get("/metrics").await;
     assert_eq!(status, 200);
     assert!(
@@ -122,11 +134,12 @@ async fn the_three_pages_answer_without_a_certificate() {
 
 #[tokio::test]
 async fn a_process_that_is_not_ready_says_all_its_reasons() {
-    let reasons = vec![
-        NotReady { code: "no_leader", detail: "No leader is known.".to_owned() },
-        NotReady { code: "catching_up", detail: "This master is 500 entries behind.".to_owned() },
+    let components = vec![
+        Component::bad("raft", "no_leader", "No leader is known.".to_owned()),
+        Component::bad("state", "catching_up", "This master is 500 entries behind.".to_owned()),
+        Component::good("storage", "It writes.".to_owned()),
     ];
-    let server = Server::start(Fixed(reasons, false)).await;
+    let server = Server::start(Fixed { components, is_dead: true, ..Fixed::default() }).await;
     let (status, page) = server.get("/readyz").await;
     assert_eq!(status, 503);
     assert!(page.contains("content-type: application/problem+json") && page.contains("retry-after: 1"), "{page}");
@@ -134,13 +147,20 @@ async fn a_process_that_is_not_ready_says_all_its_reasons() {
     assert_eq!((problem["code"].as_str(), problem["status"].as_u64()), (Some("not_ready"), Some(503)));
     assert_eq!(problem["reasons"][1]["code"], "catching_up");
     assert_eq!(problem["detail"], "No leader is known. This master is 500 entries behind.");
+    assert!(problem["components"].is_null(), "only for those who ask");
+    let verbose = body(&server.get("/readyz?verbose").await.1);
+    assert_eq!(
+        (verbose["code"].as_str(), verbose["components"][2]["ready"].as_bool()),
+        (Some("not_ready"), Some(true))
+    );
+    assert_eq!(verbose["components"][0]["code"], "no_leader");
     let (status, page) = server.get("/livez").await;
     assert_eq!((status, body(&page)["code"].as_str()), (500, Some("not_alive")));
 }
 
 #[tokio::test]
 async fn every_error_is_a_problem_object() {
-    let server = Server::start(Fixed(Vec::new(), true)).await;
+    let server = Server::start(Fixed::default()).await;
     for (method, path, with_identity, status, code) in [
         ("GET", "/nothing", false, 404, "no_such_path"),
         ("GET", "/apiary", false, 404, "no_such_path"),
@@ -156,7 +176,7 @@ async fn every_error_is_a_problem_object() {
 
 #[tokio::test]
 async fn oversized_and_malformed_requests_are_refused_and_the_port_goes_on() {
-    let server = Server::start(Fixed(Vec::new(), true)).await;
+    let server = Server::start(Fixed::default()).await;
     let long = format!("POST /readyz HTTP/1.1\r\nHost: x\r\nContent-Length: {}\r\n\r\n", 100 << 20);
     let answer = server.send(&long, false).await;
     assert!(answer.starts_with("HTTP/1.1 413 ") && body(&answer)["code"] == "body_too_large", "{answer}");
@@ -178,7 +198,7 @@ async fn oversized_and_malformed_requests_are_refused_and_the_port_goes_on() {
 
 #[tokio::test]
 async fn a_connection_serves_several_requests() {
-    let server = Server::start(Fixed(Vec::new(), true)).await;
+    let server = Server::start(Fixed::default()).await;
     let two = "GET /livez HTTP/1.1\r\nHost: x\r\n\r\nGET /readyz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
     let answers = server.send(two, false).await;
     assert_eq!(answers.matches("HTTP/1.1 200 OK").count(), 2, "{answers}");
@@ -186,7 +206,7 @@ async fn a_connection_serves_several_requests() {
 
 #[tokio::test]
 async fn browsers_get_http2() {
-    let server = Server::start(Fixed(Vec::new(), true)).await;
+    let server = Server::start(Fixed::default()).await;
     let io = server.connect(false, &[b"h2", b"http/1.1"]).await;
     assert_eq!(io.get_ref().1.alpn_protocol(), Some(&b"h2"[..]));
     let executor = hyper_util::rt::TokioExecutor::new();
@@ -199,4 +219,53 @@ async fn browsers_get_http2() {
         assert_eq!(client.send_request(request).await.unwrap().status().as_u16(), status);
     }
     connection.abort();
+}
+
+#[tokio::test]
+async fn a_ready_process_says_how_each_part_is_when_it_is_asked() {
+    let components = vec![Component::good("raft", "master-1 leads.".to_owned())];
+    let server = Server::start(Fixed { components, ..Fixed::default() }).await;
+    let (status, page) = server.get("/readyz?verbose").await;
+    let page = body(&page);
+    assert_eq!((status, page["status"].as_str()), (200, Some("ready")));
+    assert_eq!(page["components"], serde_json::json!([{ "name": "raft", "ready": true, "detail": "master-1 leads." }]));
+    assert_eq!(body(&server.get("/readyz").await.1), serde_json::json!({ "status": "ready" }));
+}
+
+#[tokio::test]
+async fn members_are_told_to_those_who_show_a_certificate() {
+    let targets = vec![
+        Target::new(TargetRole::Master, "master-1", "10.0.0.1:7600"),
+        Target::new(TargetRole::Worker, "worker-1", "10.0.0.9:7610"),
+    ];
+    let server = Server::start(Fixed { targets: Some(targets), ..Fixed::default() }).await;
+    let (status, page) = server.get("/service-discovery").await;
+    assert_eq!((status, body(&page)["code"].as_str()), (401, Some("authentication_required")));
+    let (status, page) = server.ask("GET", "/service-discovery", true).await;
+    assert!(status == 200 && page.contains("content-type: application/json"), "{page}");
+    let labels =
+        |role: &str, name: &str| serde_json::json!({ "__meta_cloudai_role": role, "__meta_cloudai_name": name });
+    assert_eq!(
+        body(&page),
+        serde_json::json!([
+            { "targets": ["10.0.0.1:7600"], "labels": labels("master", "master-1") },
+            { "targets": ["10.0.0.9:7610"], "labels": labels("worker", "worker-1") },
+        ])
+    );
+
+    let worker = Server::start(Fixed::default()).await;
+    let (status, page) = worker.ask("GET", "/service-discovery", true).await;
+    assert_eq!((status, body(&page)["code"].as_str()), (404, Some("no_such_path")), "a worker does not know them");
+}
+
+#[tokio::test]
+async fn every_answer_is_counted_under_a_route_of_a_closed_list() {
+    let health = Fixed::default();
+    let server = Server::start(health.clone()).await;
+    for (method, path) in [("GET", "/livez"), ("GET", "/made/up"), ("POST", "/metrics"), ("GET", "/service-discovery")]
+    {
+        server.ask(method, path, false).await;
+    }
+    let counted = health.answered.lock().unwrap().clone();
+    assert_eq!(counted, [("/livez", 200), ("other", 404), ("/metrics", 405), ("/service-discovery", 401)]);
 }

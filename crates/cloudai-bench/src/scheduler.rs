@@ -265,6 +265,7 @@ impl Cluster {
                 reserved: None,
                 leaving: false,
                 price_micros: 100_000 * (size + u64::from(n % 5)),
+                metrics_addr: String::new(),
             });
             let replies = self.apply(vec![authorize, register])?;
             if !matches!(replies[..], [Reply::Authorized { .. }, Reply::WorkerRegistered { .. }]) {

@@ -101,6 +101,9 @@ pub const SCHEDULES_SINCE: u32 = 7;
 /// The first format that remembers why tasks have waited, and who cancelled them ([`NoteReasons`], [`crate::rows::Family::JobNotes`]).
 pub const NOTES_SINCE: u32 = 7;
 
+/// The first format in which masters know where workers serve their metrics ([`RegisterWorker::metrics_addr`]).
+pub const DISCOVERY_SINCE: u32 = 7;
+
 /// One log entry's payload: every command that waited when the entry was made.
 #[derive(Clone, PartialEq, prost::Message)]
 pub struct Proposal {
@@ -431,6 +434,9 @@ pub struct RegisterWorker {
     /// A [`cloudai_types::HourlyPrice`]; 0: none. Kept since format 7.
     #[prost(uint64, tag = "110")]
     pub price_micros: u64,
+    /// Where it serves its metrics, `HOST:PORT`; empty: nowhere. Kept since format 7.
+    #[prost(string, tag = "90")]
+    pub metrics_addr: String,
 }
 
 /// Its lease ran out in the leader's memory. Only if `session` is still its session.

@@ -195,6 +195,8 @@ pub struct Worker {
     pub session: u64,
     pub registered_ms: u64,
     pub software: String,
+    /// Where it serves its metrics, `HOST:PORT`; empty: nowhere, or not known.
+    pub metrics_addr: String,
     /// Live attempts, in order; their records are in their jobs.
     pub active: BTreeSet<TaskId>,
 }
@@ -550,6 +552,7 @@ impl Worker {
             evicting: self.evicting,
             leaving: self.leaving,
             price_micros: self.price.0,
+            metrics_addr: self.metrics_addr.clone(),
         }
     }
 

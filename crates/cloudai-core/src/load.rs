@@ -219,6 +219,7 @@ fn add_worker(hot: &mut Hot, id: WorkerId, row: WorkerRow) -> Result<(), String>
         drain_deadline_ms: row.drain_deadline_ms,
         evicting: row.evicting,
         leaving: row.leaving,
+        metrics_addr: row.metrics_addr,
         reserved: row.reserved,
         price: HourlyPrice(row.price_micros),
         used: Default::default(),

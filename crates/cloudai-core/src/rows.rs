@@ -511,6 +511,9 @@ pub struct WorkerRow {
     /// A [`cloudai_types::HourlyPrice`]; 0: none. Since format 7.
     #[prost(uint64, tag = "110")]
     pub price_micros: u64,
+    /// Where it serves its metrics, `HOST:PORT`; empty: nowhere. Since format 7.
+    #[prost(string, tag = "90")]
+    pub metrics_addr: String,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]

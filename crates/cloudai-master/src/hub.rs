@@ -53,6 +53,8 @@ pub struct Hub {
     pub workers_changed: AtomicBool,
     /// What happened, for people.
     pub events: Events,
+    /// This master leads: what it applies is counted. Written by [`crate::node::Node::set_leading`] only.
+    pub leads: AtomicBool,
 }
 
 impl Hub {

@@ -6,6 +6,7 @@
 
 use std::io;
 use std::path::Path;
+use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, RwLock, RwLockReadGuard};
 use std::time::Instant;
 
@@ -15,10 +16,12 @@ use cloudai_core::news::{News, What};
 use cloudai_core::rows::{Family, RowScan, Rows};
 use cloudai_core::{Event, Hot, Proposal, Reply};
 use cloudai_raft::{Application, CheckpointJob, DAMAGED};
+use cloudai_telemetry::{MasterMetrics, SnapshotOp};
 use cloudai_types::limits;
 use prost::Message;
 
 use crate::hub::Hub;
+use crate::observed::Claims;
 use crate::state_store::{RowWrites, StateStore};
 
 /// Hot state plus the writes that the database does not have yet.
@@ -129,6 +132,7 @@ fn load<S: StateStore>(store: &S) -> io::Result<Hot> {
 pub struct Machine<S> {
     shared: Shared<S>,
     hub: Arc<Hub>,
+    metrics: MasterMetrics,
     /// Events since the last commit, with their log index.
     events: Vec<(u64, Vec<Event>)>,
     /// News since the last commit, with their log index and time.
@@ -136,9 +140,9 @@ pub struct Machine<S> {
 }
 
 impl<S: StateStore> Machine<S> {
-    pub fn new(shared: Shared<S>, hub: Arc<Hub>) -> Self {
+    pub fn new(shared: Shared<S>, hub: Arc<Hub>, metrics: MasterMetrics) -> Self {
         hub.events.begin(shared.read().index);
-        Machine { shared, hub, events: vec![], news: vec![] }
+        Machine { shared, hub, metrics, events: vec![], news: vec![] }
     }
 }
 
@@ -151,7 +155,9 @@ impl<S: StateStore> Application for Machine<S> {
             io::Error::new(io::ErrorKind::InvalidData, format!("{DAMAGED}: log entry {index} does not decode: {e}"))
         })?;
         let mut guard = self.shared.state.write().expect(UNPOISONED);
+        let begun = Instant::now();
         let State { hot, pending, committing, index: at } = &mut *guard;
+        let claims = self.hub.leads.load(Relaxed).then(|| Claims::of(hot, &proposal));
         let unwritten = [&*pending, &**committing];
         let rows = StoreRows { store: &self.shared.store, error: std::cell::RefCell::new(None), unwritten: &unwritten };
         let applied = cloudai_core::apply(hot, &rows, index, proposal).map_err(|e| io::Error::other(e.to_string()))?;
@@ -160,6 +166,10 @@ impl<S: StateStore> Application for Machine<S> {
         }
         pending.add_entry(applied.writes);
         *at = index;
+        if let Some(claims) = claims {
+            claims.count(hot, &self.metrics.leader);
+        }
+        self.metrics.apply_seconds.observe(begun.elapsed().as_secs_f64());
         if !applied.events.is_empty() {
             self.events.push((index, applied.events));
         }
@@ -185,6 +195,7 @@ impl<S: StateStore> Application for Machine<S> {
         let start = Instant::now();
         self.shared.store.write(&writes, mark)?;
         let took = start.elapsed();
+        self.metrics.commit_seconds.observe(took.as_secs_f64());
         if took > limits::DISK_SLOW.as_duration() {
             tracing::warn!(
                 ms = took.as_millis() as u64,
@@ -207,10 +218,35 @@ impl<S: StateStore> Application for Machine<S> {
     }
 
     fn checkpoint(&self) -> io::Result<CheckpointJob> {
-        self.shared.store.checkpoint()
+        let (job, metrics) = (self.shared.store.checkpoint()?, self.metrics.clone());
+        Ok(Box::new(move |dir| {
+            let begun = Instant::now();
+            let built = job(dir);
+            metrics.snapshot_ended(SnapshotOp::Build, begun.elapsed(), built.is_ok());
+            if built.is_ok() {
+                metrics.snapshot_bytes.set(i64::try_from(size(dir)).unwrap_or(i64::MAX));
+            }
+            built
+        }))
     }
 
     fn install(&mut self, dir: &Path) -> io::Result<()> {
+        let begun = Instant::now();
+        let installed = self.replace_by(dir);
+        self.metrics.snapshot_ended(SnapshotOp::Install, begun.elapsed(), installed.is_ok());
+        installed
+    }
+}
+
+/// Of the flat files in a directory, in bytes; those that cannot be asked count nothing.
+fn size(dir: &Path) -> u64 {
+    let files = std::fs::read_dir(dir).into_iter().flatten();
+    files.filter_map(|file| file.ok()?.metadata().ok()).map(|meta| meta.len()).sum()
+}
+
+impl<S: StateStore> Machine<S> {
+    /// Another state takes the place of this one.
+    fn replace_by(&mut self, dir: &Path) -> io::Result<()> {
         self.shared.store.install(dir)?;
         let hot = load(&self.shared.store)?;
         let index = marked_index(&self.shared.store)?;

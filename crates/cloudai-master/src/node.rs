@@ -178,6 +178,7 @@ impl<S: StateStore> Node<S> {
     }
 
     pub fn set_leading(&self, token: Option<CancellationToken>) {
+        self.hub.leads.store(token.is_some(), Relaxed);
         *self.leading.write().expect(UNPOISONED) = token;
     }
 

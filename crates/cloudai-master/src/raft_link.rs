@@ -6,13 +6,14 @@ use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use cloudai_net::{ChannelFactory, ChannelOptions};
 use cloudai_proto::v1 as pb;
 use cloudai_proto::v1::raft_client::RaftClient;
 use cloudai_raft::{CallKind, Link, PeerAddress, Purpose, Transport, TransportError};
+use cloudai_telemetry::{MasterMetrics, SnapshotOp};
 use cloudai_types::limits;
 use futures::stream::BoxStream;
 use futures::{Stream, StreamExt};
@@ -36,6 +37,7 @@ pub struct RaftTransport {
     pub channels: ChannelFactory,
     pub me: Arc<Me>,
     pub directory: Directory,
+    pub metrics: MasterMetrics,
 }
 
 /// One lazy connection.
@@ -44,6 +46,7 @@ pub struct RaftLink {
     client: Result<RaftClient<Channel>, String>,
     me: Arc<Me>,
     directory: Directory,
+    metrics: MasterMetrics,
     target: u64,
 }
 
@@ -62,7 +65,8 @@ impl Transport for RaftTransport {
                 .max_decoding_message_size(limits::RAFT_MESSAGE_BYTES_MAX)
                 .max_encoding_message_size(limits::RAFT_MESSAGE_BYTES_MAX)
         });
-        RaftLink { client, me: self.me.clone(), directory: self.directory.clone(), target: peer.target }
+        let (me, directory, metrics) = (self.me.clone(), self.directory.clone(), self.metrics.clone());
+        RaftLink { client, me, directory, metrics, target: peer.target }
     }
 }
 
@@ -141,7 +145,7 @@ impl Link for RaftLink {
             }
         });
         let frames = FrameStream(Box::pin(frames));
-        upload(self.client(), self.streaming(frames), on_failure)
+        upload(self.client(), self.streaming(frames), on_failure, self.metrics.clone())
     }
 }
 
@@ -174,11 +178,15 @@ async fn upload(
     client: Client,
     request: Request<FrameStream>,
     on_failure: oneshot::Receiver<io::Error>,
+    metrics: MasterMetrics,
 ) -> Result<Bytes, TransportError> {
     let mut client = client?;
-    tokio::select! {
+    let begun = Instant::now();
+    let sent = tokio::select! {
         biased;
         Ok(e) = on_failure => Err(TransportError::Broken(format!("the checkpoint cannot be read: {e}"))),
         reply = client.snapshot(request) => reply.map(|r| r.into_inner().frame).map_err(|s| error(&s)),
-    }
+    };
+    metrics.snapshot_ended(SnapshotOp::Send, begun.elapsed(), sent.is_ok());
+    sent
 }

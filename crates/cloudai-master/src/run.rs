@@ -24,6 +24,7 @@ use crate::config::{Join, MasterConfig};
 use crate::control::ControlService;
 use crate::dispatch::DispatchService;
 use crate::forward::Forward;
+use crate::health::MasterHealth;
 use crate::hub::Hub;
 use crate::machine::{Machine, Shared};
 use crate::masters::GrpcMasters;
@@ -34,9 +35,10 @@ use crate::raft_link::{Directory, RaftTransport};
 use crate::raft_service::RaftService;
 use crate::registration::Joined;
 use crate::results::{StoredResults, said};
+use crate::rpc_meter::RpcMeter;
 use crate::state_store::StateStore;
 use crate::surroundings::Surroundings;
-use crate::{leadership, registration, renewal, secret_keys};
+use crate::{grpc_health, leadership, registration, renewal, secret_keys};
 
 /// Why a master did not start, or ended.
 #[derive(Debug, thiserror::Error)]
@@ -161,7 +163,13 @@ pub async fn run<O: OpenStores>(
         })
     };
     let channels = ChannelFactory::new(tls.clone());
-    let transport = RaftTransport { channels: channels.clone(), me: me.clone(), directory: directory.clone() };
+    let metrics = MasterMetrics::new(env!("CARGO_PKG_VERSION"));
+    let transport = RaftTransport {
+        channels: channels.clone(),
+        me: me.clone(),
+        directory: directory.clone(),
+        metrics: metrics.clone(),
+    };
     let mut settings = Settings::new(node_file.node, cluster, dir.join("snapshots"));
     settings.heartbeat = Duration::from_millis(config.raft.heartbeat_ms);
     settings.election_min = Duration::from_millis(config.raft.election_min_ms);
@@ -172,8 +180,7 @@ pub async fn run<O: OpenStores>(
         eprintln!("the disk hangs ({hung:?}): this master gives up, so that another one leads");
         std::process::exit(HUNG_DISK_EXIT);
     });
-    let machine = Machine::new(shared.clone(), hub.clone());
-    let metrics = MasterMetrics::new(env!("CARGO_PKG_VERSION"));
+    let machine = Machine::new(shared.clone(), hub.clone(), metrics.clone());
     let (fsyncs, fsync_seconds) = (metrics.fsyncs.clone(), metrics.fsync_seconds.clone());
     log.observe_fsyncs(Box::new(move |took| {
         fsyncs.inc();
@@ -187,7 +194,6 @@ pub async fn run<O: OpenStores>(
         log_ms = (began.elapsed() - loaded).as_millis() as u64,
         "the databases are open, the state is loaded, and the log's newer entries are applied to it"
     );
-    metrics.certificate_end.set(tls.not_after().0 as f64 / 1000.0);
     let connections = Connections::new();
     let masters = Arc::new(GrpcMasters::new(channels));
     let node = Arc::new(Node::new(Parts {
@@ -443,22 +449,28 @@ fn serve<S: StateStore>(
         server().initial_stream_window_size(4 << 20).initial_connection_window_size(16 << 20).add_service(service);
     tasks.spawn(async move { ended("raft", router.serve_with_incoming(incoming).await) });
 
+    let health: Arc<dyn Health> =
+        Arc::new(MasterHealth { node: node.clone(), tls: tls.clone(), connections: connections.clone() });
+    let (reporter, grpc_health) = tonic_health::server::health_reporter();
+    tasks.spawn(grpc_health::keep(reporter, health.clone()));
+
     let incoming = accept(listeners.grpc, AcceptOptions::control());
     let control = control_server::ControlServer::new(ControlService { node: node.clone() })
         .max_decoding_message_size(limits::GRPC_MESSAGE_BYTES_MAX);
     let dispatch = dispatch_server::DispatchServer::new(DispatchService { node: node.clone() })
         .max_decoding_message_size(limits::GRPC_MESSAGE_BYTES_MAX);
-    let (forward, masters) = (node.clone(), masters.clone());
+    let (forward, masters, rpc) = (node.clone(), masters.clone(), node.metrics.rpc.clone());
     let router = server()
         .initial_stream_window_size(1 << 20)
         .initial_connection_window_size(4 << 20)
+        .layer(tower::layer::layer_fn(move |inner| RpcMeter::new(rpc.clone(), inner)))
         .layer(tower::layer::layer_fn(move |inner| Forward::new(forward.clone(), masters.clone(), inner)))
         .add_service(control)
-        .add_service(dispatch);
+        .add_service(dispatch)
+        .add_service(grpc_health);
     tasks.spawn(async move { ended("grpc", router.serve_with_incoming(incoming).await) });
 
     let incoming = accept(listeners.http, AcceptOptions::http());
-    let health: Arc<dyn Health> = Arc::new(crate::health::MasterHealth { node: node.clone() });
     tasks.spawn(cloudai_api::serve(incoming, health));
 }
 

@@ -6,6 +6,8 @@
 mod events;
 #[path = "cluster/images.rs"]
 mod images;
+#[path = "cluster/monitoring.rs"]
+mod monitoring;
 #[path = "cluster/schedules.rs"]
 mod schedules;
 #[path = "cluster/stored.rs"]
@@ -207,7 +209,9 @@ async fn session(factory: &ChannelFactory, address: &str, ending: &Ending, image
     let (out, outbound) = mpsc::channel(16);
     let say = async |kind| out.send(pb::WorkerMessage { kind: Some(kind) }).await.ok();
     let capacity = Resources { cpu_milli: 4000, memory_bytes: 1 << 30, storage_bytes: 0, gpus: 0 };
-    say(FromWorker::Hello(pb::worker_message::Hello { capacity: Some(capacity), ..Default::default() })).await?;
+    let metrics_addr = "0.0.0.0:7610".to_owned();
+    let hello = pb::worker_message::Hello { capacity: Some(capacity), metrics_addr, ..Default::default() };
+    say(FromWorker::Hello(hello)).await?;
     let images =
         Some(pb::worker_message::ImagesHeld { fingerprints: images.iter().map(|image| (*image).into()).collect() });
     say(FromWorker::Heartbeat(pb::worker_message::Heartbeat { sequence: 1, images, ..Default::default() })).await?;

@@ -5,8 +5,11 @@
 
 pub mod convert;
 pub mod error;
+mod methods;
 pub mod names;
 mod secrets;
+
+pub use methods::methods;
 
 /// Generated messages, clients and servers of the package `cloudai.v1`. Documentation stands in the .proto files.
 #[allow(missing_docs, clippy::all)]

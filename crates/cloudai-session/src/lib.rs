@@ -137,13 +137,15 @@ pub fn to_fence(fence: Fence) -> pb::Fence {
     pb::Fence { incarnation: fence.incarnation, index: fence.index }
 }
 
-/// What a worker opens a session with: all that it holds. `reserved`: what its operator keeps from tasks, beside the capacity.
+/// What a worker opens a session with: all that it holds. `reserved`: what its operator keeps from tasks, beside the capacity. `metrics_addr`: where
+/// it serves its metrics; empty: nowhere.
 pub fn hello(
     agent: &Agent,
     capacity: Resources,
     reserved: Resources,
     price: HourlyPrice,
     labels: &BTreeMap<String, String>,
+    metrics_addr: &str,
 ) -> pb::worker_message::Hello {
     let held = agent
         .held()
@@ -157,6 +159,7 @@ pub fn hello(
         reserved: (reserved != Resources::default()).then_some(reserved),
         leaving: agent.is_leaving(),
         price_micros_per_hour: price.0,
+        metrics_addr: metrics_addr.to_owned(),
     }
 }
 

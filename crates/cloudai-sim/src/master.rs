@@ -2,6 +2,7 @@
 //! machine, and messages. Goes out: answers; the running node, for those who watch. Decides nothing: this is `run.rs` of the
 //! master crate without files, certificates and sockets.
 
+use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -38,6 +39,8 @@ pub type SimNode = Arc<Node<SimRows>>;
 pub type Slot = Arc<Mutex<Option<SimNode>>>;
 
 pub const CLUSTER: &str = "5eed5eed5eed5eed";
+/// Simulated workers have no addresses, and serve no metrics.
+const NOWHERE: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
 const ACTOR: &str = "admin/simulation";
 
 /// What of a master survives its process.
@@ -108,7 +111,8 @@ async fn start(m: &Machinery, place: Place, clock: &Clock, mut dice: Dice) -> Re
     let mut settings = Settings::new(node, CLUSTER, m.snapshots.clone());
     settings.snapshot_every_entries = config.raft.snapshot_every_entries;
     settings.keep_entries = (config.raft.snapshot_every_entries / 4).max(1);
-    let machine = Machine::new(shared.clone(), hub.clone());
+    let metrics = MasterMetrics::new("simulated");
+    let machine = Machine::new(shared.clone(), hub.clone(), metrics.clone());
     let raft = Raft::start(settings, m.log.clone(), machine, transport, None).await.map_err(|e| text(&e))?;
     let wall = clock.clone();
     let random = Mutex::new(dice.fork());
@@ -127,7 +131,7 @@ async fn start(m: &Machinery, place: Place, clock: &Clock, mut dice: Dice) -> Re
         shared,
         hub,
         raft: raft.clone(),
-        metrics: MasterMetrics::new("simulated"),
+        metrics,
         masters: Arc::new(SimMasters { net: m.net.clone(), place }),
         directory,
         revoked: Revoked::default(),
@@ -248,7 +252,7 @@ async fn worker_session(node: SimNode, worker: String, stream: Duplex) {
         };
         Some((message, hears))
     });
-    let mut outbound = session::start(node, worker, Box::pin(inbound));
+    let mut outbound = session::start(node, worker, NOWHERE, Box::pin(inbound));
     while let Some(Ok(message)) = outbound.next().await {
         if !out.send(Frame::FromLeader(message)) {
             return;

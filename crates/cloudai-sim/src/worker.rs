@@ -256,6 +256,7 @@ impl Shell {
                     Resources::default(),
                     HourlyPrice::default(),
                     &self.labels,
+                    "",
                 ));
             }
             LinkEvent::Up(session) => self.session_up(session),

@@ -4,15 +4,19 @@
 //! reads. This crate deliberately knows no master and no worker: who counts what, and when, is decided above.
 
 mod disk;
+mod http;
 pub mod init;
+pub mod leader;
 pub mod master;
 mod metric;
 pub mod names;
 pub mod worker;
 
 pub use disk::{Disk, disk_of};
+pub use http::HttpMetrics;
 pub use init::{InitError, LogFormat, LogOptions, init};
-pub use master::MasterMetrics;
-pub use metric::raise_to;
+pub use leader::{Amounts, LeaderMetrics};
+pub use master::{MasterMetrics, SnapshotOp};
+pub use metric::{MaybeGauge, raise_to};
 pub use prometheus;
 pub use worker::WorkerMetrics;

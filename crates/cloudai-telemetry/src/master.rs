@@ -3,11 +3,13 @@
 //! Every master knows the replicated state, so a sum over masters would count the cluster thrice: what describes the cluster is
 //! exported by the leader only, and goes away with [`LeaderMetrics::clear`].
 
-use prometheus::{
-    Gauge, GaugeVec, Histogram, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Registry,
-};
+use std::time::Duration;
 
-use crate::metric::{COUNTS, SECONDS, Sheet, text};
+use prometheus::{Gauge, Histogram, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Registry};
+
+use crate::http::HttpMetrics;
+use crate::leader::LeaderMetrics;
+use crate::metric::{Sheet, text};
 use crate::names;
 
 /// Fields are set and counted by the loop that owns what they describe; cloning shares them.
@@ -29,14 +31,20 @@ pub struct MasterMetrics {
     /// From a command's arrival to its applied reply.
     pub propose_seconds: Histogram,
     pub commands_per_entry: Histogram,
+    /// One entry, in memory.
+    pub apply_seconds: Histogram,
     pub fsync_seconds: Histogram,
     pub fsyncs: IntCounter,
+    /// One batch of rows.
+    pub commit_seconds: Histogram,
     storage_memory: IntGaugeVec,
-    /// Label `op`: `build`, `send`, `install`.
-    pub snapshot_seconds: HistogramVec,
+    snapshots: IntCounterVec,
+    snapshot_seconds: HistogramVec,
     pub snapshot_bytes: IntGauge,
     /// Label `role`: `master`, `worker`, `admin`, `none`.
-    pub connections: IntGaugeVec,
+    connections: IntGaugeVec,
+    pub rpc: RpcMetrics,
+    pub http: HttpMetrics,
     /// Tasks of the async runtime that have not ended; read when the page is asked for.
     pub runtime_tasks: IntGauge,
     /// Seconds since the Unix epoch.
@@ -44,75 +52,83 @@ pub struct MasterMetrics {
     pub leader: LeaderMetrics,
 }
 
-/// What only the leader exports.
+/// Calls on port 7601. Whoever counts sees to it that `method` and `code` come from closed lists.
 #[derive(Clone)]
-pub struct LeaderMetrics {
-    tasks: IntGaugeVec,
-    workers: IntGaugeVec,
-    sessions: IntGaugeVec,
-    quorum_ack_age: GaugeVec,
-    slowest_voter_lag: IntGaugeVec,
-    /// Counters stay when the leadership goes: what this process counted is still true.
-    pub pass_seconds: Histogram,
-    /// Label `result`: `accepted`, `refused`.
-    pub placements: IntCounterVec,
-    pub preemptions: IntCounter,
-    pub heartbeats: IntCounter,
-    pub leases_expired: IntCounter,
-    /// Label `outcome`: `ran`, `overlapped`, `missed`, `refused`.
-    pub schedule_runs: IntCounterVec,
+pub struct RpcMetrics {
+    answered: IntCounterVec,
+    seconds: HistogramVec,
+    pub running: IntGauge,
+}
+
+impl RpcMetrics {
+    fn new(s: &Sheet) -> Self {
+        RpcMetrics {
+            answered: s.counter_vec(names::RPCS),
+            seconds: s.histogram_vec(names::RPC_SECONDS),
+            running: s.int_gauge(names::RPCS_RUNNING),
+        }
+    }
+
+    pub fn answered(&self, method: &str, code: &str, took: Duration) {
+        self.answered.with_label_values(&[method, code]).inc();
+        self.seconds.with_label_values(&[method]).observe(took.as_secs_f64());
+    }
+}
+
+/// What is done with a checkpoint.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum SnapshotOp {
+    Build,
+    Send,
+    Install,
+}
+
+impl SnapshotOp {
+    fn name(self) -> &'static str {
+        match self {
+            SnapshotOp::Build => "build",
+            SnapshotOp::Send => "send",
+            SnapshotOp::Install => "install",
+        }
+    }
 }
 
 impl MasterMetrics {
     /// `version` is the program's.
     pub fn new(version: &str) -> Self {
-        let s = Sheet::new(version);
+        MasterMetrics::on(&Sheet::new(version))
+    }
+
+    fn on(s: &Sheet) -> Self {
         MasterMetrics {
-            is_leader: s.int_gauge(names::IS_LEADER, "1 while this master is the leader"),
-            has_leader: s.int_gauge(names::HAS_LEADER, "1 while this master knows a leader"),
-            term: s.int_gauge(names::TERM, "The Raft term that this master knows"),
-            leader_changes: s.counter(names::LEADER_CHANGES, "Leaders that this master saw after its first one"),
-            last_log_index: s.int_gauge(names::LAST_LOG_INDEX, "Index of the last entry in this master's log"),
-            committed_index: s
-                .int_gauge(names::COMMITTED_INDEX, "Index up to which this master knows entries committed"),
-            applied_index: s.int_gauge(names::APPLIED_INDEX, "Index up to which this master has applied entries"),
-            snapshot_index: s.int_gauge(names::SNAPSHOT_INDEX, "Index of the newest checkpoint; 0 without one"),
-            purged_index: s.int_gauge(names::PURGED_INDEX, "Index up to which the log was purged"),
-            proposals: s.counter_vec(
-                names::PROPOSALS,
-                "Commands given to the proposer, by how they ended",
-                &["result"],
-            ),
-            proposals_pending: s.int_gauge(names::PROPOSALS_PENDING, "Commands that wait for the proposer"),
-            propose_seconds: s.histogram(
-                names::PROPOSE_SECONDS,
-                "Seconds from a command's arrival at the leader to its applied reply",
-                SECONDS,
-            ),
-            commands_per_entry: s.histogram(names::COMMANDS_PER_ENTRY, "Commands that share one log entry", COUNTS),
-            fsync_seconds: s.histogram(names::FSYNC_SECONDS, "Seconds that one fsync of the log takes", SECONDS),
-            fsyncs: s.counter(names::FSYNCS, "Fsyncs of the log"),
-            storage_memory: s.int_gauge_vec(
-                names::STORAGE_MEMORY,
-                "What the databases hold in the process's memory, each part up to a bound of its own",
-                &["part"],
-            ),
-            snapshot_seconds: s.histogram_vec(
-                names::SNAPSHOT_SECONDS,
-                "Seconds to build, send or install a checkpoint",
-                SECONDS,
-                &["op"],
-            ),
-            snapshot_bytes: s.int_gauge(names::SNAPSHOT_BYTES, "Size of the newest checkpoint"),
-            connections: s.int_gauge_vec(
-                names::CONNECTIONS,
-                "Open connections on all ports, by the peer's role; none without a certificate",
-                &["role"],
-            ),
-            runtime_tasks: s.int_gauge(names::RUNTIME_TASKS, "Tasks of the async runtime that have not ended"),
-            certificate_end: s.gauge(names::CERTIFICATE_END, "When this process's certificate ends, in Unix time"),
-            leader: LeaderMetrics::new(&s),
-            registry: s.0,
+            is_leader: s.int_gauge(names::IS_LEADER),
+            has_leader: s.int_gauge(names::HAS_LEADER),
+            term: s.int_gauge(names::TERM),
+            leader_changes: s.counter(names::LEADER_CHANGES),
+            last_log_index: s.int_gauge(names::LAST_LOG_INDEX),
+            committed_index: s.int_gauge(names::COMMITTED_INDEX),
+            applied_index: s.int_gauge(names::APPLIED_INDEX),
+            snapshot_index: s.int_gauge(names::SNAPSHOT_INDEX),
+            purged_index: s.int_gauge(names::PURGED_INDEX),
+            proposals: s.counter_vec(names::PROPOSALS),
+            proposals_pending: s.int_gauge(names::PROPOSALS_PENDING),
+            propose_seconds: s.histogram(names::PROPOSE_SECONDS),
+            commands_per_entry: s.histogram(names::COMMANDS_PER_ENTRY),
+            apply_seconds: s.histogram(names::APPLY_SECONDS),
+            fsync_seconds: s.histogram(names::FSYNC_SECONDS),
+            fsyncs: s.counter(names::FSYNCS),
+            commit_seconds: s.histogram(names::COMMIT_SECONDS),
+            storage_memory: s.int_gauge_vec(names::STORAGE_MEMORY),
+            snapshots: s.counter_vec(names::SNAPSHOTS),
+            snapshot_seconds: s.histogram_vec(names::SNAPSHOT_SECONDS),
+            snapshot_bytes: s.int_gauge(names::SNAPSHOT_BYTES),
+            connections: s.int_gauge_vec(names::CONNECTIONS),
+            rpc: RpcMetrics::new(s),
+            http: HttpMetrics::new(s),
+            runtime_tasks: s.int_gauge(names::RUNTIME_TASKS),
+            certificate_end: s.gauge(names::CERTIFICATE_END),
+            leader: LeaderMetrics::new(s),
+            registry: s.registry.clone(),
         }
     }
 
@@ -123,130 +139,97 @@ impl MasterMetrics {
         }
     }
 
+    /// Open connections by role.
+    pub fn set_connections(&self, roles: &[(&str, usize)]) {
+        for (role, open) in roles {
+            self.connections.with_label_values(&[role]).set(i64::try_from(*open).unwrap_or(i64::MAX));
+        }
+    }
+
+    pub fn snapshot_ended(&self, op: SnapshotOp, took: Duration, is_good: bool) {
+        self.snapshots.with_label_values(&[op.name(), if is_good { "ok" } else { "error" }]).inc();
+        self.snapshot_seconds.with_label_values(&[op.name()]).observe(took.as_secs_f64());
+    }
+
     /// The page for Prometheus. Set the gauges first.
     pub fn text(&self) -> String {
         text(&self.registry)
     }
 }
 
-impl LeaderMetrics {
-    fn new(s: &Sheet) -> Self {
-        LeaderMetrics {
-            tasks: s.int_gauge_vec(
-                names::TASKS,
-                "Tasks that have not ended, by state; from the leader only",
-                &["state"],
-            ),
-            workers: s.int_gauge_vec(names::WORKERS, "Registered workers, by state; from the leader only", &["state"]),
-            sessions: s.int_gauge_vec(names::SESSIONS, "Workers with an open session; from the leader only", &[]),
-            quorum_ack_age: s.gauge_vec(
-                names::QUORUM_ACK_AGE,
-                "Seconds since a majority last acknowledged this leader; from the leader only",
-                &[],
-            ),
-            slowest_voter_lag: s.int_gauge_vec(
-                names::SLOWEST_VOTER_LAG,
-                "Entries that the slowest voter is behind; from the leader only",
-                &[],
-            ),
-            pass_seconds: s.histogram(names::PASS_SECONDS, "Seconds that one scheduling pass takes", SECONDS),
-            placements: s.counter_vec(names::PLACEMENTS, "Placements proposed, by what apply said", &["result"]),
-            preemptions: s.counter(names::PREEMPTIONS, "Attempts that were stopped for a task of a higher priority"),
-            heartbeats: s.counter(names::HEARTBEATS, "Heartbeats of workers that this master received as leader"),
-            leases_expired: s.counter(names::LEASES_EXPIRED, "Workers that this master declared lost as leader"),
-            schedule_runs: s.counter_vec(
-                names::SCHEDULE_RUNS,
-                "Times of schedules that this master carried out as leader, by what came of them",
-                &["outcome"],
-            ),
-        }
-    }
-
-    /// Replaces the counts of all states.
-    pub fn set_tasks(&self, by_state: &[(&'static str, u64)]) {
-        set_all(&self.tasks, by_state);
-    }
-
-    /// Replaces the counts of all states.
-    pub fn set_workers(&self, by_state: &[(&'static str, u64)]) {
-        set_all(&self.workers, by_state);
-    }
-
-    pub fn set_sessions(&self, open: u64) {
-        self.sessions.with_label_values::<&str>(&[]).set(signed(open));
-    }
-
-    pub fn set_quorum_ack_age(&self, age: std::time::Duration) {
-        self.quorum_ack_age.with_label_values::<&str>(&[]).set(age.as_secs_f64());
-    }
-
-    pub fn set_slowest_voter_lag(&self, entries: u64) {
-        self.slowest_voter_lag.with_label_values::<&str>(&[]).set(signed(entries));
-    }
-
-    /// When the leadership is over: the cluster's numbers leave this master's page.
-    pub fn clear(&self) {
-        self.tasks.reset();
-        self.workers.reset();
-        self.sessions.reset();
-        self.quorum_ack_age.reset();
-        self.slowest_voter_lag.reset();
-    }
-}
-
-fn set_all(gauges: &IntGaugeVec, values: &[(&'static str, u64)]) {
-    gauges.reset();
-    for (label, value) in values {
-        gauges.with_label_values(&[*label]).set(signed(*value));
-    }
-}
-
-fn signed(n: u64) -> i64 {
-    i64::try_from(n).unwrap_or(i64::MAX)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::metric::tests::{check_entered, check_page};
 
-    /// A vector shows nothing before its first label, so each gets one.
-    fn filled() -> MasterMetrics {
+    /// A vector shows nothing before its first label, so each gets all that a busy leader gives it: seven masters, and every method with three
+    /// codes.
+    fn busy() -> MasterMetrics {
         let m = MasterMetrics::new("1.2.3");
-        m.proposals.with_label_values(&["applied"]).inc();
-        m.snapshot_seconds.with_label_values(&["build"]).observe(0.1);
-        m.connections.with_label_values(&["worker"]).set(2);
-        m.leader.placements.with_label_values(&["accepted"]).inc_by(5);
-        m.leader.set_tasks(&[("queued", 7), ("active", 1)]);
-        m.leader.set_workers(&[("ready", 2)]);
-        m.leader.set_sessions(2);
-        m.leader.set_quorum_ack_age(std::time::Duration::from_millis(250));
-        m.leader.set_slowest_voter_lag(3);
+        for result in ["applied", "not_leader", "busy", "unknown", "failed"] {
+            m.proposals.with_label_values(&[result]).inc();
+        }
+        for op in [SnapshotOp::Build, SnapshotOp::Send, SnapshotOp::Install] {
+            m.snapshot_ended(op, Duration::from_millis(100), true);
+            m.snapshot_ended(op, Duration::from_millis(100), false);
+        }
+        m.set_storage_memory(&[("caches", 1), ("write_buffers", 2)]);
+        m.set_connections(&[("master", 1), ("worker", 2), ("admin", 3), ("none", 0)]);
+        for method in (0..80).map(|n| format!("Control/Method{n}")) {
+            for code in ["ok", "unavailable", "invalid_argument"] {
+                m.rpc.answered(&method, code, Duration::from_millis(3));
+            }
+        }
+        for route in ["/metrics", "/livez", "/readyz", "/service-discovery", "other"] {
+            for code in [200, 401, 503] {
+                m.http.answered(route, code, Duration::from_millis(1));
+            }
+        }
+        crate::leader::tests::fill(&m.leader);
         m
     }
 
     #[test]
-    fn the_page_keeps_prometheus_rules_and_shows_what_was_counted() {
-        let page = filled().text();
-        crate::metric::tests::check_rules(&page);
+    fn the_page_has_the_tables_metrics_and_shows_what_was_counted() {
+        let sheet = Sheet::new("1.2.3");
+        MasterMetrics::on(&sheet);
+        check_entered(&sheet, &[names::PROCESS, names::MASTER, names::LEADER]);
+        let page = busy().text();
+        check_page(&page);
+        for m in [names::PROCESS, names::MASTER, names::LEADER].concat() {
+            assert!(page.contains(&format!("# TYPE {} ", m.name)), "{} is on the page", m.name);
+        }
         for line in [
             "cloudai_build_info{version=\"1.2.3\"} 1",
             "cloudai_tasks{state=\"queued\"} 7",
             "cloudai_raft_quorum_ack_age_seconds 0.25",
+            "cloudai_raft_peer_lag_entries{peer=\"master-2\"} 3",
             "cloudai_scheduler_placements_total{result=\"accepted\"} 5",
+            "cloudai_rpc_requests_total{code=\"unavailable\",method=\"Control/Method7\"} 1",
+            "cloudai_http_requests_total{code=\"401\",route=\"/service-discovery\"} 1",
+            "cloudai_raft_snapshots_total{op=\"install\",result=\"error\"} 1",
         ] {
             assert!(page.lines().any(|l| l == line), "{line} in\n{page}");
         }
     }
 
+    /// Nothing here depends on how many jobs, tasks or workers there are.
+    #[test]
+    fn the_busiest_leader_has_at_most_two_thousand_series() {
+        let series = check_page(&busy().text());
+        assert!((500..2_000).contains(&series), "{series}");
+    }
+
     #[test]
     fn the_clusters_numbers_leave_with_the_leadership() {
-        let m = filled();
+        let m = busy();
         m.leader.set_tasks(&[("queued", 1)]);
         assert!(!m.text().contains("state=\"active\""), "a state that is not named any more is gone");
         m.leader.clear();
         let page = m.text();
-        for name in [names::TASKS, names::WORKERS, names::SESSIONS, names::QUORUM_ACK_AGE, names::SLOWEST_VOTER_LAG] {
-            assert!(!page.lines().any(|l| l.starts_with(name)), "{name} in\n{page}");
+        for metric in names::LEADER.iter().filter(|m| m.kind == names::Kind::Gauge) {
+            let name = metric.name;
+            assert!(!page.lines().any(|l| l.split(['{', ' ']).next() == Some(name)), "{name} in\n{page}");
         }
         assert!(page.contains("cloudai_scheduler_placements_total{result=\"accepted\"} 5"), "counters stay");
     }

@@ -1,4 +1,6 @@
-//! How a metric is made and how a registry becomes text. The one file beside the two registries that knows the prometheus crate.
+//! How a metric is made and how a registry becomes text. The one file beside the registries that knows the prometheus crate.
+
+use std::sync::Mutex;
 
 use prometheus::core::Collector;
 use prometheus::{
@@ -6,72 +8,91 @@ use prometheus::{
     Opts, Registry, TextEncoder,
 };
 
-use crate::names;
+use crate::names::{self, Kind, Metric};
 
-/// From 50 µs (an fsync of a good disk) to 10 s (a hung one).
-pub(crate) const SECONDS: &[f64] = &[
-    0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
-];
-/// What containers and images take.
-pub(crate) const LONG_SECONDS: &[f64] = &[0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0];
-/// Commands that share one log entry.
-pub(crate) const COUNTS: &[f64] = &[1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0, 1024.0, 2048.0, 4096.0];
+/// A registry that new metrics are entered into. What they are is a constant, so a failure is a defect that the tests find.
+pub(crate) struct Sheet {
+    pub registry: Registry,
+    /// Names that were entered, so that a test can compare them with the table.
+    entered: Mutex<Vec<&'static str>>,
+}
 
-/// A registry that new metrics are entered into. Names are constants, so a failure is a defect that the tests find.
-pub(crate) struct Sheet(pub Registry);
+const CONSTANT: &str = "names, labels and buckets are constants that the crate accepts, each entered once";
 
 impl Sheet {
     /// With what every process tells: its version and what the system knows of it (`process_…`).
     pub(crate) fn new(version: &str) -> Self {
-        let sheet = Sheet(Registry::new());
-        sheet
-            .int_gauge_vec(names::BUILD_INFO, "The version that runs, as a label; always 1", &["version"])
-            .with_label_values(&[version])
-            .set(1);
-        sheet.enter(prometheus::process_collector::ProcessCollector::for_self());
+        let sheet = Sheet { registry: Registry::new(), entered: Mutex::default() };
+        sheet.int_gauge_vec(names::BUILD_INFO).with_label_values(&[version]).set(1);
+        let process = prometheus::process_collector::ProcessCollector::for_self();
+        sheet.registry.register(Box::new(process)).expect(CONSTANT);
         sheet
     }
 
-    fn enter<C: Collector + 'static>(&self, collector: C) {
-        self.0.register(Box::new(collector)).expect("every metric is entered once, under a name of its own");
+    fn entered<C: Collector + Clone + 'static>(&self, metric: Metric, made: prometheus::Result<C>) -> C {
+        let made = made.expect(CONSTANT);
+        self.registry.register(Box::new(made.clone())).expect(CONSTANT);
+        self.entered.lock().expect("nothing panics under this lock").push(metric.name);
+        made
     }
 
-    fn entered<C: Collector + Clone + 'static>(&self, made: prometheus::Result<C>) -> C {
-        let metric = made.expect("names, labels and buckets are constants that the crate accepts");
-        self.enter(metric.clone());
-        metric
+    pub(crate) fn int_gauge(&self, m: Metric) -> IntGauge {
+        self.entered(m, IntGauge::new(m.name, m.help))
     }
 
-    pub(crate) fn int_gauge(&self, name: &str, help: &str) -> IntGauge {
-        self.entered(IntGauge::new(name, help))
+    pub(crate) fn gauge(&self, m: Metric) -> Gauge {
+        self.entered(m, Gauge::new(m.name, m.help))
     }
 
-    pub(crate) fn gauge(&self, name: &str, help: &str) -> Gauge {
-        self.entered(Gauge::new(name, help))
+    pub(crate) fn gauge_vec(&self, m: Metric) -> GaugeVec {
+        self.entered(m, GaugeVec::new(Opts::new(m.name, m.help), m.labels))
     }
 
-    pub(crate) fn gauge_vec(&self, name: &str, help: &str, labels: &[&str]) -> GaugeVec {
-        self.entered(GaugeVec::new(Opts::new(name, help), labels))
+    pub(crate) fn int_gauge_vec(&self, m: Metric) -> IntGaugeVec {
+        self.entered(m, IntGaugeVec::new(Opts::new(m.name, m.help), m.labels))
     }
 
-    pub(crate) fn int_gauge_vec(&self, name: &str, help: &str, labels: &[&str]) -> IntGaugeVec {
-        self.entered(IntGaugeVec::new(Opts::new(name, help), labels))
+    pub(crate) fn counter(&self, m: Metric) -> IntCounter {
+        self.entered(m, IntCounter::new(m.name, m.help))
     }
 
-    pub(crate) fn counter(&self, name: &str, help: &str) -> IntCounter {
-        self.entered(IntCounter::new(name, help))
+    pub(crate) fn counter_vec(&self, m: Metric) -> IntCounterVec {
+        self.entered(m, IntCounterVec::new(Opts::new(m.name, m.help), m.labels))
     }
 
-    pub(crate) fn counter_vec(&self, name: &str, help: &str, labels: &[&str]) -> IntCounterVec {
-        self.entered(IntCounterVec::new(Opts::new(name, help), labels))
+    pub(crate) fn histogram(&self, m: Metric) -> Histogram {
+        self.entered(m, Histogram::with_opts(options(m)))
     }
 
-    pub(crate) fn histogram(&self, name: &str, help: &str, buckets: &[f64]) -> Histogram {
-        self.entered(Histogram::with_opts(HistogramOpts::new(name, help).buckets(buckets.to_vec())))
+    pub(crate) fn histogram_vec(&self, m: Metric) -> HistogramVec {
+        self.entered(m, HistogramVec::new(options(m), m.labels))
+    }
+}
+
+fn options(m: Metric) -> HistogramOpts {
+    let buckets = match m.kind {
+        Kind::Histogram(bounds) => bounds.to_vec(),
+        // The crate refuses it, and with it every test.
+        Kind::Gauge | Kind::Counter => vec![],
+    };
+    HistogramOpts::new(m.name, m.help).buckets(buckets)
+}
+
+/// A gauge without labels that may be absent from the page: no number would be true.
+#[derive(Clone)]
+pub struct MaybeGauge(GaugeVec);
+
+impl MaybeGauge {
+    pub(crate) fn new(sheet: &Sheet, metric: Metric) -> Self {
+        MaybeGauge(sheet.gauge_vec(metric))
     }
 
-    pub(crate) fn histogram_vec(&self, name: &str, help: &str, buckets: &[f64], labels: &[&str]) -> HistogramVec {
-        self.entered(HistogramVec::new(HistogramOpts::new(name, help).buckets(buckets.to_vec()), labels))
+    /// `None`: it leaves the page.
+    pub fn show(&self, value: Option<f64>) {
+        match value {
+            Some(value) => self.0.with_label_values::<&str>(&[]).set(value),
+            None => self.0.reset(),
+        }
     }
 }
 
@@ -102,26 +123,33 @@ pub(crate) mod tests {
         }
     }
 
-    /// What `promtool check metrics` would complain about, and our own rules.
-    pub(crate) fn check_rules(text: &str) {
-        let mut families = 0;
-        for line in text.lines() {
-            if let Some(rest) = line.strip_prefix("# TYPE ") {
+    /// Exactly the sections' metrics were entered: one that nobody shows would be a promise of the table that no page keeps.
+    pub(crate) fn check_entered(sheet: &Sheet, sections: &[&[Metric]]) {
+        let mut entered = sheet.entered.lock().unwrap().clone();
+        let mut expected: Vec<&str> = sections.iter().flat_map(|s| s.iter().map(|m| m.name)).collect();
+        entered.sort_unstable();
+        expected.sort_unstable();
+        assert_eq!(entered, expected);
+    }
+
+    /// What `promtool check metrics` would complain about: each family with its help and type, as the table has it. Returns how many series there
+    /// are.
+    pub(crate) fn check_page(page: &str) -> usize {
+        let (mut helped, mut series) = ("", 0);
+        for line in page.lines() {
+            if let Some(rest) = line.strip_prefix("# HELP ") {
+                helped = rest.split_once(' ').expect("a help has words").0;
+            } else if let Some(rest) = line.strip_prefix("# TYPE ") {
                 let (name, kind) = rest.split_once(' ').unwrap();
-                families += 1;
-                if name.starts_with("process_") {
-                    continue;
-                }
-                assert!(name.starts_with("cloudai_"), "{name}");
-                assert_eq!(kind == "counter", name.ends_with("_total"), "{name} is a {kind}");
-                assert!(
-                    !["_ms", "_millis", "_kb", "_mb", "_us"].iter().any(|u| name.ends_with(u)),
-                    "{name}: base units"
-                );
-            } else if let Some(rest) = line.strip_prefix("# HELP ") {
-                assert!(rest.split_once(' ').is_some_and(|(_, help)| help.len() > 10), "{line}");
+                assert_eq!(helped, name, "help comes before the type");
+                let known = names::ALL.into_iter().flat_map(|(_, s)| s).find(|m| m.name == name);
+                assert!(name.starts_with("process_") || known.is_some_and(|m| m.kind.name() == kind), "{line}");
+            } else {
+                let name = line.split(['{', ' ']).next().unwrap();
+                assert!(name.starts_with("process_") || names::of_series(name).is_some(), "{line}");
+                series += 1;
             }
         }
-        assert!(families > 10, "{text}");
+        series
     }
 }

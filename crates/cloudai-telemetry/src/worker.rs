@@ -5,7 +5,8 @@ use prometheus::{
     Gauge, GaugeVec, Histogram, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Registry,
 };
 
-use crate::metric::{LONG_SECONDS, SECONDS, Sheet, text};
+use crate::http::HttpMetrics;
+use crate::metric::{MaybeGauge, Sheet, text};
 use crate::names;
 
 /// Fields are set and counted by the loop that owns what they describe; cloning shares them.
@@ -17,21 +18,31 @@ pub struct WorkerMetrics {
     pub reconnects: IntCounter,
     pub heartbeat_seconds: Histogram,
     /// Label `state`: `assigned`, `preparing`, `running`, `stopping`, `storing`.
-    pub tasks: IntGaugeVec,
+    tasks: IntGaugeVec,
     /// Label `reason`: the kind of the ending.
     pub ended: IntCounterVec,
     /// Reports that no leader has acknowledged yet.
     pub outbox: IntGauge,
     pub cpu_capacity_cores: Gauge,
     pub cpu_allocated_cores: Gauge,
+    /// Absent where the system does not say. So are `memory_used_bytes` and `disk_free_bytes`.
+    pub cpu_busy: MaybeGauge,
     pub memory_capacity_bytes: IntGauge,
     pub memory_allocated_bytes: IntGauge,
+    pub memory_used_bytes: MaybeGauge,
+    pub disk_capacity_bytes: IntGauge,
+    pub disk_allocated_bytes: IntGauge,
+    pub disk_free_bytes: MaybeGauge,
+    pub gpu_capacity: IntGauge,
+    pub gpu_allocated: IntGauge,
     /// Label `gpu`: its place in the order of NVIDIA's library, from 0.
     pub gpu_memory_bytes: IntGaugeVec,
     /// Label `gpu`; absent while it does not say. The next two as well.
     pub gpu_memory_used_bytes: IntGaugeVec,
     pub gpu_busy: GaugeVec,
     pub gpu_celsius: IntGaugeVec,
+    /// Absent on a worker without an engine.
+    pub engine_up: MaybeGauge,
     /// Labels `op` (`create`, `start`, `stop`, `remove`, …) and `result` (`ok`, `error`).
     pub ops: IntCounterVec,
     /// Label `op`.
@@ -49,6 +60,7 @@ pub struct WorkerMetrics {
     pub pull_bytes: IntCounter,
     /// To make room.
     pub images_removed: IntCounter,
+    pub http: HttpMetrics,
     /// Tasks of the async runtime that have not ended; read when the page is asked for.
     pub runtime_tasks: IntGauge,
     /// Seconds since the Unix epoch.
@@ -58,59 +70,53 @@ pub struct WorkerMetrics {
 impl WorkerMetrics {
     /// `version` is the program's.
     pub fn new(version: &str) -> Self {
-        let s = Sheet::new(version);
+        WorkerMetrics::on(&Sheet::new(version))
+    }
+
+    fn on(s: &Sheet) -> Self {
         WorkerMetrics {
-            connected: s.int_gauge(names::WORKER_CONNECTED, "1 while this worker has a session with the leader"),
-            reconnects: s.counter(names::WORKER_RECONNECTS, "Sessions that were opened after the first one"),
-            heartbeat_seconds: s.histogram(
-                names::WORKER_HEARTBEAT_SECONDS,
-                "Seconds from a heartbeat to its acknowledgement",
-                SECONDS,
-            ),
-            tasks: s.int_gauge_vec(names::WORKER_TASKS, "Attempts on this worker, by state", &["state"]),
-            ended: s.counter_vec(names::WORKER_ENDED, "Attempts that ended here, by reason", &["reason"]),
-            outbox: s.int_gauge(names::WORKER_OUTBOX, "Reports that no leader has acknowledged yet"),
-            cpu_capacity_cores: s.gauge(names::WORKER_CPU_CAPACITY, "CPU that this worker offers"),
-            cpu_allocated_cores: s.gauge(names::WORKER_CPU_ALLOCATED, "CPU that attempts hold"),
-            memory_capacity_bytes: s.int_gauge(names::WORKER_MEMORY_CAPACITY, "Memory that this worker offers"),
-            memory_allocated_bytes: s.int_gauge(names::WORKER_MEMORY_ALLOCATED, "Memory that attempts hold"),
-            gpu_memory_bytes: s.int_gauge_vec(names::WORKER_GPU_MEMORY, "Memory that a GPU has", &["gpu"]),
-            gpu_memory_used_bytes: s.int_gauge_vec(
-                names::WORKER_GPU_MEMORY_USED,
-                "Memory of a GPU that is in use, whoever uses it",
-                &["gpu"],
-            ),
-            gpu_busy: s.gauge_vec(
-                names::WORKER_GPU_BUSY,
-                "Share of the GPU's last sample period in which something ran on it",
-                &["gpu"],
-            ),
-            gpu_celsius: s.int_gauge_vec(names::WORKER_GPU_CELSIUS, "Temperature of a GPU's chip", &["gpu"]),
-            ops: s.counter_vec(
-                names::WORKER_OPS,
-                "Calls to the container engine, by how they ended",
-                &["op", "result"],
-            ),
-            op_seconds: s.histogram_vec(
-                names::WORKER_OP_SECONDS,
-                "Seconds that a call to the container engine takes",
-                LONG_SECONDS,
-                &["op"],
-            ),
-            logs_owed: s.int_gauge(names::WORKER_LOGS_OWED, "Logs of ended attempts that the store has not got yet"),
-            logs_stored: s.counter_vec(
-                names::WORKER_LOGS_STORED,
-                "Logs sent to the store, by how that ended",
-                &["result"],
-            ),
-            logs_lost: s.counter(names::WORKER_LOGS_LOST, "Logs that went before the store had them"),
-            pulls: s.counter_vec(names::WORKER_PULLS, "Image pulls, by how they ended", &["result"]),
-            pulls_running: s.int_gauge(names::WORKER_PULLS_RUNNING, "Image pulls that have not ended"),
-            pull_bytes: s.counter(names::WORKER_PULL_BYTES, "Bytes of layers that came from registries"),
-            images_removed: s.counter(names::WORKER_IMAGES_REMOVED, "Images that were removed to make room"),
-            runtime_tasks: s.int_gauge(names::RUNTIME_TASKS, "Tasks of the async runtime that have not ended"),
-            certificate_end: s.gauge(names::CERTIFICATE_END, "When this process's certificate ends, in Unix time"),
-            registry: s.0,
+            connected: s.int_gauge(names::WORKER_CONNECTED),
+            reconnects: s.counter(names::WORKER_RECONNECTS),
+            heartbeat_seconds: s.histogram(names::WORKER_HEARTBEAT_SECONDS),
+            tasks: s.int_gauge_vec(names::WORKER_TASKS),
+            ended: s.counter_vec(names::WORKER_ENDED),
+            outbox: s.int_gauge(names::WORKER_OUTBOX),
+            cpu_capacity_cores: s.gauge(names::WORKER_CPU_CAPACITY),
+            cpu_allocated_cores: s.gauge(names::WORKER_CPU_ALLOCATED),
+            cpu_busy: MaybeGauge::new(s, names::WORKER_CPU_BUSY),
+            memory_capacity_bytes: s.int_gauge(names::WORKER_MEMORY_CAPACITY),
+            memory_allocated_bytes: s.int_gauge(names::WORKER_MEMORY_ALLOCATED),
+            memory_used_bytes: MaybeGauge::new(s, names::WORKER_MEMORY_USED),
+            disk_capacity_bytes: s.int_gauge(names::WORKER_DISK_CAPACITY),
+            disk_allocated_bytes: s.int_gauge(names::WORKER_DISK_ALLOCATED),
+            disk_free_bytes: MaybeGauge::new(s, names::WORKER_DISK_FREE),
+            gpu_capacity: s.int_gauge(names::WORKER_GPU_CAPACITY),
+            gpu_allocated: s.int_gauge(names::WORKER_GPU_ALLOCATED),
+            gpu_memory_bytes: s.int_gauge_vec(names::WORKER_GPU_MEMORY),
+            gpu_memory_used_bytes: s.int_gauge_vec(names::WORKER_GPU_MEMORY_USED),
+            gpu_busy: s.gauge_vec(names::WORKER_GPU_BUSY),
+            gpu_celsius: s.int_gauge_vec(names::WORKER_GPU_CELSIUS),
+            engine_up: MaybeGauge::new(s, names::WORKER_ENGINE_UP),
+            ops: s.counter_vec(names::WORKER_OPS),
+            op_seconds: s.histogram_vec(names::WORKER_OP_SECONDS),
+            logs_owed: s.int_gauge(names::WORKER_LOGS_OWED),
+            logs_stored: s.counter_vec(names::WORKER_LOGS_STORED),
+            logs_lost: s.counter(names::WORKER_LOGS_LOST),
+            pulls: s.counter_vec(names::WORKER_PULLS),
+            pulls_running: s.int_gauge(names::WORKER_PULLS_RUNNING),
+            pull_bytes: s.counter(names::WORKER_PULL_BYTES),
+            images_removed: s.counter(names::WORKER_IMAGES_REMOVED),
+            http: HttpMetrics::new(s),
+            runtime_tasks: s.int_gauge(names::RUNTIME_TASKS),
+            certificate_end: s.gauge(names::CERTIFICATE_END),
+            registry: s.registry.clone(),
+        }
+    }
+
+    /// Attempts by state, all states named.
+    pub fn set_tasks(&self, by_state: &[(&str, usize)]) {
+        for (state, attempts) in by_state {
+            self.tasks.with_label_values(&[state]).set(i64::try_from(*attempts).unwrap_or(i64::MAX));
         }
     }
 
@@ -123,19 +129,35 @@ impl WorkerMetrics {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::metric::tests::{check_entered, check_page};
 
     #[test]
-    fn the_page_keeps_prometheus_rules() {
-        let m = WorkerMetrics::new("1.2.3");
-        m.tasks.with_label_values(&["running"]).set(1);
+    fn the_page_has_the_tables_metrics_and_shows_what_was_counted() {
+        let sheet = Sheet::new("1.2.3");
+        let m = WorkerMetrics::on(&sheet);
+        check_entered(&sheet, &[names::PROCESS, names::WORKER]);
+        m.set_tasks(&[("running", 1)]);
         m.ended.with_label_values(&["exit_code"]).inc();
         m.ops.with_label_values(&["create", "ok"]).inc();
         m.op_seconds.with_label_values(&["create"]).observe(0.2);
         m.logs_stored.with_label_values(&["ok"]).inc();
         m.pulls.with_label_values(&["ok"]).inc();
+        m.gpu_memory_bytes.with_label_values(&["0"]).set(1);
+        m.gpu_memory_used_bytes.with_label_values(&["0"]).set(1);
+        m.gpu_busy.with_label_values(&["0"]).set(0.5);
+        m.gpu_celsius.with_label_values(&["0"]).set(40);
+        for gauge in [&m.cpu_busy, &m.memory_used_bytes, &m.disk_free_bytes, &m.engine_up] {
+            gauge.show(Some(1.0));
+        }
+        m.http.answered("/metrics", 200, std::time::Duration::from_millis(1));
         let page = m.text();
-        crate::metric::tests::check_rules(&page);
+        check_page(&page);
+        for metric in [names::PROCESS, names::WORKER].concat() {
+            assert!(page.contains(&format!("# TYPE {} ", metric.name)), "{} is on the page", metric.name);
+        }
         assert!(page.contains("cloudai_worker_container_ops_total{op=\"create\",result=\"ok\"} 1"), "{page}");
+        m.engine_up.show(None);
+        assert!(!m.text().contains("\ncloudai_worker_engine_up "), "no engine, no number");
         #[cfg(target_os = "linux")]
         assert!(page.contains("process_open_fds"), "{page}");
     }

@@ -282,6 +282,8 @@ pub const ENGINE_AWAY_MAX: Millis = Millis(120_000);
 pub const ENGINE_AWAY_LOOK: Millis = Millis(500);
 /// Between two readings of a worker's GPUs for its metrics.
 pub const GPU_READ_PERIOD: Millis = Millis(5_000);
+/// Between two readings of a worker's machine, and two looks whether its engine is there, for its metrics.
+pub const MACHINE_READ_PERIOD: Millis = Millis(5_000);
 /// A worker that says that it leaves stays this long at least: what was assigned to it meanwhile is given back, and not lost.
 pub const WORKER_LEAVE_LINGER: Millis = Millis(1_000);
 /// A worker that ends by draining waits for this long at most until the last containers are removed; what is left, its next start removes.
@@ -574,6 +576,13 @@ pub const EVENT_WATCHER_STALLED: Millis = Millis::from_secs(60);
 pub const EVENT_GATHER: Millis = Millis(20);
 /// Terms of which a master remembers who led.
 pub const LEADERS_REMEMBERED_MAX: usize = 256;
+
+/// Where a member serves something: `HOST:PORT`.
+pub const ADDRESS_BYTES_MAX: usize = 280;
+
+/// Pairs of a shape and a worker that one look at what waits, for metrics, may cost: it is under the state's lock. What it does not reach is
+/// counted as such.
+pub const HELD_UP_LOOKS_MAX: usize = 50_000;
 
 // ---- Scheduling -------------------------------------------------------------------------------------------------------
 

@@ -116,8 +116,8 @@ fn memory() -> u64 {
     system.cgroup_limits().map_or(total, |c| if c.total_memory > 0 { total.min(c.total_memory) } else { total })
 }
 
-/// Free space of the disk that holds the data directory.
-fn storage(data_dir: &Path) -> u64 {
+/// Free space of the disk that holds the data directory, in bytes; 0 where the system cannot be asked.
+pub(crate) fn storage(data_dir: &Path) -> u64 {
     let path = data_dir.canonicalize().unwrap_or_else(|_| data_dir.to_owned());
     let Ok(disks) = sysinfo::Disks::new_with_refreshed_list() else { return 0 };
     let holding = disks.iter().filter(|d| path.starts_with(d.mount_point()));

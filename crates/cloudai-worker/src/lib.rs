@@ -19,6 +19,7 @@ mod journal;
 mod lease_file;
 mod link;
 mod logs;
+mod machine_watch;
 pub mod nvidia;
 mod outputs;
 mod renew;

@@ -6,9 +6,10 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::time::Duration;
 
 use cloudai_agent::{Agent, Found, Input, Settings};
-use cloudai_api::{Health, NotReady};
+use cloudai_api::{Component, Health};
 use cloudai_net::{AcceptOptions, Acceptor, ChannelFactory, Connections, IdentityFiles, ReloadingTls, Revoked};
 use cloudai_objects::Store;
 use cloudai_telemetry::WorkerMetrics;
@@ -35,7 +36,7 @@ use crate::secret_files::SecretFiles;
 use crate::secrets::SecretSource;
 use crate::shell::{End, Shell};
 use crate::tasks::{StopOnDrop, Tasks};
-use crate::{capacity, clock, gpu_watch, guard, join, nvidia, renew};
+use crate::{capacity, clock, gpu_watch, guard, join, machine_watch, nvidia, renew};
 
 /// The label of a worker whose GPUs are all of one model; one of its operator's own wins.
 const GPU_MODEL: &str = "gpu.model";
@@ -93,9 +94,10 @@ pub async fn run_until(config: WorkerConfig, stops: Stops) -> Result<(), WorkerE
         });
     }
     let metrics = WorkerMetrics::new(env!("CARGO_PKG_VERSION"));
-    metrics.certificate_end.set(tls.not_after().0 as f64 / 1000.0);
     metrics.cpu_capacity_cores.set(capacity.cpu_milli as f64 / 1000.0);
     metrics.memory_capacity_bytes.set(i64::try_from(capacity.memory_bytes).unwrap_or(i64::MAX));
+    metrics.disk_capacity_bytes.set(i64::try_from(capacity.storage_bytes).unwrap_or(i64::MAX));
+    metrics.gpu_capacity.set(capacity.gpus.into());
 
     let store = match config.executor {
         ExecutorKind::Docker if !config.results.is_unset() => Some(Store::open(&config.results)?),
@@ -179,12 +181,14 @@ pub async fn run_until(config: WorkerConfig, stops: Stops) -> Result<(), WorkerE
     }
 
     let status = Status::default();
+    let mut metrics_addr = String::new();
     if !config.metrics_addr.is_empty() {
-        let serving =
-            serve_metrics(&config.metrics_addr, &tls, Page { metrics: metrics.clone(), status: status.clone() })
-                .await?;
+        let page = Page { metrics: metrics.clone(), status: status.clone(), tls: tls.clone() };
+        let (bound, serving) = serve_metrics(&config.metrics_addr, &tls, page).await?;
+        metrics_addr = bound.to_string();
         tasks.spawn(serving);
     }
+    tasks.spawn(machine_watch::watch(config.data_dir.clone(), metrics.clone()));
     if config.executor == ExecutorKind::Docker && !config.guard_program.as_os_str().is_empty() {
         let whose = GuardConfig {
             data_dir: config.data_dir.clone(),
@@ -226,6 +230,7 @@ pub async fn run_until(config: WorkerConfig, stops: Stops) -> Result<(), WorkerE
         price,
         labels,
         condition,
+        metrics_addr,
         lease,
         factory,
         status,
@@ -294,35 +299,56 @@ fn lock(dir: &Path) -> Result<File, WorkerError> {
 struct Page {
     metrics: WorkerMetrics,
     status: Status,
+    tls: Arc<ReloadingTls>,
 }
 
 impl Health for Page {
-    fn readiness(&self) -> Vec<NotReady> {
-        if self.status.0.load(Relaxed) {
-            return vec![];
-        }
-        vec![NotReady {
-            code: "no_leader",
-            detail: "this worker has no session with a leader; tasks that run go on, and it keeps trying".to_owned(),
-        }]
+    fn components(&self) -> Vec<Component> {
+        let session = match self.status.0.load(Relaxed) {
+            true => Component::good("session", "this worker has a session with the leader".to_owned()),
+            false => Component::bad(
+                "session",
+                "no_leader",
+                "this worker has no session with a leader; tasks that run go on, and it keeps trying".to_owned(),
+            ),
+        };
+        let left_ms = self.tls.not_after().0.saturating_sub(clock::wall().0);
+        let certificate = match left_ms {
+            0 => Component::bad(
+                "certificate",
+                "certificate_expired",
+                "this worker's certificate has expired, and no master accepts it: revoke the name, authorise it again, and start it with the \
+                 new token and an empty identity directory"
+                    .to_owned(),
+            ),
+            _ => Component::good("certificate", format!("valid for {} more hours", left_ms / 3_600_000)),
+        };
+        vec![session, certificate]
+    }
+
+    fn answered(&self, route: &'static str, code: u16, took: Duration) {
+        self.metrics.http.answered(route, code, took);
     }
 
     fn metrics(&self) -> String {
         let alive = tokio::runtime::Handle::current().metrics().num_alive_tasks();
+        self.metrics.certificate_end.set(self.tls.not_after().0 as f64 / 1000.0);
         self.metrics.runtime_tasks.set(i64::try_from(alive).unwrap_or(i64::MAX));
         self.metrics.text()
     }
 }
 
+/// Where it listens, and the serving itself.
 async fn serve_metrics(
     addr: &str,
     tls: &Arc<ReloadingTls>,
     page: Page,
-) -> Result<impl Future<Output = ()> + Send + use<>, WorkerError> {
+) -> Result<(SocketAddr, impl Future<Output = ()> + Send + use<>), WorkerError> {
     let failed = |source| WorkerError::Metrics { addr: addr.to_owned(), source };
     let bind: SocketAddr =
         addr.parse().map_err(|e| failed(std::io::Error::new(std::io::ErrorKind::InvalidInput, e)))?;
     let listener = TcpListener::bind(bind).await.map_err(failed)?;
+    let bound = listener.local_addr().map_err(failed)?;
     let incoming = Acceptor::spawn(listener, tls.clone(), AcceptOptions::http(), Connections::default());
-    Ok(cloudai_api::serve(incoming, Arc::new(page)))
+    Ok((bound, cloudai_api::serve(incoming, Arc::new(page))))
 }

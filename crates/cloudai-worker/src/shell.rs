@@ -10,6 +10,7 @@ use cloudai_net::ChannelFactory;
 use cloudai_proto::v1 as pb;
 use cloudai_proto::v1::leader_message::Kind;
 use cloudai_session::{Specs, heartbeat_period, hello};
+use cloudai_telemetry::WorkerMetrics;
 use cloudai_types::{AttemptId, HourlyPrice, Millis, Resources, limits};
 use futures::future::BoxFuture;
 use tokio::sync::mpsc;
@@ -34,6 +35,15 @@ const SILENCE_MAX: Duration = Duration::from_secs(3);
 const REPORT_ANSWER_MAX: Duration = limits::WRITE_TIMEOUT.as_duration();
 /// The loop looks at the clock at least this often: a suspended machine's timers sleep, its lease does not.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// States of attempts that have not ended, with their words in metrics.
+const STATES: [(Phase, &str); 5] = [
+    (Phase::Assigned, "assigned"),
+    (Phase::Preparing, "preparing"),
+    (Phase::Running, "running"),
+    (Phase::Stopping, "stopping"),
+    (Phase::Storing, "storing"),
+];
 
 /// What a session needs while it lasts.
 struct Live {
@@ -61,6 +71,8 @@ pub struct Shell {
     pub price: HourlyPrice,
     pub labels: BTreeMap<String, String>,
     pub condition: ConditionWatch,
+    /// Where its metrics are served; empty: nowhere.
+    pub metrics_addr: String,
     pub lease: Option<LeaseFile>,
     pub factory: ChannelFactory,
     pub status: Status,
@@ -88,6 +100,7 @@ impl Shell {
         let mut live: Option<Live> = None;
         let mut sessions = 0u64;
         let mut leaves_since: Option<Instant> = None;
+        let mut counted: Option<Instant> = None;
         loop {
             let timer = tokio::time::sleep_until(self.wake_at(live.as_ref()));
             tokio::select! {
@@ -120,6 +133,10 @@ impl Shell {
                 self.session_down();
             }
             self.tell(live.is_some(), sessions);
+            if counted.is_none_or(|at| at.elapsed() >= LOOK_EVERY) {
+                count(&self.agent, &self.hands.metrics);
+                counted = Some(Instant::now());
+            }
             let lingered = leaves_since.is_some_and(|at| at.elapsed() >= limits::WORKER_LEAVE_LINGER.as_duration());
             if lingered && self.agent.is_empty() {
                 let settled = self.hands.executor.settled();
@@ -209,7 +226,14 @@ impl Shell {
         match event {
             LinkEvent::Greet(answer) => {
                 // A link that does not wait any more has moved on.
-                let _ = answer.send(hello(&self.agent, self.capacity, self.reserved, self.price, &self.labels));
+                let _ = answer.send(hello(
+                    &self.agent,
+                    self.capacity,
+                    self.reserved,
+                    self.price,
+                    &self.labels,
+                    &self.metrics_addr,
+                ));
             }
             LinkEvent::Up(session) => *live = Some(self.session_up(session)),
             LinkEvent::Down { reason } => {
@@ -353,10 +377,24 @@ impl Shell {
         m.connected.set(i64::from(connected));
         cloudai_telemetry::raise_to(&m.reconnects, sessions.saturating_sub(1));
         let used = self.agent.in_use();
+        m.disk_allocated_bytes.set(i64::try_from(used.storage_bytes).unwrap_or(i64::MAX));
+        m.gpu_allocated.set(used.gpus.into());
         m.cpu_allocated_cores.set(used.cpu_milli as f64 / 1000.0);
         m.memory_allocated_bytes.set(i64::try_from(used.memory_bytes).unwrap_or(i64::MAX));
         self.status.set_connected(connected);
     }
+}
+
+/// For metrics: a walk over all attempts, which is too much after each event.
+fn count(agent: &Agent, metrics: &WorkerMetrics) {
+    let mut by_state = STATES.map(|(_, word)| (word, 0));
+    for (_, phase) in agent.held() {
+        if let Some(at) = STATES.iter().position(|(state, _)| *state == phase) {
+            by_state[at].1 += 1;
+        }
+    }
+    metrics.set_tasks(&by_state);
+    metrics.outbox.set(i64::try_from(agent.unacknowledged()).unwrap_or(i64::MAX));
 }
 
 /// The last containers go.

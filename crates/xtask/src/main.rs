@@ -1,6 +1,8 @@
-//! The project's own chores: `cargo xtask tidy` checks the rules that no compiler knows. Comes in: the working tree and
-//! `cargo metadata`. Goes out: one line per broken rule on stderr, and exit code 1 when there is one. It changes nothing.
+//! The project's own chores: `cargo xtask tidy` checks the rules that no compiler knows, and `cargo xtask generate` writes the files that are made from
+//! tables. Comes in: the working tree and `cargo metadata`. Goes out: one line per broken rule on stderr, and exit code 1 when there is one; or files. Only
+//! `generate` changes anything.
 
+mod generate;
 mod tidy;
 
 use std::process::ExitCode;
@@ -11,9 +13,10 @@ fn main() -> ExitCode {
     let mut arguments = std::env::args().skip(1);
     match (arguments.next().as_deref(), arguments.next()) {
         (Some("tidy"), None) => {}
+        (Some("generate"), None) => return generate_here(),
         _ => {
             eprintln!(
-                "usage: cargo xtask tidy\n\n  tidy   floors, lints, docs, leftovers, module comments, long files"
+                "usage: cargo xtask tidy|generate\n\n  tidy       floors, lints, docs, leftovers, module comments, long files\n  generate   grafana/dashboards and docs/metrics.md, from their tables"
             );
             return ExitCode::from(2);
         }
@@ -21,6 +24,21 @@ fn main() -> ExitCode {
     match tidy_here() {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn generate_here() -> ExitCode {
+    let written = root().and_then(|root| generate::write(&root).context("a file cannot be written"));
+    match written {
+        Ok(written) => {
+            written.iter().for_each(|path| eprintln!("wrote {}", path.display()));
+            eprintln!("generate: {} files, {} of them changed", generate::files().len(), written.len());
+            ExitCode::SUCCESS
+        }
         Err(error) => {
             eprintln!("error: {error:#}");
             ExitCode::from(2)

@@ -56,6 +56,7 @@ fn new_worker(hot: &mut Hot, name: &str) -> WorkerId {
         drain_deadline_ms: 0,
         evicting: false,
         leaving: false,
+        metrics_addr: String::new(),
         capacity: Resources::default(),
         reserved: None,
         price: Default::default(),

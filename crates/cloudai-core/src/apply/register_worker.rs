@@ -5,14 +5,15 @@ use cloudai_types::{HourlyPrice, WorkerId, limits};
 
 use super::cut;
 use super::out::Out;
-use crate::command::{LEAVING_SINCE, POLICIES_SINCE, RESERVED_SINCE, RegisterWorker};
+use crate::command::{DISCOVERY_SINCE, LEAVING_SINCE, POLICIES_SINCE, RESERVED_SINCE, RegisterWorker};
 use crate::hot::Hot;
 use crate::news::{News, What};
 use crate::reply::{Refusal, Reply};
 use crate::rows::WorkerState;
 
 pub fn register_worker(hot: &mut Hot, out: &mut Out, command: RegisterWorker) -> Result<Reply, Refusal> {
-    let RegisterWorker { worker: id, capacity, labels, software, reserved, leaving, price_micros } = command;
+    let RegisterWorker { worker: id, capacity, labels, software, reserved, leaving, price_micros, metrics_addr } =
+        command;
     let id = WorkerId(id);
     let Some(worker) = hot.workers.get_mut(&id) else { return Err(Refusal::NoSuchWorker(id.to_string())) };
     if worker.state == WorkerState::Revoked {
@@ -31,6 +32,8 @@ pub fn register_worker(hot: &mut Hot, out: &mut Out, command: RegisterWorker) ->
     worker.reserved = reserved.filter(|_| hot.version >= RESERVED_SINCE);
     worker.leaving = leaving && hot.version >= LEAVING_SINCE;
     worker.price = price;
+    let is_kept = hot.version >= DISCOVERY_SINCE && metrics_addr.len() <= limits::ADDRESS_BYTES_MAX;
+    worker.metrics_addr = if is_kept { metrics_addr } else { String::new() };
     worker.labels = labels;
     worker.labels.extend(worker.assigned_labels.clone());
     worker.software = cut(software);

@@ -570,3 +570,22 @@ fn labels_of_jobs_and_rules_about_them_are_kept_since_format_seven() {
         assert_eq!(world.hot.job_labels.get(JobId(1)), kept.then_some(&wanted), "format {version}");
     }
 }
+
+#[test]
+fn where_workers_serve_their_metrics_is_kept_since_format_seven() {
+    use cloudai_core::command::{DISCOVERY_SINCE, RaiseVersion, RegisterWorker};
+    use cloudai_core::rows::{WorkerRow, worker_key};
+    use cloudai_types::{WorkerId, limits};
+    assert_eq!(DISCOVERY_SINCE, 7);
+    let long = "x".repeat(limits::ADDRESS_BYTES_MAX + 1);
+    for (version, said, kept) in [(6, "10.0.0.9:7610", ""), (7, "10.0.0.9:7610", "10.0.0.9:7610"), (7, &long, "")] {
+        let mut world = World::default();
+        world.entry(1_000, prelude());
+        world.one(1_000, Kind::RaiseVersion(RaiseVersion { version }));
+        let register = RegisterWorker { worker: 1, metrics_addr: said.to_owned(), ..Default::default() };
+        world.one(1_000, Kind::RegisterWorker(register));
+        world.check();
+        let worker: WorkerRow = world.row(Family::Worker, &worker_key(WorkerId(1))).expect("it is there");
+        assert_eq!(worker.metrics_addr, kept, "format {version}");
+    }
+}

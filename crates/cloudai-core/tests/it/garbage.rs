@@ -147,6 +147,7 @@ pub fn garbage() -> impl Strategy<Value = Kind> {
                 reserved: (worker % 2 == 0).then_some(capacity),
                 leaving: worker % 3 == 0,
                 price_micros: if worker % 5 == 0 { u64::MAX } else { worker.into() },
+                metrics_addr: software.repeat(worker as usize % 400),
             }
         )),
         (small(), id()).prop_map(|(worker, session)| Kind::LoseWorker(LoseWorker { worker, session })),

@@ -220,6 +220,7 @@ fn kinds() -> Vec<Kind> {
             reserved: None,
             leaving: false,
             price_micros: 0,
+            metrics_addr: String::new(),
         }),
         Kind::LoseWorker(LoseWorker { worker: 2, session: 11 }),
         Kind::Authorize(Authorize {
@@ -355,7 +356,7 @@ fn dead_groups() -> Vec<DeadGroup> {
 }
 
 /// Commands that got fields since they were first written, with these fields.
-fn grown() -> [(&'static str, Kind); 21] {
+fn grown() -> [(&'static str, Kind); 22] {
     let report = AttemptReport {
         job: 9,
         index: 5,
@@ -426,6 +427,7 @@ fn grown() -> [(&'static str, Kind); 21] {
                 reserved: Some(resources()),
                 leaving: false,
                 price_micros: 0,
+                metrics_addr: String::new(),
             }),
         ),
         (
@@ -434,6 +436,15 @@ fn grown() -> [(&'static str, Kind); 21] {
                 worker: 2,
                 capacity: resources(),
                 leaving: true,
+                ..Default::default()
+            }),
+        ),
+        (
+            "command_register_worker_metrics",
+            Kind::RegisterWorker(RegisterWorker {
+                worker: 2,
+                capacity: resources(),
+                metrics_addr: "10.0.0.9:7610".into(),
                 ..Default::default()
             }),
         ),
@@ -782,11 +793,14 @@ fn every_row_decodes_for_ever() {
                     leaving: false,
                     taints: BTreeMap::new(),
                     price_micros: 0,
+                    metrics_addr: String::new(),
                 };
                 golden("row_worker", &worker);
                 let taints = labels(&[("gpu", "a100"), ("night", "")]);
                 golden("row_worker_tainted", &WorkerRow { taints, ..worker.clone() });
                 golden("row_worker_price", &WorkerRow { price_micros: 350_000, ..worker.clone() });
+                let metrics_addr = "10.0.0.9:7610".to_owned();
+                golden("row_worker_metrics", &WorkerRow { metrics_addr, ..worker.clone() });
                 golden("row_worker_reserved", &WorkerRow { reserved: Some(resources()), ..worker.clone() });
                 golden(
                     "row_worker_evicting",

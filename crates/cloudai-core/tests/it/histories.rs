@@ -417,6 +417,7 @@ pub fn register(worker: u32, cpu: u8, zone: bool) -> Kind {
         reserved: zone.then_some(capacity),
         leaving: false,
         price_micros: u64::from(cpu) * 100_000,
+        metrics_addr: if zone { format!("10.0.0.{worker}:7610") } else { String::new() },
     })
 }
 

@@ -381,6 +381,7 @@ fn kind(words: &mut Words) -> Kind {
             reserved: None,
             leaving: words.count("leaving") > 0,
             price_micros: words.count("price").into(),
+            metrics_addr: String::new(),
         }),
         "leaves" => Kind::WorkerLeaves(WorkerLeaves {
             worker: words.plain[0].parse().expect("a worker"),

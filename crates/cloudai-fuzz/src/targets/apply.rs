@@ -312,6 +312,7 @@ fn kind(u: &mut Unstructured<'_>, hot: &Hot) -> Result<Kind> {
             reserved: None,
             leaving: false,
             price_micros: u.arbitrary()?,
+            metrics_addr: name(u)?,
         }),
         12 => {
             let worker = worker(u, hot)?;

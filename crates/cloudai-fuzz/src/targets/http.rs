@@ -7,7 +7,7 @@ use std::sync::{Arc, OnceLock};
 use arbitrary::{Arbitrary, Unstructured};
 use axum::Router;
 use axum::body::Body;
-use cloudai_api::{Health, NotReady, router};
+use cloudai_api::{Component, Health, Role as TargetRole, Target, router};
 use cloudai_net::{ClusterId, Identity, PeerInfo, Role, Serial};
 use http::{HeaderName, HeaderValue, Method, Request, StatusCode, Uri};
 use http_body_util::BodyExt;
@@ -26,8 +26,11 @@ struct Input<'a> {
 struct Still;
 
 impl Health for Still {
-    fn readiness(&self) -> Vec<NotReady> {
+    fn components(&self) -> Vec<Component> {
         vec![]
+    }
+    fn targets(&self) -> Option<Vec<Target>> {
+        Some(vec![Target::new(TargetRole::Master, "master-1", "127.0.0.1:7600")])
     }
     fn metrics(&self) -> String {
         "up 1\n".to_owned()
@@ -46,7 +49,8 @@ pub fn run(data: &[u8]) {
     let Ok(input) = Input::arbitrary_take_rest(Unstructured::new(data)) else { return };
     let Some(request) = request(&input) else { return };
     let (runtime, router) = world();
-    let is_api = request.uri().path() == "/api" || request.uri().path().starts_with("/api/");
+    let path = request.uri().path();
+    let is_api = path == "/api" || path.starts_with("/api/") || path == "/service-discovery";
     let known = request.extensions().get::<PeerInfo>().is_some_and(|p| p.identity.is_some());
     let answer = runtime.block_on(async {
         let answer = router.clone().oneshot(request).await.unwrap_or_else(|never| match never {});

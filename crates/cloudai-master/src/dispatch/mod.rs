@@ -7,9 +7,10 @@ pub mod secrets;
 pub mod session;
 pub mod sets;
 
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
-use cloudai_net::{Role, require};
+use cloudai_net::{PeerInfo, Role, require};
 use cloudai_proto::v1 as pb;
 use cloudai_proto::v1::dispatch_server;
 use tonic::{Request, Response, Status, Streaming};
@@ -31,7 +32,8 @@ impl<S: StateStore> dispatch_server::Dispatch for DispatchService<S> {
         request: Request<Streaming<pb::WorkerMessage>>,
     ) -> Result<Response<Self::SessionStream>, Status> {
         let name = require(&request, &self.node.revoked, &[Role::Worker])?.name.clone();
-        Ok(Response::new(session::start(self.node.clone(), name, request.into_inner())))
+        let from = request.extensions().get::<PeerInfo>().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |p| p.addr.ip());
+        Ok(Response::new(session::start(self.node.clone(), name, from, request.into_inner())))
     }
 
     async fn upload_log(

@@ -3,6 +3,7 @@
 //! nothing about tasks: `apply` does.
 
 use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -81,10 +82,11 @@ impl Drop for Outbound {
     }
 }
 
-/// A session that begins when its first message is asked for.
+/// A session that begins when its first message is asked for. `from`: where the worker calls from.
 pub fn start<S: StateStore>(
     node: Arc<Node<S>>,
     worker_name: String,
+    from: IpAddr,
     inbound: impl Stream<Item = Result<pb::WorkerMessage, Status>> + Send + Sync + Unpin + 'static,
 ) -> Outbound {
     let (out, messages) = mpsc::channel(limits::SESSION_MESSAGES_MAX);
@@ -93,7 +95,7 @@ pub fn start<S: StateStore>(
         match node.leading() {
             None => not_leader(&node, &out).await,
             Some(leading) => {
-                let session = Session { node: node.clone(), worker_name: name, out: out.clone(), inbound };
+                let session = Session { node: node.clone(), worker_name: name, from, out: out.clone(), inbound };
                 tokio::select! {
                     () = leading.cancelled() => not_leader(&node, &out).await,
                     end = session.run() => end,
@@ -134,6 +136,7 @@ async fn send(out: &Out, kind: pb::leader_message::Kind) -> Result<(), SessionEn
 struct Session<S: StateStore, I> {
     node: Arc<Node<S>>,
     worker_name: String,
+    from: IpAddr,
     out: Out,
     inbound: I,
 }
@@ -232,6 +235,7 @@ where
             reserved: hello.reserved,
             leaving: hello.leaving,
             price_micros: hello.price_micros_per_hour,
+            metrics_addr: reachable(&hello.metrics_addr, self.from),
         };
         let outcome = self.node.proposer.propose(Command::new("leader", Kind::RegisterWorker(register))).await;
         let session = match outcome {
@@ -478,9 +482,34 @@ fn labels_of<I: IntoIterator<Item = (String, String)>>(own: I, name: &str) -> BT
     labels
 }
 
+/// Where others find what a worker serves at `address`: all interfaces of its machine are, for them, the one that it calls from.
+fn reachable(address: &str, from: IpAddr) -> String {
+    match address.parse::<SocketAddr>() {
+        Ok(at) if at.ip().is_unspecified() && from.is_unspecified() => String::new(),
+        Ok(at) if at.ip().is_unspecified() => SocketAddr::new(from.to_canonical(), at.port()).to_string(),
+        Ok(_) => address.to_owned(),
+        Err(_) => String::new(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn metrics_are_where_the_worker_is() {
+        for (said, from, found) in [
+            ("0.0.0.0:7610", "10.0.0.9", "10.0.0.9:7610"),
+            ("[::]:7610", "::ffff:10.0.0.9", "10.0.0.9:7610"),
+            ("[::]:7610", "fd00::9", "[fd00::9]:7610"),
+            ("192.168.1.5:7610", "10.0.0.9", "192.168.1.5:7610"),
+            ("0.0.0.0:7610", "0.0.0.0", ""),
+            ("", "10.0.0.9", ""),
+            ("no address\n", "10.0.0.9", ""),
+        ] {
+            assert_eq!(reachable(said, from.parse().expect("an address")), found, "{said} from {from}");
+        }
+    }
 
     #[test]
     fn a_worker_is_who_its_certificate_says() {

@@ -146,6 +146,7 @@ impl Cluster {
             reserved: None,
             leaving: false,
             price_micros: price.0,
+            metrics_addr: String::new(),
         }));
         assert!(matches!(reply, Reply::WorkerRegistered { .. }), "{reply:?}");
     }

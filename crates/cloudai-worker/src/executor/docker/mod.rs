@@ -19,6 +19,7 @@ mod log_stream;
 mod mounts;
 mod outputs;
 mod policy;
+mod presence;
 mod progress;
 mod pulls;
 mod reason;
@@ -189,6 +190,7 @@ impl DockerExecutor {
         volumes::tidy_up(&shared).await;
         sandbox::watch(&shared);
         images::watch(&shared);
+        presence::watch(&shared);
         Ok((DockerExecutor(shared), found))
     }
 }
