@@ -58,6 +58,9 @@ pub fn parse_spread(text: &str) -> Result<(String, u32), String> {
 pub fn parse_near(text: &str) -> Result<NearRule, String> {
     let (jobs, over) = text.rsplit_once('@').unwrap_or((text, "worker"));
     let jobs: Expression = jobs.parse().map_err(|e| format!("{e}; write EXPRESSION or EXPRESSION@LABEL"))?;
+    if over.is_empty() {
+        return Err(format!("'{text}' has no label behind the '@'; write EXPRESSION or EXPRESSION@LABEL"));
+    }
     Ok(NearRule { jobs: jobs.to_string(), over: over.to_owned() })
 }
 
@@ -320,7 +323,8 @@ mod tests {
             ("apart_from:\n  - {jobs: app is db}\n", "line 3", "at character 5"),
             ("apart_from:\n  - {over: rack}\n", "line 3", "jobs"),
             ("apart_from: {jobs: app=db}\n", "line 2", ""),
-            ("together_with: [app=db@]\n", "together_with:", "no label's name"),
+            ("together_with: [app=db@]\n", "line 2", "no label behind"),
+            ("together_with: [app=db@a(b]\n", "together_with:", "no label's name"),
             ("together_with: [\"app=@rack\"]\n", "line 2", "EXPRESSION@LABEL"),
             ("labels: {app: \"a,b\"}\n", "labels:", "not allowed"),
         ] {

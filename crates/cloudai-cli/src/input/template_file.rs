@@ -431,11 +431,11 @@ jobs:
   report:
     image: busybox
     command: [report, "${{ tag }}"]
-    depends_on: [{job: load, on: "${{ on }}"}]
+    depends_on: [{job: load, on: "${{ when }}"}]
 parameters:
   tag: {}
   last: {type: integer, default: 1}
-  on: {default: success}
+  when: {default: success}
 "#;
 
     #[test]
@@ -445,7 +445,7 @@ parameters:
         let made = template.fill(&given(&[("tag", "7"), ("last", "4")])).unwrap_or_else(|e| panic!("{e}"));
         let Made::Workflow(file) = made else { panic!("{made:?}") };
         let plain = NIGHTLY.split("parameters:").next().unwrap_or_default();
-        let plain = plain.replace("${{ tag }}", "7").replace("${{ last }}", "4").replace("${{ on }}", "success");
+        let plain = plain.replace("${{ tag }}", "7").replace("${{ last }}", "4").replace("${{ when }}", "success");
         assert_eq!(file, workflow_file::parse(&plain).unwrap_or_else(|e| panic!("{e}")));
         assert!(!sweep().is_workflow);
     }
