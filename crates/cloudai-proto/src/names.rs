@@ -131,7 +131,7 @@ impl WaitReason {
 }
 
 impl ErrorKind {
-    pub const ALL: [ErrorKind; 16] = [
+    pub const ALL: [ErrorKind; 17] = [
         ErrorKind::Unspecified,
         ErrorKind::Invalid,
         ErrorKind::NotFound,

@@ -164,8 +164,8 @@ impl Coverage {
             if tenant.quota.tasks_max.is_none_or(|most| tenant.holding < most) {
                 continue;
             }
-            for (_, shapes) in hot.queue.of(id).into_iter().flat_map(|levels| levels.iter()) {
-                for job in shapes.values().flatten() {
+            for (_, level) in hot.queue.of(id).into_iter().flat_map(|levels| levels.iter()) {
+                for job in level.lines().flat_map(|(_, line)| line.users()).flat_map(|(_, jobs)| jobs) {
                     if self.held_back.insert(*job) {
                         self.counts.add(Seen::HeldBackByAQuota, 1);
                     }
