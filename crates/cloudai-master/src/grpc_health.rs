@@ -1,5 +1,5 @@
 //! `grpc.health.v1`, for balancers that speak gRPC: what `/readyz` says, in their words. Comes in: how this master's parts are. Goes out: one status for
-//! the whole and for each service. Like `/readyz` it answers without a certificate.
+//! the whole and for each service. Who may ask is decided where it is served.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -11,7 +11,7 @@ use cloudai_api::Health;
 use cloudai_core::command::MemberRole;
 use cloudai_net::{
     AcceptOptions, Acceptor, CertificateAuthority, ChannelFactory, ChannelOptions, Connections, IdentityFiles,
-    JoinToken, ReloadingTls, Revoked, RevokedSet, Role,
+    JoinToken, ReloadingTls, Revoked, RevokedSet, Role, require,
 };
 use cloudai_proto::v1 as pb;
 use cloudai_proto::v1::{control_server, dispatch_server, raft_server};
@@ -19,6 +19,7 @@ use cloudai_raft::{DAMAGED, Fatal, LogStore, MasterNode, Raft, Settings, StartEr
 use cloudai_telemetry::MasterMetrics;
 use cloudai_types::limits;
 use tokio::net::TcpListener;
+use tonic::service::interceptor::InterceptedService;
 
 use crate::config::{Join, MasterConfig};
 use crate::control::ControlService;
@@ -196,6 +197,8 @@ pub async fn run<O: OpenStores>(
     );
     let connections = Connections::new();
     let masters = Arc::new(GrpcMasters::new(channels));
+    let of_tls = tls.clone();
+    let certificate_end = move || of_tls.not_after();
     let node = Arc::new(Node::new(Parts {
         config,
         own,
@@ -210,7 +213,7 @@ pub async fn run<O: OpenStores>(
         revoked: revoked.clone(),
         identity_dir,
         results,
-        surroundings: Surroundings::default(),
+        surroundings: Surroundings { certificate_end: Arc::new(certificate_end), ..Surroundings::default() },
     }));
     let mut stopped = node.stop.subscribe();
     follow_revocations(&node, connections.clone());
@@ -453,6 +456,11 @@ fn serve<S: StateStore>(
         Arc::new(MasterHealth { node: node.clone(), tls: tls.clone(), connections: connections.clone() });
     let (reporter, grpc_health) = tonic_health::server::health_reporter();
     tasks.spawn(grpc_health::keep(reporter, health.clone()));
+    let revoked = node.revoked.clone();
+    let grpc_health = InterceptedService::new(grpc_health, move |request| {
+        require(&request, &revoked, Role::ALL)?;
+        Ok(request)
+    });
 
     let incoming = accept(listeners.grpc, AcceptOptions::control());
     let control = control_server::ControlServer::new(ControlService { node: node.clone() })

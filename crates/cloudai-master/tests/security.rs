@@ -150,6 +150,11 @@ async fn acl_every_route() {
         }
     }
     assert!(refused > 40, "only {refused} refusals were looked at");
+    // How the master is, anybody of the cluster may know, and nobody else.
+    for (who, role, factory) in &callers {
+        let answer = ask(factory, &master.grpc, "/grpc.health.v1.Health/Check", &[]).await;
+        assert_eq!(is_refusal(&answer), role.is_none(), "{who} on the health of the master: {answer:?}");
+    }
     // A method that does not exist lets nobody in either.
     let answer = ask(&callers[2].2, &master.grpc, "/cloudai.v1.Control/Backdoor", &[]).await;
     assert_eq!(answer.expect_err("no such method").code(), Code::Unimplemented);

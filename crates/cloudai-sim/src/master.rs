@@ -140,6 +140,7 @@ async fn start(m: &Machinery, place: Place, clock: &Clock, mut dice: Dice) -> Re
         surroundings: Surroundings {
             now_ms: Arc::new(move || wall.wall_ms()),
             random: Arc::new(move || random.lock().expect("dice do not panic").next() as u32),
+            ..Surroundings::default()
         },
     }));
     raft.run();

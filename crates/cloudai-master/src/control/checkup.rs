@@ -26,7 +26,7 @@ pub async fn master<S: StateStore>(node: &Node<S>) -> Result<pb::CheckMasterRepl
         condition: Some(pb::MachineCondition {
             now_ms: node.now_ms(),
             software: env!("CARGO_PKG_VERSION").to_owned(),
-            certificate_end_ms: (node.metrics.certificate_end.get() * 1e3) as u64,
+            certificate_end_ms: (node.surroundings.certificate_end)().0,
             disk_free_bytes: disk.free,
             disk_bytes: disk.total,
             engine_trouble: String::new(),
