@@ -487,7 +487,7 @@ const SCHEDULER: Board = Board {
                 stack(
                     "Ended",
                     PerSecond,
-                    "By reason.",
+                    "Attempts that ended, by the reason of their end.",
                     &[("{{reason}}", r#"sum by (reason) (rate(cloudai_attempts_ended_total{$of}[$__rate_interval]))"#)],
                 ),
                 stack(
