@@ -23,8 +23,8 @@ const LIMIT: Duration = Duration::from_secs(60);
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 const TWO_DAYS: Millis = Millis::from_secs(2 * 24 * 3600);
 const DISK_MIB: u32 = 2_048;
-/// Of it; less than three hundredths are left.
-const FILLER_MIB: u32 = 1_980;
+/// Hundredths of it; the doctor calls less than three a problem.
+const LEFT_PERCENT: u64 = 2;
 
 #[derive(Deserialize)]
 struct Found {
@@ -121,7 +121,9 @@ fn full_disk(cluster: &Cluster, made: &std::path::Path) -> anyhow::Result<()> {
     fs::rename(&data, &aside).context("the data cannot be put aside")?;
     std::os::unix::fs::symlink(&disk.mount, &data).context("no link to the small disk")?;
     let filler = disk.mount.join("filler");
-    command("fallocate", &["--length", &format!("{FILLER_MIB}MiB"), &filler.display().to_string()])?;
+    let (size, free) = room_mib(&to)?;
+    let length = format!("{}MiB", free.saturating_sub(size * LEFT_PERCENT / 100));
+    command("fallocate", &["--length", &length, &filler.display().to_string()])?;
     cluster.start_one("master-3")?;
     finds(cluster, "a disk is nearly full", &[("disk_full", "master-3")])?;
     fs::remove_file(&filler).context("the filler cannot be removed")?;
@@ -170,7 +172,14 @@ fn clock(cluster: &Cluster) -> anyhow::Result<()> {
     finds(cluster, "it is right again", &[])
 }
 
-fn command(program: &str, arguments: &[&str]) -> anyhow::Result<()> {
-    run_command(std::process::Command::new(program).args(arguments), LIMIT)?.ok(program)?;
-    Ok(())
+/// What the disk has, and what is free of it.
+fn room_mib(path: &str) -> anyhow::Result<(u64, u64)> {
+    let told = command("df", &["--block-size=1M", "--output=size,avail", path])?;
+    let numbers: Vec<u64> = told.split_whitespace().filter_map(|word| word.parse().ok()).collect();
+    let [size, free] = numbers[..] else { anyhow::bail!("df says no such numbers: {told}") };
+    Ok((size, free))
+}
+
+fn command(program: &str, arguments: &[&str]) -> anyhow::Result<String> {
+    Ok(run_command(std::process::Command::new(program).args(arguments), LIMIT)?.ok(program)?.stdout)
 }
