@@ -519,7 +519,7 @@ const SCHEDULER: Board = Board {
                 lines(
                     "Heartbeats",
                     PerSecond,
-                    "Of all workers.",
+                    "Heartbeats that the leader took, of all workers.",
                     &[("heartbeats", r#"sum(rate(cloudai_heartbeats_total{$of}[$__rate_interval]))"#)],
                 ),
                 lines(
@@ -638,7 +638,7 @@ const WORKERS: Board = Board {
                 lines(
                     "Reconnects",
                     Plain,
-                    "In an hour.",
+                    "Sessions that workers began anew in an hour.",
                     &[("{{instance}}", r#"increase(cloudai_worker_master_reconnects_total{$of}[1h])"#)],
                 ),
             ],
@@ -682,7 +682,7 @@ const WORKERS: Board = Board {
                 lines(
                     "Pulls running",
                     Plain,
-                    "Now, by worker.",
+                    "Images that come now, by worker.",
                     &[("{{instance}}", r#"cloudai_worker_image_pulls_running{$of}"#)],
                 ),
                 lines(
@@ -796,7 +796,7 @@ const API: Board = Board {
                 lines(
                     "Calls under way",
                     Plain,
-                    "Not answered yet.",
+                    "Calls that are not answered yet.",
                     &[("{{instance}}", r#"cloudai_rpc_requests_running{$of}"#)],
                 ),
                 lines(
@@ -825,7 +825,7 @@ const API: Board = Board {
                 lines(
                     "What requests take",
                     Seconds,
-                    "The p99 by route.",
+                    "The p99 of answers, by route.",
                     &[(
                         "{{route}}",
                         r#"histogram_quantile(0.99, sum by (le, route) (rate(cloudai_http_request_duration_seconds_bucket{$of}[$__rate_interval])))"#,
