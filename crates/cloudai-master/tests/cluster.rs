@@ -16,6 +16,7 @@ mod stored;
 mod workflows;
 
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::time::Duration;
 
 use cloudai_master::{Founder, MasterConfig, RunError, run_on_rocksdb};
@@ -41,8 +42,14 @@ fn now() -> Timestamp {
     Timestamp(since.as_millis() as u64)
 }
 
+/// One that nobody takes before its master does: below those that the kernel gives to whoever asks for any, where connections come from as
+/// well, and each once in this process.
 fn free_port() -> u16 {
-    std::net::TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("bound").port()
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let from = std::process::id().wrapping_mul(97);
+    let ports = std::iter::repeat_with(|| 10_000 + (from.wrapping_add(NEXT.fetch_add(1, Relaxed)) % 20_000) as u16);
+    let is_free = |port: &u16| std::net::TcpListener::bind(("127.0.0.1", *port)).is_ok();
+    ports.take(20_000).find(is_free).expect("a port that nobody listens on")
 }
 
 struct Running {
