@@ -24,15 +24,18 @@ pub(crate) async fn body_limit(request: Request, next: Next) -> Response {
     }
 }
 
-/// Who is in the cluster is not for strangers.
-const FOR_MEMBERS: &str = "/service-discovery";
+/// Who is in the cluster, and what goes on there, is not for strangers.
+const FOR_MEMBERS: [&str; 4] = ["/api", "/service-discovery", "/workers", "/telemetry"];
 
-/// Under `/api`, nobody without a verified identity learns anything, not even which paths exist.
+fn is_for_members(path: &str) -> bool {
+    FOR_MEMBERS.iter().any(|root| path.strip_prefix(root).is_some_and(|rest| rest.is_empty() || rest.starts_with('/')))
+}
+
+/// Under these paths, nobody without a verified identity learns anything, not even which paths exist.
 pub(crate) async fn identity(request: Request, next: Next) -> Response {
     let path = request.uri().path();
-    let is_api = path == "/api" || path.starts_with("/api/") || path == FOR_MEMBERS;
     let is_known = request.extensions().get::<PeerInfo>().is_some_and(|p| p.identity.is_some());
-    if is_api && !is_known {
+    if is_for_members(path) && !is_known {
         return Problem::new(
             StatusCode::UNAUTHORIZED,
             "authentication_required",

@@ -2,7 +2,6 @@
 //! protocol ends alone.
 
 use std::convert::Infallible;
-use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
@@ -13,12 +12,12 @@ use hyper_util::server::conn::auto;
 use tokio::task::JoinSet;
 use tower::ServiceExt;
 
-use crate::health::Health;
 use crate::routes::router;
+use crate::site::Site;
 
-/// Serves [`router`] until the accept loop ends. Dropping the future closes the listener and all connections at once.
-pub async fn serve(mut incoming: Incoming, health: Arc<dyn Health>) {
-    let routes = router(health);
+/// Serves [`router`] until the accept loop ends. Dropping the future closes the listener and all connections at once; WebSockets are told first.
+pub async fn serve(mut incoming: Incoming, site: impl Into<Site>) {
+    let routes = router(site);
     let mut connections = JoinSet::new();
     while let Some(connection) = incoming.next().await {
         while connections.try_join_next().is_some() {}
@@ -51,7 +50,7 @@ async fn serve_one(connection: Connection, routes: axum::Router) {
         .keep_alive_timeout(Duration::from_secs(10));
     // What the client negotiated is what it must speak: no bytes are waited for to guess it.
     let server = if connection.is_http2() { server.http2_only() } else { server.http1_only() };
-    if let Err(error) = server.serve_connection(TokioIo::new(connection), service).await {
+    if let Err(error) = server.serve_connection_with_upgrades(TokioIo::new(connection), service).await {
         tracing::debug!(peer = %addr, %error, "HTTP connection ended early");
     }
 }

@@ -7,13 +7,16 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
-use cloudai_api::{Component, Health, Role as TargetRole, Target};
+use cloudai_api::{Component, Health, Role as TargetRole, Site, Target};
 use cloudai_net::*;
 use cloudai_types::{Timestamp, limits};
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
+
+#[path = "https/live.rs"]
+mod live;
 
 #[derive(Clone, Default)]
 struct Fixed {
@@ -60,6 +63,10 @@ fn now() -> Timestamp {
 
 impl Server {
     async fn start(health: Fixed) -> Self {
+        Server::serve(Arc::new(health)).await
+    }
+
+    async fn serve(site: impl Into<Site> + Send + 'static) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let ca = CertificateAuthority::create(ClusterId::from_bytes([1; 8]), now()).unwrap();
         let files = IdentityFiles::new(dir.path().join("m1"));
@@ -68,7 +75,7 @@ impl Server {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let addr = listener.local_addr().unwrap();
         let incoming = Acceptor::spawn(listener, tls, AcceptOptions::http(), Connections::new());
-        let task = tokio::spawn(cloudai_api::serve(incoming, Arc::new(health)));
+        let task = tokio::spawn(cloudai_api::serve(incoming, site));
         Server { dir, ca, addr, task }
     }
 

@@ -46,6 +46,7 @@ struct Counts {
     sent: AtomicU64,
     acknowledged: AtomicU64,
     ended: AtomicU64,
+    samples: AtomicU64,
 }
 
 /// Since the start.
@@ -109,6 +110,11 @@ impl Hollow {
         }
     }
 
+    /// Samples of what they would use, as far as the leader wanted them.
+    pub fn samples(&self) -> u64 {
+        self.counts.samples.load(Relaxed)
+    }
+
     pub fn sessions(&self) -> usize {
         self.beating.len()
     }
@@ -155,6 +161,8 @@ struct Session {
     out: mpsc::Sender<pb::WorkerMessage>,
     inbound: tonic::Streaming<pb::LeaderMessage>,
     period: Duration,
+    /// Where in a period it samples, in thousandths.
+    place: u32,
 }
 
 impl Session {
@@ -171,7 +179,7 @@ impl Session {
         let (first, inbound) = tokio::time::timeout(WELCOME_WITHIN, opened).await.context("no welcome in time")??;
         let Some(FromLeader::Welcome(welcome)) = first else { bail!("instead of a welcome came {first:?}") };
         let period = heartbeat_period(welcome.heartbeat_period_ms).context("the leader told no period")?;
-        Ok(Session { out, inbound, period })
+        Ok(Session { out, inbound, period, place: welcome.worker_id.wrapping_mul(619) % 1000 })
     }
 
     /// Until the leader or the connection ends it. As a worker does, it begins a new beat one period after the last, and takes the period
@@ -179,8 +187,17 @@ impl Session {
     async fn beat(mut self, counts: &Counts) {
         let mut sequence = 0;
         let mut next_beat = std::pin::pin!(tokio::time::sleep(Duration::ZERO));
+        let (mut next_sample, mut wanted) = (std::pin::pin!(tokio::time::sleep(Duration::ZERO)), None);
         loop {
             tokio::select! {
+                () = &mut next_sample, if wanted.is_some() => {
+                    let last = next_sample.deadline();
+                    next_sample.as_mut().reset(last + wanted.unwrap_or_default());
+                    // As a worker does: what has no room is left out.
+                    if self.out.try_send(message(FromWorker::Telemetry(sample(sequence)))).is_ok() {
+                        counts.samples.fetch_add(1, Relaxed);
+                    }
+                }
                 () = &mut next_beat => {
                     sequence += 1;
                     next_beat.as_mut().reset(tokio::time::Instant::now() + self.period);
@@ -194,11 +211,45 @@ impl Session {
                         self.period = heartbeat_period(ack.heartbeat_period_ms).unwrap_or(self.period);
                         counts.acknowledged.fetch_add(1, Relaxed);
                     }
+                    Ok(Some(pb::LeaderMessage { kind: Some(FromLeader::TelemetryWanted(asked)) })) => {
+                        wanted = (asked.period_ms > 0).then(|| Duration::from_millis(asked.period_ms.into()));
+                        // At a random point of the period, as samplers are not in step.
+                        let first = wanted.unwrap_or_default().mul_f64(f64::from(self.place) / 1000.0);
+                        next_sample.as_mut().reset(tokio::time::Instant::now() + first);
+                    }
                     Ok(Some(_)) => {}
                     Ok(None) | Err(_) => return,
                 },
             }
         }
+    }
+}
+
+/// Of a machine with four tasks.
+fn sample(seed: u64) -> pb::UsageSample {
+    let at_ms = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_millis() as u64);
+    let attempt = |index: u32| pb::AttemptUsage {
+        job: 1_000 + seed,
+        index,
+        number: 1,
+        cpu_millicores: Some(250 + index),
+        memory_bytes: Some((64 << 20) + (seed << 12)),
+        storage_bytes: Some(4 << 20),
+    };
+    let machine = pb::MachineUsage {
+        cpu_millicores: Some(1_000 + (seed % 1_000) as u32),
+        cpu_total_millicores: Some(4_000),
+        memory_used_bytes: Some(1 << 30),
+        memory_total_bytes: Some(8 << 30),
+        storage_free_bytes: Some(100 << 30),
+        storage_total_bytes: Some(200 << 30),
+    };
+    pb::UsageSample {
+        at_ms,
+        machine: Some(machine),
+        gpus: vec![],
+        attempts: (0..4).map(attempt).collect(),
+        attempts_left_out: 0,
     }
 }
 

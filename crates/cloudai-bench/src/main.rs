@@ -25,6 +25,7 @@ mod scheduler;
 mod soak;
 mod submit;
 mod swarm;
+mod telemetry;
 mod tls;
 
 use std::path::PathBuf;
@@ -86,6 +87,8 @@ enum Which {
     ContainerStart(container_start::Options),
     /// CPU of the leader for the heartbeats of very many hollow workers.
     Heartbeats(heartbeats::Options),
+    /// Live telemetry to many WebSockets, some of which take nothing: rate, memory and CPU of the leader. Measured over --seconds, three times.
+    Telemetry(telemetry::Options),
     /// Memory of the masters with a million queued tasks, and the time of a restart.
     Queued(queued::Options),
     /// Time until a new master votes under load, and what callers notice.
@@ -164,6 +167,7 @@ async fn measure(args: &Args) -> anyhow::Result<Vec<Figure>> {
         Which::Containers(options) => containers::run(run, options).await?,
         Which::ContainerStart(options) => vec![container_start::run(run, options).await?],
         Which::Heartbeats(options) => vec![heartbeats::run(run, options).await?],
+        Which::Telemetry(options) => vec![telemetry::run(run, options).await?],
         Which::Queued(options) => queued::run(run, options).await?,
         Which::CatchUp(options) => vec![catch_up::run(run, options).await?],
         Which::Scheduler(options) => scheduler_figures(args.output, options).await?,
@@ -189,6 +193,7 @@ async fn all(args: &Args) -> Vec<Figure> {
     add("containers", containers::run(run, &defaults()).await);
     add("container-start", one(container_start::run(run, &defaults()).await));
     add("heartbeats", one(heartbeats::run(run, &defaults()).await));
+    add("telemetry", one(telemetry::run(run, &defaults()).await));
     add("queued", queued::run(run, &defaults()).await);
     add("catch-up", one(catch_up::run(run, &defaults()).await));
     add("scheduler", scheduler_figures(args.output, &defaults()).await);

@@ -13,6 +13,7 @@ mod judge;
 mod logs;
 mod results;
 mod submit;
+mod telemetry;
 mod wait;
 
 pub use client::{Client, ClientOptions};
@@ -21,4 +22,5 @@ pub use events::EventStream;
 pub use logs::LogStream;
 pub use results::FileStream;
 pub use submit::{SubmitStream, request_id};
+pub use telemetry::TelemetryStream;
 pub use wait::WaitStream;

@@ -227,6 +227,24 @@ impl Control for Fake {
         }
         Ok(Response::new(Box::pin(futures::stream::iter(items))))
     }
+    type WatchTelemetryStream = Out<TelemetryFrame>;
+    /// Without an end, unless it breaks after a frame: two samples missed in each.
+    async fn watch_telemetry(
+        &self,
+        _: Request<WatchTelemetryRequest>,
+    ) -> Result<Response<Self::WatchTelemetryStream>, Status> {
+        if let Some(s) = self.refusal() {
+            return Err(s);
+        }
+        let frame = |n| Ok(TelemetryFrame { dropped: 2 * n, ..Default::default() });
+        Ok(Response::new(match *self.mood.lock().unwrap() {
+            Mood::BreaksAfter(frames) => {
+                let gone = futures::stream::iter([Err(Status::unavailable("gone"))]);
+                Box::pin(futures::stream::iter((1..=frames).map(frame)).chain(gone))
+            }
+            _ => Box::pin(futures::stream::iter((1..).map(frame))),
+        }))
+    }
     async fn plan_job(&self, _: Request<SubmitRequest>) -> Result<Response<JobPlan>, Status> {
         absent!()
     }
@@ -607,6 +625,20 @@ async fn events_come_once_and_without_a_gap_whoever_goes_on() {
     let (seen, error) = watched(&c.client(LONG), None).await;
     assert!(error.is_none(), "{error:?}");
     assert_eq!(seen, (1..=9).collect::<Vec<u64>>());
+}
+
+#[tokio::test]
+async fn telemetry_goes_on_at_another_master_and_says_so() {
+    let mut c = Cluster::new();
+    c.master(Mood::BreaksAfter(2)).await;
+    c.master(Mood::Good).await;
+    let mut frames = c.client(LONG).watch_telemetry(WatchTelemetryRequest::default());
+    let mut seen = vec![];
+    for _ in 0..4 {
+        let frame = frames.next().await.unwrap();
+        seen.push((frame.dropped, frame.resumed));
+    }
+    assert_eq!(seen, [(2, false), (4, false), (4 + 2, true), (4 + 4, false)]);
 }
 
 #[tokio::test]

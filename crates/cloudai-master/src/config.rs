@@ -46,6 +46,9 @@ pub struct MasterConfig {
     pub join: Option<Join>,
     #[serde(default)]
     pub raft: RaftTimes,
+    /// Pages of other hosts that may read this master's HTTP port from a browser, as `https://HOST[:PORT]`; none: only its own.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub cors_origins: Vec<String>,
     /// The store that workers write results to, for users who read them through a master.
     #[serde(default, skip_serializing_if = "StoreConfig::is_unset")]
     pub results: StoreConfig,
@@ -140,6 +143,7 @@ impl MasterConfig {
             founders: vec![],
             join: None,
             raft: RaftTimes::default(),
+            cors_origins: vec![],
             results: StoreConfig::default(),
             images: ImagesConfig::default(),
             registries: Logins::default(),

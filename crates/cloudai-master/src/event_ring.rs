@@ -32,11 +32,19 @@ pub struct TooOld {
 }
 
 /// Everything after [`EventRing::kept_after`].
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct EventRing {
     kept: VecDeque<Told>,
     bytes: usize,
     kept_after: Position,
+    most: usize,
+    bytes_most: usize,
+}
+
+impl Default for EventRing {
+    fn default() -> Self {
+        EventRing::of(limits::EVENTS_KEPT_MAX, limits::EVENTS_KEPT_BYTES_MAX)
+    }
 }
 
 impl Position {
@@ -57,18 +65,28 @@ impl std::fmt::Display for Position {
 }
 
 impl EventRing {
+    /// Keeps at most so many, in so many bytes.
+    pub fn of(most: usize, bytes_most: usize) -> Self {
+        EventRing { kept: VecDeque::new(), bytes: 0, kept_after: Position::default(), most, bytes_most }
+    }
+
     /// The state is as of this log index, and nobody knows what came before.
     pub fn begin(&mut self, index: u64) {
-        *self = EventRing { kept_after: Position::behind(index), ..EventRing::default() };
+        *self = EventRing { kept_after: Position::behind(index), ..EventRing::of(self.most, self.bytes_most) };
     }
 
     /// The news of one entry, in order. Entries come in the order of the log.
     pub fn add(&mut self, index: u64, at_ms: u64, news: Vec<News>) {
-        for (number, news) in (0..).zip(news) {
+        self.add_some(index, at_ms, (0..).zip(news));
+    }
+
+    /// As many of an entry's as are wanted here, each with its number in the entry.
+    pub fn add_some(&mut self, index: u64, at_ms: u64, news: impl IntoIterator<Item = (u32, News)>) {
+        for (number, news) in news {
             self.bytes += size_of::<Told>() - size_of::<News>() + news.bytes();
             self.kept.push_back(Told { at: Position { index, number }, at_ms, news });
         }
-        while self.kept.len() > limits::EVENTS_KEPT_MAX || self.bytes > limits::EVENTS_KEPT_BYTES_MAX {
+        while self.kept.len() > self.most || self.bytes > self.bytes_most {
             let Some(told) = self.kept.pop_front() else { return };
             self.bytes -= size_of::<Told>() - size_of::<News>() + told.news.bytes();
             self.kept_after = told.at;

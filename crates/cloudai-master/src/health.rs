@@ -52,6 +52,7 @@ impl<S: StateStore> Health for MasterHealth<S> {
             ("caches", log.caches + state.caches),
             ("write_buffers", log.write_buffers + state.write_buffers),
         ]);
+        m.telemetry_bytes.set(signed(node.telemetry.held_bytes() as u64));
         self.count_connections();
         if is_leading {
             self.leader_gauges(raft.slowest_voter_lag, raft.last_quorum_ack_age);

@@ -46,6 +46,7 @@ mod sealing;
 mod secret_keys;
 mod state_store;
 mod surroundings;
+pub mod telemetry;
 mod wait_notes;
 
 /// The newest format of the log that this build understands.

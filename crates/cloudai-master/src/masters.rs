@@ -8,7 +8,9 @@ use cloudai_net::channel::AddressError;
 use cloudai_net::{ChannelFactory, ChannelOptions};
 use cloudai_proto::v1 as pb;
 use cloudai_proto::v1::raft_client::RaftClient;
+use futures::StreamExt;
 use futures::future::BoxFuture;
+use futures::stream::BoxStream;
 use tonic::Status;
 use tonic::transport::Channel;
 
@@ -25,6 +27,13 @@ pub trait AskMaster: Send + Sync {
         address: String,
         request: pb::ReadIndexRequest,
     ) -> BoxFuture<'static, Result<pb::ReadIndexReply, Status>>;
+
+    /// Without an end, unless the one asked does not lead, or leads no more.
+    fn relay_telemetry(
+        &self,
+        address: String,
+        request: pb::RelayTelemetryRequest,
+    ) -> BoxFuture<'static, Result<BoxStream<'static, Result<pb::TelemetryFrame, Status>>, Status>>;
 }
 
 /// Over mTLS.
@@ -78,6 +87,18 @@ impl AskMaster for GrpcMasters {
         Box::pin(async move {
             let mut client = RaftClient::new(channel.map_err(|e| unreachable(&e))?);
             client.read_index(request).await.map(tonic::Response::into_inner)
+        })
+    }
+
+    fn relay_telemetry(
+        &self,
+        address: String,
+        request: pb::RelayTelemetryRequest,
+    ) -> BoxFuture<'static, Result<BoxStream<'static, Result<pb::TelemetryFrame, Status>>, Status>> {
+        let channel = self.channel_to(&address);
+        Box::pin(async move {
+            let mut client = RaftClient::new(channel.map_err(|e| unreachable(&e))?);
+            Ok(client.relay_telemetry(request).await?.into_inner().boxed())
         })
     }
 }

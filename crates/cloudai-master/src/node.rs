@@ -37,6 +37,7 @@ use crate::raft_link::Directory;
 use crate::results::StoredResults;
 use crate::state_store::StateStore;
 use crate::surroundings::Surroundings;
+use crate::telemetry::Telemetry;
 
 /// What a node is made of: everything else begins empty.
 pub struct Parts<S: StateStore> {
@@ -85,6 +86,8 @@ pub struct Node<S: StateStore> {
     pub pulls: Pulls,
     pub images_held: ImagesHeld,
     pub conditions: Conditions,
+    /// What workers use, for who watches.
+    pub telemetry: Arc<Telemetry>,
     /// Workers that the last pass kept for tasks which fit nowhere, for those who ask; while this master leads.
     pub reserved: Mutex<Vec<Reservation>>,
     /// What was started lately, by this machine's clock; while this master leads.
@@ -137,6 +140,7 @@ impl<S: StateStore> Node<S> {
             pulls: Pulls::default(),
             images_held: ImagesHeld::default(),
             conditions: Conditions::default(),
+            telemetry: Arc::default(),
             reserved: Mutex::default(),
             pace: Mutex::default(),
             leading: RwLock::new(None),

@@ -11,8 +11,10 @@ use cloudai_raft::{CallKind, HandleError, ReadError, TransportError};
 use futures::StreamExt;
 use futures::stream::BoxStream;
 use prost::Message;
+use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
 
+use crate::control::telemetry;
 use crate::node::Node;
 use crate::peers::{Header, PeerRefusal, check};
 use crate::raft_link::HEADER_KEY;
@@ -100,6 +102,17 @@ impl<S: StateStore> raft_server::Raft for RaftService<S> {
                 Err(Status::unavailable(e.to_string()))
             }
         }
+    }
+
+    type RelayTelemetryStream = ReceiverStream<Result<pb::TelemetryFrame, Status>>;
+
+    async fn relay_telemetry(
+        &self,
+        mut request: Request<pb::RelayTelemetryRequest>,
+    ) -> Result<Response<Self::RelayTelemetryStream>, Status> {
+        let header = request.get_mut().header.take();
+        self.admit(&request, header)?;
+        telemetry::relay(&self.node).map(|frames| Response::new(frames.into()))
     }
 
     async fn register(&self, request: Request<pb::RegisterRequest>) -> Result<Response<pb::RegisterReply>, Status> {

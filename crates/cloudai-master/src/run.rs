@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use cloudai_api::Health;
+use cloudai_api::{Health, Origins, Site};
 use cloudai_core::command::MemberRole;
 use cloudai_net::{
     AcceptOptions, Acceptor, CertificateAuthority, ChannelFactory, ChannelOptions, Connections, IdentityFiles,
@@ -39,7 +39,8 @@ use crate::results::{StoredResults, said};
 use crate::rpc_meter::RpcMeter;
 use crate::state_store::StateStore;
 use crate::surroundings::Surroundings;
-use crate::{grpc_health, leadership, registration, renewal, secret_keys};
+use crate::telemetry::MasterLive;
+use crate::{grpc_health, leadership, registration, renewal, secret_keys, telemetry};
 
 /// Why a master did not start, or ended.
 #[derive(Debug, thiserror::Error)]
@@ -76,6 +77,8 @@ pub enum RunError {
     Damaged { dir: PathBuf, reason: String },
     #[error(transparent)]
     Raft(#[from] cloudai_raft::StartError),
+    #[error(transparent)]
+    Origins(#[from] cloudai_api::OriginError),
     #[error(transparent)]
     Registries(#[from] cloudai_registry::LoginError),
     #[error("{}", said(.0))]
@@ -132,6 +135,7 @@ pub async fn run<O: OpenStores>(
 ) -> Result<(), RunError> {
     let identity_dir = config.identity_dir();
     config.registries.check()?;
+    let origins = Origins::parse(&config.cors_origins)?;
     let results = StoredResults::open(&config.results)?;
     join_if_needed(&config, &identity_dir).await?;
     let revoked = Revoked::default();
@@ -220,13 +224,14 @@ pub async fn run<O: OpenStores>(
     let mut tasks = tokio::task::JoinSet::new();
     tasks.spawn(tls.clone().watch());
     tasks.spawn(renewal::run(tls.clone(), node.identity_dir.clone()));
-    serve(&node, &masters, listeners, &tls, &connections, &mut tasks);
+    serve(&node, &masters, listeners, &tls, &connections, origins, &mut tasks);
 
     // Only now: the node can neither campaign nor vote before its services listen.
     raft.run();
     found_cluster(&node).await?;
     tasks.spawn(leadership::run(node.clone()));
     tasks.spawn(registration::run(node.clone()));
+    tasks.spawn(telemetry::follow(node.clone()));
     tracing::info!(
         node = node.me.node,
         name = node.config.name,
@@ -439,6 +444,7 @@ fn serve<S: StateStore>(
     listeners: Listeners,
     tls: &Arc<ReloadingTls>,
     connections: &Connections,
+    origins: Origins,
     tasks: &mut tokio::task::JoinSet<()>,
 ) {
     let accept = |listener, options| Acceptor::spawn(listener, tls.clone(), options, connections.clone());
@@ -479,7 +485,8 @@ fn serve<S: StateStore>(
     tasks.spawn(async move { ended("grpc", router.serve_with_incoming(incoming).await) });
 
     let incoming = accept(listeners.http, AcceptOptions::http());
-    tasks.spawn(cloudai_api::serve(incoming, health));
+    let site = Site::new(health).with_live(Arc::new(MasterLive(node.clone())), origins);
+    tasks.spawn(cloudai_api::serve(incoming, site));
 }
 
 fn ended(what: &str, result: Result<(), tonic::transport::Error>) {

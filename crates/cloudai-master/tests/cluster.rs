@@ -12,6 +12,8 @@ mod monitoring;
 mod schedules;
 #[path = "cluster/stored.rs"]
 mod stored;
+#[path = "cluster/telemetry.rs"]
+mod telemetry;
 #[path = "cluster/workflows.rs"]
 mod workflows;
 
@@ -230,6 +232,10 @@ async fn session(factory: &ChannelFactory, address: &str, ending: &Ending, image
             FromLeader::FullSet(set) => set.assignments,
             FromLeader::Delta(delta) => delta.add,
             FromLeader::NotLeader(_) => return None,
+            FromLeader::TelemetryWanted(wanted) if wanted.period_ms > 0 => {
+                tokio::spawn(samples(out.clone()));
+                continue;
+            }
             _ => continue,
         };
         let reports = groups
@@ -250,6 +256,19 @@ async fn session(factory: &ChannelFactory, address: &str, ending: &Ending, image
         say(FromWorker::Reports(pb::worker_message::Reports { sequence, reports })).await?;
     }
     None
+}
+
+/// What it uses, again and again, until its session ends.
+async fn samples(out: mpsc::Sender<pb::WorkerMessage>) {
+    loop {
+        let machine = pb::MachineUsage { cpu_millicores: Some(250), ..Default::default() };
+        let sample = pb::UsageSample { at_ms: now().0, machine: Some(machine), ..Default::default() };
+        let kind = Some(pb::worker_message::Kind::Telemetry(sample));
+        if out.send(pb::WorkerMessage { kind }).await.is_err() {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
 }
 
 /// The task with this index runs out of memory twice, the second time with half as much more than its spec says.

@@ -76,6 +76,7 @@ fn may_call(method: &str) -> Option<&'static [Role]> {
         | "Control/ExplainTask"
         | "Control/GetHistory"
         | "Control/WatchEvents"
+        | "Control/WatchTelemetry"
         | "Control/Logs"
         | "Control/ListResults"
         | "Control/ReadResult"

@@ -200,4 +200,13 @@ impl AskMaster for SimMasters {
             }
         })
     }
+
+    /// Nobody watches in the simulation.
+    fn relay_telemetry(
+        &self,
+        _: String,
+        _: pb::RelayTelemetryRequest,
+    ) -> BoxFuture<'static, Result<BoxStream<'static, Result<pb::TelemetryFrame, Status>>, Status>> {
+        Box::pin(async { Err(Status::unimplemented("the simulation has no telemetry")) })
+    }
 }

@@ -329,7 +329,9 @@ impl Shell {
                 self.hands.unanswered.retain(|(sequence, _)| *sequence != ack.sequence);
                 Ok(Input::ReportsAcked { sequence: ack.sequence })
             }
-            Kind::OpenLog(_) | Kind::Welcome(_) | Kind::NotLeader(_) | Kind::Goodbye(_) => return,
+            Kind::OpenLog(_) | Kind::Welcome(_) | Kind::NotLeader(_) | Kind::Goodbye(_) | Kind::TelemetryWanted(_) => {
+                return;
+            }
         };
         let input = match input {
             Ok(input) => input,

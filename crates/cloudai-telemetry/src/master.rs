@@ -45,6 +45,9 @@ pub struct MasterMetrics {
     connections: IntGaugeVec,
     pub rpc: RpcMetrics,
     pub http: HttpMetrics,
+    pub ws: WsMetrics,
+    pub telemetry_samples: IntCounter,
+    pub telemetry_bytes: IntGauge,
     /// Tasks of the async runtime that have not ended; read when the page is asked for.
     pub runtime_tasks: IntGauge,
     /// Seconds since the Unix epoch.
@@ -72,6 +75,28 @@ impl RpcMetrics {
     pub fn answered(&self, method: &str, code: &str, took: Duration) {
         self.answered.with_label_values(&[method, code]).inc();
         self.seconds.with_label_values(&[method]).observe(took.as_secs_f64());
+    }
+}
+
+/// WebSockets on port 7600. Whoever counts sees to it that `reason` comes from a closed list.
+#[derive(Clone)]
+pub struct WsMetrics {
+    pub clients: IntGauge,
+    pub dropped: IntCounter,
+    closed: IntCounterVec,
+}
+
+impl WsMetrics {
+    fn new(s: &Sheet) -> Self {
+        WsMetrics {
+            clients: s.int_gauge(names::WS_CLIENTS),
+            dropped: s.counter(names::WS_DROPPED),
+            closed: s.counter_vec(names::WS_CLOSED),
+        }
+    }
+
+    pub fn closed(&self, reason: &'static str) {
+        self.closed.with_label_values(&[reason]).inc();
     }
 }
 
@@ -125,6 +150,9 @@ impl MasterMetrics {
             connections: s.int_gauge_vec(names::CONNECTIONS),
             rpc: RpcMetrics::new(s),
             http: HttpMetrics::new(s),
+            ws: WsMetrics::new(s),
+            telemetry_samples: s.counter(names::TELEMETRY_SAMPLES),
+            telemetry_bytes: s.int_gauge(names::TELEMETRY_BYTES),
             runtime_tasks: s.int_gauge(names::RUNTIME_TASKS),
             certificate_end: s.gauge(names::CERTIFICATE_END),
             leader: LeaderMetrics::new(s),
@@ -180,7 +208,21 @@ mod tests {
                 m.rpc.answered(&method, code, Duration::from_millis(3));
             }
         }
-        for route in ["/metrics", "/livez", "/readyz", "/service-discovery", "other"] {
+        for reason in ["client", "stalled", "silent", "behind", "stopping"] {
+            m.ws.closed(reason);
+        }
+        for route in [
+            "/metrics",
+            "/livez",
+            "/readyz",
+            "/service-discovery",
+            "/workers",
+            "/telemetry",
+            "/telemetry/{worker}",
+            "/telemetry/stream",
+            "/telemetry/{worker}/stream",
+            "other",
+        ] {
             for code in [200, 401, 503] {
                 m.http.answered(route, code, Duration::from_millis(1));
             }

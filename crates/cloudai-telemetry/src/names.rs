@@ -87,6 +87,11 @@ section! { MASTER:
     RPCS = Counter, "cloudai_rpc_requests_total", ["method", "code"], "Calls answered over gRPC, by method and by the code that the answer began with";
     RPC_SECONDS = Histogram(CALL_SECONDS), "cloudai_rpc_request_duration_seconds", ["method"], "Seconds until a call over gRPC is answered; of a stream, until its answer begins";
     RPCS_RUNNING = Gauge, "cloudai_rpc_requests_running", [], "Calls over gRPC that are not answered yet";
+    WS_CLIENTS = Gauge, "cloudai_ws_clients", [], "WebSockets that are open";
+    WS_DROPPED = Counter, "cloudai_ws_samples_dropped_total", [], "Samples of workers that clients of WebSockets have missed because they were slow; each is told";
+    WS_CLOSED = Counter, "cloudai_ws_closed_total", ["reason"], "WebSockets that were closed, by why";
+    TELEMETRY_SAMPLES = Counter, "cloudai_telemetry_samples_total", [], "Samples that workers sent to this master as leader";
+    TELEMETRY_BYTES = Gauge, "cloudai_telemetry_held_bytes", [], "Samples and frames of live telemetry in this process's memory, those that slow clients hold included";
 }
 
 section! { LEADER:

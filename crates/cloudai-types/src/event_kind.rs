@@ -136,6 +136,45 @@ impl EventKind {
         }
     }
 
+    /// A worker's state has changed.
+    pub fn is_of_worker(self) -> bool {
+        match self {
+            EventKind::WorkerAuthorized
+            | EventKind::WorkerRegistered
+            | EventKind::WorkerLost
+            | EventKind::WorkerDrained
+            | EventKind::WorkerResumed
+            | EventKind::WorkerEvicted
+            | EventKind::WorkerLeaves
+            | EventKind::WorkerTainted
+            | EventKind::WorkerUntainted
+            | EventKind::WorkerRevoked => true,
+            EventKind::Unspecified
+            | EventKind::Submitted
+            | EventKind::Blocked
+            | EventKind::Released
+            | EventKind::Waits
+            | EventKind::Placed
+            | EventKind::Started
+            | EventKind::Ended
+            | EventKind::Lost
+            | EventKind::Retries
+            | EventKind::MemoryRaised
+            | EventKind::Preempted
+            | EventKind::Dead
+            | EventKind::Replayed
+            | EventKind::Expired
+            | EventKind::Cancelled
+            | EventKind::Finished
+            | EventKind::LeaderChanged
+            | EventKind::MasterChanged
+            | EventKind::MasterRemoved
+            | EventKind::ConfigChanged
+            | EventKind::QuotaChanged
+            | EventKind::FormatRaised => false,
+        }
+    }
+
     /// The kind of this name.
     pub fn named(name: &str) -> Option<EventKind> {
         EventKind::ALL.into_iter().find(|kind| kind.name() == name)

@@ -280,10 +280,15 @@ pub const ENGINE_PING_MAX: Millis = Millis(5_000);
 pub const ENGINE_AWAY_MAX: Millis = Millis(120_000);
 /// Between two looks whether it is back.
 pub const ENGINE_AWAY_LOOK: Millis = Millis(500);
-/// Between two readings of a worker's GPUs for its metrics.
+/// Between two samples of what a worker's machine and its attempts use.
+pub const SAMPLE_PERIOD: Millis = Millis(1_000);
+/// Between two readings of a worker's GPUs, and the age from which a reading says nothing any more.
 pub const GPU_READ_PERIOD: Millis = Millis(5_000);
-/// Between two readings of a worker's machine, and two looks whether its engine is there, for its metrics.
-pub const MACHINE_READ_PERIOD: Millis = Millis(5_000);
+pub const GPU_READING_OLD: Millis = Millis(20_000);
+/// Attempts that one sample names, the oldest jobs' first: each costs the worker two small files per second.
+pub const TELEMETRY_ATTEMPTS_MAX: usize = 256;
+/// Between two looks whether a worker's engine is there, for its metrics.
+pub const ENGINE_LOOK_PERIOD: Millis = Millis(5_000);
 /// A worker that says that it leaves stays this long at least: what was assigned to it meanwhile is given back, and not lost.
 pub const WORKER_LEAVE_LINGER: Millis = Millis(1_000);
 /// A worker that ends by draining waits for this long at most until the last containers are removed; what is left, its next start removes.
@@ -527,6 +532,43 @@ pub const HTTP_HEADER_BYTES_MAX: usize = 32 << 10;
 /// Requests in flight on one HTTP/2 connection.
 pub const HTTP_STREAMS_MAX: u32 = 128;
 
+// ---- Telemetry --------------------------------------------------------------------------------------------------------
+
+/// While somebody watches, workers say what they use with each sample; while nobody does, so seldom: a first look is never empty.
+pub const TELEMETRY_UNASKED_EVERY: Millis = Millis::from_secs(30);
+/// Samples of all workers that a leader wants per second; with more workers each is asked for fewer.
+pub const TELEMETRY_SAMPLES_PER_SECOND_MAX: usize = 2_000;
+/// How often watchers are told what is new. Half of a worker's period, so that two samples of one worker are not in one frame.
+pub const TELEMETRY_FRAME_EVERY: Millis = Millis(500);
+const _: () = assert!(2 * TELEMETRY_FRAME_EVERY.0 <= SAMPLE_PERIOD.0);
+/// A sample is shown for so long.
+pub const TELEMETRY_KEPT_FOR: Millis = Millis::from_secs(90);
+/// Workers go on for so long after the last watcher has left: who looks again soon finds something new.
+pub const TELEMETRY_LINGER: Millis = Millis::from_secs(10);
+/// GPUs in one sample, and bytes of one name in it.
+pub const TELEMETRY_GPUS_MAX: usize = 64;
+pub const TELEMETRY_NAME_BYTES_MAX: usize = 128;
+/// Bytes of one frame to a gRPC watcher, and of one message to a WebSocket; what one worker says may make it longer. A connection holds one.
+pub const TELEMETRY_FRAME_BYTES_MAX: usize = 512 << 10;
+pub const WS_MESSAGE_BYTES_MAX: usize = 64 << 10;
+/// Watchers of one master at a time: of gRPC, and of WebSockets.
+pub const TELEMETRY_WATCHERS_MAX: usize = 256;
+/// Followers that hear it from one leader, those of connections that die away included.
+pub const TELEMETRY_RELAYS_MAX: usize = 32;
+pub const WS_CLIENTS_MAX: usize = 512;
+/// A watcher that takes nothing for so long is cut; a WebSocket's also when it says nothing for so long, not even to a ping.
+pub const TELEMETRY_WATCHER_STALLED: Millis = Millis::from_secs(60);
+pub const WS_CLOSE_WITHIN: Millis = Millis::from_secs(1);
+pub const WS_PING_EVERY: Millis = Millis::from_secs(20);
+/// Bytes that one WebSocket's connection has not taken: a message of the worker that says the most it may, and a ping behind it.
+pub const WS_WRITE_BUFFER_BYTES_MAX: usize = 512 << 10;
+/// Bytes of one message of a WebSocket client: it has nothing to say.
+pub const WS_CLIENT_MESSAGE_BYTES_MAX: usize = 4 << 10;
+/// Attempts that one answer about all workers lists.
+pub const WORKERS_ANSWER_ATTEMPTS_MAX: usize = 20_000;
+/// Origins that a master's configuration may name.
+pub const CORS_ORIGINS_MAX: usize = 64;
+
 // ---- Scheduling loop --------------------------------------------------------------------------------------------------
 
 /// Pause after placements that could not be written (a leadership that just ended, a busy log).
@@ -559,6 +601,9 @@ pub const NOTES_WORKER_LOOKS_MAX: usize = 200_000;
 /// Events that a master keeps in memory, and their bytes.
 pub const EVENTS_KEPT_MAX: usize = 100_000;
 pub const EVENTS_KEPT_BYTES_MAX: usize = 24 << 20;
+/// Events of workers that it keeps for those who hear of these alone, and their bytes.
+pub const WORKER_EVENTS_KEPT_MAX: usize = 10_000;
+pub const WORKER_EVENTS_KEPT_BYTES_MAX: usize = 2 << 20;
 /// Events that one message to a watcher carries, and that one look at what is kept goes over.
 pub const EVENTS_BATCH_MAX: usize = 512;
 /// A watcher whom none of so many events concerned is told how far it has come, so that it can go on from there elsewhere.

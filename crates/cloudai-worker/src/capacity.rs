@@ -117,7 +117,7 @@ fn memory() -> u64 {
 }
 
 /// Free space of the disk that holds the data directory, in bytes; 0 where the system cannot be asked.
-pub(crate) fn storage(data_dir: &Path) -> u64 {
+fn storage(data_dir: &Path) -> u64 {
     let path = data_dir.canonicalize().unwrap_or_else(|_| data_dir.to_owned());
     let Ok(disks) = sysinfo::Disks::new_with_refreshed_list() else { return 0 };
     let holding = disks.iter().filter(|d| path.starts_with(d.mount_point()));

@@ -39,6 +39,13 @@ impl Hands {
             self.leave.get_or_insert_with(|| format!("the leader does not take our messages ({error})"));
         }
     }
+
+    /// What may be lost: only while there is room for everything else.
+    pub fn offer(&mut self, message: pb::worker_message::Kind) {
+        if let Some(out) = self.out.as_ref().filter(|out| out.capacity() > out.max_capacity() / 2) {
+            let _ = out.try_send(message.into());
+        }
+    }
 }
 
 impl Deps for Hands {

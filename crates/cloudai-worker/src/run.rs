@@ -32,6 +32,7 @@ use crate::link::Link;
 use crate::logs::{LogStore, ship};
 use crate::nvidia::{Gpu, Nvidia};
 use crate::outputs::Outputs;
+use crate::sampler::{Sampler, Sources};
 use crate::secret_files::SecretFiles;
 use crate::secrets::SecretSource;
 use crate::shell::{End, Shell};
@@ -188,7 +189,6 @@ pub async fn run_until(config: WorkerConfig, stops: Stops) -> Result<(), WorkerE
         metrics_addr = bound.to_string();
         tasks.spawn(serving);
     }
-    tasks.spawn(machine_watch::watch(config.data_dir.clone(), metrics.clone()));
     if config.executor == ExecutorKind::Docker && !config.guard_program.as_os_str().is_empty() {
         let whose = GuardConfig {
             data_dir: config.data_dir.clone(),
@@ -219,9 +219,14 @@ pub async fn run_until(config: WorkerConfig, stops: Stops) -> Result<(), WorkerE
     if let Some(model) = nvidia::model_label(&gpus) {
         labels.entry(GPU_MODEL.to_owned()).or_insert(model);
     }
-    if let Some(nvidia) = nvidia {
-        tasks.spawn(gpu_watch::watch(Arc::new(nvidia), gpus, metrics.clone()));
-    }
+    let sources = Sources {
+        data_dir: config.data_dir.clone(),
+        gpus: nvidia.map(|nvidia| (nvidia, gpus)),
+        attempts: hands.executor.meter(),
+    };
+    let sampler = Sampler::start(sources, &tasks);
+    tasks.spawn(machine_watch::watch(sampler.subscribe(), metrics.clone()));
+    tasks.spawn(gpu_watch::watch(sampler.subscribe(), metrics.clone()));
     let end = Shell {
         agent,
         hands,
@@ -230,6 +235,7 @@ pub async fn run_until(config: WorkerConfig, stops: Stops) -> Result<(), WorkerE
         price,
         labels,
         condition,
+        samples: sampler.subscribe(),
         metrics_addr,
         lease,
         factory,

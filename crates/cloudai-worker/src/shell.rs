@@ -13,7 +13,7 @@ use cloudai_session::{Specs, heartbeat_period, hello};
 use cloudai_telemetry::WorkerMetrics;
 use cloudai_types::{AttemptId, HourlyPrice, Millis, Resources, limits};
 use futures::future::BoxFuture;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
 use crate::clock;
@@ -25,6 +25,7 @@ use crate::link::{LinkEvent, Session};
 use crate::logs::{OpenError, Selection};
 use crate::run::{Status, Stops};
 use crate::tasks::Tasks;
+use crate::telling::Telling;
 use crate::upload::{self, Log};
 
 /// Events of the executor that are taken up before reports go out: what begins and ends in between costs one report.
@@ -58,6 +59,7 @@ struct Live {
     /// What the leader was told of this worker's images; `None`: nothing in this session.
     images_told: Option<Arc<[u16]>>,
     condition_told: Told,
+    telling: Telling,
 }
 
 pub struct Shell {
@@ -71,6 +73,8 @@ pub struct Shell {
     pub price: HourlyPrice,
     pub labels: BTreeMap<String, String>,
     pub condition: ConditionWatch,
+    /// The newest of what is used here.
+    pub samples: watch::Receiver<Arc<pb::UsageSample>>,
     /// Where its metrics are served; empty: nowhere.
     pub metrics_addr: String,
     pub lease: Option<LeaseFile>,
@@ -118,6 +122,7 @@ impl Shell {
                     }
                     None => return End::Stopped,
                 },
+                Ok(()) = self.samples.changed() => self.on_sample(live.as_mut()),
                 () = timer => self.handle(Input::Tick),
             }
             self.take_what_waits();
@@ -222,6 +227,14 @@ impl Shell {
         }
     }
 
+    fn on_sample(&mut self, live: Option<&mut Live>) {
+        let sample = self.samples.borrow_and_update().clone();
+        // Before the first there is an empty one.
+        if sample.at_ms > 0 && live.is_some_and(|live| live.telling.on_sample()) {
+            self.hands.offer(pb::worker_message::Kind::Telemetry(pb::UsageSample::clone(&sample)));
+        }
+    }
+
     fn on_link(&mut self, event: LinkEvent, live: &mut Option<Live>) {
         match event {
             LinkEvent::Greet(answer) => {
@@ -276,6 +289,7 @@ impl Shell {
             answered: 0,
             images_told: None,
             condition_told: Told::default(),
+            telling: Telling::default(),
             session,
         };
         self.handle(input);
@@ -319,6 +333,10 @@ impl Shell {
             }
             Kind::OpenLog(open) => {
                 self.open_log(open, &live.session);
+                return;
+            }
+            Kind::TelemetryWanted(wanted) => {
+                live.telling.wanted(wanted.period_ms);
                 return;
             }
             // The link keeps these to itself.

@@ -50,7 +50,9 @@ pub fn run(data: &[u8]) {
     let Some(request) = request(&input) else { return };
     let (runtime, router) = world();
     let path = request.uri().path();
-    let is_api = path == "/api" || path.starts_with("/api/") || path == "/service-discovery";
+    let roots = ["/api", "/service-discovery", "/workers", "/telemetry"];
+    let is_api =
+        roots.iter().any(|root| path.strip_prefix(root).is_some_and(|rest| rest.is_empty() || rest.starts_with('/')));
     let known = request.extensions().get::<PeerInfo>().is_some_and(|p| p.identity.is_some());
     let answer = runtime.block_on(async {
         let answer = router.clone().oneshot(request).await.unwrap_or_else(|never| match never {});

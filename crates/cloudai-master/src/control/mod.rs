@@ -18,6 +18,7 @@ pub mod secrets;
 mod spec_format;
 pub mod taints;
 pub mod tasks;
+pub mod telemetry;
 pub mod templates;
 pub mod workers;
 pub mod workflows;
@@ -143,6 +144,13 @@ impl<S: StateStore> control_server::Control for ControlService<S> {
     async fn watch_events(&self, request: Request<pb::WatchEventsRequest>) -> Answer<Self::WatchEventsStream> {
         let (_, r) = self.admit(request)?;
         events::watch(self.node.clone(), r).await.map(|stream| Response::new(stream.into()))
+    }
+
+    type WatchTelemetryStream = ReceiverStream<Result<pb::TelemetryFrame, Status>>;
+
+    async fn watch_telemetry(&self, request: Request<pb::WatchTelemetryRequest>) -> Answer<Self::WatchTelemetryStream> {
+        let (_, r) = self.admit(request)?;
+        telemetry::watch(self.node.clone(), r).await.map(|stream| Response::new(stream.into()))
     }
 
     type LogsStream = ReceiverStream<Result<pb::LogsReply, Status>>;

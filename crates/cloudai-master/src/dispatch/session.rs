@@ -182,6 +182,10 @@ where
             }
         };
         tracing::info!(worker = self.worker_name, session = registered.session, "worker session began");
+        let mut wanted = self.node.telemetry.wanted_ms();
+        if *wanted.borrow() > 0 {
+            wanted.mark_changed();
+        }
         loop {
             tokio::select! {
                 biased;
@@ -190,6 +194,12 @@ where
                     if let Err(end) = self.deliver(&mut registered, event, &mut events).await {
                         return end;
                     }
+                }
+                // Nothing else is ended or held up for it: what has no room now is said at the next change.
+                Ok(()) = wanted.changed() => {
+                    let period_ms = *wanted.borrow_and_update();
+                    let kind = pb::leader_message::Kind::TelemetryWanted(pb::leader_message::TelemetryWanted { period_ms });
+                    let _ = self.out.try_send(Ok(pb::LeaderMessage { kind: Some(kind) }));
                 }
                 message = self.message() => {
                     let message = match message {
@@ -416,6 +426,11 @@ where
             }
             Some(From::Leaving(_)) => {
                 self.leaves(registered).await;
+                Ok(())
+            }
+            Some(From::Telemetry(sample)) => {
+                self.node.metrics.telemetry_samples.inc();
+                self.node.telemetry.tell(&self.worker_name, sample);
                 Ok(())
             }
             Some(From::Hello(_)) => Err(SessionEnd::Protocol("a second hello")),

@@ -7,8 +7,12 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::*;
 
-/// Asks a master's port 7600 over TLS, with the admin's certificate or without one: the status and the body.
-async fn get(cluster: &Cluster, n: usize, path: &str, with_identity: bool) -> (u16, String) {
+/// A connection to a master's port 7600, with the admin's certificate or without one.
+pub async fn connect(
+    cluster: &Cluster,
+    n: usize,
+    with_identity: bool,
+) -> tokio_rustls::client::TlsStream<tokio::net::TcpStream> {
     let identity = IdentityFiles::new(cluster.dir.path().join("admin"));
     let mut roots = rustls::RootCertStore::empty();
     for ca in CertificateDer::pem_file_iter(identity.ca_path()).expect("the CA's certificate") {
@@ -25,7 +29,12 @@ async fn get(cluster: &Cluster, n: usize, path: &str, with_identity: bool) -> (u
     };
     let tcp = tokio::net::TcpStream::connect(&cluster.founders[n].http_addr).await.expect("it listens");
     let connector = tokio_rustls::TlsConnector::from(std::sync::Arc::new(config));
-    let mut io = connector.connect("localhost".try_into().expect("a name"), tcp).await.expect("TLS");
+    connector.connect("localhost".try_into().expect("a name"), tcp).await.expect("TLS")
+}
+
+/// Asks there: the status and the body.
+pub async fn get(cluster: &Cluster, n: usize, path: &str, with_identity: bool) -> (u16, String) {
+    let mut io = connect(cluster, n, with_identity).await;
     let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
     io.write_all(request.as_bytes()).await.expect("sent");
     let mut answer = vec![];

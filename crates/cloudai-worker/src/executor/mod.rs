@@ -58,6 +58,31 @@ impl From<ExecutorEvent> for Input {
 /// Bounded by the attempts that a worker may hold: each has at most three events.
 pub type Events = mpsc::UnboundedSender<ExecutorEvent>;
 
+/// What an attempt that runs has used so far, and holds now. An absent number is one that nobody knows.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct AttemptReading {
+    pub attempt: AttemptId,
+    /// CPU time since it began.
+    pub cpu_micros: Option<u64>,
+    pub memory_bytes: Option<u64>,
+    /// As the last look at its storage found it.
+    pub storage_bytes: Option<u64>,
+}
+
+#[derive(Clone, PartialEq, Eq, Default, Debug)]
+pub struct Readings {
+    /// In their order.
+    pub attempts: Vec<AttemptReading>,
+    /// Attempts that run and were not read.
+    pub left_out: u32,
+}
+
+/// Reads what attempts use. It waits for the system: not for a loop that must not.
+pub trait Meter: Send + Sync {
+    /// Of those that run now, the first `most`.
+    fn read(&self, most: usize) -> Readings;
+}
+
 pub trait Executor: Send {
     /// Answered by `Started` and `Ended`, or by `Ended` alone.
     fn start(&mut self, start: Start);
@@ -73,6 +98,8 @@ pub trait Executor: Send {
     fn pulls(&self) -> Vec<ImagePull>;
     /// Fingerprints of the images that are here; at most [`cloudai_types::limits::IMAGES_TOLD_MAX`].
     fn images(&self) -> Arc<[u16]>;
+    /// What reads what attempts use; `None`: nothing can.
+    fn meter(&self) -> Option<Arc<dyn Meter>>;
     /// Why nothing can be run now, for people; empty: it can. At most [`cloudai_types::limits::ENGINE_TROUBLE_BYTES_MAX`].
     fn trouble(&self) -> String;
     /// Resolves when nothing is left that was to be removed.

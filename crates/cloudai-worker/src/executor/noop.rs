@@ -17,7 +17,7 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use super::noop_record::Record;
-use super::{Events, Executor, ExecutorEvent, Start};
+use super::{Events, Executor, ExecutorEvent, Meter, Start};
 use crate::clock;
 use crate::tasks::Tasks;
 
@@ -100,6 +100,11 @@ impl Executor for NoopExecutor {
 
     fn images(&self) -> Arc<[u16]> {
         Arc::default()
+    }
+
+    /// Nothing runs, and nothing is used.
+    fn meter(&self) -> Option<Arc<dyn Meter>> {
+        None
     }
 
     fn trouble(&self) -> String {

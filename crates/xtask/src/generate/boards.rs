@@ -831,6 +831,21 @@ const API: Board = Board {
                         r#"histogram_quantile(0.99, sum by (le, route) (rate(cloudai_http_request_duration_seconds_bucket{$of}[$__rate_interval])))"#,
                     )],
                 ),
+                lines(
+                    "WebSockets",
+                    Plain,
+                    "Open WebSockets, which show live telemetry.",
+                    &[("{{instance}}", r#"cloudai_ws_clients{$of}"#)],
+                ),
+                lines(
+                    "Live telemetry",
+                    PerSecond,
+                    "Samples that workers send while somebody watches, and those that slow WebSockets have missed.",
+                    &[
+                        ("received by {{instance}}", r#"rate(cloudai_telemetry_samples_total{$of}[$__rate_interval])"#),
+                        ("missed at {{instance}}", r#"rate(cloudai_ws_samples_dropped_total{$of}[$__rate_interval])"#),
+                    ],
+                ),
                 stack(
                     "Connections",
                     Plain,

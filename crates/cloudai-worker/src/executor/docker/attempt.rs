@@ -395,7 +395,8 @@ async fn see_through(
         shared.tasks.clone().spawn(async move { log_stream::follow(&shared, &id, writer, &control).await })
     });
     signals.mark_changed();
-    let watched = storage::until_over(shared, watch);
+    let written = shared.metered.begin(attempt);
+    let watched = storage::until_over(shared, watch, &written);
     tokio::pin!(watched);
     let mut over = None;
     let mut kill_at = tokio::time::Instant::now();
@@ -431,6 +432,7 @@ async fn see_through(
             }
         }
     };
+    shared.metered.end(attempt);
     if signals.borrow().is_some() || over.is_some() {
         // It was this worker.
         died.outside = None;

@@ -16,6 +16,7 @@ mod images;
 mod kernel_log;
 mod labels;
 mod log_stream;
+mod meter;
 mod mounts;
 mod outputs;
 mod policy;
@@ -44,7 +45,7 @@ use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use tokio::sync::{Semaphore, watch};
 
-use super::{Events, Executor, ExecutorEvent, Start};
+use super::{Events, Executor, ExecutorEvent, Meter, Start};
 use crate::allowed_mount::AllowedMount;
 use crate::logs::LogStore;
 use crate::outputs::Outputs;
@@ -59,6 +60,7 @@ use endings::Endings;
 use engine::Engine;
 use gpus::Gpus;
 pub use images::Images;
+use meter::{DockerMeter, Metered};
 use mounts::AllowedMounts;
 pub use policy::Policy;
 use pulls::Pulls;
@@ -111,6 +113,7 @@ pub(super) struct Shared {
     pub sandboxes: Sandboxes,
     pub parents: Parents,
     pub storage: Storage,
+    pub metered: Metered,
     pub users: Users,
     pub logs: LogStore,
     pub events: Events,
@@ -162,6 +165,7 @@ impl DockerExecutor {
             sandboxes: Sandboxes::new(options.reuse_networks),
             parents: Parents::find(&engine.facts, &options.cluster, &options.worker),
             storage: Storage::find(&engine.storage),
+            metered: Metered::default(),
             users: Users::default(),
             logs,
             events,
@@ -313,6 +317,10 @@ impl Executor for DockerExecutor {
 
     fn images(&self) -> Arc<[u16]> {
         self.0.options.images.here()
+    }
+
+    fn meter(&self) -> Option<Arc<dyn Meter>> {
+        Some(Arc::new(DockerMeter(self.0.clone())))
     }
 
     fn trouble(&self) -> String {

@@ -14,7 +14,7 @@ pub fn watch(shared: &Arc<Shared>) {
         loop {
             let up = watched.engine.answers().await;
             watched.engine.metrics.engine_up.show(Some(f64::from(u8::from(up))));
-            tokio::time::sleep(limits::MACHINE_READ_PERIOD.as_duration()).await;
+            tokio::time::sleep(limits::ENGINE_LOOK_PERIOD.as_duration()).await;
         }
     });
 }

@@ -16,7 +16,7 @@ mod v2;
 use std::collections::{BTreeSet, HashMap};
 use std::fs;
 use std::io::{ErrorKind, Read as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
@@ -39,6 +39,14 @@ pub struct Counters {
     pub killed_for_memory: Option<bool>,
     /// A process was refused because the container had reached its limit of processes. `None`: the kernel does not tell a parent.
     pub refused_process: Option<bool>,
+}
+
+/// What a parent says while something runs in it. An absent number is not known.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Now {
+    pub cpu_micros: Option<u64>,
+    /// With the kernel's copies of files, which count for the limit as well.
+    pub memory_bytes: Option<u64>,
 }
 
 /// The parents of this worker's attempts.
@@ -103,6 +111,21 @@ impl Parents {
             return None;
         }
         Some(counters)
+    }
+
+    /// What an attempt that runs uses: two small files, and nothing is said where they are not.
+    pub fn read_now(&self, attempt: AttemptId) -> Now {
+        let Some(site) = &self.site else { return Now::default() };
+        let within = PathBuf::from(site.folder()).join(labels::cgroup_name(attempt));
+        let now = match &site.version {
+            Version::V1(by_controller) => {
+                v1::now(|controller, file| read_text(&by_controller.get(controller)?.join(&within).join(file)))
+            }
+            Version::V2(root) => v2::now(|file| read_text(&root.join(&within).join(file))),
+        };
+        // A program takes CPU time and memory: without any, it is somewhere else.
+        let some = |n: &u64| *n > 0;
+        Now { cpu_micros: now.cpu_micros.filter(some), memory_bytes: now.memory_bytes.filter(some) }
     }
 
     /// True when nothing of it is left.
@@ -224,6 +247,7 @@ mod tests {
         let parents = Parents { site: None, told: AtomicBool::new(false) };
         let attempt = AttemptId::new(JobId(1), 0, 1);
         assert_eq!((parents.make(attempt), parents.read(attempt)), (None, None));
+        assert_eq!(parents.read_now(attempt), Now::default());
         assert!(parents.remove(attempt));
         parents.tidy_up(&BTreeSet::new());
         parents.close();
@@ -245,8 +269,14 @@ mod tests {
         std::fs::write(folder.join("cpu.stat"), "usage_usec 7\n").unwrap();
         assert_eq!(parents.read(id(0)).unwrap().usage.cpu_micros, Some(7));
         assert_eq!(parents.read(id(9)), None, "it has no parent");
+        std::fs::write(folder.join("memory.current"), "4096\n").unwrap();
+        assert_eq!(parents.read_now(id(0)), Now { cpu_micros: Some(7), memory_bytes: Some(4_096) });
+        std::fs::write(folder.join("memory.current"), "0\n").unwrap();
+        assert_eq!(parents.read_now(id(0)).memory_bytes, None, "nothing runs there");
+        assert_eq!(parents.read_now(id(9)), Now::default());
         assert!(!parents.remove(id(0)), "it is not empty");
         std::fs::remove_file(folder.join("cpu.stat")).unwrap();
+        std::fs::remove_file(folder.join("memory.current")).unwrap();
         for n in 1..4 {
             parents.make(id(n)).unwrap();
         }

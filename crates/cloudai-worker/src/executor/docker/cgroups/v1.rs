@@ -6,7 +6,7 @@
 
 use cloudai_types::Usage;
 
-use super::{Counters, number};
+use super::{Counters, Now, number};
 
 /// Whose hierarchies are read.
 pub const CONTROLLERS: [&str; 4] = ["memory", "cpuacct", "pids", "blkio"];
@@ -29,6 +29,15 @@ pub fn counters(read: impl Fn(&str, &str) -> Option<String>, is_stacked: impl Fn
         processes_max: one("pids", "pids.peak"),
     };
     Counters { usage, killed_for_memory: None, refused_process: None }
+}
+
+/// What is used now. A kernel that does not count upwards says 0 of a parent's memory.
+pub fn now(read: impl Fn(&str, &str) -> Option<String>) -> Now {
+    let one = |controller: &str, file: &str| read(controller, file).as_deref().and_then(number);
+    Now {
+        cpu_micros: one("cpuacct", "cpuacct.usage").map(|ns| ns / NANOSECONDS_PER_MICROSECOND),
+        memory_bytes: one("memory", "memory.usage_in_bytes"),
+    }
 }
 
 /// `254:0 Read 8388608`, a line for each disk and kind. No disk, or nothing but zeros: nobody counted, or nothing was read.
@@ -72,6 +81,17 @@ mod tests {
             processes_max: Some(7),
         };
         assert_eq!(all, Counters { usage, killed_for_memory: None, refused_process: None });
+    }
+
+    #[test]
+    fn what_is_used_now() {
+        let read = |controller: &str, file: &str| match (controller, file) {
+            ("cpuacct", "cpuacct.usage") => Some("2000999\n".to_owned()),
+            ("memory", "memory.usage_in_bytes") => Some("4096\n".to_owned()),
+            _ => None,
+        };
+        assert_eq!(now(read), Now { cpu_micros: Some(2_000), memory_bytes: Some(4_096) });
+        assert_eq!(now(|_, _| None), Now::default());
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use cloudai_types::Usage;
 
-use super::{Counters, number, number_of};
+use super::{Counters, Now, number, number_of};
 
 /// `read`: a file, `None` where there is none, as on an older kernel. `is_stacked`: whether a disk (`MAJOR:MINOR`) is made of others,
 /// which count the same bytes again.
@@ -23,6 +23,14 @@ pub fn counters(read: impl Fn(&str) -> Option<String>, is_stacked: impl Fn(&str)
         usage,
         killed_for_memory: read("memory.events").and_then(killed),
         refused_process: read("pids.events").and_then(|text| Some(number_of(&text, "max")? > 0)),
+    }
+}
+
+/// What is used now.
+pub fn now(read: impl Fn(&str) -> Option<String>) -> Now {
+    Now {
+        cpu_micros: read("cpu.stat").and_then(|text| number_of(&text, "usage_usec")),
+        memory_bytes: read("memory.current").as_deref().and_then(number),
     }
 }
 
@@ -63,6 +71,17 @@ mod tests {
             processes_max: Some(64),
         };
         assert_eq!(all, Counters { usage, killed_for_memory: Some(true), refused_process: Some(true) });
+    }
+
+    #[test]
+    fn what_is_used_now() {
+        let read = |file: &str| match file {
+            "cpu.stat" => Some("usage_usec 2500000\nuser_usec 2000000\n".to_owned()),
+            "memory.current" => Some("4096\n".to_owned()),
+            _ => None,
+        };
+        assert_eq!(now(read), Now { cpu_micros: Some(2_500_000), memory_bytes: Some(4_096) });
+        assert_eq!(now(|_| None), Now::default());
     }
 
     #[test]

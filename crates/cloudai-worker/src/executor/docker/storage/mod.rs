@@ -22,6 +22,7 @@ use tokio::sync::Semaphore;
 use self::extent::Extent;
 use self::quota::EngineStorage;
 use self::verdict::{Looks, Verdict};
+use super::meter::Written;
 use super::policy::SCRATCH;
 use super::{Shared, labels};
 use crate::clock;
@@ -175,8 +176,8 @@ pub async fn prepare(shared: &Shared, id: &str, spec: &JobSpec) -> Result<Option
     Ok(watch)
 }
 
-/// Looks until it is over; what its ending says. Never ends otherwise.
-pub async fn until_over(shared: &Shared, watch: Option<Watch>) -> String {
+/// Looks until it is over; what its ending says. Never ends otherwise. What each look finds is noted.
+pub async fn until_over(shared: &Shared, watch: Option<Watch>, written: &Written) -> String {
     let Some(watch) = watch else { return std::future::pending().await };
     let mut looks = Looks::new(watch.allowed, watch.is_asked);
     let mut pause = limits::STORAGE_LOOK_MIN;
@@ -186,6 +187,9 @@ pub async fn until_over(shared: &Shared, watch: Option<Watch>) -> String {
         let begun = clock::mono();
         let found = watch.look(shared).await;
         drop(turn);
+        if let Extent::Bytes(bytes) = found {
+            written.note(bytes);
+        }
         let now = clock::mono();
         match looks.judge(found, now, now - begun) {
             Verdict::Over(words) => return words,
