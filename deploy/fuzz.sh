@@ -8,7 +8,7 @@ cd "$ROOT"
 seconds=${1:-60}
 [ $# -gt 0 ] && shift
 targets=("$@")
-[ ${#targets[@]} -gt 0 ] || targets=(spec proto apply log token http grpc tls)
+[ ${#targets[@]} -gt 0 ] || targets=(spec proto apply log token http grpc history tls)
 corpora=$ROOT/crates/cloudai-fuzz/corpus
 # What a run has found and need not find again: outside the clone, and free to be thrown away.
 found=$CACHE/fuzz
@@ -30,8 +30,8 @@ for target in "${targets[@]}"; do
     case $target in
     spec | proto | log | token | http | grpc) length=4096 ;;
     apply) length=8192 ;;
-    tls) length=2048 ;;
-    *) die "there is no fuzzer '$target'" "" "choose among spec proto apply log token http grpc tls" ;;
+    history | tls) length=2048 ;;
+    *) die "there is no fuzzer '$target'" "" "choose among spec proto apply log token http grpc history tls" ;;
     esac
     rc=0
     # The hook of libfuzzer-sys turns every panic, of any thread, into a crash.

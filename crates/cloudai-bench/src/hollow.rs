@@ -169,7 +169,7 @@ impl Session {
     async fn open(factory: ChannelFactory, address: &str) -> anyhow::Result<Session> {
         let channel = factory.channel(address, &ChannelOptions::calls())?;
         let (out, outbound) = mpsc::channel(4);
-        let hello = Hello { version: "hollow".to_owned(), ..Hello::default() };
+        let hello = Hello { version: "hollow".to_owned(), tells_usage: true, ..Hello::default() };
         out.send(message(FromWorker::Hello(hello))).await?;
         let opened = async {
             let mut inbound = DispatchClient::new(channel).session(ReceiverStream::new(outbound)).await?.into_inner();

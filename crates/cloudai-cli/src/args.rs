@@ -197,6 +197,8 @@ pub enum TaskVerb {
     Explain(commands::task_explain::ExplainArgs),
     /// What happened to it, oldest first
     Events(commands::task_events::EventsArgs),
+    /// CPU, memory and storage that it used, over time
+    Stats(commands::task_stats::StatsArgs),
 }
 
 #[derive(Debug, Subcommand)]
@@ -259,6 +261,8 @@ pub enum WorkerVerb {
     List,
     /// One worker with what it runs
     Show(commands::worker_show::ShowArgs),
+    /// CPU, memory, storage and GPUs of its machine, over time
+    Stats(commands::worker_stats::StatsArgs),
     /// Let a name join: prints a one-time token
     Authorize(commands::worker_authorize::AuthorizeArgs),
     /// Refuse it from now on; its tasks run elsewhere
@@ -454,6 +458,8 @@ mod tests {
             "cloudai registry logout registry.example:5000",
             "cloudai worker list",
             "cloudai worker show w1",
+            "cloudai worker stats w1 --since 6h -o json --points 360",
+            "cloudai task stats abc/3.2 --since 10m",
             "cloudai worker authorize w1 --label zone=eu --label disk=ssd",
             "cloudai worker revoke w1",
             "cloudai worker drain w1",
@@ -523,6 +529,8 @@ mod tests {
             "cloudai job submit --prefer disk= busybox",
             "cloudai job submit --spread rack:0 busybox",
             "cloudai worker taint w1 gpu=",
+            "cloudai worker stats w1 --since tomorrow",
+            "cloudai worker stats w1 --points 0",
             "cloudai run busybox --array 0-9",
             "cloudai run busybox echo",
             "cloudai cluster config set colour red",

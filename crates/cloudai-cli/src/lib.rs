@@ -115,6 +115,7 @@ async fn client(cli: &Cli) -> Result<(), Failure> {
             TaskVerb::Logs(a) => commands::task_logs::run(&settings()?, a).await,
             TaskVerb::Explain(a) => commands::task_explain::run(&settings()?, a).await,
             TaskVerb::Events(a) => commands::task_events::run(&settings()?, a).await,
+            TaskVerb::Stats(a) => commands::task_stats::run(&settings()?, a).await,
         },
         Command::Dead { verb } => match verb {
             DeadVerb::List(a) => commands::dead_list::run(&settings()?, a).await,
@@ -139,6 +140,7 @@ async fn client(cli: &Cli) -> Result<(), Failure> {
         Command::Worker(noun) => match &noun.verb {
             Some(WorkerVerb::List) => commands::worker_list::run(&settings()?).await,
             Some(WorkerVerb::Show(a)) => commands::worker_show::run(&settings()?, a).await,
+            Some(WorkerVerb::Stats(a)) => commands::worker_stats::run(&settings()?, a).await,
             Some(WorkerVerb::Authorize(a)) => commands::worker_authorize::run(&settings()?, a).await,
             Some(WorkerVerb::Revoke(a)) => commands::worker_revoke::run(&settings()?, a).await,
             Some(WorkerVerb::Drain(a)) => commands::worker_drain::drain(&settings()?, a).await,

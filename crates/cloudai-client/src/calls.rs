@@ -50,6 +50,8 @@ reads! {
     get_schedule(GetScheduleRequest) -> GetScheduleReply;
     list_workers(ListWorkersRequest) -> ListWorkersReply;
     get_worker(GetWorkerRequest) -> GetWorkerReply;
+    /// Of a machine or of one task, as its worker keeps it.
+    get_worker_history(WorkerHistoryRequest) -> WorkerHistoryReply;
     queue(QueueRequest) -> QueueReply;
     cluster_status(ClusterStatusRequest) -> ClusterStatusReply;
     /// Of whichever master answers: [`Client::only`] chooses one.

@@ -338,6 +338,12 @@ impl Control for Fake {
     async fn get_worker(&self, _: Request<GetWorkerRequest>) -> Result<Response<GetWorkerReply>, Status> {
         absent!()
     }
+    async fn get_worker_history(
+        &self,
+        _: Request<WorkerHistoryRequest>,
+    ) -> Result<Response<WorkerHistoryReply>, Status> {
+        absent!()
+    }
     async fn authorize_worker(&self, _: Request<AuthorizeWorkerRequest>) -> Result<Response<AuthorizeReply>, Status> {
         absent!()
     }

@@ -18,7 +18,7 @@ pub struct Target {
     pub bytes_max: usize,
 }
 
-pub const TARGETS: [Target; 8] = [
+pub const TARGETS: [Target; 9] = [
     Target { name: "spec", about: "job files, flags, references, specs", run: targets::spec::run, bytes_max: 4096 },
     Target { name: "proto", about: "every message, and its conversions", run: targets::proto::run, bytes_max: 4096 },
     Target { name: "apply", about: "sequences of log entries", run: targets::apply::run, bytes_max: 8192 },
@@ -26,6 +26,7 @@ pub const TARGETS: [Target; 8] = [
     Target { name: "token", about: "join tokens, requests, identities", run: targets::token::run, bytes_max: 4096 },
     Target { name: "http", about: "HTTP routes", run: targets::http::run, bytes_max: 4096 },
     Target { name: "grpc", about: "gRPC routes of a running master", run: targets::grpc::run, bytes_max: 4096 },
+    Target { name: "history", about: "files of what was used", run: targets::history::run, bytes_max: 2048 },
     Target { name: "tls", about: "the three ports before TLS", run: targets::tls::run, bytes_max: 2048 },
 ];
 

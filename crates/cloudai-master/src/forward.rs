@@ -54,6 +54,7 @@ pub fn place(path: &str) -> Place {
         | "Control/ExplainTask"
         | "Control/PlanJob"
         | "Control/CheckWorkers"
+        | "Control/GetWorkerHistory"
         | "Control/ReplayDead"
         | "Control/SubmitReplay"
         | "Control/DropDead"
@@ -299,6 +300,7 @@ mod tests {
         assert_eq!(place("/cloudai.v1.Control/SubmitStream"), Place::LeaderStream);
         assert_eq!(place("/cloudai.v1.Control/RetryWorkflow"), Place::Leader);
         assert_eq!(place("/cloudai.v1.Control/GetWorkflow"), Place::Here);
+        assert_eq!(place("/cloudai.v1.Control/GetWorkerHistory"), Place::Leader);
         assert_eq!(place("/cloudai.v1.Control/ListJobs"), Place::Here);
         assert_eq!(place("/cloudai.v1.Control/WatchEvents"), Place::Here);
         assert_eq!(place("/cloudai.v1.Dispatch/Session"), Place::Here);

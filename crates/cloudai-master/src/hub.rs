@@ -25,8 +25,8 @@ pub enum SessionEvent {
         index: u64,
         attempts: Vec<AttemptId>,
     },
-    /// A reader wants a log from this worker.
-    OpenLog(cloudai_proto::v1::leader_message::OpenLog),
+    /// Somebody wants something of this worker: an `OpenLog` or an `OpenHistory`.
+    Open(cloudai_proto::v1::leader_message::Kind),
     /// The worker was lost, revoked or registered by a newer session: this session is over.
     Superseded,
 }
@@ -125,9 +125,9 @@ impl Hub {
     }
 
     /// False when the worker has no session here.
-    pub fn open_log(&self, worker: WorkerId, open: cloudai_proto::v1::leader_message::OpenLog) -> bool {
+    pub fn open(&self, worker: WorkerId, open: cloudai_proto::v1::leader_message::Kind) -> bool {
         let listeners = self.lock();
-        listeners.sessions.get(&worker).is_some_and(|(_, sender)| sender.send(SessionEvent::OpenLog(open)).is_ok())
+        listeners.sessions.get(&worker).is_some_and(|(_, sender)| sender.send(SessionEvent::Open(open)).is_ok())
     }
 
     pub fn has_session(&self, worker: WorkerId) -> bool {

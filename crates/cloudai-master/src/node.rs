@@ -20,7 +20,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::conditions::Conditions;
 use crate::config::MasterConfig;
-use crate::dispatch::logs::LogStreams;
+use crate::dispatch::logs::Upload;
+use crate::dispatch::streams::Streams;
 use crate::events::Leaders;
 use crate::hub::Hub;
 use crate::images_held::ImagesHeld;
@@ -71,7 +72,11 @@ pub struct Node<S: StateStore> {
     pub raft: Raft<Machine<S>>,
     pub proposer: Proposer,
     pub liveness: Liveness,
-    pub logs: LogStreams,
+    /// Logs and histories that calls here wait for.
+    pub logs: Streams<Upload>,
+    pub usages: Streams<cloudai_proto::v1::UploadHistoryRequest>,
+    /// Calls that may wait for histories at a time.
+    pub usage_askers: tokio::sync::Semaphore,
     pub metrics: MasterMetrics,
     /// Questions to other masters.
     pub masters: Arc<dyn AskMaster>,
@@ -129,7 +134,9 @@ impl<S: StateStore> Node<S> {
             raft,
             proposer,
             liveness: Liveness::default(),
-            logs: LogStreams::default(),
+            logs: Streams::default(),
+            usages: Streams::default(),
+            usage_askers: tokio::sync::Semaphore::new(limits::HISTORY_ASKERS_MAX),
             metrics,
             masters,
             directory,

@@ -14,6 +14,8 @@ mod schedules;
 mod stored;
 #[path = "cluster/telemetry.rs"]
 mod telemetry;
+#[path = "cluster/usage.rs"]
+mod usage;
 #[path = "cluster/workflows.rs"]
 mod workflows;
 
@@ -200,9 +202,10 @@ async fn hollow_worker_with(cluster: &Cluster, name: &str, ending: Ending, image
     files.install(&reply.cert_pem, &reply.ca_pem, Some(&token.ca)).expect("installed");
     let factory = ChannelFactory::new(ReloadingTls::load(files, Revoked::default()).expect("identity"));
     let addresses: Vec<String> = cluster.founders.iter().map(|f| f.grpc_addr.clone()).collect();
+    let keeps_history = name != usage::OLDER;
     tokio::spawn(async move {
         for address in addresses.iter().cycle() {
-            let _ = session(&factory, address, &ending, &images).await;
+            let _ = session(&factory, address, &ending, &images, keeps_history).await;
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     })
@@ -211,7 +214,13 @@ async fn hollow_worker_with(cluster: &Cluster, name: &str, ending: Ending, image
 /// What a worker has to say of an attempt of a job that leaves results.
 type Ending = std::sync::Arc<std::sync::Mutex<EndReason>>;
 
-async fn session(factory: &ChannelFactory, address: &str, ending: &Ending, images: &[u16]) -> Option<()> {
+async fn session(
+    factory: &ChannelFactory,
+    address: &str,
+    ending: &Ending,
+    images: &[u16],
+    keeps_history: bool,
+) -> Option<()> {
     use pb::leader_message::Kind as FromLeader;
     use pb::worker_message::Kind as FromWorker;
     let channel = factory.channel(address, &ChannelOptions::calls()).ok()?;
@@ -219,7 +228,14 @@ async fn session(factory: &ChannelFactory, address: &str, ending: &Ending, image
     let say = async |kind| out.send(pb::WorkerMessage { kind: Some(kind) }).await.ok();
     let capacity = Resources { cpu_milli: 4000, memory_bytes: 1 << 30, storage_bytes: 0, gpus: 0 };
     let metrics_addr = "0.0.0.0:7610".to_owned();
-    let hello = pb::worker_message::Hello { capacity: Some(capacity), metrics_addr, ..Default::default() };
+    let tells_usage = keeps_history;
+    let hello = pb::worker_message::Hello {
+        capacity: Some(capacity),
+        metrics_addr,
+        tells_usage,
+        keeps_history,
+        ..Default::default()
+    };
     say(FromWorker::Hello(hello)).await?;
     let images =
         Some(pb::worker_message::ImagesHeld { fingerprints: images.iter().map(|image| (*image).into()).collect() });
@@ -232,8 +248,16 @@ async fn session(factory: &ChannelFactory, address: &str, ending: &Ending, image
             FromLeader::FullSet(set) => set.assignments,
             FromLeader::Delta(delta) => delta.add,
             FromLeader::NotLeader(_) => return None,
-            FromLeader::TelemetryWanted(wanted) if wanted.period_ms > 0 => {
-                tokio::spawn(samples(out.clone()));
+            FromLeader::TelemetryWanted(wanted) => {
+                assert!(tells_usage, "an older worker would end its session over it");
+                if wanted.period_ms > 0 {
+                    tokio::spawn(samples(out.clone()));
+                }
+                continue;
+            }
+            FromLeader::OpenHistory(open) => {
+                assert!(keeps_history, "an older worker would end its session over it");
+                usage::answer(factory, open).await;
                 continue;
             }
             _ => continue,

@@ -107,6 +107,7 @@ fn may_call(method: &str) -> Option<&'static [Role]> {
         | "Control/ListSecrets"
         | "Control/ListWorkers"
         | "Control/GetWorker"
+        | "Control/GetWorkerHistory"
         | "Control/AuthorizeWorker"
         | "Control/RevokeWorker"
         | "Control/DrainWorker"
@@ -121,7 +122,7 @@ fn may_call(method: &str) -> Option<&'static [Role]> {
         | "Control/RemoveMaster"
         | "Control/TransferLeader"
         | "Control/SetConfig" => ADMIN,
-        "Dispatch/Session" | "Dispatch/UploadLog" | "Dispatch/Secrets" => WORKER,
+        "Dispatch/Session" | "Dispatch/UploadLog" | "Dispatch/UploadHistory" | "Dispatch/Secrets" => WORKER,
         "Dispatch/Renew" => &[Role::Worker, Role::Master, Role::Admin],
         // A token is the permission; everybody may try one.
         "Dispatch/Join" => Role::ALL,

@@ -160,6 +160,8 @@ pub fn hello(
         leaving: agent.is_leaving(),
         price_micros_per_hour: price.0,
         metrics_addr: metrics_addr.to_owned(),
+        tells_usage: true,
+        keeps_history: true,
     }
 }
 

@@ -329,7 +329,12 @@ impl Shell {
                 self.hands.unanswered.retain(|(sequence, _)| *sequence != ack.sequence);
                 Ok(Input::ReportsAcked { sequence: ack.sequence })
             }
-            Kind::OpenLog(_) | Kind::Welcome(_) | Kind::NotLeader(_) | Kind::Goodbye(_) | Kind::TelemetryWanted(_) => {
+            Kind::OpenLog(_)
+            | Kind::OpenHistory(_)
+            | Kind::Welcome(_)
+            | Kind::NotLeader(_)
+            | Kind::Goodbye(_)
+            | Kind::TelemetryWanted(_) => {
                 return;
             }
         };

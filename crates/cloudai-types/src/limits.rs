@@ -287,6 +287,26 @@ pub const GPU_READ_PERIOD: Millis = Millis(5_000);
 pub const GPU_READING_OLD: Millis = Millis(20_000);
 /// Attempts that one sample names, the oldest jobs' first: each costs the worker two small files per second.
 pub const TELEMETRY_ATTEMPTS_MAX: usize = 256;
+/// What a worker keeps of its machine and each GPU: a mean and a maximum for each second of so long, and for each minute of so long.
+pub const HISTORY_FINE: Millis = Millis::from_secs(15 * 60);
+pub const HISTORY_COARSE: Millis = Millis::from_secs(7 * 24 * 3600);
+/// GPUs of one worker that a history is kept of; each takes what the machine takes.
+pub const HISTORY_GPUS_MAX: usize = 32;
+/// What a worker keeps of all its attempts together, unless its configuration says otherwise, and what that may say. A quarter is for seconds, the
+/// rest for minutes; the oldest go first.
+pub const HISTORY_BYTES_DEFAULT: u64 = 32 << 20;
+pub const HISTORY_BYTES_MIN: u64 = 1 << 20;
+pub const HISTORY_BYTES_MAX: u64 = 1 << 30;
+/// What was measured is written to the disk this often.
+pub const HISTORY_WRITE_EVERY: Millis = Millis::from_secs(10);
+/// Steps of one answer about what was used, and where nobody says how many.
+pub const HISTORY_POINTS_MAX: u32 = 1_000;
+pub const HISTORY_POINTS_DEFAULT: u32 = 120;
+/// Questions about what was used that one leader has open, and that one worker answers at a time: it reads its files for each.
+pub const HISTORY_ASKERS_MAX: usize = 64;
+pub const HISTORY_READS_AT_A_TIME: usize = 2;
+/// A worker that has not answered such a question by then does not know it, or its disk hangs.
+pub const HISTORY_ANSWER_WITHIN: Millis = Millis::from_secs(10);
 /// Between two looks whether a worker's engine is there, for its metrics.
 pub const ENGINE_LOOK_PERIOD: Millis = Millis(5_000);
 /// A worker that says that it leaves stays this long at least: what was assigned to it meanwhile is given back, and not lost.
@@ -535,7 +555,7 @@ pub const HTTP_STREAMS_MAX: u32 = 128;
 // ---- Telemetry --------------------------------------------------------------------------------------------------------
 
 /// While somebody watches, workers say what they use with each sample; while nobody does, so seldom: a first look is never empty.
-pub const TELEMETRY_UNASKED_EVERY: Millis = Millis::from_secs(30);
+pub const TELEMETRY_UNWATCHED_EVERY: Millis = Millis::from_secs(30);
 /// Samples of all workers that a leader wants per second; with more workers each is asked for fewer.
 pub const TELEMETRY_SAMPLES_PER_SECOND_MAX: usize = 2_000;
 /// How often watchers are told what is new. Half of a worker's period, so that two samples of one worker are not in one frame.

@@ -76,6 +76,9 @@ pub struct WorkerConfig {
     pub log_bytes_max: u64,
     /// All logs of ended attempts together; the oldest go first.
     pub logs_total_bytes_max: u64,
+    /// What is kept of how much all attempts used, in bytes on the disk; the oldest goes first. 0: [`limits::HISTORY_BYTES_DEFAULT`].
+    #[serde(skip_serializing_if = "is_zero")]
+    pub history_bytes: u64,
     /// Where tasks' secrets are while they run, in a folder of this worker's own: on a tmpfs that the engine sees too. Empty: `/dev/shm`.
     #[serde(skip_serializing_if = "is_empty")]
     pub secrets_dir: PathBuf,
@@ -120,6 +123,10 @@ impl ImagesConfig {
     }
 }
 
+fn is_zero(n: &u64) -> bool {
+    *n == 0
+}
+
 fn is_empty(path: &Path) -> bool {
     path.as_os_str().is_empty()
 }
@@ -161,6 +168,8 @@ pub enum ConfigError {
     Mount(PathBuf),
     #[error("secrets_dir: {} is no absolute path", .0.display())]
     SecretsDir(PathBuf),
+    #[error("history_bytes: {0} is not between {min} and {max}; leave it out for the default", min = limits::HISTORY_BYTES_MIN, max = limits::HISTORY_BYTES_MAX)]
+    History(u64),
     #[error("networks: '{name}' {problem}")]
     Network { name: String, problem: String },
     #[error("networks: has {0} entries; {max} are allowed", max = limits::NETWORKS_MAX)]
@@ -190,6 +199,10 @@ impl WorkerConfig {
 
     pub fn logs_total_bytes_max(&self) -> u64 {
         if self.logs_total_bytes_max == 0 { limits::LOGS_TOTAL_BYTES_MAX } else { self.logs_total_bytes_max }
+    }
+
+    pub fn history_bytes(&self) -> u64 {
+        if self.history_bytes == 0 { limits::HISTORY_BYTES_DEFAULT } else { self.history_bytes }
     }
 
     pub fn identity_dir(&self) -> PathBuf {
@@ -232,6 +245,9 @@ impl WorkerConfig {
         }
         if self.executor != ExecutorKind::Noop && !is_empty(&self.noop_record) {
             return Err(ConfigError::Record);
+        }
+        if !(limits::HISTORY_BYTES_MIN..=limits::HISTORY_BYTES_MAX).contains(&self.history_bytes()) {
+            return Err(ConfigError::History(self.history_bytes));
         }
         if self.networks.len() > limits::NETWORKS_MAX {
             return Err(ConfigError::Networks(self.networks.len()));
@@ -312,6 +328,7 @@ mod tests {
         assert_eq!(field(WorkerConfig { networks: vec!["none".into(), "host".into()], ..ok.clone() }), "networks");
         assert_eq!(field(WorkerConfig { networks: vec!["lab".into(); 65], ..ok.clone() }), "networks");
         assert_eq!(field(WorkerConfig { secrets_dir: "shm".into(), ..ok.clone() }), "secrets_dir");
+        assert_eq!(field(WorkerConfig { history_bytes: 4_096, ..ok.clone() }), "history_bytes");
         let results = StoreConfig { location: "ftp://x".into(), ..Default::default() };
         assert_eq!(field(WorkerConfig { results, ..ok.clone() }), "results");
         assert_eq!(field(WorkerConfig { registries: logins("password"), ..ok.clone() }), "registries");

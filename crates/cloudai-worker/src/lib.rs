@@ -15,6 +15,7 @@ mod executor;
 mod gpu_watch;
 pub mod guard;
 mod hands;
+mod history;
 mod join;
 mod journal;
 mod lease_file;
@@ -41,6 +42,8 @@ pub use allowed_mount::AllowedMount;
 pub use capacity::{CapacityError, CapacityOverride, parse_capacity};
 pub use config::{ConfigError, ExecutorKind, ImagesConfig, WorkerConfig};
 pub use error::WorkerError;
+/// What a file of the history means, for the fuzzer.
+pub use history::format as history_format;
 pub use run::{Stops, run, run_until};
 pub use stop_config::{StopConfig, StopMode};
 pub use volumes_config::VolumesConfig;

@@ -26,6 +26,7 @@ use crate::executor::noop::NoopExecutor;
 use crate::executor::noop_record::Record;
 use crate::guard::GuardConfig;
 use crate::hands::Hands;
+use crate::history::{History, Room};
 use crate::journal::{Journal, Restored};
 use crate::lease_file::{LeaseFile, boot_id};
 use crate::link::Link;
@@ -215,6 +216,7 @@ pub async fn run_until(config: WorkerConfig, stops: Stops) -> Result<(), WorkerE
         executor = ?config.executor,
         "the worker runs"
     );
+    let room = Room { gpus: gpus.len(), attempts_bytes: config.history_bytes() };
     let mut labels = config.labels;
     if let Some(model) = nvidia::model_label(&gpus) {
         labels.entry(GPU_MODEL.to_owned()).or_insert(model);
@@ -225,6 +227,7 @@ pub async fn run_until(config: WorkerConfig, stops: Stops) -> Result<(), WorkerE
         attempts: hands.executor.meter(),
     };
     let sampler = Sampler::start(sources, &tasks);
+    let history = History::start(dir.join("history"), room, sampler.subscribe(), &tasks);
     tasks.spawn(machine_watch::watch(sampler.subscribe(), metrics.clone()));
     tasks.spawn(gpu_watch::watch(sampler.subscribe(), metrics.clone()));
     let end = Shell {
@@ -239,6 +242,7 @@ pub async fn run_until(config: WorkerConfig, stops: Stops) -> Result<(), WorkerE
         metrics_addr,
         lease,
         factory,
+        history,
         status,
         tasks: tasks.clone(),
         executor_events,

@@ -20,6 +20,7 @@ use crate::clock;
 use crate::condition::{ConditionWatch, Told};
 use crate::executor::ExecutorEvent;
 use crate::hands::Hands;
+use crate::history::{History, Question};
 use crate::lease_file::LeaseFile;
 use crate::link::{LinkEvent, Session};
 use crate::logs::{OpenError, Selection};
@@ -79,6 +80,8 @@ pub struct Shell {
     pub metrics_addr: String,
     pub lease: Option<LeaseFile>,
     pub factory: ChannelFactory,
+    /// What was used here, for those who ask.
+    pub history: History,
     pub status: Status,
     pub tasks: Tasks,
     pub executor_events: mpsc::UnboundedReceiver<ExecutorEvent>,
@@ -339,6 +342,10 @@ impl Shell {
                 live.telling.wanted(wanted.period_ms);
                 return;
             }
+            Kind::OpenHistory(open) => {
+                self.open_history(open, &live.session);
+                return;
+            }
             // The link keeps these to itself.
             Kind::Welcome(_) | Kind::NotLeader(_) | Kind::Goodbye(_) => return,
         };
@@ -387,6 +394,17 @@ impl Shell {
                     let _ = out.try_send(pb::worker_message::Kind::LogOpenFailed(failed).into());
                 }
             }
+        });
+    }
+
+    fn open_history(&self, open: pb::leader_message::OpenHistory, session: &Session) {
+        let address = if open.address.is_empty() { session.leader.clone() } else { open.address.clone() };
+        let (factory, history) = (self.factory.clone(), self.history.clone());
+        let question =
+            Question { attempt: open.attempt.map(AttemptId::from), back_ms: open.back_ms, points_max: open.points_max };
+        self.tasks.spawn(async move {
+            let found = history.ask(question).await;
+            upload::upload_history(factory, address, open.stream_id, found).await;
         });
     }
 

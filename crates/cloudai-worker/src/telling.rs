@@ -3,30 +3,21 @@
 
 use cloudai_types::limits;
 
-/// Of one session.
+/// Of one session. A leader that has not asked yet is told nothing: an older one would end the session over it.
+#[derive(Default)]
 pub struct Telling {
-    /// One of so many.
+    /// One of so many; 0: none.
     every: u64,
     /// Since the last that was told.
     passed: u64,
 }
 
-impl Default for Telling {
-    /// Nobody has asked yet; the first is told all the same.
-    fn default() -> Self {
-        Telling { every: unasked(), passed: unasked() }
-    }
-}
-
-fn unasked() -> u64 {
-    limits::TELEMETRY_UNASKED_EVERY.0.div_ceil(limits::SAMPLE_PERIOD.0)
-}
-
 impl Telling {
-    /// The leader wants one each so many milliseconds; 0: only now and then. The next one is told.
+    /// The leader wants one each so many milliseconds; 0: nobody watches, and it is told now and then. The
+    /// next one is told.
     pub fn wanted(&mut self, period_ms: u32) {
         self.every = match period_ms {
-            0 => unasked(),
+            0 => limits::TELEMETRY_UNWATCHED_EVERY.0.div_ceil(limits::SAMPLE_PERIOD.0),
             ms => u64::from(ms).div_ceil(limits::SAMPLE_PERIOD.0),
         };
         self.passed = self.every;
@@ -35,7 +26,7 @@ impl Telling {
     /// There is a sample: is it told?
     pub fn on_sample(&mut self) -> bool {
         self.passed += 1;
-        let is_due = self.passed >= self.every;
+        let is_due = self.every > 0 && self.passed >= self.every;
         if is_due {
             self.passed = 0;
         }
@@ -52,8 +43,10 @@ mod tests {
     }
 
     #[test]
-    fn it_tells_what_is_wanted_and_now_and_then_what_is_not() {
+    fn it_tells_what_is_wanted_and_now_and_then_what_nobody_watches() {
         let mut telling = Telling::default();
+        assert_eq!(told(&mut telling, 40), ".".repeat(40), "nobody has asked");
+        telling.wanted(0);
         assert_eq!(told(&mut telling, 32), format!("t{}t.", ".".repeat(29)));
         telling.wanted(1_000);
         assert_eq!(told(&mut telling, 3), "ttt");

@@ -1,4 +1,4 @@
-//! Sends one attempt's log to the master that asked for it, on a stream of its own.
+//! Sends what a master has asked for, in a call of its own: one attempt's log, or what was used here.
 
 use cloudai_logs::{Frame, messages};
 use cloudai_net::ChannelFactory;
@@ -9,6 +9,7 @@ use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 
 use crate::clock;
+use crate::history::AskError;
 use crate::logs::LogReader;
 
 /// Messages between disk and network.
@@ -47,6 +48,32 @@ pub async fn upload(factory: ChannelFactory, address: String, stream_id: u64, lo
     tokio::select! {
         () = uploading => {}
         () = reading => {}
+    }
+}
+
+pub async fn upload_history(
+    factory: ChannelFactory,
+    address: String,
+    stream_id: u64,
+    found: Result<pb::UsageHistory, AskError>,
+) {
+    let channel = match factory.channel(&address, &ChannelOptions::calls()) {
+        Ok(channel) => channel,
+        Err(error) => {
+            tracing::warn!(%error, "a history was asked for by a master with a bad address");
+            return;
+        }
+    };
+    let empty = pb::UploadHistoryRequest { stream_id, ..Default::default() };
+    let request = match found {
+        Ok(history) => pb::UploadHistoryRequest { history: Some(history), ..empty },
+        Err(error) => {
+            pb::UploadHistoryRequest { error: error.to_string(), not_found: error == AskError::NotFound, ..empty }
+        }
+    };
+    // Whoever asked hears nothing then, and says so.
+    if let Err(status) = DispatchClient::new(channel).upload_history(request).await {
+        tracing::debug!(address, %status, "a history could not be sent");
     }
 }
 

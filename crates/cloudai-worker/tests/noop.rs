@@ -5,6 +5,7 @@ mod support;
 use std::sync::atomic::Ordering::SeqCst;
 
 use cloudai_proto::v1::AttemptPhase;
+use cloudai_proto::v1::usage_series::Quantity;
 use cloudai_types::{EndReason, JobSpec, ReasonKind, Resources, limits};
 use cloudai_worker::{ExecutorKind, StopConfig, StopMode, WorkerConfig, WorkerError};
 use support::*;
@@ -260,4 +261,36 @@ async fn one_that_leaves_stops_what_outstays_its_deadline_and_a_second_word_ends
     cluster.until("the leader hears of it", |t| t.leavings == 2).await;
     patient.stop().await.unwrap();
     assert!(!cluster.table.lock().unwrap().ended.contains_key(&endless));
+}
+
+#[tokio::test]
+async fn what_the_machine_used_can_be_asked_for() {
+    let cluster = Cluster::new();
+    let leader = Master::start(&cluster, "m1").await;
+    let mut worker = Worker::start(noop(&cluster, &[&leader]));
+    leader.until_connected().await;
+    assert!(cluster.table.lock().unwrap().hellos[0].keeps_history);
+    // Until the first samples are there it has nothing, and says so.
+    let mut stream = 0;
+    let history = loop {
+        stream += 1;
+        leader.open_history(stream, None);
+        cluster.until("it has answered", |t| t.histories.contains_key(&stream)).await;
+        let answer = cluster.table.lock().unwrap().histories[&stream].clone();
+        match answer.history {
+            Some(history) => break history,
+            None => assert!(!answer.error.is_empty(), "an answer without a word"),
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    };
+    let cpu = history.series.iter().find(|s| s.quantity() == Quantity::CpuMillicores).unwrap();
+    assert!(cpu.total.unwrap() >= 1_000 && cpu.points.len() <= 10, "{cpu:?}");
+    // Nothing ran in a container, so nothing is known of any attempt.
+    let attempt = leader.assign(1, command("true"))[0];
+    cluster.ending(attempt).await;
+    leader.open_history(9_000, Some(attempt));
+    cluster.until("it has answered", |t| t.histories.contains_key(&9_000)).await;
+    let answer = cluster.table.lock().unwrap().histories[&9_000].clone();
+    assert!(answer.not_found && answer.history.is_none(), "{answer:?}");
+    worker.stop().await.unwrap();
 }

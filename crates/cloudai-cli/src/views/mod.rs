@@ -20,9 +20,11 @@ pub mod results;
 pub mod retry;
 pub mod schedule;
 pub mod secret;
+pub mod sparkline;
 pub mod spec;
 pub mod task;
 pub mod template;
+pub mod usage;
 pub mod worker;
 pub mod workflow;
 

@@ -2,6 +2,7 @@
 
 pub mod apply;
 pub mod grpc;
+pub mod history;
 pub mod http;
 pub mod log;
 pub mod proto;

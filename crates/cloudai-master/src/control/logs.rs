@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use cloudai_core::rows::{JobState, WorkerState};
+use cloudai_core::rows::JobState;
 use cloudai_logs::{Decoder, Frame, MAGIC, Selection, Tail, messages};
 use cloudai_objects::{ReadError, Store};
 use cloudai_proto::v1 as pb;
@@ -16,8 +16,8 @@ use futures::stream::BoxStream;
 use tokio::sync::mpsc;
 use tonic::Status;
 
-use super::errors;
 use super::jobs::require_index;
+use super::{asking, errors};
 use crate::dispatch::logs::Upload;
 use crate::node::Node;
 use crate::state_store::StateStore;
@@ -26,8 +26,6 @@ type Replies = mpsc::Sender<Result<pb::LogsReply, Status>>;
 
 /// How long a reader waits for the worker to dial in with the log.
 const UPLOAD_WAIT: Duration = Duration::from_secs(10);
-/// How often a session that is about to come is looked for.
-const SESSION_LOOK: Duration = Duration::from_millis(50);
 /// How often the first attempt of a queued task is looked for, besides the job's changes.
 const FIRST_ATTEMPT_LOOK: Duration = Duration::from_secs(1);
 
@@ -168,7 +166,7 @@ async fn from_worker<S: StateStore>(
     if node.raft.await_applied(seen_at, deadline).await.is_err() {
         return Err(Missed::unreachable());
     }
-    let (stream_id, mut uploads) = node.logs.open(&attempt.worker);
+    let (stream_id, mut uploads) = node.logs.open(&attempt.worker, limits::LOG_UPLOAD_MESSAGES_MAX);
     let open = pb::leader_message::OpenLog {
         stream_id,
         attempt: Some(pb::AttemptKey { job: id.task.job.0, index: id.task.index, number: id.number }),
@@ -178,15 +176,14 @@ async fn from_worker<S: StateStore>(
         since_ms: request.since_ms,
         only: request.only,
     };
-    // Right after a change of leader the worker is on its way here: it is waited for, unless it is known to be gone.
-    let worker = WorkerId(attempt.worker_id);
-    while !node.hub.open_log(worker, open.clone()) {
-        let is_ready = node.shared.read().hot.workers.get(&worker).is_some_and(|w| w.state == WorkerState::Ready);
-        if !is_ready || tokio::time::Instant::now() > deadline || out.is_closed() {
-            node.logs.close(stream_id);
-            return Err(Missed::unreachable());
-        }
-        tokio::time::sleep(SESSION_LOOK).await;
+    let question = pb::leader_message::Kind::OpenLog(open);
+    let is_asked = tokio::select! {
+        is_asked = asking::ask(node, WorkerId(attempt.worker_id), &question, deadline) => is_asked,
+        () = out.closed() => false,
+    };
+    if !is_asked {
+        node.logs.close(stream_id);
+        return Err(Missed::unreachable());
     }
     let header = pb::LogsReply { attempt: attempt.number, worker: attempt.worker.clone(), ..Default::default() };
     if out.send(Ok(header.clone())).await.is_err() {

@@ -1,6 +1,7 @@
 //! The control service: what users ask. Comes in: gRPC calls. Goes out: answers. Here callers are admitted, by role; what a call
 //! does stands in one file per noun. Calls that need the leader reach this service on the leader only ([`crate::forward`]).
 
+mod asking;
 mod checkup;
 mod cluster;
 pub mod dead;
@@ -20,6 +21,7 @@ pub mod taints;
 pub mod tasks;
 pub mod telemetry;
 pub mod templates;
+mod usage;
 pub mod workers;
 pub mod workflows;
 
@@ -333,6 +335,11 @@ impl<S: StateStore> control_server::Control for ControlService<S> {
     async fn check_workers(&self, request: Request<pb::CheckWorkersRequest>) -> Answer<pb::CheckWorkersReply> {
         self.admit(request)?;
         Ok(Response::new(checkup::workers(&self.node)))
+    }
+
+    async fn get_worker_history(&self, request: Request<pb::WorkerHistoryRequest>) -> Answer<pb::WorkerHistoryReply> {
+        let (_, r) = self.admit(request)?;
+        usage::history(&self.node, r).await.map(Response::new)
     }
 
     async fn add_master(&self, request: Request<pb::AddMasterRequest>) -> Answer<pb::AuthorizeReply> {

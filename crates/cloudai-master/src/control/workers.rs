@@ -43,7 +43,7 @@ pub async fn get<S: StateStore>(node: &Node<S>, request: pb::GetWorkerRequest) -
 }
 
 /// A worker's name, or a prefix that only one name begins with.
-fn find(hot: &Hot, text: &str) -> Result<String, Status> {
+pub fn find(hot: &Hot, text: &str) -> Result<String, Status> {
     if hot.worker_names.contains_key(text) {
         return Ok(text.to_owned());
     }
@@ -59,7 +59,7 @@ fn find(hot: &Hot, text: &str) -> Result<String, Status> {
     }
 }
 
-fn unknown(name: &str) -> Status {
+pub fn unknown(name: &str) -> Status {
     errors::not_found(format!("there is no worker '{name}'"), "list them with `cloudai worker list`")
 }
 

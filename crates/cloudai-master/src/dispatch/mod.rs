@@ -1,11 +1,12 @@
 //! The dispatch service: what workers and joining members say to a master. Comes in: gRPC calls with verified identities. Goes
-//! out: sessions, log uploads to those who wait for them, what an attempt may know, certificates.
+//! out: sessions, logs and histories to those who wait for them, what an attempt may know, certificates.
 
 pub mod joining;
 pub mod logs;
 pub mod secrets;
 pub mod session;
 pub mod sets;
+pub mod streams;
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
@@ -63,6 +64,20 @@ impl<S: StateStore> dispatch_server::Dispatch for DispatchService<S> {
             }
         }
         Ok(Response::new(pb::UploadLogReply {}))
+    }
+
+    async fn upload_history(
+        &self,
+        request: Request<pb::UploadHistoryRequest>,
+    ) -> Result<Response<pb::UploadHistoryReply>, Status> {
+        let who = require(&request, &self.node.revoked, &[Role::Worker])?.name.clone();
+        let message = request.into_inner();
+        let id = message.stream_id;
+        let sender = self.node.usages.sender(id, &who);
+        let sender = sender.ok_or_else(|| Status::not_found("nobody waits for this history any more"))?;
+        self.node.usages.close(id);
+        sender.try_send(message).map_err(|_| Status::cancelled("who asked has gone"))?;
+        Ok(Response::new(pb::UploadHistoryReply {}))
     }
 
     async fn secrets(&self, request: Request<pb::SecretsRequest>) -> Result<Response<pb::SecretsReply>, Status> {

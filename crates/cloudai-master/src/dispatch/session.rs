@@ -148,6 +148,9 @@ struct Registered<S: StateStore> {
     sent: SentSpecs,
     /// Events up to this index are in the full set already.
     full_set_index: u64,
+    /// It knows how to tell what is used on its machine now, and what was.
+    tells_usage: bool,
+    keeps_history: bool,
     /// Keeps its heartbeats out of step with the others'.
     jitter: u32,
     _listening: Listening<S>,
@@ -183,9 +186,8 @@ where
         };
         tracing::info!(worker = self.worker_name, session = registered.session, "worker session began");
         let mut wanted = self.node.telemetry.wanted_ms();
-        if *wanted.borrow() > 0 {
-            wanted.mark_changed();
-        }
+        // A worker tells nothing before it was asked: an older leader would end its session over it.
+        wanted.mark_changed();
         loop {
             tokio::select! {
                 biased;
@@ -196,7 +198,7 @@ where
                     }
                 }
                 // Nothing else is ended or held up for it: what has no room now is said at the next change.
-                Ok(()) = wanted.changed() => {
+                Ok(()) = wanted.changed(), if registered.tells_usage => {
                     let period_ms = *wanted.borrow_and_update();
                     let kind = pb::leader_message::Kind::TelemetryWanted(pb::leader_message::TelemetryWanted { period_ms });
                     let _ = self.out.try_send(Ok(pb::LeaderMessage { kind: Some(kind) }));
@@ -274,6 +276,8 @@ where
             session,
             sent: SentSpecs::default(),
             full_set_index: 0,
+            tells_usage: hello.tells_usage,
+            keeps_history: hello.keeps_history,
             jitter,
             _listening: listening,
         };
@@ -346,7 +350,7 @@ where
         while let Some(event) = next {
             match event {
                 SessionEvent::Superseded => return Err(SessionEnd::Superseded),
-                SessionEvent::OpenLog(open) => opens.push(open),
+                SessionEvent::Open(open) => opens.push(open),
                 SessionEvent::Assigned { index, attempts } if index > registered.full_set_index => {
                     groups.assigned(index, &attempts);
                     fence_index = index;
@@ -364,9 +368,22 @@ where
         }
         // After the delta: a log may be asked for as soon as its attempt is assigned.
         for open in opens {
-            send(&self.out, pb::leader_message::Kind::OpenLog(open)).await?;
+            match open {
+                pb::leader_message::Kind::OpenHistory(open) if !registered.keeps_history => self.no_history(&open),
+                open => send(&self.out, open).await?,
+            }
         }
         Ok(())
+    }
+
+    /// It would end its session over a message that it does not know.
+    fn no_history(&self, open: &pb::leader_message::OpenHistory) {
+        if let Some(asker) = self.node.usages.sender(open.stream_id, &self.worker_name) {
+            let error = "its software is older than this master's, and keeps no history: update it".to_owned();
+            // One that has gone needs no answer.
+            let _ = asker.try_send(pb::UploadHistoryRequest { stream_id: open.stream_id, error, ..Default::default() });
+            self.node.usages.close(open.stream_id);
+        }
     }
 
     async fn send_delta(

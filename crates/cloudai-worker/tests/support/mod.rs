@@ -70,6 +70,8 @@ pub struct Table {
     pub token_key: Option<[u8; 32]>,
     pub uploads: BTreeMap<u64, Upload>,
     pub log_failures: BTreeMap<u64, String>,
+    /// What was sent for an `OpenHistory`, by its stream.
+    pub histories: BTreeMap<u64, pb::UploadHistoryRequest>,
     /// What is stored, by name.
     pub secrets: BTreeMap<String, Vec<u8>>,
     /// Otherwise nobody leads, as far as secrets are asked for.
@@ -259,6 +261,12 @@ impl Master {
             pb::leader_message::Delta { fence, specs: vec![], add: vec![], stop: vec![stop(attempt)] }
         };
         self.send(Kind::Delta(delta));
+    }
+
+    pub fn open_history(&self, stream_id: u64, attempt: Option<AttemptId>) {
+        let attempt = attempt.map(|a| pb::AttemptKey { job: a.task.job.0, index: a.task.index, number: a.number });
+        let open = pb::leader_message::OpenHistory { stream_id, attempt, points_max: 10, ..Default::default() };
+        self.send(Kind::OpenHistory(open));
     }
 
     pub fn open_log(&self, stream_id: u64, attempt: AttemptId, follow: bool, tail_lines: u32) {
@@ -458,6 +466,16 @@ impl Dispatch for Service {
             self.cluster.changed();
         }
         Ok(Response::new(pb::UploadLogReply {}))
+    }
+
+    async fn upload_history(
+        &self,
+        request: Request<pb::UploadHistoryRequest>,
+    ) -> Result<Response<pb::UploadHistoryReply>, Status> {
+        let message = request.into_inner();
+        self.cluster.table.lock().unwrap().histories.insert(message.stream_id, message);
+        self.cluster.changed();
+        Ok(Response::new(pb::UploadHistoryReply {}))
     }
 
     async fn join(&self, request: Request<pb::JoinRequest>) -> Result<Response<pb::JoinReply>, Status> {
