@@ -13,6 +13,8 @@ use chaos_tests::{Cluster, Options, run, wait};
 const LIMIT: Duration = Duration::from_secs(60);
 /// Stands for every secret that a user puts into an environment.
 const CANARY: &str = "canary-8d1f0c6a4b";
+/// Stands for every secret and password that is stored in the cluster.
+const STORED: &str = "stored-5e7b92d1f3";
 
 fn read_all(dir: &Path, found: &mut Vec<(String, Vec<u8>)>) -> anyhow::Result<()> {
     for entry in fs::read_dir(dir).with_context(|| format!("cannot list {}", dir.display()))? {
@@ -29,10 +31,41 @@ fn holds(text: &[u8], secret: &str) -> bool {
     text.windows(secret.len()).any(|w| w == secret.as_bytes())
 }
 
+/// Nothing is quiet that can be asked for: a level does not protect a secret.
+const LOUDEST: &str = "trace,h2=trace,hyper=trace,hyper_util=trace,tonic=trace,tower=trace,rustls=trace,tokio_rustls=trace,openraft=trace,bollard=trace";
+
+/// Everybody logs all that there is, from here on.
+fn speak_up(cluster: &Cluster) -> anyhow::Result<()> {
+    for whose in [&["--all"][..], &["--worker", "worker-1"]] {
+        let told: serde_json::Value =
+            cluster.cli.json(&[&["cluster", "log-level", LOUDEST, "--for", "1h"], whose].concat())?;
+        let filters = told.as_array().context("a list of filters")?;
+        ensure!(filters.iter().all(|f| f["filter"] == LOUDEST && f["changed_by"].is_string()), "not loud: {told}");
+    }
+    let slip = cluster.cli.run(&["cluster", "log-level", "debgu", "--all"])?;
+    ensure!(slip.code == 2 && slip.stderr.contains("'debgu' is no level"), "a slip is taken: {}", slip.stderr);
+    Ok(())
+}
+
+/// A secret of a namespace and a login at a registry.
+fn store_secrets(cluster: &Cluster) -> anyhow::Result<()> {
+    let file = cluster.dir.join("canary");
+    fs::write(&file, STORED)?;
+    let path = file.display().to_string();
+    cluster.cli.ok(&["secret", "set", "canary", "--from-file", &path])?;
+    let login = ["registry", "login", "registry.example:5000", "--username", "ci", "--password-stdin"];
+    let done = cluster.cli.command(&login).stdin(fs::File::open(&file)?).output()?;
+    ensure!(done.status.success(), "no login is stored: {}", String::from_utf8_lossy(&done.stderr));
+    fs::remove_file(&file)?;
+    Ok(())
+}
+
 /// CVE-2019-12741 and its kin: secrets in logs, metrics, process lists.
 #[test]
 fn no_secret_in_logs_api_bundle() -> anyhow::Result<()> {
     let cluster = Cluster::start(&Options { flags: vec![], ..Options::noop(3, 1) })?;
+    speak_up(&cluster)?;
+    store_secrets(&cluster)?;
     let env = format!("PASSWORD={CANARY}");
     let job = cluster.cli.submit(&["--env", &env, "--cpu", "0.1", "noop", "--", "sleep", "0.2"])?;
     cluster.cli.ended(&job, LIMIT)?;
@@ -66,7 +99,8 @@ fn no_secret_in_logs_api_bundle() -> anyhow::Result<()> {
     let ca_key = ca_key.lines().nth(1).context("a PEM key has a second line")?.to_owned();
     let mut logs = vec![];
     read_all(&cluster.dir.join("logs"), &mut logs)?;
-    ensure!(logs.iter().map(|(_, t)| t.len()).sum::<usize>() > 1_000, "there are no logs to look at");
+    let has_level = |level: &str| logs.iter().any(|(_, text)| holds(text, level));
+    ensure!(has_level("TRACE") && has_level("DEBUG"), "nobody has spoken up: there is nothing to look at");
     for process in cluster.processes()? {
         if let Some(pid) = process.pid() {
             logs.push((format!("the command line of {}", process.name), fs::read(format!("/proc/{pid}/cmdline"))?));
@@ -79,9 +113,12 @@ fn no_secret_in_logs_api_bundle() -> anyhow::Result<()> {
         }
     }
     for (name, text) in &logs {
-        for (what, secret) in
-            [("the environment", CANARY), ("a join token", secret.as_str()), ("the CA's key", ca_key.as_str())]
-        {
+        for (what, secret) in [
+            ("the environment", CANARY),
+            ("a stored secret", STORED),
+            ("a join token", secret.as_str()),
+            ("the CA's key", ca_key.as_str()),
+        ] {
             ensure!(!holds(text, secret), "{name} holds {what}");
         }
     }

@@ -287,6 +287,8 @@ pub enum ClusterVerb {
     Status,
     /// Look for what is wrong, and say what to do about it
     Doctor,
+    /// What masters and workers log; another filter for a while
+    LogLevel(commands::cluster_log_level::LogLevelArgs),
     /// The masters
     Members,
     /// Let a new master join: prints a one-time token

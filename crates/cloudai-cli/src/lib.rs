@@ -157,6 +157,7 @@ async fn client(cli: &Cli) -> Result<(), Failure> {
         Command::Cluster { verb } => match verb {
             ClusterVerb::Status => commands::cluster_status::run(&settings()?).await,
             ClusterVerb::Doctor => commands::cluster_doctor::run(&settings()?).await,
+            ClusterVerb::LogLevel(a) => commands::cluster_log_level::run(&settings()?, a).await,
             ClusterVerb::Members => commands::cluster_members::run(&settings()?).await,
             ClusterVerb::Add(a) => commands::cluster_add::run(&settings()?, a).await,
             ClusterVerb::Remove(a) => commands::cluster_remove::run(&settings()?, a).await,

@@ -95,6 +95,9 @@ writes! {
     taint_worker(TaintWorkerRequest) -> ChangeReply, Repeat::Safe;
     untaint_worker(UntaintWorkerRequest) -> ChangeReply, Repeat::Safe;
     set_config(SetConfigRequest) -> ChangeReply, Repeat::Safe;
+    /// Of whichever master answers: [`Client::only`] chooses one. A repetition sets the same once more, and its time begins anew.
+    master_log_filter(MasterLogFilterRequest) -> LogFilter, Repeat::Safe;
+    worker_log_filter(WorkerLogFilterRequest) -> LogFilter, Repeat::Safe;
     /// As for workers: the token of the last repetition is the valid one.
     add_master(AddMasterRequest) -> AuthorizeReply, Repeat::Safe;
     /// Once: after an unknown outcome, look at the members first.

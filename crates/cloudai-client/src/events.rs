@@ -6,19 +6,19 @@ use std::collections::BTreeMap;
 
 use cloudai_proto::v1::{ErrorInfo, ErrorKind, EventPosition, WatchEventsReply, WatchEventsRequest};
 use cloudai_types::limits;
-use tonic::Streaming;
 
-use crate::call::{Next, Repeat, Tries};
-use crate::client::Client;
+use crate::call::Tries;
+use crate::client::{Client, Control};
 use crate::error::CallError;
-use crate::judge::{Verdict, judge};
+use crate::judge::Verdict;
+use crate::resumed::{Resumed, Step};
 
 /// See [`Client::watch_events`].
 pub struct EventStream {
     client: Client,
     /// Its `after` is how far everything was given out.
     request: WatchEventsRequest,
-    open: Option<(String, Streaming<WatchEventsReply>)>,
+    stream: Resumed<WatchEventsReply>,
     /// Masters that do not keep what comes next. One that started later keeps less than another.
     too_old: BTreeMap<String, ErrorInfo>,
     complete: bool,
@@ -27,7 +27,8 @@ pub struct EventStream {
 impl Client {
     /// Events as the request wants them; with `follow` without an end.
     pub fn watch_events(&self, request: WatchEventsRequest) -> EventStream {
-        EventStream { client: self.clone(), request, open: None, too_old: BTreeMap::new(), complete: false }
+        let (client, stream) = (self.clone(), Resumed::default());
+        EventStream { client, request, stream, too_old: BTreeMap::new(), complete: false }
     }
 }
 
@@ -35,53 +36,31 @@ impl EventStream {
     /// The next events, maybe none; `None` after everything was sent. An error means that no master could be asked for the whole of the
     /// client's retry time, or that none keeps what comes next.
     pub async fn next(&mut self) -> Result<Option<WatchEventsReply>, CallError> {
-        if self.complete {
-            return Ok(None);
-        }
         let mut tries = Tries::new(self.client.shared.retry_for);
-        loop {
-            let (address, verdict) = match self.open.take() {
-                None => {
-                    let address = self.client.shared.preferred();
-                    match self.connect(&address, &tries).await {
-                        Ok(stream) => {
-                            self.open = Some((address, stream));
-                            continue;
-                        }
-                        Err(verdict) => (address, verdict),
-                    }
-                }
-                Some((address, mut stream)) => match stream.message().await {
-                    Ok(Some(reply)) => {
-                        self.client.shared.prefer(&address);
-                        self.open = Some((address, stream));
-                        return Ok(Some(self.taken(reply)));
-                    }
-                    Ok(None) => (address, Verdict::Unknown("the master ended the stream".into())),
-                    Err(status) => (address, judge(&status)),
-                },
+        while !self.complete {
+            let ask = |mut control: Control| {
+                let request = self.request.clone();
+                async move { control.watch_events(request).await }
             };
-            let verdict = match verdict {
-                Verdict::Final(info) if info.kind() == ErrorKind::TooOld => {
+            let within = limits::CLIENT_CALL_TIMEOUT.as_duration().min(tries.within());
+            let (address, verdict) = match self.stream.step(&self.client, Some(within), ask).await {
+                Step::Opened => continue,
+                Step::Message(reply) => return Ok(Some(self.taken(reply))),
+                Step::Broke(address, Verdict::Final(info)) if info.kind() == ErrorKind::TooOld => {
                     let said = info.sentence();
                     self.too_old.insert(address.clone(), info);
                     if self.client.shared.addresses.iter().all(|a| self.too_old.contains_key(a)) {
                         return Err(self.none_keeps_it().expect("one has just said so"));
                     }
                     // Another one may have it still.
-                    Verdict::NotReached(said)
+                    (address, Verdict::NotReached(said))
                 }
-                other => other,
+                Step::Broke(address, verdict) => (address, verdict),
             };
-            let next = tries.on_failure(&self.client, &address, Repeat::Safe, verdict);
-            match next.map_err(|e| self.none_keeps_it().unwrap_or_else(|| self.client.as_read(e)))? {
-                Next::Address(a) => self.client.shared.prefer(&a),
-                Next::Pause(pause, a) => {
-                    self.client.shared.prefer(&a);
-                    tokio::time::sleep(pause).await;
-                }
-            }
+            let next = self.client.after_failure(&mut tries, &address, verdict).await;
+            next.map_err(|e| self.none_keeps_it().unwrap_or(e))?;
         }
+        Ok(None)
     }
 
     /// What one of them says; the others that could be asked say the same of other positions.
@@ -97,17 +76,6 @@ impl EventStream {
         self.too_old.clear();
         self.complete = reply.complete;
         reply
-    }
-
-    async fn connect(&self, address: &str, tries: &Tries) -> Result<Streaming<WatchEventsReply>, Verdict> {
-        let mut control = self.client.shared.control(address).map_err(|e| Verdict::NotReached(e.to_string()))?;
-        let limit =
-            limits::CLIENT_CALL_TIMEOUT.as_duration().min(tries.left()).max(std::time::Duration::from_millis(1));
-        match tokio::time::timeout(limit, control.watch_events(self.request.clone())).await {
-            Ok(Ok(stream)) => Ok(stream.into_inner()),
-            Ok(Err(status)) => Err(judge(&status)),
-            Err(_) => Err(Verdict::Unknown(format!("{address} did not answer"))),
-        }
     }
 }
 

@@ -12,6 +12,7 @@ mod events;
 mod judge;
 mod logs;
 mod results;
+mod resumed;
 mod submit;
 mod telemetry;
 mod wait;

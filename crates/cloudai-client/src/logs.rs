@@ -4,18 +4,20 @@
 use std::time::Duration;
 
 use cloudai_proto::v1::{LogFrame, LogsReply, LogsRequest};
-use tonic::Streaming;
 
-use crate::call::{Next, Repeat, Tries};
-use crate::client::Client;
+use crate::call::Tries;
+use crate::client::{Client, Control};
 use crate::error::CallError;
-use crate::judge::{Verdict, judge};
+use crate::resumed::{Resumed, Step};
+
+/// A log that is not followed begins to come within this.
+const ANSWER_WITHIN: Duration = Duration::from_secs(15);
 
 /// See [`Client::logs`].
 pub struct LogStream {
     client: Client,
     request: LogsRequest,
-    open: Option<(String, Streaming<LogsReply>)>,
+    stream: Resumed<LogsReply>,
     seen: Seen,
     complete: bool,
 }
@@ -36,7 +38,7 @@ impl Client {
     /// The log of one attempt. With `follow`, until the attempt has ended.
     pub fn logs(&self, request: LogsRequest) -> LogStream {
         let seen = Seen { by_time: false, ..Default::default() };
-        LogStream { client: self.clone(), request, open: None, seen, complete: false }
+        LogStream { client: self.clone(), request, stream: Resumed::default(), seen, complete: false }
     }
 }
 
@@ -44,65 +46,29 @@ impl LogStream {
     /// The next frames; `None` after everything was sent. A worker that cannot be reached is an error at once, a master that
     /// cannot is one only after the client's retry time.
     pub async fn next(&mut self) -> Result<Option<LogsReply>, CallError> {
-        if self.complete {
-            return Ok(None);
-        }
         let mut tries = Tries::new(self.client.shared.retry_for);
-        loop {
-            let (address, verdict) = match self.open.take() {
-                None => {
-                    let address = self.client.shared.preferred();
-                    match self.connect(&address).await {
-                        Ok(stream) => {
-                            self.seen.begin_again(self.request.tail_lines > 0);
-                            self.open = Some((address, stream));
-                            continue;
-                        }
-                        Err(verdict) => (address, verdict),
-                    }
-                }
-                Some((address, mut stream)) => match stream.message().await {
-                    Ok(Some(mut reply)) => {
-                        self.client.shared.prefer(&address);
-                        if reply.attempt != 0 {
-                            // A repetition must be of the same attempt, also when a newer one has begun.
-                            self.request.attempt = reply.attempt;
-                        }
-                        reply.frames = self.seen.fresh(std::mem::take(&mut reply.frames));
-                        self.complete = reply.complete;
-                        self.open = Some((address, stream));
-                        return Ok(Some(reply));
-                    }
-                    Ok(None) => {
-                        (address, Verdict::Unknown("the master ended the stream before the log was complete".into()))
-                    }
-                    Err(status) => (address, judge(&status)),
-                },
+        // With `follow` there may be no attempt for a long time. A master that has gone is noticed by the connection's own pings.
+        let within = (!self.request.follow).then_some(ANSWER_WITHIN);
+        while !self.complete {
+            let ask = |mut control: Control| {
+                let request = self.request.clone();
+                async move { control.logs(request).await }
             };
-            let next =
-                tries.on_failure(&self.client, &address, Repeat::Safe, verdict).map_err(|e| self.client.as_read(e))?;
-            match next {
-                Next::Address(a) => self.client.shared.prefer(&a),
-                Next::Pause(pause, a) => {
-                    self.client.shared.prefer(&a);
-                    tokio::time::sleep(pause).await;
+            match self.stream.step(&self.client, within, ask).await {
+                Step::Opened => self.seen.begin_again(self.request.tail_lines > 0),
+                Step::Message(mut reply) => {
+                    if reply.attempt != 0 {
+                        // A repetition must be of the same attempt, also when a newer one has begun.
+                        self.request.attempt = reply.attempt;
+                    }
+                    reply.frames = self.seen.fresh(std::mem::take(&mut reply.frames));
+                    self.complete = reply.complete;
+                    return Ok(Some(reply));
                 }
+                Step::Broke(address, verdict) => self.client.after_failure(&mut tries, &address, verdict).await?,
             }
         }
-    }
-
-    /// No limit on the wait for the first answer: with `follow` there may be no attempt for a long time. A master that has
-    /// gone is noticed by the connection's own pings.
-    async fn connect(&self, address: &str) -> Result<Streaming<LogsReply>, Verdict> {
-        let mut control = self.client.shared.control(address).map_err(|e| Verdict::NotReached(e.to_string()))?;
-        if self.request.follow {
-            return control.logs(self.request.clone()).await.map(tonic::Response::into_inner).map_err(|s| judge(&s));
-        }
-        match tokio::time::timeout(Duration::from_secs(15), control.logs(self.request.clone())).await {
-            Ok(Ok(stream)) => Ok(stream.into_inner()),
-            Ok(Err(status)) => Err(judge(&status)),
-            Err(_) => Err(Verdict::Unknown(format!("{address} did not answer within 15 s"))),
-        }
+        Ok(None)
     }
 }
 

@@ -4,12 +4,12 @@
 use std::time::Duration;
 
 use cloudai_proto::v1::{ListResultsReply, ListResultsRequest, ReadResultReply, ReadResultRequest};
-use tonic::Streaming;
 
-use crate::call::{Next, Repeat, Tries};
-use crate::client::Client;
+use crate::call::Tries;
+use crate::client::{Client, Control};
 use crate::error::CallError;
 use crate::judge::{Verdict, judge};
+use crate::resumed::{Resumed, Step};
 
 const ANSWER_WITHIN: Duration = Duration::from_secs(15);
 
@@ -19,7 +19,7 @@ pub struct FileStream {
     request: ReadResultRequest,
     /// Where the file ends.
     size: u64,
-    open: Option<(String, Streaming<ReadResultReply>)>,
+    stream: Resumed<ReadResultReply>,
 }
 
 impl Client {
@@ -53,18 +53,8 @@ impl Client {
 
     /// The bytes of one stored file of `size` bytes, from `request.offset` on. `request.length` is not used.
     pub fn read_result(&self, request: ReadResultRequest, size: u64) -> FileStream {
-        FileStream { client: self.clone(), request: ReadResultRequest { length: 0, ..request }, size, open: None }
-    }
-
-    async fn after_failure(&self, tries: &mut Tries, address: &str, verdict: Verdict) -> Result<(), CallError> {
-        match tries.on_failure(self, address, Repeat::Safe, verdict).map_err(|e| self.as_read(e))? {
-            Next::Address(a) => self.shared.prefer(&a),
-            Next::Pause(pause, a) => {
-                self.shared.prefer(&a);
-                tokio::time::sleep(pause).await;
-            }
-        }
-        Ok(())
+        let request = ReadResultRequest { length: 0, ..request };
+        FileStream { client: self.clone(), request, size, stream: Resumed::default() }
     }
 }
 
@@ -73,44 +63,20 @@ impl FileStream {
     /// any progress.
     pub async fn next(&mut self) -> Result<Option<bytes::Bytes>, CallError> {
         let mut tries = Tries::new(self.client.shared.retry_for);
-        loop {
-            if self.request.offset >= self.size {
-                return Ok(None);
-            }
-            let (address, verdict) = match self.open.take() {
-                None => {
-                    let address = self.client.shared.preferred();
-                    match self.connect(&address).await {
-                        Ok(stream) => {
-                            self.open = Some((address, stream));
-                            continue;
-                        }
-                        Err(verdict) => (address, verdict),
-                    }
-                }
-                Some((address, mut stream)) => match stream.message().await {
-                    Ok(Some(reply)) => {
-                        self.client.shared.prefer(&address);
-                        self.request.offset += reply.data.len() as u64;
-                        self.open = Some((address, stream));
-                        return Ok(Some(reply.data));
-                    }
-                    Ok(None) => {
-                        (address, Verdict::Unknown("the master ended the stream before the file was complete".into()))
-                    }
-                    Err(status) => (address, judge(&status)),
-                },
+        while self.request.offset < self.size {
+            let ask = |mut control: Control| {
+                let request = self.request.clone();
+                async move { control.read_result(request).await }
             };
-            self.client.after_failure(&mut tries, &address, verdict).await?;
+            match self.stream.step(&self.client, Some(ANSWER_WITHIN), ask).await {
+                Step::Opened => {}
+                Step::Message(reply) => {
+                    self.request.offset += reply.data.len() as u64;
+                    return Ok(Some(reply.data));
+                }
+                Step::Broke(address, verdict) => self.client.after_failure(&mut tries, &address, verdict).await?,
+            }
         }
-    }
-
-    async fn connect(&self, address: &str) -> Result<Streaming<ReadResultReply>, Verdict> {
-        let mut control = self.client.shared.control(address).map_err(|e| Verdict::NotReached(e.to_string()))?;
-        match tokio::time::timeout(ANSWER_WITHIN, control.read_result(self.request.clone())).await {
-            Ok(Ok(stream)) => Ok(stream.into_inner()),
-            Ok(Err(status)) => Err(judge(&status)),
-            Err(_) => Err(Verdict::Unknown(format!("{address} did not answer within {} s", ANSWER_WITHIN.as_secs()))),
-        }
+        Ok(None)
     }
 }

@@ -374,6 +374,12 @@ impl Control for Fake {
     async fn check_workers(&self, _: Request<CheckWorkersRequest>) -> Result<Response<CheckWorkersReply>, Status> {
         absent!()
     }
+    async fn master_log_filter(&self, _: Request<MasterLogFilterRequest>) -> Result<Response<LogFilter>, Status> {
+        absent!()
+    }
+    async fn worker_log_filter(&self, _: Request<WorkerLogFilterRequest>) -> Result<Response<LogFilter>, Status> {
+        absent!()
+    }
     async fn add_master(&self, _: Request<AddMasterRequest>) -> Result<Response<AuthorizeReply>, Status> {
         absent!()
     }

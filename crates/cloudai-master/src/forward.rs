@@ -55,6 +55,7 @@ pub fn place(path: &str) -> Place {
         | "Control/PlanJob"
         | "Control/CheckWorkers"
         | "Control/GetWorkerHistory"
+        | "Control/WorkerLogFilter"
         | "Control/ReplayDead"
         | "Control/SubmitReplay"
         | "Control/DropDead"
@@ -303,6 +304,8 @@ mod tests {
         assert_eq!(place("/cloudai.v1.Control/GetWorkerHistory"), Place::Leader);
         assert_eq!(place("/cloudai.v1.Control/ListJobs"), Place::Here);
         assert_eq!(place("/cloudai.v1.Control/WatchEvents"), Place::Here);
+        assert_eq!(place("/cloudai.v1.Control/MasterLogFilter"), Place::Here);
+        assert_eq!(place("/cloudai.v1.Control/WorkerLogFilter"), Place::Leader);
         assert_eq!(place("/cloudai.v1.Dispatch/Session"), Place::Here);
         assert_eq!(place("/other/Submit"), Place::Here);
     }

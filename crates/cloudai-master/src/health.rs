@@ -182,7 +182,7 @@ impl<S: StateStore> MasterHealth<S> {
             ("delayed", delayed),
             ("blocked", hot.workflows.gates().map(blocked).sum()),
         ]);
-        let held = held_up(hot, limits::HELD_UP_LOOKS_MAX);
+        let held = held_up(hot, &self.node.reserved(), limits::HELD_UP_LOOKS_MAX);
         let by_reason: Vec<(&'static str, u64)> =
             held.tasks.into_iter().map(|(by, tasks)| (by.name(), tasks)).collect();
         let now_ms = self.node.log_clock.now_ms();

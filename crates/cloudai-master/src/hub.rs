@@ -25,7 +25,7 @@ pub enum SessionEvent {
         index: u64,
         attempts: Vec<AttemptId>,
     },
-    /// Somebody wants something of this worker: an `OpenLog` or an `OpenHistory`.
+    /// Somebody wants something of this worker: an `OpenLog`, an `OpenHistory` or a `SetLogLevel`.
     Open(cloudai_proto::v1::leader_message::Kind),
     /// The worker was lost, revoked or registered by a newer session: this session is over.
     Superseded,

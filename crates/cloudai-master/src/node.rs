@@ -77,6 +77,9 @@ pub struct Node<S: StateStore> {
     pub usages: Streams<cloudai_proto::v1::UploadHistoryRequest>,
     /// Calls that may wait for histories at a time.
     pub usage_askers: tokio::sync::Semaphore,
+    /// Calls here that wait for what workers' own logs show.
+    pub log_levels: Streams<cloudai_proto::v1::worker_message::LogLevel>,
+    pub log_level_askers: tokio::sync::Semaphore,
     pub metrics: MasterMetrics,
     /// Questions to other masters.
     pub masters: Arc<dyn AskMaster>,
@@ -137,6 +140,8 @@ impl<S: StateStore> Node<S> {
             logs: Streams::default(),
             usages: Streams::default(),
             usage_askers: tokio::sync::Semaphore::new(limits::HISTORY_ASKERS_MAX),
+            log_levels: Streams::default(),
+            log_level_askers: tokio::sync::Semaphore::new(limits::LOG_FILTER_ASKED_MAX),
             metrics,
             masters,
             directory,

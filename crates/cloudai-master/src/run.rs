@@ -133,6 +133,7 @@ pub async fn run<O: OpenStores>(
     stores: O,
     shutdown: impl Future<Output = ()>,
 ) -> Result<(), RunError> {
+    cloudai_telemetry::this_is("master", &config.name);
     let identity_dir = config.identity_dir();
     config.registries.check()?;
     let origins = Origins::parse(&config.cors_origins)?;

@@ -6,6 +6,8 @@
 mod events;
 #[path = "cluster/images.rs"]
 mod images;
+#[path = "cluster/log_filters.rs"]
+mod log_filters;
 #[path = "cluster/monitoring.rs"]
 mod monitoring;
 #[path = "cluster/schedules.rs"]
@@ -234,6 +236,7 @@ async fn session(
         metrics_addr,
         tells_usage,
         keeps_history,
+        tells_log_filter: true,
         ..Default::default()
     };
     say(FromWorker::Hello(hello)).await?;
@@ -258,6 +261,10 @@ async fn session(
             FromLeader::OpenHistory(open) => {
                 assert!(keeps_history, "an older worker would end its session over it");
                 usage::answer(factory, open).await;
+                continue;
+            }
+            FromLeader::SetLogLevel(question) => {
+                say(FromWorker::LogLevel(log_filters::answer(question))).await?;
                 continue;
             }
             _ => continue,

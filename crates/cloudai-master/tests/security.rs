@@ -118,6 +118,8 @@ fn may_call(method: &str) -> Option<&'static [Role]> {
         | "Control/ClusterStatus"
         | "Control/CheckMaster"
         | "Control/CheckWorkers"
+        | "Control/MasterLogFilter"
+        | "Control/WorkerLogFilter"
         | "Control/AddMaster"
         | "Control/RemoveMaster"
         | "Control/TransferLeader"

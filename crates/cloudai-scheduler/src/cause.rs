@@ -2,18 +2,17 @@
 //! worth a look, and the main reason of each, for the record. [`crate::explain()`] says all of it, in sentences; who keeps the record is not known
 //! here.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use cloudai_core::Hot;
-use cloudai_core::hot::{ShapeId, Worker};
+use cloudai_core::hot::{Job, ShapeId};
 use cloudai_core::users::UserId;
-use cloudai_core::whereabouts::Whereabouts;
-use cloudai_types::{JobId, NamespaceId, WaitCause, WorkerId, limits};
+use cloudai_types::{JobId, NamespaceId, WaitCause, limits};
 
-use crate::filter::{self, Around, WaitKind};
+use crate::filter::WaitKind;
+use crate::main_reason::{self, Depth, HeldBy};
 use crate::reserve::Reservation;
-use crate::together;
-use crate::withheld::{self, Seeker};
+use crate::withheld;
 
 /// Tasks of one job that may be placed now and ask for the same.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -70,11 +69,7 @@ fn first_of(view: &Hot, namespace: NamespaceId, most: usize) -> Vec<WaitingGroup
     while !lines.is_empty() && groups.len() < most {
         lines.retain_mut(|(shape, jobs)| {
             let Some(job) = jobs.next().filter(|_| groups.len() < most) else { return false };
-            let is_own = view.jobs.get(job).is_some_and(|job| job.shape == *shape);
-            let memory = view.shapes.get(*shape).map_or(0, |shape| shape.resources.memory_bytes);
-            // More than 32 bits hold is never asked for.
-            let memory_mib = if is_own { 0 } else { u32::try_from(memory >> 20).unwrap_or(0) };
-            groups.push(WaitingGroup { job: *job, memory_mib, namespace, shape: *shape });
+            groups.push(WaitingGroup::of(view, namespace, *shape, *job));
             true
         });
     }
@@ -82,6 +77,27 @@ fn first_of(view: &Hot, namespace: NamespaceId, most: usize) -> Vec<WaitingGroup
 }
 
 impl WaitingGroup {
+    /// Those of the job's tasks that the queue keeps under this shape.
+    pub(crate) fn of(view: &Hot, namespace: NamespaceId, shape: ShapeId, job: JobId) -> Self {
+        let is_own = view.jobs.get(&job).is_some_and(|job| job.shape == shape);
+        let memory = view.shapes.get(shape).map_or(0, |shape| shape.resources.memory_bytes);
+        // More than 32 bits hold is never asked for.
+        let memory_mib = if is_own { 0 } else { u32::try_from(memory >> 20).unwrap_or(0) };
+        WaitingGroup { job, memory_mib, namespace, shape }
+    }
+
+    /// Workers to which its first task may not go; `None`: nothing of it may be placed now.
+    pub(crate) fn never<'a>(&self, view: &'a Hot, job: &'a Job) -> Option<&'a [u32]> {
+        let apart = view.apart.get(self.job, self.memory_mib).filter(|_| self.memory_mib > 0 || !job.has_ready());
+        match apart {
+            Some(apart) => {
+                let index = apart.ready.first()?;
+                Some(job.waiting.as_ref()?.get(index)?.never())
+            }
+            None => (self.memory_mib == 0 && job.has_ready()).then_some(&[]),
+        }
+    }
+
     /// Groups of one namespace with this key in common wait for the same: one answer does for all of them. `None`: it has to be asked alone, because
     /// its job's other tasks matter, or other jobs, or where it failed.
     pub fn alike(&self, view: &Hot) -> Option<(NamespaceId, UserId, ShapeId)> {
@@ -91,63 +107,26 @@ impl WaitingGroup {
     }
 }
 
-/// What keeps the group from a worker now; `None`: nothing of it waits for one. Costs one look at each worker.
+/// What keeps the group from a worker now ([`crate::main_reason`]); `None`: nothing of it waits for one. Costs one look at each worker.
 pub fn cause(view: &Hot, reserved: &[Reservation], group: &WaitingGroup) -> Option<Cause> {
-    let job = view.jobs.get(&group.job)?;
-    let shape = view.shapes.get(group.shape)?;
-    let apart = view.apart.get(group.job, group.memory_mib).filter(|_| group.memory_mib > 0 || !job.has_ready());
-    let never = match apart {
-        Some(apart) => {
-            let index = apart.ready.first()?;
-            job.waiting.as_ref()?.get(index)?.never()
+    let found = main_reason::of_group(view, reserved, group, Depth::All)?;
+    let some = |cause, workers| Some(Cause { cause, workers, of: found.members });
+    match found.by {
+        HeldBy::Quota => some(WaitCause::Quota, 0),
+        HeldBy::UserQuota => some(WaitCause::UserQuota, 0),
+        HeldBy::NoWorker => some(WaitCause::NoWorker, 0),
+        HeldBy::Gang => some(WaitCause::Gang, found.fitting),
+        HeldBy::Workers(kind) => {
+            let cause = cause_of(kind);
+            let alike = found.refused.iter().filter(|(kind, _)| cause_of(**kind) == cause);
+            some(cause, alike.map(|(_, workers)| workers).sum())
         }
-        None if group.memory_mib == 0 && job.has_ready() => &[],
-        None => return None,
-    };
-    let limit_ms = view.time_limit_ms(group.job);
-    let user = view.user_name(job);
-    let seeker = Seeker {
-        namespace: Some(job.namespace),
-        user,
-        priority: job.priority.into(),
-        job: group.job,
-        limit_ms,
-        labels: view.job_labels.get(group.job),
-    };
-    let kept = |id: WorkerId, worker: &Worker| {
-        let is_own = reserved.iter().any(|r| r.shape == group.shape && r.worker == id);
-        !is_own && withheld::keeps_away(view, reserved, &seeker, shape, (id, worker)).is_some()
-    };
-    let whereabouts = Whereabouts::of(&view.workers, Some(job), shape);
-    let beside = seeker.beside(view, shape);
-    let around = Around { siblings: &whereabouts, others: beside.as_ref() };
-    let (fitting, reasons) = filter::count(view, shape, &around, never, kept);
-    let of = filter::members(view).count() as u32;
-    let some = |cause, workers| Some(Cause { cause, workers, of });
-    if withheld::over_quota(view, job.namespace, shape).is_some() {
-        return some(WaitCause::Quota, 0);
-    }
-    let siblings = if shape.gang > 0 { job.counts.queued } else { 1 };
-    if withheld::over_user_quota(view, job.namespace, user, siblings).is_some() {
-        return some(WaitCause::UserQuota, 0);
-    }
-    if of == 0 {
-        return some(WaitCause::NoWorker, 0);
-    }
-    if siblings > 1 && fitting > 0 && together::lacking(view, reserved, &seeker, shape, siblings).is_some() {
-        return some(WaitCause::Gang, fitting);
-    }
-    let mut by_cause: BTreeMap<WaitCause, u32> = BTreeMap::new();
-    for reason in reasons {
-        *by_cause.entry(cause_of(reason.kind)).or_default() += reason.workers;
-    }
-    let most = by_cause.into_iter().max_by_key(|(cause, workers)| (*workers, std::cmp::Reverse(*cause)));
-    match most.filter(|_| fitting == 0) {
-        Some((cause, workers)) => some(cause, workers),
-        None => match withheld::turn(view, job.namespace).filter(|turn| turn.before > 0) {
+        HeldBy::Turn => match withheld::turn(view, group.namespace).filter(|turn| turn.before > 0) {
             Some(turn) => Some(Cause { cause: WaitCause::Turn, workers: turn.before as u32, of: turn.waiting as u32 }),
-            None => some(WaitCause::Ahead, fitting),
+            None => some(WaitCause::Ahead, found.fitting),
         },
+        // All were.
+        HeldBy::NotLookedAt => None,
     }
 }
 

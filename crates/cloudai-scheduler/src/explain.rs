@@ -17,6 +17,7 @@ use cloudai_types::{Condition, JobId, NamespaceId, TaskId, WorkerId, limits};
 
 use crate::filter::resources::{amount, number};
 use crate::filter::{self, Around, WaitKind, WaitReason, expressions, labels, neighbours, ready, siblings, taints};
+use crate::main_reason::{Facts, HeldBy, main_reason, nearest_reason};
 use crate::prospect::{Prospect, room_by};
 use crate::rank::rank;
 use crate::reserve::Reservation;
@@ -136,6 +137,38 @@ pub struct Ahead {
     pub tasks: u64,
     /// True when the count stopped at [`limits::EXPLAIN_AHEAD_MAX`] jobs.
     pub at_least: bool,
+}
+
+impl Explanation {
+    /// What keeps it, in one word: the same as notes and metrics say. `None` unless it waits for a worker.
+    pub fn main_reason(&self) -> Option<HeldBy> {
+        let facts = Facts {
+            is_over_quota: self.quota.is_some(),
+            is_over_user_quota: self.user_quota.is_some(),
+            members: self.workers,
+            fitting: self.fitting,
+            lacks_siblings: self.gang.is_some(),
+            nearest: nearest_reason(&self.reasons).map(|reason| reason.kind),
+        };
+        (self.standing == Standing::Waiting).then(|| main_reason(&facts))
+    }
+
+    /// The main reason, for people.
+    pub fn headline(&self) -> Option<String> {
+        Some(match self.main_reason()? {
+            HeldBy::Quota => self.quota.clone()?,
+            HeldBy::UserQuota => self.user_quota.clone()?,
+            HeldBy::Gang => self.gang.clone()?,
+            HeldBy::NoWorker => "there is no worker".to_owned(),
+            HeldBy::Workers(_) => {
+                let reason = nearest_reason(&self.reasons)?;
+                format!("{} of {} workers: {}", reason.workers, self.workers, reason.message)
+            }
+            HeldBy::Turn | HeldBy::NotLookedAt => {
+                format!("{} of {} workers could take it now, and others come first", self.fitting, self.workers)
+            }
+        })
+    }
 }
 
 /// Explains one task. `reserved`: by the last pass. Costs one look at each worker and at no more than [`limits::EXPLAIN_AHEAD_MAX`] jobs.

@@ -129,6 +129,20 @@ pub struct WaitReason {
 /// How many, and the first of them.
 type Alike<'a> = (u32, (WorkerId, &'a Worker));
 
+/// One worker's answer: its first no, or `None`. `never`, `around` and `kept` are as in [`count`].
+pub(crate) fn refusal(
+    shape: &Shape,
+    around: &Around<'_>,
+    never: &[u32],
+    kept: &impl Fn(WorkerId, &Worker) -> bool,
+    (id, worker): (WorkerId, &Worker),
+) -> Option<Refused> {
+    let kept_away = never.contains(&id.0).then_some(Refused { kind: WaitKind::Avoided, subject: 0 });
+    let reserved = || kept(id, worker).then_some(Refused { kind: WaitKind::Reserved, subject: 0 });
+    let by_tasks = || around.check(shape, id, worker);
+    kept_away.or_else(|| check(shape, worker)).or_else(by_tasks).or_else(reserved)
+}
+
 /// Every worker's answer, counted: how many fit, and why the others do not, most frequent first. `never`: workers that the task may
 /// not go to, whatever room they have. `around`: its siblings and other jobs. `kept`: workers with room that is kept for another. Revoked workers are no part
 /// of the cluster and are left out.
@@ -143,10 +157,7 @@ pub fn count(
     // Workers with different taints are counted apart.
     let mut refused: BTreeMap<(Refused, String), Alike<'_>> = BTreeMap::new();
     for (id, worker) in members(view) {
-        let kept_away = never.contains(&id.0).then_some(Refused { kind: WaitKind::Avoided, subject: 0 });
-        let reserved = || kept(id, worker).then_some(Refused { kind: WaitKind::Reserved, subject: 0 });
-        let by_tasks = || around.check(shape, id, worker);
-        match kept_away.or_else(|| check(shape, worker)).or_else(by_tasks).or_else(reserved) {
+        match refusal(shape, around, never, &kept, (id, worker)) {
             None => fitting += 1,
             Some(reason) => {
                 let taint = if reason.kind == WaitKind::Tainted { taints::first(shape, worker) } else { String::new() };

@@ -3,6 +3,7 @@
 mod cluster;
 
 use cloudai_scheduler::cause::{Cause, WaitWatch, WaitingGroup, cause};
+use cloudai_scheduler::{HeldBy, WaitKind, explain, held_up};
 use cloudai_types::{JobId, JobSpec, QuotaChange, ReasonKind, ScorePolicy, TaskId, WaitCause, limits};
 use cluster::{Cluster, labels, placed, resources, rules, spec};
 
@@ -25,6 +26,35 @@ fn causes(c: &Cluster) -> Vec<(u64, WaitCause, u32, u32)> {
     asked.map(|(job, Cause { cause, workers, of })| (job, cause, workers, of)).collect()
 }
 
+/// Notes, metrics and explanations of what waits say the same in one word.
+fn assert_same(c: &Cluster) {
+    let held = held_up(&c.hot, &c.reserved, usize::MAX).tasks;
+    let waiting = groups(c);
+    assert!(!waiting.is_empty());
+    for group in waiting {
+        let noted = cause(&c.hot, &c.reserved, &group).expect("it waits").cause;
+        let job = &c.hot.jobs[&group.job];
+        let index = job.waiting.as_ref().and_then(|w| w.keys().next().copied()).unwrap_or(job.fresh.start);
+        let told = explain(&c.hot, &c.reserved, TaskId { job: group.job, index });
+        let by = told.main_reason().expect("it waits");
+        assert!(held.contains_key(&by), "{by:?} in {held:?}");
+        let same = match by {
+            HeldBy::Quota => noted == WaitCause::Quota,
+            HeldBy::UserQuota => noted == WaitCause::UserQuota,
+            HeldBy::Gang => noted == WaitCause::Gang,
+            HeldBy::NoWorker => noted == WaitCause::NoWorker,
+            HeldBy::Turn => matches!(noted, WaitCause::Turn | WaitCause::Ahead),
+            HeldBy::Workers(WaitKind::Busy) => noted == WaitCause::Busy,
+            HeldBy::Workers(WaitKind::TooSmall) => noted == WaitCause::TooSmall,
+            HeldBy::Workers(WaitKind::Avoided) => noted == WaitCause::Avoided,
+            HeldBy::Workers(WaitKind::MissingLabel | WaitKind::UnmetExpression) => noted == WaitCause::Label,
+            HeldBy::Workers(_) | HeldBy::NotLookedAt => false,
+        };
+        assert!(same, "{by:?} and {noted:?}");
+        assert!(told.headline().is_some_and(|line| !line.is_empty()));
+    }
+}
+
 #[test]
 fn a_queue_before_a_full_cluster() {
     let mut c = two_workers();
@@ -43,12 +73,13 @@ fn a_queue_before_a_full_cluster() {
             (1, WaitCause::Busy, 2, 2),
             (2, WaitCause::Label, 2, 2),
             (3, WaitCause::TooSmall, 2, 2),
-            (4, WaitCause::Label, 1, 2),
+            (4, WaitCause::Busy, 1, 2),
         ],
-        "of two reasons that as many workers have, the one with the lower number"
+        "of two workers the one that comes nearest to taking it: it is in the zone, and full"
     );
     c.drain("worker-2", true);
-    assert_eq!(sorted(causes(&c))[0], (1, WaitCause::Draining, 1, 2));
+    assert_eq!(sorted(causes(&c))[0], (1, WaitCause::Busy, 1, 2), "the other takes nothing, whoever ends");
+    assert_same(&c);
 }
 
 #[test]
@@ -56,8 +87,10 @@ fn no_worker_at_all_and_a_quota() {
     let mut c = Cluster::with_policy(ScorePolicy::Binpack);
     c.submit(spec(1_000, 1));
     assert_eq!(causes(&c), [(1, WaitCause::NoWorker, 0, 0)]);
+    assert_same(&c);
     c.quota("default", QuotaChange { tasks_max: Some(0), ..QuotaChange::default() });
     assert_eq!(causes(&c), [(1, WaitCause::Quota, 0, 0)], "first of all");
+    assert_same(&c);
 }
 
 #[test]
@@ -67,6 +100,7 @@ fn others_come_first() {
     c.submit_in("team-b", spec(1_000, 1));
     // Nothing was placed yet: whoever looks between two passes sees room.
     assert_eq!(causes(&c), [(1, WaitCause::Ahead, 2, 2), (2, WaitCause::Turn, 1, 2)]);
+    assert_same(&c);
 }
 
 #[test]
@@ -75,6 +109,7 @@ fn a_gang_with_room_for_some() {
     c.submit(JobSpec { gang: true, count: 12, ..spec(1_000, 1) });
     c.pass();
     assert_eq!(causes(&c), [(1, WaitCause::Gang, 2, 2)]);
+    assert_same(&c);
 }
 
 #[test]
@@ -102,6 +137,15 @@ fn a_task_that_may_not_go_where_it_failed() {
     c.pass();
     assert_eq!(causes(&c), [(1, WaitCause::Avoided, 1, 1)]);
     assert_eq!(groups(&c)[0].alike(&c.hot), None, "nobody else failed there");
+    assert_same(&c);
+    c.worker("worker-2", resources(500, 16), "");
+    c.worker("worker-3", resources(500, 16), "");
+    assert_eq!(
+        causes(&c),
+        [(1, WaitCause::TooSmall, 2, 3)],
+        "what it failed on is out of the question: larger ones would do"
+    );
+    assert_same(&c);
 }
 
 #[test]

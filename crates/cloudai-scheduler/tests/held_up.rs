@@ -13,7 +13,7 @@ fn array(count: u32, spec: JobSpec) -> JobSpec {
 }
 
 fn kept(c: &Cluster, looks: usize) -> Vec<(&'static str, u64)> {
-    held_up(&c.hot, looks).tasks.into_iter().map(|(by, tasks)| (by.name(), tasks)).collect()
+    held_up(&c.hot, &c.reserved, looks).tasks.into_iter().map(|(by, tasks)| (by.name(), tasks)).collect()
 }
 
 #[test]
@@ -50,17 +50,17 @@ fn a_look_costs_no_more_than_it_may() {
     c.submit(array(2, spec(3_000, 1)));
     assert_eq!(kept(&c, 4), [("too_small", 1), ("not_looked_at", 2)]);
     assert_eq!(kept(&c, 8), [("too_small", 3)]);
-    assert_eq!(held_up(&c.hot, 0).tasks.keys().collect::<Vec<_>>(), [&HeldBy::NotLookedAt]);
+    assert_eq!(held_up(&c.hot, &c.reserved, 0).tasks.keys().collect::<Vec<_>>(), [&HeldBy::NotLookedAt]);
 }
 
 #[test]
 fn the_oldest_is_the_one_that_was_submitted_first_and_can_start() {
     let mut c = Cluster::with_policy(ScorePolicy::Balanced);
-    assert_eq!(held_up(&c.hot, MANY).oldest_since_ms, None);
+    assert_eq!(held_up(&c.hot, &c.reserved, MANY).oldest_since_ms, None);
     let at = c.hot.clock_ms;
     c.submit(spec(2_000, 1));
     c.wait_ms(60_000);
     c.submit(spec(1_000, 1));
-    assert_eq!(held_up(&c.hot, MANY).oldest_since_ms, Some(at));
+    assert_eq!(held_up(&c.hot, &c.reserved, MANY).oldest_since_ms, Some(at));
     assert_eq!(HeldBy::Workers(WaitKind::Busy).name(), "busy");
 }

@@ -48,7 +48,12 @@ impl Specs {
     /// Specs that come ahead of a set. Too many, or one without its contents, is an error.
     pub fn take(&mut self, specs: Vec<pb::SpecOfJob>) -> Result<(), WireError> {
         for s in specs {
-            self.ahead.push((JobId(s.job), Arc::new(s.spec.ok_or(WireError::EmptySpec)?)));
+            let mut spec = s.spec.ok_or(WireError::EmptySpec)?;
+            if spec.namespace.is_empty() {
+                // What it names needs none; who looks for its output wants it all the same.
+                spec.namespace = s.namespace;
+            }
+            self.ahead.push((JobId(s.job), Arc::new(spec)));
         }
         if self.ahead.len() > WORKER_ATTEMPTS_MAX {
             return Err(WireError::TooManySpecs(self.ahead.len()));
@@ -162,6 +167,7 @@ pub fn hello(
         metrics_addr: metrics_addr.to_owned(),
         tells_usage: true,
         keeps_history: true,
+        tells_log_filter: false,
     }
 }
 
@@ -189,7 +195,8 @@ mod tests {
     }
 
     fn spec(job: u64) -> pb::SpecOfJob {
-        pb::SpecOfJob { job, spec: Some(JobSpec { name: format!("j{job}"), ..Default::default() }) }
+        let spec = Some(JobSpec { name: format!("j{job}"), ..Default::default() });
+        pb::SpecOfJob { job, spec, namespace: "team-a".to_owned() }
     }
 
     #[test]
@@ -203,7 +210,7 @@ mod tests {
         assert_eq!(ids, [(format!("{job}/0.2"), 9, Phase::Running), (format!("{job}/7.2"), 9, Phase::Running)]);
         let again = Delta { fence, specs: vec![], add: vec![group(4, vec![1])], stop: vec![] };
         let Input::Delta { add, .. } = specs.delta(again).unwrap() else { panic!("a delta") };
-        assert_eq!(add[0].spec.name, "j4");
+        assert_eq!((add[0].spec.name.as_str(), add[0].spec.namespace.as_str()), ("j4", "team-a"));
         let more = pb::AssignmentGroup { memory_mib: 48, ..group(4, vec![2]) };
         let both = Delta { fence, specs: vec![], add: vec![more, group(4, vec![3])], stop: vec![] };
         let Input::Delta { add, .. } = specs.delta(both).unwrap() else { panic!("a delta") };

@@ -331,6 +331,7 @@ impl Shell {
             }
             Kind::OpenLog(_)
             | Kind::OpenHistory(_)
+            | Kind::SetLogLevel(_)
             | Kind::Welcome(_)
             | Kind::NotLeader(_)
             | Kind::Goodbye(_)

@@ -1,9 +1,16 @@
-//! Logging. Comes in: a filter and a format. Goes out: lines on stderr, for stdout belongs to data. Call it once, in `main`.
+//! Logging. Comes in: a filter and a format. Goes out: lines on stderr, for stdout belongs to data. Call it once, in `main`. How the filter changes
+//! later is [`crate::levels`]'s affair, how a JSON line looks [`crate::json_lines`]'s.
 
 use std::io::IsTerminal;
 use std::str::FromStr;
 
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::fmt::format::JsonFields;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{EnvFilter, Layer, Registry, reload};
+
+use crate::json_lines::JsonLines;
+use crate::levels::Levels;
 
 /// The environment variable that a filter is usually taken from.
 pub const FILTER_VARIABLE: &str = "CLOUDAI_LOG";
@@ -73,17 +80,22 @@ pub enum InitError {
 pub fn init(options: &LogOptions) -> Result<(), InitError> {
     let asked = options.filter.clone().or_else(|| std::env::var(FILTER_VARIABLE).ok().filter(|f| !f.trim().is_empty()));
     let asked = asked.unwrap_or_else(|| DEFAULT_FILTER.to_owned());
-    let filter = EnvFilter::try_new(complete(&asked)).map_err(|source| InitError::Filter { filter: asked, source })?;
-    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
-    match options.format {
-        LogFormat::Text => lines.with_ansi(std::io::stderr().is_terminal()).try_init(),
-        LogFormat::Json => lines.json().flatten_event(true).with_current_span(false).try_init(),
-    }
-    .map_err(InitError::Twice)
+    let filter =
+        EnvFilter::try_new(complete(&asked)).map_err(|source| InitError::Filter { filter: asked.clone(), source })?;
+    let (filter, handle) = reload::Layer::new(filter);
+    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
+    let lines: Box<dyn Layer<Registry> + Send + Sync> = match options.format {
+        LogFormat::Text => lines.with_ansi(std::io::stderr().is_terminal()).boxed(),
+        LogFormat::Json => lines.with_ansi(false).fmt_fields(JsonFields::new()).event_format(JsonLines).boxed(),
+    };
+    let subscriber = tracing_subscriber::registry().with(lines.with_filter(filter));
+    subscriber.try_init().map_err(|e| InitError::Twice(Box::new(e)))?;
+    Levels::new(asked, handle).install();
+    Ok(())
 }
 
 /// The filter as it was asked for, with the noisy libraries turned down that it does not name.
-fn complete(asked: &str) -> String {
+pub(crate) fn complete(asked: &str) -> String {
     let target = |directive: &str| directive.split(['=', '[']).next().unwrap_or_default().trim().to_owned();
     let is_of = |name: &str, library: &str| name == library || name.starts_with(&format!("{library}::"));
     let is_free = |directive: &&str| !HELD.iter().any(|(library, _)| is_of(&target(directive), library));

@@ -152,6 +152,7 @@ section! { WORKER:
     WORKER_LOGS_OWED = Gauge, "cloudai_worker_logs_to_store", [], "Logs of ended attempts that the store has not got yet";
     WORKER_LOGS_STORED = Counter, "cloudai_worker_logs_stored_total", ["result"], "Logs sent to the store, by how that ended";
     WORKER_LOGS_LOST = Counter, "cloudai_worker_logs_lost_total", [], "Logs that went before the store had them";
+    WORKER_LOG_MIRROR_DROPPED = Counter, "cloudai_worker_log_mirror_lines_dropped_total", [], "Lines of task output that the mirror for log shippers left out, because its disk was full or slow";
     WORKER_PULLS = Counter, "cloudai_worker_image_pulls_total", ["result"], "Image pulls, by how they ended";
     WORKER_PULLS_RUNNING = Gauge, "cloudai_worker_image_pulls_running", [], "Image pulls that have not ended";
     WORKER_PULL_BYTES = Counter, "cloudai_worker_image_pull_bytes_total", [], "Bytes of layers that came from registries";

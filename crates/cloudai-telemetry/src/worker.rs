@@ -53,6 +53,8 @@ pub struct WorkerMetrics {
     pub logs_stored: IntCounterVec,
     /// Logs that were removed here before the store had them.
     pub logs_lost: IntCounter,
+    /// Lines that the mirror for log shippers has left out.
+    pub log_mirror_dropped: IntCounter,
     /// Label `result`: `ok`, `error`.
     pub pulls: IntCounterVec,
     pub pulls_running: IntGauge,
@@ -102,6 +104,7 @@ impl WorkerMetrics {
             logs_owed: s.int_gauge(names::WORKER_LOGS_OWED),
             logs_stored: s.counter_vec(names::WORKER_LOGS_STORED),
             logs_lost: s.counter(names::WORKER_LOGS_LOST),
+            log_mirror_dropped: s.counter(names::WORKER_LOG_MIRROR_DROPPED),
             pulls: s.counter_vec(names::WORKER_PULLS),
             pulls_running: s.int_gauge(names::WORKER_PULLS_RUNNING),
             pull_bytes: s.counter(names::WORKER_PULL_BYTES),

@@ -250,6 +250,14 @@ pub const STOP_GRACE: Millis = Millis(10_000);
 pub const LOG_BYTES_MAX: u64 = 16 << 20;
 /// Logs of ended attempts that a worker keeps, oldest removed first.
 pub const LOGS_TOTAL_BYTES_MAX: u64 = 4 << 30;
+/// Each of the two files of a worker's mirror of task output: as it comes, and what its operator may say.
+pub const LOG_MIRROR_FILE_BYTES: u64 = 64 << 20;
+pub const LOG_MIRROR_FILE_BYTES_MIN: u64 = 1 << 20;
+pub const LOG_MIRROR_FILE_BYTES_MAX: u64 = 16 << 30;
+/// A line of the mirror; a longer one comes in pieces. Loki takes 256 KiB, and escapes may double it.
+pub const LOG_MIRROR_LINE_BYTES_MAX: usize = 64 << 10;
+/// Lines in memory that the mirror's disk has not taken yet; more are left out.
+pub const LOG_MIRROR_QUEUE_BYTES_MAX: u64 = 8 << 20;
 /// Logs of ended attempts on their way to the store at a time, and the pauses after one that it refused.
 pub const LOGS_STORED_AT_ONCE: usize = 8;
 pub const LOG_STORE_RETRY_MIN: Millis = Millis(1_000);
@@ -708,6 +716,18 @@ pub const PAGE_SPECS_MAX: usize = 2_000;
 pub const PREFIX_JOBS_MAX: u64 = 10_000_000;
 /// Candidates that an ambiguous prefix lists.
 pub const PREFIX_CANDIDATES_MAX: usize = 5;
+
+// ---- Logs of the system -----------------------------------------------------------------------------------------------
+
+/// A log filter that somebody asks a running process for.
+pub const LOG_FILTER_BYTES_MAX: usize = 1_024;
+/// How long another filter holds where nobody says, and at most: it goes by itself, so that nobody forgets it.
+pub const LOG_FILTER_FOR: Millis = Millis::from_secs(15 * 60);
+pub const LOG_FILTER_FOR_MAX: Millis = Millis::from_secs(24 * 3600);
+/// A worker tells its filter to whoever asked for it within this; so does a master.
+pub const LOG_FILTER_ANSWER_WITHIN: Millis = Millis(5_000);
+/// Questions about filters that workers have not answered yet.
+pub const LOG_FILTER_ASKED_MAX: usize = 1_024;
 
 // ---- Prices -----------------------------------------------------------------------------------------------------------
 

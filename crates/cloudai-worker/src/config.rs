@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::allowed_mount::AllowedMount;
 use crate::capacity::{CapacityOverride, parse_capacity};
+use crate::log_mirror_config::LogMirrorConfig;
 use crate::stop_config::StopConfig;
 use crate::volumes_config::VolumesConfig;
 
@@ -79,6 +80,9 @@ pub struct WorkerConfig {
     /// What is kept of how much all attempts used, in bytes on the disk; the oldest goes first. 0: [`limits::HISTORY_BYTES_DEFAULT`].
     #[serde(skip_serializing_if = "is_zero")]
     pub history_bytes: u64,
+    /// Task output as JSON lines, for log shippers.
+    #[serde(skip_serializing_if = "LogMirrorConfig::is_usual")]
+    pub log_mirror: LogMirrorConfig,
     /// Where tasks' secrets are while they run, in a folder of this worker's own: on a tmpfs that the engine sees too. Empty: `/dev/shm`.
     #[serde(skip_serializing_if = "is_empty")]
     pub secrets_dir: PathBuf,
@@ -178,6 +182,8 @@ pub enum ConfigError {
     Stop(String),
     #[error("volumes: {0}")]
     Volumes(String),
+    #[error("log_mirror: {0}")]
+    LogMirror(String),
     #[error("results: {0}")]
     Results(#[from] LocationError),
     #[error(transparent)]
@@ -264,6 +270,7 @@ impl WorkerConfig {
         }
         self.registries.check()?;
         self.stop.check().map_err(ConfigError::Stop)?;
+        self.log_mirror.check().map_err(ConfigError::LogMirror)?;
         self.volumes.shares().map_err(ConfigError::Volumes)?;
         match self.allowed_mounts.iter().find(|m| !m.path.is_absolute()) {
             Some(m) => Err(ConfigError::Mount(m.path.clone())),
@@ -303,6 +310,7 @@ mod tests {
             allowed_mounts: vec![PathBuf::from("/data").into(), AllowedMount { path: "/scratch".into(), write: true }],
             stop: StopConfig { mode: crate::StopMode::Drain, deadline_secs: 60 },
             volumes: VolumesConfig { named: false, nfs: vec!["nas:/a".into()] },
+            log_mirror: LogMirrorConfig { dir: "/var/log/cloudai".into(), file_bytes_max: 1 << 21 },
             ..Default::default()
         };
         let text = toml::to_string(&config).unwrap();
@@ -334,6 +342,8 @@ mod tests {
         assert_eq!(field(WorkerConfig { registries: logins("password"), ..ok.clone() }), "registries");
         let stop = StopConfig { deadline_secs: 5, ..StopConfig::default() };
         assert_eq!(field(WorkerConfig { stop, ..ok.clone() }), "stop");
+        let log_mirror = LogMirrorConfig { dir: "logs".into(), file_bytes_max: 0 };
+        assert_eq!(field(WorkerConfig { log_mirror, ..ok.clone() }), "log_mirror");
         let volumes = VolumesConfig { nfs: vec!["nas".into()], ..VolumesConfig::default() };
         assert_eq!(field(WorkerConfig { volumes, ..ok.clone() }), "volumes");
         let relative = vec![PathBuf::from("etc").into()];

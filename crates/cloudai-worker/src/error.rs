@@ -29,6 +29,8 @@ pub enum WorkerError {
     AllowedMount { path: PathBuf, source: std::io::Error },
     #[error("{}", said(.0))]
     Results(#[from] cloudai_objects::OpenError),
+    #[error("log_mirror: the folder {} cannot be written to: {source}; give this worker the right to, or leave log_mirror out", path.display())]
+    LogMirror { path: PathBuf, source: std::io::Error },
     #[error("metrics cannot be served on {addr}: {source}")]
     Metrics { addr: String, source: std::io::Error },
 }

@@ -20,6 +20,8 @@ mod join;
 mod journal;
 mod lease_file;
 mod link;
+mod log_filter;
+mod log_mirror_config;
 mod logs;
 mod machine_watch;
 pub mod nvidia;

@@ -30,7 +30,7 @@ use crate::history::{History, Room};
 use crate::journal::{Journal, Restored};
 use crate::lease_file::{LeaseFile, boot_id};
 use crate::link::Link;
-use crate::logs::{LogStore, ship};
+use crate::logs::{LogStore, Mirror, ship};
 use crate::nvidia::{Gpu, Nvidia};
 use crate::outputs::Outputs;
 use crate::sampler::{Sampler, Sources};
@@ -95,6 +95,7 @@ pub async fn run_until(config: WorkerConfig, stops: Stops) -> Result<(), WorkerE
             wanted: config.name.clone(),
         });
     }
+    cloudai_telemetry::this_is("worker", &identity.name);
     let metrics = WorkerMetrics::new(env!("CARGO_PKG_VERSION"));
     metrics.cpu_capacity_cores.set(capacity.cpu_milli as f64 / 1000.0);
     metrics.memory_capacity_bytes.set(i64::try_from(capacity.memory_bytes).unwrap_or(i64::MAX));
@@ -108,6 +109,11 @@ pub async fn run_until(config: WorkerConfig, stops: Stops) -> Result<(), WorkerE
     let (log_bytes, logs_bytes) = (config.log_bytes_max(), config.logs_total_bytes_max());
     let owing = store.is_some().then(|| metrics.clone());
     let logs = LogStore::open(&dir.join("logs"), log_bytes, logs_bytes, owing).map_err(at_dir)?;
+    if config.log_mirror.is_on() {
+        let path = &config.log_mirror.dir;
+        let mirror = Mirror::open(path, config.log_mirror.file_bytes_max(), &identity.name, &metrics);
+        logs.mirror_to(mirror.map_err(|source| WorkerError::LogMirror { path: path.clone(), source })?);
+    }
     let (events, executor_events) = mpsc::unbounded_channel();
     let (on_durable, durable) = mpsc::unbounded_channel();
     let volatile = config.executor == ExecutorKind::Noop;

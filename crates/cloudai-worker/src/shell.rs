@@ -16,7 +16,6 @@ use futures::future::BoxFuture;
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
-use crate::clock;
 use crate::condition::{ConditionWatch, Told};
 use crate::executor::ExecutorEvent;
 use crate::hands::Hands;
@@ -28,6 +27,7 @@ use crate::run::{Status, Stops};
 use crate::tasks::Tasks;
 use crate::telling::Telling;
 use crate::upload::{self, Log};
+use crate::{clock, log_filter};
 
 /// Events of the executor that are taken up before reports go out: what begins and ends in between costs one report.
 const EVENTS_AT_ONCE: usize = 8_192;
@@ -242,14 +242,9 @@ impl Shell {
         match event {
             LinkEvent::Greet(answer) => {
                 // A link that does not wait any more has moved on.
-                let _ = answer.send(hello(
-                    &self.agent,
-                    self.capacity,
-                    self.reserved,
-                    self.price,
-                    &self.labels,
-                    &self.metrics_addr,
-                ));
+                let hello =
+                    hello(&self.agent, self.capacity, self.reserved, self.price, &self.labels, &self.metrics_addr);
+                let _ = answer.send(pb::worker_message::Hello { tells_log_filter: true, ..hello });
             }
             LinkEvent::Up(session) => *live = Some(self.session_up(session)),
             LinkEvent::Down { reason } => {
@@ -344,6 +339,10 @@ impl Shell {
             }
             Kind::OpenHistory(open) => {
                 self.open_history(open, &live.session);
+                return;
+            }
+            Kind::SetLogLevel(question) => {
+                self.hands.send(pb::worker_message::Kind::LogLevel(log_filter::answer(question)));
                 return;
             }
             // The link keeps these to itself.

@@ -39,6 +39,8 @@ pub fn write(root: &Path) -> std::io::Result<Vec<PathBuf>> {
 mod alerts;
 #[cfg(test)]
 mod queries;
+#[cfg(test)]
+mod shipping;
 
 #[cfg(test)]
 mod tests {

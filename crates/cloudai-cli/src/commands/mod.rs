@@ -3,6 +3,7 @@
 pub mod cluster_add;
 pub mod cluster_config;
 pub mod cluster_doctor;
+pub mod cluster_log_level;
 pub mod cluster_members;
 pub mod cluster_remove;
 pub mod cluster_status;

@@ -68,6 +68,9 @@ pub struct WorkerArgs {
     /// Where /metrics answers
     #[arg(long, env = "CLOUDAI_WORKER_METRICS_ADDR", value_name = "HOST:PORT")]
     metrics_addr: Option<String>,
+    /// Folder for a copy of all task output as JSON lines, in two files that take turns, for log shippers; without: none
+    #[arg(long, env = "CLOUDAI_WORKER_LOG_MIRROR", value_name = "DIR")]
+    log_mirror: Option<PathBuf>,
     #[command(flatten)]
     pub log: LogFlags,
 }
@@ -105,6 +108,7 @@ fn config(args: &WorkerArgs) -> Result<WorkerConfig, Failure> {
         let secs = deadline.as_secs() + u64::from(deadline.subsec_nanos() > 0);
         stop.insert("deadline_secs".to_owned(), Value::from(i64::try_from(secs).unwrap_or(i64::MAX)));
     }
+    let mirror = path(&args.log_mirror).map(|dir| Table::from_iter([("dir".to_owned(), Value::from(dir))]));
     let mut over = Overlay::default();
     over.set("name", args.name.clone())
         .set("data_dir", path(&args.data_dir))
@@ -117,6 +121,7 @@ fn config(args: &WorkerArgs) -> Result<WorkerConfig, Failure> {
         .set("labels", (!labels.is_empty()).then_some(labels))
         .set("allowed_mounts", (!mounts.is_empty()).then_some(mounts))
         .set("stop", (!stop.is_empty()).then_some(stop))
+        .set("log_mirror", mirror)
         .set("allow_root", args.allow_root.then_some(true))
         .list("networks", &args.networks)
         .set("fresh_networks", args.fresh_networks.then_some(true))
@@ -163,7 +168,7 @@ mod tests {
 
     #[test]
     fn flags_make_a_whole_configuration() {
-        let words = "x --data-dir /d --masters a:1,b:2 --executor noop --capacity cpu=4 --reserve cpu=1 --price-per-hour 0.35 --label zone=eu --allow-mount /data --allow-mount /s:rw --stop-mode drain --stop-deadline 90.5s --fresh-networks --allow-root --network none --network lab";
+        let words = "x --data-dir /d --masters a:1,b:2 --executor noop --capacity cpu=4 --reserve cpu=1 --price-per-hour 0.35 --label zone=eu --allow-mount /data --allow-mount /s:rw --stop-mode drain --stop-deadline 90.5s --fresh-networks --allow-root --network none --network lab --log-mirror /var/log/cloudai";
         let c = config(&Alone::try_parse_from(words.split(' ')).unwrap().args).unwrap();
         let mounts: Vec<(&str, bool)> = c.allowed_mounts.iter().map(|m| (m.path.to_str().unwrap(), m.write)).collect();
         assert_eq!(
@@ -171,6 +176,7 @@ mod tests {
             (2, "eu", vec![("/data", false), ("/s", true)])
         );
         assert_eq!((c.stop.mode, c.stop.deadline_secs), (StopMode::Drain, 91));
+        assert_eq!(c.log_mirror.dir, PathBuf::from("/var/log/cloudai"));
         assert_eq!((c.executor, c.fresh_networks), (cloudai_worker::ExecutorKind::Noop, true));
         assert_eq!((c.capacity.as_str(), c.reserve.as_str()), ("cpu=4", "cpu=1"));
         assert_eq!(c.price().unwrap(), cloudai_types::HourlyPrice(350_000));

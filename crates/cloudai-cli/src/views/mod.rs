@@ -9,6 +9,7 @@ pub mod doctor;
 pub mod event;
 pub mod explain;
 pub mod job;
+pub mod log_filter;
 pub mod placement;
 pub mod plan;
 pub mod queue;

@@ -9,6 +9,7 @@ pub mod errors;
 pub mod events;
 pub mod history;
 pub mod jobs;
+mod log_filter;
 pub mod logs;
 pub(crate) mod pinning;
 pub mod quotas;
@@ -340,6 +341,16 @@ impl<S: StateStore> control_server::Control for ControlService<S> {
     async fn get_worker_history(&self, request: Request<pb::WorkerHistoryRequest>) -> Answer<pb::WorkerHistoryReply> {
         let (_, r) = self.admit(request)?;
         usage::history(&self.node, r).await.map(Response::new)
+    }
+
+    async fn master_log_filter(&self, request: Request<pb::MasterLogFilterRequest>) -> Answer<pb::LogFilter> {
+        let (actor, r) = self.admit(request)?;
+        log_filter::of_master(&self.node, &actor, &r).map(Response::new)
+    }
+
+    async fn worker_log_filter(&self, request: Request<pb::WorkerLogFilterRequest>) -> Answer<pb::LogFilter> {
+        let (actor, r) = self.admit(request)?;
+        log_filter::of_worker(&self.node, &actor, r).await.map(Response::new)
     }
 
     async fn add_master(&self, request: Request<pb::AddMasterRequest>) -> Answer<pb::AuthorizeReply> {

@@ -4,7 +4,7 @@
 use cloudai_core::rows::TaskState;
 use cloudai_proto::convert::Submit;
 use cloudai_proto::v1 as pb;
-use cloudai_scheduler::{Standing, WaitKind, WaitReason, explain as explain_task, outlook};
+use cloudai_scheduler::{Standing, WaitKind, WaitReason, explain as explain_task, nearest_reason, outlook};
 use cloudai_types::{NamespaceId, TaskId, WorkerId, limits};
 use tonic::Status;
 
@@ -50,13 +50,8 @@ pub async fn explain<S: StateStore>(
             Some(format!(": it waits until {}{after}", utc(*until_ms)))
         }
         Standing::Blocked { .. } => Some(format!(": {}", e.fix)),
-        Standing::Waiting | Standing::Active { .. } | Standing::Stopping { .. } | Standing::NoSuchIndex { .. } => {
-            let by_rule =
-                e.quota.as_ref().or(e.user_quota.as_ref()).or(e.gang.as_ref()).map(|what| format!(": {what}"));
-            by_rule.or_else(|| {
-                e.reasons.first().map(|r| format!(": {} of {} workers: {}", r.workers, e.workers, r.message))
-            })
-        }
+        Standing::Waiting => e.headline().map(|what| format!(": {what}")),
+        Standing::Active { .. } | Standing::Stopping { .. } | Standing::NoSuchIndex { .. } => None,
     };
     let word =
         if has_ended { pb::TaskState::try_from(info.state).unwrap_or_default().name() } else { e.standing.name() };
@@ -106,7 +101,7 @@ pub async fn plan<S: StateStore>(
     let start = o.prospect.start(o.ahead, o.turn, node.started_lately(namespace));
     let refused = o.queue_full.as_ref().map(|why| format!("a submit would be refused now: {why}"));
     let by_rule = refused.as_ref().or(o.quota.as_ref()).or(o.user_quota.as_ref()).or(o.gang.as_ref());
-    let summary = match (by_rule, o.reasons.first()) {
+    let summary = match (by_rule, nearest_reason(&o.reasons)) {
         (Some(what), _) => what.clone(),
         (None, _) if o.room_now == o.tasks && o.ahead.tasks == 0 => "there is room for all of it now".to_owned(),
         (None, _) if o.room_now > 0 => format!("there is room for {} of {} tasks now", o.room_now, o.tasks),

@@ -153,6 +153,8 @@ struct Registered<S: StateStore> {
     keeps_history: bool,
     /// Keeps its heartbeats out of step with the others'.
     jitter: u32,
+    /// Its software understands what a question about its log filter is.
+    tells_log_filter: bool,
     _listening: Listening<S>,
 }
 
@@ -279,6 +281,7 @@ where
             tells_usage: hello.tells_usage,
             keeps_history: hello.keeps_history,
             jitter,
+            tells_log_filter: hello.tells_log_filter,
             _listening: listening,
         };
         self.send_full_set(&mut registered).await?;
@@ -331,7 +334,9 @@ where
             let row = self.node.shared.row::<JobSpecRow>(&state, Family::JobSpec, &key)?;
             let row =
                 row.ok_or_else(|| std::io::Error::other(format!("the spec of the living job {job} is missing")))?;
-            specs.push(pb::SpecOfJob { job: job.0, spec: Some(row.spec) });
+            let tenant = namespace.and_then(|namespace| state.hot.tenants.get(namespace));
+            let namespace = tenant.map_or(String::new(), |tenant| tenant.name.clone());
+            specs.push(pb::SpecOfJob { job: job.0, spec: Some(row.spec), namespace });
         }
         Ok(specs)
     }
@@ -370,6 +375,9 @@ where
         for open in opens {
             match open {
                 pb::leader_message::Kind::OpenHistory(open) if !registered.keeps_history => self.no_history(&open),
+                pb::leader_message::Kind::SetLogLevel(question) if !registered.tells_log_filter => {
+                    self.no_log_filter(&question);
+                }
                 open => send(&self.out, open).await?,
             }
         }
@@ -383,6 +391,16 @@ where
             // One that has gone needs no answer.
             let _ = asker.try_send(pb::UploadHistoryRequest { stream_id: open.stream_id, error, ..Default::default() });
             self.node.usages.close(open.stream_id);
+        }
+    }
+
+    /// So would it.
+    fn no_log_filter(&self, question: &pb::leader_message::SetLogLevel) {
+        if let Some(asker) = self.node.log_levels.sender(question.id, &self.worker_name) {
+            let refused = "its software is older: upgrade it, or set the filter where it starts (--log)".to_owned();
+            // One that has gone needs no answer.
+            let _ = asker.try_send(pb::worker_message::LogLevel { id: question.id, now: None, refused });
+            self.node.log_levels.close(question.id);
         }
     }
 
@@ -438,6 +456,14 @@ where
                     // A reader that has stopped reading is its own affair.
                     let _ = reader.try_send(failure);
                     self.node.logs.close(failed.stream_id);
+                }
+                Ok(())
+            }
+            Some(From::LogLevel(level)) => {
+                if let Some(asker) = self.node.log_levels.sender(level.id, &self.worker_name) {
+                    self.node.log_levels.close(level.id);
+                    // One that has gone needs no answer.
+                    let _ = asker.try_send(level);
                 }
                 Ok(())
             }

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::UNIX_EPOCH;
 
 use cloudai_logs::Selection;
@@ -16,6 +16,7 @@ use cloudai_types::{AttemptId, JobId};
 use tokio::sync::{Notify, watch};
 
 use super::kept::{Kept, Standing, Turn};
+use super::mirror::Mirror;
 use super::reader::{LogReader, OpenError};
 use super::writer::LogWriter;
 
@@ -47,6 +48,8 @@ pub(super) struct Inner {
     total_bytes_max: u64,
     /// Ended logs are owed to a store; counts those that go before it has them. `None`: there is none.
     owing: Option<WorkerMetrics>,
+    /// Has a copy of all that is written from now on, if the operator wants one.
+    pub(super) mirror: OnceLock<Mirror>,
     /// Logs that are written now, or whose attempt is going to write one.
     live: Mutex<BTreeMap<AttemptId, watch::Sender<Progress>>>,
     kept: Mutex<Kept>,
@@ -83,6 +86,7 @@ impl LogStore {
             log_bytes_max,
             total_bytes_max,
             owing,
+            mirror: OnceLock::new(),
             live: Mutex::new(BTreeMap::new()),
             kept: Mutex::new(kept),
             owed: Notify::new(),
@@ -91,6 +95,11 @@ impl LogStore {
         inner.make_room();
         inner.tell();
         Ok(LogStore(Arc::new(inner)))
+    }
+
+    /// Writers that know their namespace give this mirror a copy. Once, before the first of them.
+    pub fn mirror_to(&self, mirror: Mirror) {
+        let _ = self.0.mirror.set(mirror);
     }
 
     /// The one writer of an attempt's log. An existing file (of an adopted container) is continued.

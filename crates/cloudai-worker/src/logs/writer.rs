@@ -11,6 +11,7 @@ use cloudai_logs::{Frame, MAGIC, Source, parse};
 use cloudai_types::AttemptId;
 use tokio::sync::watch;
 
+use super::mirror::Feed;
 use super::store::{Inner, Progress};
 
 /// How much of the end of a log that is too long is kept: a program's last line is often its result.
@@ -28,6 +29,7 @@ pub struct LogWriter {
     /// Of standard output and standard error apart: the engine stamps each on its own, and they may overtake each other.
     last_times_ns: [Option<u64>; 2],
     cut: Option<Cut>,
+    mirror: Option<Feed>,
     /// A failed write was reported; the program goes on without a log.
     broken: bool,
     finished: bool,
@@ -55,6 +57,7 @@ impl LogWriter {
             bytes: 0,
             last_times_ns: [None; 2],
             cut: None,
+            mirror: None,
             broken: false,
             finished: false,
         };
@@ -64,6 +67,13 @@ impl LogWriter {
             Err(e) => return Err(e),
         }
         Ok(writer)
+    }
+
+    /// From here on the worker's mirror, if it has one, gets a copy. What an earlier run wrote is there already.
+    #[must_use]
+    pub fn of_namespace(mut self, namespace: &str) -> Self {
+        self.mirror = self.store.mirror.get().map(|mirror| mirror.feed(self.attempt, namespace));
+        self
     }
 
     /// Continues a file after its last whole frame.
@@ -100,6 +110,9 @@ impl LogWriter {
 
     pub fn append(&mut self, frames: Vec<Frame>) {
         self.see(&frames);
+        if let Some(mirror) = &mut self.mirror {
+            mirror.see(&frames);
+        }
         let mut out = vec![];
         let room = self.store.log_bytes_max.saturating_sub(TAIL_BYTES + MARKER_BYTES);
         for frame in frames {
@@ -129,6 +142,9 @@ impl LogWriter {
     }
 
     fn conclude(&mut self, ended_ms: u64) {
+        if let Some(mirror) = &mut self.mirror {
+            mirror.finish();
+        }
         let mut out = vec![];
         if let Some(cut) = self.cut.take() {
             let time_ns = cut.tail.front().map_or(ended_ms * 1_000_000, |f| f.time_ns);

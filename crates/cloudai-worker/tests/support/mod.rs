@@ -245,7 +245,7 @@ impl Master {
                 memory_mib: 0,
             };
             let fence = Some(pb::Fence { incarnation: 1, index });
-            let specs = vec![pb::SpecOfJob { job, spec: Some(spec) }];
+            let specs = vec![pb::SpecOfJob { job, spec: Some(spec), namespace: String::new() }];
             (pb::leader_message::Delta { fence, specs, add: vec![group], stop: vec![] }, attempts)
         };
         self.send(Kind::Delta(delta));
@@ -326,7 +326,11 @@ impl Service {
         });
         pb::leader_message::FullSet {
             fence: Some(pb::Fence { incarnation: 1, index: table.index }),
-            specs: table.specs.iter().map(|(j, s)| pb::SpecOfJob { job: j.0, spec: Some(s.clone()) }).collect(),
+            specs: table
+                .specs
+                .iter()
+                .map(|(j, s)| pb::SpecOfJob { job: j.0, spec: Some(s.clone()), namespace: String::new() })
+                .collect(),
             assignments: assignments.collect(),
             stop: table.cancelled.iter().filter(|a| table.live.contains_key(a)).map(|a| stop(*a)).collect(),
         }

@@ -891,17 +891,13 @@ const LOGS: Board = Board {
     title: "CloudAI / Logs",
     role: "master",
     rows: &[Row {
-        title: "Needs a Loki that collects the processes' lines with the label job",
+        title: "Needs a Loki that is filled as docs/log-shipping.md says",
         panels: &[
-            logs(
-                "Errors",
-                "Lines that a human must look at.",
-                &[("", r#"{job=~"cloudai-.*"} | json | level="ERROR""#)],
-            ),
+            logs("Errors", "Lines that a human must look at.", &[("", r#"{role=~"master|worker",level="ERROR"}"#)]),
             logs(
                 "Everything",
-                "Lines of the masters and workers, newest first; narrow it by instance.",
-                &[("", r#"{job=~"cloudai-.*",instance=~"$instance"}"#)],
+                "Lines of the masters and workers, newest first; narrow it by node, as in `| node=\"master-1\"`.",
+                &[("", r#"{role=~"master|worker"}"#)],
             ),
         ],
     }],

@@ -57,7 +57,7 @@ pub fn start(shared: Arc<Shared>, start: Start) {
     let signals = listen(&shared, start.attempt);
     shared.tasks.clone().spawn(async move {
         let attempt = start.attempt;
-        let writer = open_log(&shared, attempt);
+        let writer = open_log(&shared, attempt, &start.spec.namespace);
         match bring_up_when_there(&shared, &start, signals.clone()).await {
             Ok(running) => {
                 let started = running.started;
@@ -82,18 +82,18 @@ pub fn start(shared: Arc<Shared>, start: Start) {
 }
 
 /// Goes on with a container of an earlier run.
-pub fn adopt(shared: Arc<Shared>, attempt: AttemptId, running: Running) {
+pub fn adopt(shared: Arc<Shared>, attempt: AttemptId, namespace: &str, running: Running) {
     let signals = listen(&shared, attempt);
     // At once: what is written is not stored meanwhile.
-    let writer = open_log(&shared, attempt);
+    let writer = open_log(&shared, attempt, namespace);
     shared.tasks.clone().spawn(async move {
         see_through(&shared, attempt, running, writer, signals).await;
     });
 }
 
 /// Fetches the rest of the log of a container that ended while no worker ran.
-pub async fn finish_adopted_log(shared: Arc<Shared>, attempt: AttemptId, id: String) {
-    if let Some(writer) = open_log(&shared, attempt) {
+pub async fn finish_adopted_log(shared: Arc<Shared>, attempt: AttemptId, namespace: &str, id: String) {
+    if let Some(writer) = open_log(&shared, attempt, namespace) {
         let followed = log_stream::copy(&shared, &id, writer, false, &Control::default()).await;
         followed.writer.finish(clock::wall().0);
     }
@@ -105,9 +105,9 @@ fn listen(shared: &Shared, attempt: AttemptId) -> Signals {
     rx
 }
 
-fn open_log(shared: &Shared, attempt: AttemptId) -> Option<LogWriter> {
+fn open_log(shared: &Shared, attempt: AttemptId, namespace: &str) -> Option<LogWriter> {
     match shared.logs.writer(attempt) {
-        Ok(writer) => Some(writer),
+        Ok(writer) => Some(writer.of_namespace(namespace)),
         Err(error) => {
             tracing::warn!(%attempt, %error, "there will be no log of this attempt");
             None

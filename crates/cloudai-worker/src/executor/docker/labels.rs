@@ -21,6 +21,9 @@ pub const SANDBOX: &str = "cloudai.sandbox";
 /// The device ids of the GPUs that it holds: `GPU-…,GPU-…`.
 pub const GPUS: &str = "cloudai.gpus";
 
+/// The name of its job's namespace; an older worker has not written it.
+pub const NAMESPACE: &str = "cloudai.namespace";
+
 /// Where it writes to what is not its own, `/target,…`: named volumes, shares of servers, paths of the machine. None of its storage.
 pub const SHARED: &str = "cloudai.shared";
 
@@ -70,6 +73,9 @@ pub fn write(cluster: &str, worker: &str, start: &Start, gpus: &[String]) -> Has
     if !shared.is_empty() {
         labels.insert(SHARED.to_owned(), shared.join(","));
     }
+    if !start.spec.namespace.is_empty() {
+        labels.insert(NAMESPACE.to_owned(), start.spec.namespace.clone());
+    }
     if !gpus.is_empty() {
         labels.insert(GPUS.to_owned(), gpus.join(","));
     }
@@ -86,6 +92,8 @@ fn shared_targets(spec: &JobSpec) -> Vec<String> {
 #[derive(Clone, PartialEq, Debug)]
 pub struct Ours {
     pub attempt: AttemptId,
+    /// Empty where it is not known.
+    pub namespace: String,
     pub assigned_index: u64,
     pub needs: Needs,
     pub gpus: Vec<String>,
@@ -96,7 +104,8 @@ pub struct Ours {
 pub fn read(labels: &HashMap<String, String>) -> Option<Ours> {
     let attempt = labels.get(ATTEMPT)?.parse().ok()?;
     let needs = Needs::default();
-    let mut ours = Ours { attempt, assigned_index: 0, needs, gpus: vec![], stop_signal: signal::TERM };
+    let namespace = labels.get(NAMESPACE).cloned().unwrap_or_default();
+    let mut ours = Ours { attempt, namespace, assigned_index: 0, needs, gpus: vec![], stop_signal: signal::TERM };
     let mut r = Resources::default();
     for part in labels.get(NEEDS)?.split(' ') {
         let (key, value) = part.split_once('=')?;
@@ -139,6 +148,7 @@ mod tests {
             grace_ms: 700,
             stop_signal: 2,
             results: true,
+            namespace: "team-a".to_owned(),
             ..Default::default()
         };
         let attempt = AttemptId::new(JobId(3), 7, 2);
@@ -146,7 +156,7 @@ mod tests {
         let labels = write("0123456789abcdef", "w1", &start, &["GPU-1".to_owned(), "GPU-3".to_owned()]);
         let ours = read(&labels).unwrap();
         assert_eq!((ours.attempt, ours.assigned_index, ours.gpus.join(" ")), (attempt, 40, "GPU-1 GPU-3".to_owned()));
-        assert_eq!((ours.needs, ours.stop_signal), (Needs::of(&spec), 2));
+        assert_eq!((ours.needs, ours.stop_signal, ours.namespace.as_str()), (Needs::of(&spec), 2, "team-a"));
         assert_eq!(ours.needs.grace, Some(Millis(700)));
         assert_eq!(container_name("0123456789abcdef", attempt), format!("cloudai-{}-7.2-01234567", JobId(3)));
         for broken in [ATTEMPT, NEEDS] {
@@ -163,5 +173,6 @@ mod tests {
         let labels = HashMap::from([(ATTEMPT.to_owned(), attempt.to_string()), (NEEDS.to_owned(), needs.to_owned())]);
         let ours = read(&labels).unwrap();
         assert_eq!((ours.needs.grace, ours.stop_signal, ours.assigned_index), (None, signal::TERM, 40));
+        assert_eq!(ours.namespace, "");
     }
 }

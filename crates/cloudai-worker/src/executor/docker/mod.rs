@@ -225,7 +225,7 @@ async fn adopt(shared: &Arc<Shared>) -> Result<Vec<Found>, bollard::errors::Erro
                 shared.gpus.take(ours.attempt, &ours.gpus);
                 shared.sandboxes.found(ours.attempt, network.as_deref());
                 let bounds = Bounds { processes, stop_signal: ours.stop_signal, watch };
-                attempt::adopt(shared.clone(), ours.attempt, Running { id, started, died, bounds });
+                attempt::adopt(shared.clone(), ours.attempt, &ours.namespace, Running { id, started, died, bounds });
                 FoundState::Running { started }
             }
             s if engine::timestamp(s.started_at.as_deref()).0 == 0 => {
@@ -238,7 +238,7 @@ async fn adopt(shared: &Arc<Shared>) -> Result<Vec<Found>, bollard::errors::Erro
                 let mut died = endings::Died::of_state(&s);
                 let counted = cgroups::read(shared, ours.attempt).await;
                 died.out_of_memory |= counted.is_some_and(|c| c.killed_for_memory == Some(true));
-                attempt::finish_adopted_log(shared.clone(), ours.attempt, id).await;
+                attempt::finish_adopted_log(shared.clone(), ours.attempt, &ours.namespace, id).await;
                 FoundState::Exited {
                     reason: reason::of(&died, None, counted, processes),
                     started: engine::timestamp(s.started_at.as_deref()),

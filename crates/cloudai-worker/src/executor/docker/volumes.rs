@@ -17,8 +17,8 @@ use cloudai_types::{AttemptId, EndReason, ReasonKind};
 use super::faults::Fault;
 use super::{Shared, Start, labels};
 
-/// On a named volume, so that nobody takes another one's for it.
-pub const NAMESPACE: &str = "cloudai.namespace";
+/// On a named volume as on a container, so that nobody takes another one's for it.
+pub use super::labels::NAMESPACE;
 pub const VOLUME: &str = "cloudai.volume";
 /// Everybody may write there, and remove only what is theirs: two tasks need not be the same user.
 const MODE: u32 = 0o1777;
