@@ -28,6 +28,7 @@ need 'have docker-registry' docker-registry # the tests of pulls have a registry
 need 'have htpasswd' apache2-utils    # ... with a password
 need 'have python3' python3                # the tests of the sample tasks
 need 'have promtool' prometheus            # the tests of alerts play them with promtool
+need 'have tmux' tmux                        # a drill's terminal that nobody sits at
 need 'have nft' nftables                   # the drills' partitions and losses
 need 'have patch' patch                      # the simulation's mutants
 need 'have strace' strace                  # ... an fsync that is slow

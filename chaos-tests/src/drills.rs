@@ -21,12 +21,26 @@ pub mod noop_records;
 pub mod paused_agent;
 pub mod preemption;
 pub mod run_codes;
+pub mod screens;
 pub mod wiped_master;
 pub mod worker_killed;
 pub mod workflow_failover;
 pub mod workflow_replay;
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use crate::transcript::say;
+
+static WRITES_DOCS: AtomicBool = AtomicBool::new(false);
+
+/// From now on drills that have something for the docs write it there.
+pub fn write_docs() {
+    WRITES_DOCS.store(true, Ordering::Relaxed);
+}
+
+fn writes_docs() -> bool {
+    WRITES_DOCS.load(Ordering::Relaxed)
+}
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Size {
@@ -46,7 +60,7 @@ pub enum Verdict {
 pub type Drill = fn(Size) -> anyhow::Result<Verdict>;
 
 /// What it is called by, what it shows, drill.
-pub const ALL: [(&str, &str, Drill); 22] = [
+pub const ALL: [(&str, &str, Drill); 23] = [
     ("2", "submits go on while leaders are killed", leader_kills::run),
     ("3", "all masters killed at once lose nothing", masters_killed::run),
     ("4", "a worker killed, with and without its containers", worker_killed::run),
@@ -68,6 +82,7 @@ pub const ALL: [(&str, &str, Drill); 22] = [
     ("workflow-failover", "a large workflow runs once and in order while leaders are killed", workflow_failover::run),
     ("workflow-replay", "a trace of a workflow runs as the simulator says", workflow_replay::run),
     ("doctor", "the doctor names what is wrong with a cluster, and nothing else", doctor::run),
+    ("screens", "top, status and job watch on a terminal, with leaders killed", screens::run),
     ("bad-input", "bad input is refused clearly, and other work goes on", bad_input::run),
 ];
 

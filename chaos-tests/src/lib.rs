@@ -23,6 +23,7 @@ pub mod own_engine;
 pub mod rig;
 pub mod rig_drills;
 pub mod tls_probe;
+pub mod tmux;
 pub mod transcript;
 pub mod views;
 pub mod wait;

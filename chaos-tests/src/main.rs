@@ -33,6 +33,9 @@ enum Verb {
         /// The small size, as in the tests
         #[arg(long)]
         small: bool,
+        /// Keep what it shows in docs/, where it shows something for them
+        #[arg(long)]
+        write_docs: bool,
     },
     /// A cluster, real containers, the leader killed in the middle
     Demo {
@@ -59,7 +62,10 @@ fn main() -> ExitCode {
         },
         Verb::Load(arguments) => said(generator::run(&arguments)),
         Verb::Delay(arguments) => said(delay_proxy::run(&arguments)),
-        Verb::MustShow { which, small } => {
+        Verb::MustShow { which, small, write_docs } => {
+            if write_docs {
+                drills::write_docs();
+            }
             let size = if small { Size::Small } else { Size::Full };
             let chosen: Vec<_> = drills::ALL.iter().filter(|(n, ..)| which == "all" || which == *n).collect();
             if chosen.is_empty() {

@@ -117,3 +117,8 @@ fn a_workflow_runs_once_and_in_order_while_leaders_are_killed() {
 fn a_trace_of_a_workflow_runs_in_its_order() {
     drill("workflow-replay");
 }
+
+#[test]
+fn top_status_and_job_watch_on_a_terminal() {
+    drill("screens");
+}

@@ -29,6 +29,8 @@ pub enum Need {
     Fiu,
     /// A wall clock that is wrong for one process.
     FakeTime,
+    /// A terminal that nobody sits at.
+    Tmux,
 }
 
 impl Need {
@@ -47,6 +49,7 @@ impl Need {
             Need::Docker => crate::engine::why_not().map(|why| format!("no Docker engine answers ({why})")),
             Need::Strace => tool("strace", "strace"),
             Need::Fiu => tool("fiu-ctrl", "fiu-utils"),
+            Need::Tmux => tool("tmux", "tmux"),
             Need::FakeTime => (!std::path::Path::new(FAKETIME).exists())
                 .then(|| format!("there is no {FAKETIME} (Debian package libfaketime; `make setup` installs it)")),
         }

@@ -75,6 +75,12 @@ pub enum Command {
     },
     /// Look after workers; without a verb: be one
     Worker(Box<WorkerNoun>),
+    /// The cluster as it is now, on the whole terminal; in a pipe once
+    ///
+    /// Four pages: the cluster, its workers, what waits, and tasks that run or ended a moment ago. `?` lists the keys.
+    /// Any master answers; while none does, or nobody leads, the last picture stays, in grey. In a pipe, with -o or with
+    /// --once it prints one picture as plain text and ends. NO_COLOR is respected.
+    Top(commands::top::TopArgs),
     /// What waits, by what it asks for
     Queue,
     /// What happens in the cluster, in order
@@ -115,6 +121,8 @@ pub enum JobVerb {
     Show(commands::job_show::ShowArgs),
     /// Wait until a job has ended; ends with its exit code
     Wait(commands::job_wait::WaitArgs),
+    /// Watch jobs until they have ended, with bars; ends with the exit code of one
+    Watch(commands::job_watch::WatchArgs),
     /// Stop what runs, drop what waits
     Cancel(commands::job_cancel::CancelArgs),
     /// The logs of its tasks
@@ -284,7 +292,7 @@ pub enum WorkerVerb {
 #[derive(Debug, Subcommand)]
 pub enum ClusterVerb {
     /// Leader, members, workers, tasks
-    Status,
+    Status(commands::cluster_status::StatusArgs),
     /// Look for what is wrong, and say what to do about it
     Doctor,
     /// What masters and workers log; another filter for a while
@@ -352,6 +360,7 @@ impl Command {
             | Command::Secret { .. }
             | Command::Quota { .. }
             | Command::Registry { .. }
+            | Command::Top(_)
             | Command::Queue
             | Command::Events(_)
             | Command::Cluster { .. }
@@ -387,6 +396,11 @@ mod tests {
             "cloudai job list -o jsonl --limit 5",
             "cloudai job show abc -o yaml",
             "cloudai job wait abc --timeout 40s",
+            "cloudai job watch abc abd --timeout 40s",
+            "cloudai top",
+            "cloudai -n lab top --once -o json",
+            "cloudai cluster status --watch",
+            "cloudai cluster status -w 5 -o jsonl",
             "cloudai job cancel abc",
             "cloudai job cancel --all --yes",
             "cloudai job cancel --name sweep-* --state queued --state running -y -o json",
@@ -540,6 +554,9 @@ mod tests {
             "cloudai task explain",
             "cloudai task events",
             "cloudai events --since yesterday",
+            "cloudai job watch",
+            "cloudai cluster status --watch 10ms",
+            "cloudai top workers",
             "cloudai events --since 812 --tail 5",
             "cloudai events --kind sadness",
             "cloudai job cancel abc --all",

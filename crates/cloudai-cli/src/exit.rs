@@ -22,7 +22,7 @@ pub enum Code {
     WaitTimeout,
     RunFailed,
     Interrupted,
-    /// Of the task itself, for `run` and `job wait`.
+    /// Of the task itself, for `run`, `job wait` and `job watch`.
     Task(u8),
 }
 
@@ -65,12 +65,12 @@ Exit codes
   10   too old: the events that were asked for are kept no more
   74   'master': the disk hangs; another master leads. Starting it again is right once the disk answers
   78   'master': its data cannot be trusted (damaged, incomplete, refused by the cluster). Do not start it again as it is
-  124  'job wait --timeout', 'workflow wait --timeout': it had not ended
+  124  'job wait --timeout', 'job watch --timeout', 'workflow wait --timeout': it had not ended
   125  'run': CloudAI itself failed, or the task could not be run at all (image not found, rejected, worker lost)
-  127  'run', 'job wait': the task's command could not be started
+  127  'run', 'job wait', 'job watch': the task's command could not be started
   130  interrupted, or the job or workflow was cancelled; what was submitted goes on unless it was cancelled
-  'run' and 'job wait' otherwise end with the task's own exit code (128 + signal number after a signal).
-  A job of several tasks has no exit code of its own: 0 when all succeeded, 1 otherwise.
+  'run', 'job wait' and 'job watch' otherwise end with the task's own exit code (128 + signal number after a signal).
+  A job of several tasks has no exit code of its own: 0 when all succeeded, 1 otherwise. Nor have several jobs together.
   Nor has a workflow: 0 when nothing of it has failed or was cancelled, 1 when something has failed, 130 otherwise.";
 
 /// A command's bad end.
@@ -115,6 +115,26 @@ impl Failure {
     pub fn next(mut self, next: impl Into<String>) -> Self {
         self.next = next.into();
         self
+    }
+
+    /// A master that is away now may be back a moment later, or another one leads.
+    pub fn may_pass(&self) -> bool {
+        match self.code {
+            Code::Unreachable | Code::OutcomeUnknown | Code::TooBusy => true,
+            Code::Ok
+            | Code::Failed
+            | Code::Usage
+            | Code::NotFound
+            | Code::Auth
+            | Code::Conflict
+            | Code::OverQuota
+            | Code::TooOld
+            | Code::Damaged
+            | Code::WaitTimeout
+            | Code::RunFailed
+            | Code::Interrupted
+            | Code::Task(_) => false,
+        }
     }
 
     /// For `run`, which keeps the task's codes apart from its own.

@@ -15,6 +15,7 @@ pub mod input;
 mod output;
 mod settings;
 mod times;
+mod top;
 mod views;
 
 use args::{Cli, Command};
@@ -76,6 +77,7 @@ async fn client(cli: &Cli) -> Result<(), Failure> {
             JobVerb::List(a) => commands::job_list::run(&settings()?, a).await,
             JobVerb::Show(a) => commands::job_show::run(&settings()?, a).await,
             JobVerb::Wait(a) => commands::job_wait::run(&settings()?, a).await,
+            JobVerb::Watch(a) => commands::job_watch::run(&settings()?, a).await,
             JobVerb::Cancel(a) => commands::job_cancel::run(&settings()?, a).await,
             JobVerb::Logs(a) => commands::job_logs::run(&settings()?, a).await,
             JobVerb::Events(a) => commands::job_events::run(&settings()?, a).await,
@@ -152,10 +154,11 @@ async fn client(cli: &Cli) -> Result<(), Failure> {
             None => Err(Failure::invalid("this client-only build of cloudai cannot be a worker")
                 .next("build it with the feature `server`, which is the default")),
         },
+        Command::Top(a) => commands::top::run(&settings()?, a).await,
         Command::Queue => commands::queue::run(&settings()?).await,
         Command::Events(a) => commands::events::run(&settings()?, a).await,
         Command::Cluster { verb } => match verb {
-            ClusterVerb::Status => commands::cluster_status::run(&settings()?).await,
+            ClusterVerb::Status(a) => commands::cluster_status::run(&settings()?, a).await,
             ClusterVerb::Doctor => commands::cluster_doctor::run(&settings()?).await,
             ClusterVerb::LogLevel(a) => commands::cluster_log_level::run(&settings()?, a).await,
             ClusterVerb::Members => commands::cluster_members::run(&settings()?).await,

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use cloudai_client::{Client, ClientOptions};
 use cloudai_proto::v1::Consistency;
+use cloudai_types::limits;
 use serde::Deserialize;
 
 use crate::exit::Failure;
@@ -147,6 +148,11 @@ impl Settings {
     }
 
     pub fn client(&self) -> Result<Client, Failure> {
+        self.client_for(self.retry.unwrap_or(limits::CLIENT_RETRY.as_duration()))
+    }
+
+    /// One that gives a request up after this long, or earlier if the user said so.
+    pub fn client_for(&self, retry_for: Duration) -> Result<Client, Failure> {
         let addresses = self.addresses.clone();
         // The addresses first: without any, a missing identity is not the point.
         if addresses.iter().all(|a| a.trim().is_empty()) {
@@ -162,9 +168,7 @@ impl Settings {
             }
         };
         let mut options = ClientOptions::new(addresses, &gathered.dir);
-        if let Some(retry) = self.retry {
-            options.retry_for = retry;
-        }
+        options.retry_for = self.retry.map_or(retry_for, |retry| retry.min(retry_for));
         Ok(Client::open(&options)?)
     }
 

@@ -56,6 +56,16 @@ fn completion_scripts_know_the_commands() {
 }
 
 #[test]
+fn what_watches_says_at_once_that_there_is_no_cluster() {
+    for words in [&["top"][..], &["top", "--once"], &["cluster", "status", "--watch"], &["job", "watch", "abc", "abd"]]
+    {
+        let (code, out, err) = run(words);
+        assert_eq!((code, out.as_str()), (6, ""), "{words:?}: {err}");
+        assert!(err.contains("next:"), "{err}");
+    }
+}
+
+#[test]
 fn dead_tasks_are_not_chosen_by_leaving_a_word_out_and_mistakes_are_told_first() {
     for verb in ["replay", "drop"] {
         let (code, out, err) = run(&["dead", verb]);

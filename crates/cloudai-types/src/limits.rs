@@ -464,6 +464,26 @@ pub const CLIENT_BACKOFF_MAX: Millis = Millis(1_000);
 /// Calls that one command of a user makes at a time, and how often one that waits looks.
 pub const CLIENT_CALLS_AT_ONCE: usize = 16;
 pub const CLIENT_LOOK_EVERY: Millis = Millis(1_000);
+/// How often `top` looks, at most, how long it waits for one answer, and how many calls one look is.
+pub const TOP_LOOK_EVERY: Millis = Millis(1_000);
+pub const TOP_ANSWER_WITHIN: Millis = Millis::from_secs(2);
+pub const TOP_CALLS_PER_LOOK: usize = 10;
+/// A list of so many workers is asked for at every second look only, one twice as long at every third.
+pub const TOP_WORKERS_PER_LOOK: u64 = 2_000;
+/// What `top` keeps: jobs that have not ended, tasks, events, and looks for its small curves.
+pub const TOP_JOBS_MAX: usize = 200;
+pub const TOP_TASKS_MAX: usize = 1_000;
+pub const TOP_EVENTS_MAX: usize = 100;
+pub const TOP_LOOKS_KEPT: usize = 240;
+/// Inputs that wait for `top` to take them: behind a full queue nothing more is read.
+pub const TOP_INPUTS_MAX: usize = 64;
+/// Jobs that one `job watch` watches.
+pub const WATCHED_JOBS_MAX: usize = 16;
+/// How often it asks why one waits, and in a pipe the least time between two lines about the same job.
+pub const WATCHED_JOB_ASKED_EVERY: Millis = Millis::from_secs(5);
+pub const WATCHED_JOB_TOLD_EVERY: Millis = Millis::from_secs(3);
+/// The shortest pause of `cluster status --watch`.
+pub const STATUS_WATCH_EVERY_MIN: Millis = Millis(500);
 /// Largest reply that a client reads: a full page of tasks with their reasons.
 pub const CLIENT_MESSAGE_BYTES_MAX: usize = 64 << 20;
 

@@ -42,10 +42,7 @@ pub async fn run(settings: &Settings, args: &WaitArgs) -> Result<(), Failure> {
         None => ended.await?,
         Some(limit) => match tokio::time::timeout(limit, ended).await {
             Ok(ended) => ended?,
-            Err(_) => {
-                return Err(Failure::new(Code::WaitTimeout, "wait_timeout", format!("job {job} has not ended within {} s", limit.as_secs_f64()))
-                    .next(format!("it goes on; `cloudai job wait {job}` waits again, `cloudai task explain {job}/0` says what it waits for")));
-            }
+            Err(_) => return Err(not_ended(&job, limit)),
         },
     };
     let code = verdict::of_job(&client, &ended).await?;
@@ -56,6 +53,15 @@ pub async fn run(settings: &Settings, args: &WaitArgs) -> Result<(), Failure> {
         show(settings.format, &view)?;
     }
     if code == Code::Ok { Ok(()) } else { Err(Failure::silent(code)) }
+}
+
+/// Exit code 124. `job`: one, or several with spaces between.
+pub fn not_ended(job: &str, limit: Duration) -> Failure {
+    let what = format!("job {job} has not ended within {} s", limit.as_secs_f64());
+    let first = job.split(' ').next().unwrap_or_default();
+    Failure::new(Code::WaitTimeout, "wait_timeout", what).next(format!(
+        "it goes on; `cloudai job wait {first}` waits again, `cloudai task explain {first}/0` says what it waits for"
+    ))
 }
 
 /// Progress on a terminal's stderr; nothing elsewhere.

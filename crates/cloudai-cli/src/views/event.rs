@@ -155,7 +155,7 @@ fn joined<const N: usize>(with: &str, parts: [String; N]) -> String {
 
 impl EventView {
     /// `3gk7q2zx/4.2`, `3gk7q2zx/0-99`, or a worker, a master, a namespace.
-    fn subject(&self) -> String {
+    pub fn subject(&self) -> String {
         let named = || self.worker.clone().or(self.master.clone()).or(self.namespace.clone()).unwrap_or("-".to_owned());
         let Some(job) = &self.job else { return named() };
         match (self.first_index, self.tasks.unwrap_or(1)) {

@@ -25,6 +25,7 @@ pub mod sparkline;
 pub mod spec;
 pub mod task;
 pub mod template;
+pub mod top;
 pub mod usage;
 pub mod worker;
 pub mod workflow;

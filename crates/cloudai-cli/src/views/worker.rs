@@ -85,15 +85,7 @@ impl WorkerView {
     }
 
     fn state_text(&self) -> String {
-        if self.state != WorkerState::Ready.name() {
-            return self.state.to_owned();
-        }
-        match (self.draining, self.evicting, self.leaving) {
-            (true, true, _) => "Ready, stopping tasks".to_owned(),
-            (true, false, _) => "Ready, draining".to_owned(),
-            (false, _, true) => "Ready, leaving".to_owned(),
-            (false, _, false) => self.state.to_owned(),
-        }
+        state_words(self.state, self.draining, self.evicting, self.leaving).to_owned()
     }
 
     /// `0.5/4`, `32.0 MiB/2.0 GiB`, `0/1`.
@@ -117,6 +109,19 @@ impl WorkerView {
 
     fn heard(&self) -> String {
         if self.heard_ago.is_some() { format!("{} ago", duration(self.amounts.2)) } else { "-".to_owned() }
+    }
+}
+
+/// Its state, and what else keeps tasks away.
+pub fn state_words(state: &'static str, draining: bool, evicting: bool, leaving: bool) -> &'static str {
+    if state != WorkerState::Ready.name() {
+        return state;
+    }
+    match (draining, evicting, leaving) {
+        (true, true, _) => "Ready, stopping tasks",
+        (true, false, _) => "Ready, draining",
+        (false, _, true) => "Ready, leaving",
+        (false, _, false) => state,
     }
 }
 
