@@ -47,8 +47,20 @@ have apt-get || die "these packages are missing: ${missing[*]}" "this machine ha
 say "Installing: ${missing[*]}"
 export DEBIAN_FRONTEND=noninteractive
 log=$CACHE/setup.log
+# The package prometheus starts a server where systemd runs, now and at each boot. Tests start their own, so this one stays down: a policy of ours
+# while the package is installed, and no start at boot. One that was installed before us is left as it is.
+policy=/usr/sbin/policy-rc.d
+if [[ " ${missing[*]} " == *" prometheus "* ]] && [ ! -e "$policy" ]; then
+    trap 'rm -f "$policy"' EXIT
+    # shellcheck disable=SC2016 # $1 is the policy's own
+    printf '%s\n' '#!/bin/sh' '# Made by CloudAI for one installation; may be removed.' 'case $1 in prometheus*) exit 101 ;; esac' >"$policy"
+    chmod 755 "$policy"
+fi
 # Without systemd (a container, a small VM) nothing must be started by the packages: engine.sh does that.
 if ! { apt-get update -q && $command; } >"$log" 2>&1; then
     tail -n 20 "$log" >&2
     die "the packages could not be installed" "apt-get failed; its whole output is in $log" "repair that, or run: $command"
+fi
+if [[ " ${missing[*]} " == *" prometheus "* ]] && have systemctl; then
+    systemctl disable --quiet prometheus >>"$log" 2>&1 || say "the server 'prometheus' may start at boot; nothing here needs it: systemctl disable prometheus"
 fi

@@ -20,6 +20,7 @@ pub mod mixed_endings;
 pub mod noop_records;
 pub mod paused_agent;
 pub mod preemption;
+pub mod prometheus;
 pub mod run_codes;
 pub mod screens;
 pub mod wiped_master;
@@ -83,6 +84,7 @@ pub const ALL: [(&str, &str, Drill); 23] = [
     ("workflow-replay", "a trace of a workflow runs as the simulator says", workflow_replay::run),
     ("doctor", "the doctor names what is wrong with a cluster, and nothing else", doctor::run),
     ("screens", "top, status and job watch on a terminal, with leaders killed", screens::run),
+    ("prometheus", "a Prometheus sees the cluster, its faults and nothing else", prometheus::run),
     ("bad-input", "bad input is refused clearly, and other work goes on", bad_input::run),
 ];
 

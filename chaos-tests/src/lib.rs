@@ -20,6 +20,7 @@ pub mod forwarder;
 pub mod history;
 pub mod load;
 pub mod own_engine;
+pub mod prometheus;
 pub mod rig;
 pub mod rig_drills;
 pub mod tls_probe;

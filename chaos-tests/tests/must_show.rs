@@ -74,6 +74,11 @@ fn the_doctor_names_what_is_wrong_with_a_cluster() {
 }
 
 #[test]
+fn a_prometheus_sees_the_cluster_and_its_faults() {
+    drill("prometheus");
+}
+
+#[test]
 fn a_canary_secret_is_found_nowhere() {
     drill("secrets");
 }

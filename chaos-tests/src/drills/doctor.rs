@@ -21,7 +21,7 @@ use crate::wait;
 
 const LIMIT: Duration = Duration::from_secs(60);
 const LOOK_EVERY: Duration = Duration::from_millis(500);
-const TWO_DAYS: Millis = Millis::from_secs(2 * 24 * 3600);
+pub(super) const TWO_DAYS: Millis = Millis::from_secs(2 * 24 * 3600);
 const DISK_MIB: u32 = 2_048;
 /// Hundredths of it; the doctor calls less than three a problem.
 const LEFT_PERCENT: u64 = 2;
@@ -141,20 +141,22 @@ fn full_disk(cluster: &Cluster, made: &std::path::Path) -> anyhow::Result<()> {
 
 /// One that ends in two days, as if nobody had renewed it.
 fn certificate(cluster: &Cluster) -> anyhow::Result<()> {
+    restart_with_certificate(cluster, "master-2", TWO_DAYS)?;
+    finds(cluster, "a certificate is about to end", &[("certificate", "master-2")])?;
+    restart_with_certificate(cluster, "master-2", cloudai_types::limits::LEAF_VALIDITY)?;
+    finds(cluster, "it has a new one", &[])
+}
+
+/// A master that is valid for so long from now on.
+pub(super) fn restart_with_certificate(cluster: &Cluster, master: &str, validity: Millis) -> anyhow::Result<()> {
     let ca = CertificateAuthority::load(&cluster.dir.join("ca")).context("the cluster's CA cannot be loaded")?;
     let since = SystemTime::now().duration_since(UNIX_EPOCH).context("the clock is before 1970")?;
-    let files = IdentityFiles::new(super::wiped_master::data_dir(cluster, "master-2")?.join("identity"));
-    let enroll = |validity: Millis| {
-        files.enroll(&ca, Role::Master, "master-2", &[], validity, Timestamp(since.as_millis() as u64))
-    };
-    enroll(TWO_DAYS).context("no certificate")?;
-    cluster.kill("master-2")?;
-    cluster.start_one("master-2")?;
-    finds(cluster, "a certificate is about to end", &[("certificate", "master-2")])?;
-    enroll(cloudai_types::limits::LEAF_VALIDITY).context("no certificate")?;
-    cluster.kill("master-2")?;
-    cluster.start_one("master-2")?;
-    finds(cluster, "it has a new one", &[])
+    let files = IdentityFiles::new(super::wiped_master::data_dir(cluster, master)?.join("identity"));
+    files
+        .enroll(&ca, Role::Master, master, &[], validity, Timestamp(since.as_millis() as u64))
+        .context("no certificate")?;
+    cluster.kill(master)?;
+    cluster.start_one(master)
 }
 
 fn clock(cluster: &Cluster) -> anyhow::Result<()> {
@@ -173,13 +175,13 @@ fn clock(cluster: &Cluster) -> anyhow::Result<()> {
 }
 
 /// What the disk has, and what is free of it.
-fn room_mib(path: &str) -> anyhow::Result<(u64, u64)> {
+pub(super) fn room_mib(path: &str) -> anyhow::Result<(u64, u64)> {
     let told = command("df", &["--block-size=1M", "--output=size,avail", path])?;
     let numbers: Vec<u64> = told.split_whitespace().filter_map(|word| word.parse().ok()).collect();
     let [size, free] = numbers[..] else { anyhow::bail!("df says no such numbers: {told}") };
     Ok((size, free))
 }
 
-fn command(program: &str, arguments: &[&str]) -> anyhow::Result<String> {
+pub(super) fn command(program: &str, arguments: &[&str]) -> anyhow::Result<String> {
     Ok(run_command(std::process::Command::new(program).args(arguments), LIMIT)?.ok(program)?.stdout)
 }

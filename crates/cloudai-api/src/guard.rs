@@ -3,7 +3,7 @@
 use axum::extract::Request;
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use cloudai_net::PeerInfo;
+use cloudai_net::{PeerInfo, Role};
 use cloudai_types::limits;
 use http::{StatusCode, header};
 
@@ -25,22 +25,35 @@ pub(crate) async fn body_limit(request: Request, next: Next) -> Response {
 }
 
 /// Who is in the cluster, and what goes on there, is not for strangers.
-const FOR_MEMBERS: [&str; 4] = ["/api", "/service-discovery", "/workers", "/telemetry"];
+const FOR_MEMBERS: [&str; 3] = ["/service-discovery", "/workers", "/telemetry"];
 
-fn is_for_members(path: &str) -> bool {
-    FOR_MEMBERS.iter().any(|root| path.strip_prefix(root).is_some_and(|rest| rest.is_empty() || rest.starts_with('/')))
+/// The rest of the API, for those who may change things.
+const API: &str = "/api";
+
+fn is_under(path: &str, root: &str) -> bool {
+    path.strip_prefix(root).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
-/// Under these paths, nobody without a verified identity learns anything, not even which paths exist.
+/// Under these paths, nobody without a verified identity learns anything, not even which paths exist. An observer reads what members are and do, and
+/// no more.
 pub(crate) async fn identity(request: Request, next: Next) -> Response {
     let path = request.uri().path();
-    let is_known = request.extensions().get::<PeerInfo>().is_some_and(|p| p.identity.is_some());
-    if is_for_members(path) && !is_known {
+    let role = request.extensions().get::<PeerInfo>().and_then(|p| Some(p.identity.as_ref()?.role));
+    if role.is_none() && (is_under(path, API) || FOR_MEMBERS.iter().any(|root| is_under(path, root))) {
         return Problem::new(
             StatusCode::UNAUTHORIZED,
             "authentication_required",
             "Authentication is required",
             "No client certificate was presented. Call with an identity of this cluster (cert.pem and key.pem).",
+        )
+        .into_response();
+    }
+    if is_under(path, API) && role == Some(Role::Observer) {
+        return Problem::new(
+            StatusCode::FORBIDDEN,
+            "role_refused",
+            "This role may not do this",
+            "An observer may read /service-discovery, /workers, /telemetry and what needs no certificate. Call with an admin's identity.",
         )
         .into_response();
     }

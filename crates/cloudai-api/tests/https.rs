@@ -80,14 +80,14 @@ impl Server {
     }
 
     /// What a browser or Prometheus does: checks the name, shows no certificate unless it has one.
-    async fn connect(&self, with_identity: bool, alpn: &[&[u8]]) -> tokio_rustls::client::TlsStream<TcpStream> {
+    async fn connect(&self, caller: Option<Role>, alpn: &[&[u8]]) -> tokio_rustls::client::TlsStream<TcpStream> {
         install_crypto_provider();
         let mut roots = rustls::RootCertStore::empty();
         roots.add(CertificateDer::from_pem_slice(self.ca.certificate_pem().as_bytes()).unwrap()).unwrap();
         let builder = rustls::ClientConfig::builder().with_root_certificates(roots);
-        let mut config = if with_identity {
+        let mut config = if let Some(role) = caller {
             let files = IdentityFiles::new(self.dir.path().join("ann"));
-            files.enroll(&self.ca, Role::Admin, "ann", &[], limits::LEAF_VALIDITY, now()).unwrap();
+            files.enroll(&self.ca, role, "ann", &[], limits::LEAF_VALIDITY, now()).unwrap();
             let chain = CertificateDer::pem_file_iter(files.cert_path()).unwrap().map(Result::unwrap).collect();
             builder.with_client_auth_cert(chain, PrivateKeyDer::from_pem_file(files.key_path()).unwrap()).unwrap()
         } else {
@@ -99,8 +99,8 @@ impl Server {
         tokio_rustls::TlsConnector::from(Arc::new(config)).connect(name, stream).await.unwrap()
     }
 
-    async fn send(&self, request: &str, with_identity: bool) -> String {
-        let mut io = self.connect(with_identity, &[]).await;
+    async fn send(&self, request: &str, caller: Option<Role>) -> String {
+        let mut io = self.connect(caller, &[]).await;
         // A server that has seen enough may close before it was sent everything.
         let _ = io.write_all(request.as_bytes()).await;
         let mut answer = Vec::new();
@@ -110,12 +110,12 @@ impl Server {
     }
 
     async fn get(&self, path: &str) -> (u16, String) {
-        self.ask("GET", path, false).await
+        self.ask("GET", path, None).await
     }
 
-    async fn ask(&self, method: &str, path: &str, with_identity: bool) -> (u16, String) {
+    async fn ask(&self, method: &str, path: &str, caller: Option<Role>) -> (u16, String) {
         let request = format!("{method} {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
-        let answer = self.send(&request, with_identity).await;
+        let answer = self.send(&request, caller).await;
         (answer[9..12].parse().unwrap(), answer)
     }
 }
@@ -168,14 +168,15 @@ async fn a_process_that_is_not_ready_says_all_its_reasons() {
 #[tokio::test]
 async fn every_error_is_a_problem_object() {
     let server = Server::start(Fixed::default()).await;
-    for (method, path, with_identity, status, code) in [
-        ("GET", "/nothing", false, 404, "no_such_path"),
-        ("GET", "/apiary", false, 404, "no_such_path"),
-        ("POST", "/metrics", false, 405, "no_such_method"),
-        ("GET", "/api/v1/jobs", false, 401, "authentication_required"),
-        ("GET", "/api/v1/jobs", true, 404, "no_such_path"),
+    for (method, path, caller, status, code) in [
+        ("GET", "/nothing", None, 404, "no_such_path"),
+        ("GET", "/apiary", None, 404, "no_such_path"),
+        ("POST", "/metrics", None, 405, "no_such_method"),
+        ("GET", "/api/v1/jobs", None, 401, "authentication_required"),
+        ("GET", "/api/v1/jobs", Some(Role::Admin), 404, "no_such_path"),
+        ("GET", "/api/v1/jobs", Some(Role::Observer), 403, "role_refused"),
     ] {
-        let (got, page) = server.ask(method, path, with_identity).await;
+        let (got, page) = server.ask(method, path, caller).await;
         assert_eq!((got, body(&page)["code"].as_str()), (status, Some(code)), "{method} {path}: {page}");
         assert!(page.contains("content-type: application/problem+json"), "{page}");
     }
@@ -185,15 +186,15 @@ async fn every_error_is_a_problem_object() {
 async fn oversized_and_malformed_requests_are_refused_and_the_port_goes_on() {
     let server = Server::start(Fixed::default()).await;
     let long = format!("POST /readyz HTTP/1.1\r\nHost: x\r\nContent-Length: {}\r\n\r\n", 100 << 20);
-    let answer = server.send(&long, false).await;
+    let answer = server.send(&long, None).await;
     assert!(answer.starts_with("HTTP/1.1 413 ") && body(&answer)["code"] == "body_too_large", "{answer}");
 
-    let answer = server.send("\0\u{1}\u{2}garbage\r\n\r\n", false).await;
+    let answer = server.send("\0\u{1}\u{2}garbage\r\n\r\n", None).await;
     assert!(answer.starts_with("HTTP/1.1 400 "), "{answer}");
     // Well above the limit: the answer may be lost with the unread rest, but the route must not have seen the request.
     let filler = "x".repeat(4 * limits::HTTP_HEADER_BYTES_MAX);
     let huge = format!("GET /livez HTTP/1.1\r\nHost: x\r\nX: {filler}\r\nConnection: close\r\n\r\n");
-    let answer = server.send(&huge, false).await;
+    let answer = server.send(&huge, None).await;
     assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 431 "), "{answer}");
 
     // Garbage without TLS.
@@ -207,14 +208,14 @@ async fn oversized_and_malformed_requests_are_refused_and_the_port_goes_on() {
 async fn a_connection_serves_several_requests() {
     let server = Server::start(Fixed::default()).await;
     let two = "GET /livez HTTP/1.1\r\nHost: x\r\n\r\nGET /readyz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
-    let answers = server.send(two, false).await;
+    let answers = server.send(two, None).await;
     assert_eq!(answers.matches("HTTP/1.1 200 OK").count(), 2, "{answers}");
 }
 
 #[tokio::test]
 async fn browsers_get_http2() {
     let server = Server::start(Fixed::default()).await;
-    let io = server.connect(false, &[b"h2", b"http/1.1"]).await;
+    let io = server.connect(None, &[b"h2", b"http/1.1"]).await;
     assert_eq!(io.get_ref().1.alpn_protocol(), Some(&b"h2"[..]));
     let executor = hyper_util::rt::TokioExecutor::new();
     let (mut client, connection) =
@@ -248,7 +249,7 @@ async fn members_are_told_to_those_who_show_a_certificate() {
     let server = Server::start(Fixed { targets: Some(targets), ..Fixed::default() }).await;
     let (status, page) = server.get("/service-discovery").await;
     assert_eq!((status, body(&page)["code"].as_str()), (401, Some("authentication_required")));
-    let (status, page) = server.ask("GET", "/service-discovery", true).await;
+    let (status, page) = server.ask("GET", "/service-discovery", Some(Role::Observer)).await;
     assert!(status == 200 && page.contains("content-type: application/json"), "{page}");
     let labels =
         |role: &str, name: &str| serde_json::json!({ "__meta_cloudai_role": role, "__meta_cloudai_name": name });
@@ -261,7 +262,7 @@ async fn members_are_told_to_those_who_show_a_certificate() {
     );
 
     let worker = Server::start(Fixed::default()).await;
-    let (status, page) = worker.ask("GET", "/service-discovery", true).await;
+    let (status, page) = worker.ask("GET", "/service-discovery", Some(Role::Observer)).await;
     assert_eq!((status, body(&page)["code"].as_str()), (404, Some("no_such_path")), "a worker does not know them");
 }
 
@@ -271,7 +272,7 @@ async fn every_answer_is_counted_under_a_route_of_a_closed_list() {
     let server = Server::start(health.clone()).await;
     for (method, path) in [("GET", "/livez"), ("GET", "/made/up"), ("POST", "/metrics"), ("GET", "/service-discovery")]
     {
-        server.ask(method, path, false).await;
+        server.ask(method, path, None).await;
     }
     let counted = health.answered.lock().unwrap().clone();
     assert_eq!(counted, [("/livez", 200), ("other", 404), ("/metrics", 405), ("/service-discovery", 401)]);

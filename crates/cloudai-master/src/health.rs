@@ -40,7 +40,7 @@ impl<S: StateStore> Health for MasterHealth<S> {
         m.runtime_tasks.set(signed(tokio::runtime::Handle::current().metrics().num_alive_tasks() as u64));
         m.certificate_end.set(self.tls.not_after().0 as f64 / 1000.0);
         m.is_leader.set(i64::from(is_leading));
-        m.has_leader.set(i64::from(node.leader().is_some()));
+        m.has_leader.set(i64::from(self.is_led()));
         m.term.set(signed(raft.term));
         m.last_log_index.set(signed(raft.last_log_index));
         m.committed_index.set(signed(raft.committed_index));
@@ -82,6 +82,11 @@ fn targets(state: &State) -> Vec<Target> {
 }
 
 impl<S: StateStore> MasterHealth<S> {
+    /// Somebody leads, and was heard of lately. Those whom a majority has left go on to name a leader, or to believe that they are it.
+    fn is_led(&self) -> bool {
+        self.node.leader().is_some() && self.node.heard_from_leader_ms_ago() <= SILENT_LEADER_MS
+    }
+
     fn leader(&self) -> Component {
         if let Some(leader) = self.node.leader().filter(|l| l.id != self.node.me.node) {
             let ms = self.node.heard_from_leader_ms_ago();
@@ -141,6 +146,7 @@ impl<S: StateStore> MasterHealth<S> {
             ("master", open(Some(Role::Master))),
             ("worker", open(Some(Role::Worker))),
             ("admin", open(Some(Role::Admin))),
+            ("observer", open(Some(Role::Observer))),
             ("none", open(None)),
         ]);
     }

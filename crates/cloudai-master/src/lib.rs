@@ -9,6 +9,7 @@
 mod conditions;
 pub mod config;
 pub mod control;
+mod disk_watch;
 pub mod dispatch;
 mod event_ring;
 mod events;

@@ -40,7 +40,7 @@ use crate::rpc_meter::RpcMeter;
 use crate::state_store::StateStore;
 use crate::surroundings::Surroundings;
 use crate::telemetry::MasterLive;
-use crate::{grpc_health, leadership, registration, renewal, secret_keys, telemetry};
+use crate::{disk_watch, grpc_health, leadership, registration, renewal, secret_keys, telemetry};
 
 /// Why a master did not start, or ended.
 #[derive(Debug, thiserror::Error)]
@@ -225,6 +225,7 @@ pub async fn run<O: OpenStores>(
     let mut tasks = tokio::task::JoinSet::new();
     tasks.spawn(tls.clone().watch());
     tasks.spawn(renewal::run(tls.clone(), node.identity_dir.clone()));
+    tasks.spawn(disk_watch::run(node.config.data_dir.clone(), node.metrics.clone()));
     serve(&node, &masters, listeners, &tls, &connections, origins, &mut tasks);
 
     // Only now: the node can neither campaign nor vote before its services listen.

@@ -140,6 +140,7 @@ async fn acl_every_route() {
         ("worker", Some(Role::Worker), master.factory(Role::Worker, "w1")),
         ("admin", Some(Role::Admin), master.factory(Role::Admin, "ann")),
         ("master", Some(Role::Master), master.factory(Role::Master, "m9")),
+        ("observer", Some(Role::Observer), master.factory(Role::Observer, "prometheus")),
     ];
     let all: Vec<String> = methods("control.proto").into_iter().chain(methods("dispatch.proto")).collect();
     let mut refused = 0;
@@ -173,6 +174,7 @@ async fn raft_rpc_rejects_worker_cert() {
         ("nobody", ChannelFactory::joining(master.ca.digest())),
         ("a worker", master.factory(Role::Worker, "w1")),
         ("an admin", master.factory(Role::Admin, "ann")),
+        ("an observer", master.factory(Role::Observer, "prometheus")),
         ("a master of another cluster", factory_of(&other, master.dir.path(), "other", Role::Master, "m1")),
     ];
     for method in methods("raft.proto") {
@@ -194,7 +196,7 @@ async fn raft_rpc_rejects_worker_cert() {
 async fn role_and_cluster_checked() {
     let master = Master::start().await;
     let other = CertificateAuthority::create(ClusterId::from_bytes([9; 8]), now()).expect("a CA");
-    for role in [Role::Admin, Role::Worker, Role::Master] {
+    for role in Role::ALL.iter().copied() {
         let factory = factory_of(&other, master.dir.path(), "stranger", role, "ann");
         for method in methods("control.proto").into_iter().chain(methods("dispatch.proto")) {
             ask(&factory, &master.grpc, &method, &[])
@@ -205,7 +207,7 @@ async fn role_and_cluster_checked() {
     // Only a master speaks for others, and only for those whom it names.
     let for_ann = [("cloudai-on-behalf-of", "admin/ann")];
     let status = "/cloudai.v1.Control/ClusterStatus";
-    for role in [Role::Worker, Role::Admin] {
+    for role in [Role::Worker, Role::Admin, Role::Observer] {
         let answer = ask(&master.factory(role, "w1"), &master.grpc, status, &for_ann).await;
         assert!(is_refusal(&answer), "a {role} speaks for an admin: {answer:?}");
     }

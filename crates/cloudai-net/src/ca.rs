@@ -256,7 +256,7 @@ pub fn bundle_digests(bundle_pem: &str) -> Vec<CaDigest> {
 fn usages(role: Role) -> Vec<ExtendedKeyUsagePurpose> {
     match role {
         Role::Master | Role::Worker => vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth],
-        Role::Admin => vec![ExtendedKeyUsagePurpose::ClientAuth],
+        Role::Admin | Role::Observer => vec![ExtendedKeyUsagePurpose::ClientAuth],
     }
 }
 
@@ -267,7 +267,7 @@ fn host_sans(role: Role, hosts: &[String]) -> Result<Vec<SanType>, IssueError> {
     let fixed: &[&str] = match role {
         Role::Master => &[SERVER_NAME, "localhost", "127.0.0.1", "::1"],
         Role::Worker => &["localhost", "127.0.0.1", "::1"],
-        Role::Admin => return Ok(Vec::new()),
+        Role::Admin | Role::Observer => return Ok(Vec::new()),
     };
     let mut sans = Vec::new();
     for host in fixed.iter().copied().chain(hosts.iter().map(String::as_str)) {
@@ -411,8 +411,10 @@ mod tests {
         );
         assert_eq!(names(host_sans(Role::Worker, &["localhost".into()]).unwrap()), ["localhost"]);
         assert!(matches!(host_sans(Role::Worker, &["CloudAI".into()]), Err(IssueError::HostOfMasters(Role::Worker))));
-        assert!(host_sans(Role::Admin, &[]).unwrap().is_empty());
-        assert!(!usages(Role::Admin).contains(&ExtendedKeyUsagePurpose::ServerAuth));
+        for client in [Role::Admin, Role::Observer] {
+            assert!(host_sans(client, &[]).unwrap().is_empty());
+            assert!(!usages(client).contains(&ExtendedKeyUsagePurpose::ServerAuth));
+        }
     }
 
     #[test]

@@ -55,16 +55,19 @@ pub enum Role {
     Master,
     Worker,
     Admin,
+    /// May find the members of the cluster, and read what they tell of themselves; nothing else. For a Prometheus.
+    Observer,
 }
 
 impl Role {
-    pub const ALL: &'static [Role] = &[Role::Master, Role::Worker, Role::Admin];
+    pub const ALL: &'static [Role] = &[Role::Master, Role::Worker, Role::Admin, Role::Observer];
 
     pub fn as_str(self) -> &'static str {
         match self {
             Role::Master => "master",
             Role::Worker => "worker",
             Role::Admin => "admin",
+            Role::Observer => "observer",
         }
     }
 }
@@ -132,7 +135,7 @@ pub enum IdentityError {
     Uri(String),
     #[error("'{0}' is no cluster id: 16 characters of 0-9 and a-f are expected")]
     Cluster(String),
-    #[error("'{0}' is no role: master, worker or admin is expected")]
+    #[error("'{0}' is no role: master, worker, admin or observer is expected")]
     Role(String),
     #[error("the name '{name}' {problem}")]
     Name { name: String, problem: String },

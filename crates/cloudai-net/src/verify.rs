@@ -206,7 +206,7 @@ impl ServerCertVerifier for MasterVerifier {
         let identity = Identity::from_leaf(end_entity).map_err(|_| refused.clone())?;
         match identity.role {
             Role::Master if cluster.is_none_or(|c| *c == identity.cluster) => Ok(verified),
-            Role::Master | Role::Worker | Role::Admin => Err(refused),
+            Role::Master | Role::Worker | Role::Admin | Role::Observer => Err(refused),
         }
     }
 

@@ -182,7 +182,9 @@ async fn refused(factory: &ChannelFactory, addr: SocketAddr) -> String {
 async fn every_role_of_the_cluster_is_recognised() {
     let cluster = Cluster::new(1);
     let server = serve(cluster.issue(Role::Master, "m1"), AcceptOptions::control()).await;
-    for (role, name) in [(Role::Worker, "w1"), (Role::Admin, "ann"), (Role::Master, "m2")] {
+    for (role, name) in
+        [(Role::Worker, "w1"), (Role::Admin, "ann"), (Role::Master, "m2"), (Role::Observer, "prometheus")]
+    {
         let factory = ChannelFactory::new(cluster.issue(role, name));
         assert_eq!(call(&factory, server.addr, "Ask").await.unwrap(), format!("{role} {name}"));
     }
@@ -197,7 +199,7 @@ async fn the_raft_port_takes_masters_only_and_both_sides_learn_why() {
     let master = ChannelFactory::new(cluster.issue(Role::Master, "m2"));
     assert_eq!(call(&master, server.addr, "Ask").await.unwrap(), "master m2");
 
-    for (role, name) in [(Role::Worker, "w1"), (Role::Admin, "ann")] {
+    for (role, name) in [(Role::Worker, "w1"), (Role::Admin, "ann"), (Role::Observer, "prometheus")] {
         let reason = refused(&ChannelFactory::new(cluster.issue(role, name)), server.addr).await;
         assert!(reason.contains("our role may not connect to this port"), "{reason}");
         let line = log.line(&["WARN", &format!("spiffe://0101010101010101/{role}/{name}")]).await;

@@ -1,8 +1,9 @@
 //! Pictures of a comparison. Comes in: reports. Goes out: one SVG of two panels, the frontier of mean bounded slowdown against the p99 wait and
-//! the utilisation over time; of GPU clusters that fill another one, of what is allocated and fragmented. The same reports give the same bytes. Files are deliberately not known here.
+//! the utilisation over time; of GPU clusters that fill another one, of what is allocated and fragmented; of a Prometheus's answers a [`dashboard`]. The same reports give the same bytes. Files are deliberately not known here.
 
 mod allocation;
 mod axis;
+pub mod dashboard;
 mod frontier;
 mod labels;
 mod utilisation;

@@ -29,7 +29,9 @@ pub struct Svg {
 
 const STYLE: &str = "text{font-family:sans-serif;font-size:11px;fill:#222}.title{font-size:14px;font-weight:bold}.default{font-weight:bold}\
                      .grid{stroke:#ddd}.lead{stroke:#aaa;stroke-width:.7}.axis{stroke:#222}.line{fill:none;stroke-width:1.5}\
-                     .front{fill:none;stroke:#999;stroke-dasharray:4 3}.ring{fill:none;stroke:#222;stroke-width:2}";
+                     .front{fill:none;stroke:#999;stroke-dasharray:4 3}.ring{fill:none;stroke:#222;stroke-width:2}\
+                     .area{fill-opacity:.6}.box{fill:none;stroke:#bbb}.mark{stroke:#d55e00;stroke-dasharray:3 3}.markname{fill:#d55e00;font-size:10px}\
+                     .row{font-size:13px;font-weight:bold;fill:#555}.big{font-size:24px}.small{font-size:10px;fill:#555}";
 
 impl Svg {
     /// An empty drawing; `title` is what a screen reader says.
@@ -55,6 +57,25 @@ impl Svg {
         let points: Vec<String> = points.iter().map(|(x, y)| format!("{x:.1},{y:.1}")).collect();
         let stroke = if colour.is_empty() { String::new() } else { format!(" stroke=\"{colour}\"") };
         self.push(format_args!("<polyline class=\"{class}\"{stroke} points=\"{}\"/>", points.join(" ")));
+    }
+
+    /// What the points enclose.
+    pub fn area(&mut self, points: &[(f64, f64)], colour: &str) {
+        let points: Vec<String> = points.iter().map(|(x, y)| format!("{x:.1},{y:.1}")).collect();
+        self.push(format_args!("<polygon class=\"area\" fill=\"{colour}\" points=\"{}\"/>", points.join(" ")));
+    }
+
+    pub fn frame(&mut self, (left, top): (f64, f64), (width, height): (f64, f64), class: &str) {
+        self.push(format_args!(
+            "<rect class=\"{class}\" x=\"{left:.1}\" y=\"{top:.1}\" width=\"{width:.1}\" height=\"{height:.1}\"/>"
+        ));
+    }
+
+    /// What `draw` adds has this title: a screen reader says it, and it is shown when the pointer rests there.
+    pub fn group(&mut self, title: &str, draw: impl FnOnce(&mut Svg)) {
+        self.push(format_args!("<g><title>{}</title>", escaped(title)));
+        draw(self);
+        self.push("</g>");
     }
 
     /// `tip` is shown when the pointer rests on it.

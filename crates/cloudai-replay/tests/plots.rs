@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 use cloudai_replay::inflation::{PlacementPolicy, Point, inflate};
+use cloudai_replay::plot::dashboard::{self, Dashboard, Kind, Row, Series, Tile, Unit};
 use cloudai_replay::{Model, Plan, Policy, Report, Workload, html, plot, plot_allocation, report};
 use cloudai_scheduler::backfill::Backfill;
 use cloudai_scheduler::placement::{Demand, GPU_MILLI, GPUS_MAX, NodeFree};
@@ -138,4 +139,44 @@ fn a_cluster_that_fills_has_a_picture_and_a_page() {
     let cells: Vec<&str> = elements.iter().filter(|e| e.0 == "td").map(|e| e.2.as_str()).collect();
     assert_eq!(cells.len(), 2 + 3 * 7);
     assert!(PlacementPolicy::ALL.iter().all(|policy| cells.contains(&policy.name())));
+}
+
+#[test]
+fn a_dashboard_has_a_title_for_each_panel_its_gaps_and_its_marks() {
+    let series = |name: &str, points: &[(f64, f64)]| Series { name: name.to_owned(), points: points.to_vec() };
+    let tile = |title: &str, kind, unit, series| Tile {
+        title: title.to_owned(),
+        kind,
+        unit,
+        series,
+        why_empty: "nothing <here>".to_owned(),
+    };
+    let gap = series("a & b", &[(0.0, 1.0), (60.0, 2.0), (240.0, 0.5), (300.0, 0.25)]);
+    let whole = series("c", &[(0.0, 1.0), (60.0, 1.0), (120.0, 1.0)]);
+    let panels = vec![
+        tile("Leader", Kind::Number, Unit::Plain, vec![series("", &[(0.0, 1.0)])]),
+        tile("Lines <1>", Kind::Lines, Unit::Bytes, vec![gap, series("alone", &[(60.0, 7.0)])]),
+        tile("Stack", Kind::Stack, Unit::PerSecond, vec![whole]),
+        tile("Empty", Kind::Lines, Unit::Celsius, vec![]),
+        tile("No number", Kind::Number, Unit::Days, vec![]),
+    ];
+    let picture = Dashboard {
+        title: "A board".to_owned(),
+        about: "of a test".to_owned(),
+        span_s: 300.0,
+        marks: vec![(120.0, "the leader is killed".to_owned())],
+        rows: vec![Row { title: "Is it well?".to_owned(), panels }],
+    };
+    let svg = dashboard::draw(&picture);
+    let elements = parsed(&svg);
+    let titles: Vec<&str> = elements.iter().filter(|e| e.0 == "title").map(|e| e.2.as_str()).collect();
+    for title in ["A board", "Leader", "Stack", "Empty", "No number", "the leader is killed"] {
+        assert!(titles.contains(&title), "{title} in {titles:?}");
+    }
+    assert!(svg.contains("<title>Lines &lt;1&gt;</title>") && svg.contains("nothing &lt;here&gt;"));
+    assert_eq!(count(&elements, "polyline", "line"), 2, "a gap parts the line");
+    assert_eq!((count(&elements, "polygon", "area"), count(&elements, "circle", "point")), (1, 1));
+    assert_eq!(count(&elements, "line", "mark"), 2, "in each plot that has something to show");
+    assert_eq!(dashboard::draw(&picture), svg, "to the byte");
+    assert!(!svg.contains("href") && !svg.contains("url("), "nothing outside is needed");
 }

@@ -69,11 +69,11 @@ impl LeaderMetrics {
             attempts_ended: s.counter_vec(names::ATTEMPTS_ENDED),
             retries: s.counter_vec(names::RETRIES),
             pass_seconds: s.histogram(names::PASS_SECONDS),
-            placements: s.counter_vec(names::PLACEMENTS),
+            placements: s.counters(names::PLACEMENTS, &[["accepted"], ["refused"]]),
             preemptions: s.counter(names::PREEMPTIONS),
             heartbeats: s.counter(names::HEARTBEATS),
             leases_expired: s.counter(names::LEASES_EXPIRED),
-            schedule_runs: s.counter_vec(names::SCHEDULE_RUNS),
+            schedule_runs: s.counters(names::SCHEDULE_RUNS, &[["ran"], ["overlapped"], ["missed"], ["refused"]]),
         }
     }
 

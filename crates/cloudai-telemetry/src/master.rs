@@ -9,7 +9,7 @@ use prometheus::{Gauge, Histogram, HistogramVec, IntCounter, IntCounterVec, IntG
 
 use crate::http::HttpMetrics;
 use crate::leader::LeaderMetrics;
-use crate::metric::{Sheet, text};
+use crate::metric::{MaybeGauge, Sheet, text};
 use crate::names;
 
 /// Fields are set and counted by the loop that owns what they describe; cloning shares them.
@@ -25,7 +25,7 @@ pub struct MasterMetrics {
     pub applied_index: IntGauge,
     pub snapshot_index: IntGauge,
     pub purged_index: IntGauge,
-    /// Label `result`: `applied`, `not_leader`, `busy`, `unknown`, `failed`.
+    /// Label `result`: one of [`PROPOSAL_RESULTS`].
     pub proposals: IntCounterVec,
     pub proposals_pending: IntGauge,
     /// From a command's arrival to its applied reply.
@@ -38,10 +38,12 @@ pub struct MasterMetrics {
     /// One batch of rows.
     pub commit_seconds: Histogram,
     storage_memory: IntGaugeVec,
+    /// Absent where the system does not say.
+    pub disk_free_bytes: MaybeGauge,
     snapshots: IntCounterVec,
     snapshot_seconds: HistogramVec,
     pub snapshot_bytes: IntGauge,
-    /// Label `role`: `master`, `worker`, `admin`, `none`.
+    /// Label `role`: `master`, `worker`, `admin`, `observer`, `none`.
     connections: IntGaugeVec,
     pub rpc: RpcMetrics,
     pub http: HttpMetrics,
@@ -78,6 +80,13 @@ impl RpcMetrics {
     }
 }
 
+const PROPOSAL_RESULTS: [&str; 5] = ["applied", "not_leader", "busy", "unknown", "failed"];
+/// `op` and `result`.
+const SNAPSHOT_ENDS: [[&str; 2]; 6] =
+    [["build", "ok"], ["build", "error"], ["send", "ok"], ["send", "error"], ["install", "ok"], ["install", "error"]];
+/// Why a WebSocket ends.
+const WS_CLOSED_REASONS: [[&str; 1]; 5] = [["client"], ["stalled"], ["silent"], ["behind"], ["stopping"]];
+
 /// WebSockets on port 7600. Whoever counts sees to it that `reason` comes from a closed list.
 #[derive(Clone)]
 pub struct WsMetrics {
@@ -91,7 +100,7 @@ impl WsMetrics {
         WsMetrics {
             clients: s.int_gauge(names::WS_CLIENTS),
             dropped: s.counter(names::WS_DROPPED),
-            closed: s.counter_vec(names::WS_CLOSED),
+            closed: s.counters(names::WS_CLOSED, &WS_CLOSED_REASONS),
         }
     }
 
@@ -135,7 +144,7 @@ impl MasterMetrics {
             applied_index: s.int_gauge(names::APPLIED_INDEX),
             snapshot_index: s.int_gauge(names::SNAPSHOT_INDEX),
             purged_index: s.int_gauge(names::PURGED_INDEX),
-            proposals: s.counter_vec(names::PROPOSALS),
+            proposals: s.counters(names::PROPOSALS, &PROPOSAL_RESULTS.map(|result| [result])),
             proposals_pending: s.int_gauge(names::PROPOSALS_PENDING),
             propose_seconds: s.histogram(names::PROPOSE_SECONDS),
             commands_per_entry: s.histogram(names::COMMANDS_PER_ENTRY),
@@ -144,7 +153,8 @@ impl MasterMetrics {
             fsyncs: s.counter(names::FSYNCS),
             commit_seconds: s.histogram(names::COMMIT_SECONDS),
             storage_memory: s.int_gauge_vec(names::STORAGE_MEMORY),
-            snapshots: s.counter_vec(names::SNAPSHOTS),
+            disk_free_bytes: MaybeGauge::new(s, names::STORAGE_DISK_FREE),
+            snapshots: s.counters(names::SNAPSHOTS, &SNAPSHOT_ENDS),
             snapshot_seconds: s.histogram_vec(names::SNAPSHOT_SECONDS),
             snapshot_bytes: s.int_gauge(names::SNAPSHOT_BYTES),
             connections: s.int_gauge_vec(names::CONNECTIONS),
@@ -194,7 +204,7 @@ mod tests {
     /// codes.
     fn busy() -> MasterMetrics {
         let m = MasterMetrics::new("1.2.3");
-        for result in ["applied", "not_leader", "busy", "unknown", "failed"] {
+        for result in PROPOSAL_RESULTS {
             m.proposals.with_label_values(&[result]).inc();
         }
         for op in [SnapshotOp::Build, SnapshotOp::Send, SnapshotOp::Install] {
@@ -202,7 +212,8 @@ mod tests {
             m.snapshot_ended(op, Duration::from_millis(100), false);
         }
         m.set_storage_memory(&[("caches", 1), ("write_buffers", 2)]);
-        m.set_connections(&[("master", 1), ("worker", 2), ("admin", 3), ("none", 0)]);
+        m.disk_free_bytes.show(Some(1.0));
+        m.set_connections(&[("master", 1), ("worker", 2), ("admin", 3), ("observer", 1), ("none", 0)]);
         for method in (0..80).map(|n| format!("Control/Method{n}")) {
             for code in ["ok", "unavailable", "invalid_argument"] {
                 m.rpc.answered(&method, code, Duration::from_millis(3));
@@ -250,6 +261,20 @@ mod tests {
             "cloudai_rpc_requests_total{code=\"unavailable\",method=\"Control/Method7\"} 1",
             "cloudai_http_requests_total{code=\"401\",route=\"/service-discovery\"} 1",
             "cloudai_raft_snapshots_total{op=\"install\",result=\"error\"} 1",
+        ] {
+            assert!(page.lines().any(|l| l == line), "{line} in\n{page}");
+        }
+    }
+
+    /// An alert about the first failure needs the zero before it: what begins at one has never increased.
+    #[test]
+    fn counters_with_known_labels_are_there_before_they_count() {
+        let page = MasterMetrics::new("1.2.3").text();
+        for line in [
+            "cloudai_raft_proposals_total{result=\"failed\"} 0",
+            "cloudai_raft_snapshots_total{op=\"build\",result=\"error\"} 0",
+            "cloudai_scheduler_placements_total{result=\"refused\"} 0",
+            "cloudai_schedule_runs_total{outcome=\"refused\"} 0",
         ] {
             assert!(page.lines().any(|l| l == line), "{line} in\n{page}");
         }

@@ -60,6 +60,16 @@ impl Sheet {
         self.entered(m, IntCounterVec::new(Opts::new(m.name, m.help), m.labels))
     }
 
+    /// With the values that its labels can have, each shown from the start: only what was 0 before can be seen to increase, and an alert
+    /// about the first failure asks for that.
+    pub(crate) fn counters<const LABELS: usize>(&self, m: Metric, values: &[[&str; LABELS]]) -> IntCounterVec {
+        let counters = self.counter_vec(m);
+        for values in values {
+            counters.with_label_values(values);
+        }
+        counters
+    }
+
     pub(crate) fn histogram(&self, m: Metric) -> Histogram {
         self.entered(m, Histogram::with_opts(options(m)))
     }

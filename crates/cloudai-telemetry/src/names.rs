@@ -63,7 +63,7 @@ section! { PROCESS:
 
 section! { MASTER:
     IS_LEADER = Gauge, "cloudai_raft_is_leader", [], "1 while this master is the leader";
-    HAS_LEADER = Gauge, "cloudai_raft_has_leader", [], "1 while this master knows a leader";
+    HAS_LEADER = Gauge, "cloudai_raft_has_leader", [], "1 while this master knows a leader that was heard of in the last 3 s, or leads with a majority that has answered in them";
     TERM = Gauge, "cloudai_raft_term", [], "The Raft term that this master knows";
     LEADER_CHANGES = Counter, "cloudai_raft_leader_changes_total", [], "Times that this master became the leader";
     LAST_LOG_INDEX = Gauge, "cloudai_raft_last_log_index", [], "Index of the last entry in this master's log";
@@ -83,6 +83,7 @@ section! { MASTER:
     FSYNCS = Counter, "cloudai_storage_fsyncs_total", [], "Fsyncs of the log";
     COMMIT_SECONDS = Histogram(SECONDS), "cloudai_storage_commit_duration_seconds", [], "Seconds that one batch of rows takes into the state database";
     STORAGE_MEMORY = Gauge, "cloudai_storage_memory_bytes", ["part"], "What the databases hold in the process's memory, each part up to a bound of its own";
+    STORAGE_DISK_FREE = Gauge, "cloudai_storage_disk_free_bytes", [], "Free space of the disk that has the master's data";
     CONNECTIONS = Gauge, "cloudai_connections", ["role"], "Open connections on all ports, by the peer's role; none without a certificate";
     RPCS = Counter, "cloudai_rpc_requests_total", ["method", "code"], "Calls answered over gRPC, by method and by the code that the answer began with";
     RPC_SECONDS = Histogram(CALL_SECONDS), "cloudai_rpc_request_duration_seconds", ["method"], "Seconds until a call over gRPC is answered; of a stream, until its answer begins";

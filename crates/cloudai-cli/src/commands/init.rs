@@ -29,6 +29,9 @@ pub struct InitArgs {
     admin: String,
 }
 
+/// Its identity's folder.
+const OBSERVER: &str = "observer";
+
 /// A cluster's own files.
 pub struct NewCluster {
     pub id: String,
@@ -92,6 +95,13 @@ impl NewCluster {
     pub fn admin(&self, name: &str) -> Result<PathBuf, Failure> {
         let dir = self.root.join("admin");
         self.enroll(&dir, Role::Admin, name, &[])?;
+        Ok(dir)
+    }
+
+    /// For a Prometheus: it finds the members with it, and may do nothing else.
+    pub fn observer(&self) -> Result<PathBuf, Failure> {
+        let dir = self.root.join(OBSERVER);
+        self.enroll(&dir, Role::Observer, "prometheus", &[])?;
         Ok(dir)
     }
 
@@ -169,9 +179,9 @@ fn first_masters(names: &[String]) -> Result<Vec<FirstMaster>, Failure> {
         let (name, host) = text.split_once('=').unwrap_or((text, text));
         cloudai_types::spec::check_name(name)
             .map_err(|why| Failure::invalid(format!("the master's name '{name}' {why}")))?;
-        if host.is_empty() || ["ca", "admin"].contains(&name) || all.iter().any(|m| m.name == name) {
+        if host.is_empty() || ["ca", "admin", OBSERVER].contains(&name) || all.iter().any(|m| m.name == name) {
             return Err(Failure::invalid(format!("'{text}' cannot be a master here"))
-                .why("a name may be given once, is neither ca nor admin, and its host is not empty"));
+                .why("a name may be given once, is not ca, admin or observer, and its host is not empty"));
         }
         all.push(FirstMaster { name: name.to_owned(), host: host.to_owned(), ports: [7600, 7601, 7602] });
     }
@@ -186,6 +196,7 @@ struct InitView {
     cluster: String,
     data_dir: PathBuf,
     admin_identity: PathBuf,
+    observer_identity: PathBuf,
     masters: Vec<PathBuf>,
     addr: String,
 }
@@ -206,6 +217,7 @@ impl View for InitView {
                     ),
                 ),
                 ("admin", self.admin_identity.display().to_string()),
+                ("observer", format!("{} (for Prometheus)", self.observer_identity.display())),
                 ("masters", configs.join("\n")),
             ],
         )?;
@@ -230,12 +242,14 @@ pub fn run(args: &InitArgs, format: Format) -> Result<(), Failure> {
         std::path::absolute(&args.data_dir).map_err(|e| Failure::invalid("the data directory is not usable").why(e))?;
     let cluster = NewCluster::create(&root)?;
     let admin = cluster.admin(&args.admin)?;
+    let observer = cluster.observer()?;
     let config = |i| cluster.master(&masters, i, None, StoreConfig::default());
     let configs = (0..masters.len()).map(config).collect::<Result<Vec<_>, _>>()?;
     let view = InitView {
         cluster: cluster.id.clone(),
         data_dir: root,
         admin_identity: admin,
+        observer_identity: observer,
         masters: configs,
         addr: masters.iter().map(FirstMaster::grpc).collect::<Vec<_>>().join(","),
     };
@@ -255,6 +269,8 @@ mod tests {
         let root = args.data_dir.clone();
         let admin = IdentityFiles::new(root.join("admin")).load().unwrap();
         assert_eq!((admin.identity.role, admin.identity.name.as_str()), (Role::Admin, "ann"));
+        let observer = IdentityFiles::new(root.join("observer")).load().unwrap();
+        assert_eq!(observer.identity.role, Role::Observer);
         for (i, m) in ["m1", "m2"].into_iter().enumerate() {
             let text = std::fs::read_to_string(root.join(m).join("master.toml")).unwrap();
             let config: MasterConfig = toml::from_str(&text).unwrap();
@@ -271,7 +287,7 @@ mod tests {
 
     #[test]
     fn names_are_checked() {
-        for bad in ["a b", "ca", "x=", ""] {
+        for bad in ["a b", "ca", "observer", "x=", ""] {
             assert!(first_masters(&[bad.to_owned()]).is_err(), "{bad}");
         }
         assert!(first_masters(&["a".to_owned(), "a=h".to_owned()]).is_err());

@@ -380,6 +380,12 @@ const RAFT: Board = Board {
                     &[("{{instance}} {{part}}", r#"cloudai_storage_memory_bytes{$of}"#)],
                 ),
                 lines(
+                    "Disk free",
+                    Bytes,
+                    "On the disk that has the master's data; a full one ends the master.",
+                    &[("{{instance}}", r#"cloudai_storage_disk_free_bytes{$of}"#)],
+                ),
+                lines(
                     "Memory of the process",
                     Bytes,
                     "What the system says that it has in memory.",
@@ -658,7 +664,7 @@ const WORKERS: Board = Board {
                     "To the engine, by what was asked of it.",
                     &[(
                         "{{op}}",
-                        r#"sum by (op) (rate(cloudai_worker_container_ops_total{$of,result="error"}[$__rate_interval]))"#,
+                        r#"sum by (op) (rate(cloudai_worker_container_ops_total{$of,result="error"}[$__rate_interval])) or 0 * sum by (op) (rate(cloudai_worker_container_ops_total{$of}[$__rate_interval]))"#,
                     )],
                 ),
                 lines(
@@ -772,7 +778,7 @@ const API: Board = Board {
                     "Of all calls, those that failed through no fault of the caller.",
                     &[(
                         "{{instance}}",
-                        r#"sum by (instance) (rate(cloudai_rpc_requests_total{$of,code=~"unavailable|internal|unknown|deadline_exceeded|data_loss"}[$__rate_interval])) / sum by (instance) (rate(cloudai_rpc_requests_total{$of}[$__rate_interval]))"#,
+                        r#"(sum by (instance) (rate(cloudai_rpc_requests_total{$of,code=~"unavailable|internal|unknown|deadline_exceeded|data_loss"}[$__rate_interval])) or 0 * sum by (instance) (rate(cloudai_rpc_requests_total{$of}[$__rate_interval]))) / sum by (instance) (rate(cloudai_rpc_requests_total{$of}[$__rate_interval]))"#,
                     )],
                 ),
                 lines(

@@ -73,18 +73,19 @@ pub fn json(board: &Board) -> String {
 
 fn variables(role: &str, is_of_logs: bool) -> Vec<Value> {
     let source = |name: &str, kind: &str, label: &str| json!({ "type": "datasource", "name": name, "query": kind, "label": label });
+    // All is all that the variable offers, and no member of another role.
     let asked = |name: &str, query: String, wanted: &str| {
         json!({
-            "type": "query", "name": name, "label": name, "multi": true, "includeAll": true, "allValue": ".*", "refresh": 2, "sort": 1,
-            "regex": wanted, "query": { "query": query, "refId": name },
+            "type": "query", "name": name, "label": name, "multi": true, "includeAll": true, "allValue": wanted, "refresh": 2, "sort": 1,
+            "regex": format!("/{wanted}/"), "query": { "query": query, "refId": name },
             "datasource": { "type": "prometheus", "uid": "${datasource}" },
             "current": { "text": "All", "value": "$__all" },
         })
     };
     let mut all = vec![
         source("datasource", "prometheus", "Prometheus"),
-        asked("job", "label_values(cloudai_build_info, job)".to_owned(), &format!("/.*{role}.*/")),
-        asked("instance", "label_values(cloudai_build_info{job=~\"$job\"}, instance)".to_owned(), ""),
+        asked("job", "label_values(cloudai_build_info, job)".to_owned(), &format!(".*{role}.*")),
+        asked("instance", "label_values(cloudai_build_info{job=~\"$job\"}, instance)".to_owned(), ".*"),
     ];
     if is_of_logs {
         all.push(source("loki", "loki", "Loki"));

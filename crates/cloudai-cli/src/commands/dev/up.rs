@@ -74,6 +74,7 @@ async fn bring_up(root: &Path, args: &UpArgs, own: &mut Own) -> Result<Vec<Child
         .collect();
     let cluster = NewCluster::create(root)?;
     cluster.admin("dev")?;
+    cluster.observer()?;
     let mut children = vec![];
     for (i, m) in first.iter().enumerate() {
         let config = cluster.master(&first, i, Some(LOCAL), StoreConfig::directory(&root.join(RESULTS)))?;
