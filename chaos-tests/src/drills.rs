@@ -23,6 +23,7 @@ pub mod preemption;
 pub mod prometheus;
 pub mod run_codes;
 pub mod screens;
+pub mod trace;
 pub mod wiped_master;
 pub mod worker_killed;
 pub mod workflow_failover;
@@ -85,6 +86,7 @@ pub const ALL: [(&str, &str, Drill); 23] = [
     ("doctor", "the doctor names what is wrong with a cluster, and nothing else", doctor::run),
     ("screens", "top, status and job watch on a terminal, with leaders killed", screens::run),
     ("prometheus", "a Prometheus sees the cluster, its faults and nothing else", prometheus::run),
+    ("trace", "one trace, whole, from the command to the report, though the leader was killed", trace::run),
     ("bad-input", "bad input is refused clearly, and other work goes on", bad_input::run),
 ];
 

@@ -127,3 +127,8 @@ fn a_trace_of_a_workflow_runs_in_its_order() {
 fn top_status_and_job_watch_on_a_terminal() {
     drill("screens");
 }
+
+#[test]
+fn one_trace_is_whole_though_the_leader_was_killed() {
+    drill("trace");
+}

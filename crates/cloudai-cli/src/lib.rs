@@ -14,6 +14,7 @@ mod exit;
 pub mod input;
 mod output;
 mod settings;
+mod submitting;
 mod times;
 mod top;
 mod views;

@@ -61,6 +61,16 @@ pub struct GlobalFlags {
     /// How long a request goes from master to master before it gives up
     #[arg(long, global = true, env = "CLOUDAI_RETRY", value_parser = crate::times::parse_duration, value_name = "DURATION", help_heading = "Connection", hide_short_help = true)]
     pub retry: Option<Duration>,
+    /// Collector of traces (OTLP over gRPC), such as http://127.0.0.1:4317; without it nothing is traced
+    #[arg(
+        long,
+        global = true,
+        env = "CLOUDAI_OTLP_ENDPOINT",
+        value_name = "URL",
+        help_heading = "Connection",
+        hide_short_help = true
+    )]
+    pub otlp: Option<String>,
     /// Namespace of the jobs; `*` in lists: all
     #[arg(long, short = 'n', global = true, env = "CLOUDAI_NAMESPACE", help_heading = "Common")]
     pub namespace: Option<String>,
@@ -93,6 +103,7 @@ pub struct SettingsFile {
     pub identity: Option<PathBuf>,
     pub namespace: Option<String>,
     pub output: Option<String>,
+    pub otlp: Option<String>,
 }
 
 /// Effective values.
@@ -106,6 +117,8 @@ pub struct Settings {
     pub namespace: String,
     pub format: Format,
     pub consistency: Consistency,
+    /// Where spans go; empty: nowhere.
+    pub otlp: String,
 }
 
 impl Settings {
@@ -135,6 +148,7 @@ impl Settings {
             if flags.addr.iter().any(|a| !a.trim().is_empty()) { flags.addr.clone() } else { file.addr };
         Ok(Settings {
             addresses,
+            otlp: flags.otlp.clone().or(file.otlp).unwrap_or_default(),
             identity: flags.identity.clone().or(file.identity),
             separate,
             retry: flags.retry,

@@ -140,7 +140,7 @@ impl Client {
         let mut tries = Tries::new(self.shared.retry_for);
         let mut address = self.shared.preferred();
         loop {
-            let verdict = match self.shared.control(&address) {
+            let verdict = match self.control(&address) {
                 Err(e) => Verdict::NotReached(e.to_string()),
                 Ok(control) => {
                     let limit =

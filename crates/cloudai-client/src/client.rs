@@ -6,15 +6,32 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use cloudai_net::channel::parse_address;
+use cloudai_net::channel::{AddressError, parse_address};
 use cloudai_net::{ChannelFactory, ChannelOptions, Identity, IdentityFiles, ReloadingTls, Revoked};
 use cloudai_proto::v1::control_client::ControlClient;
 use cloudai_types::{Timestamp, limits};
+use tonic::metadata::{Ascii, MetadataValue};
+use tonic::service::Interceptor;
+use tonic::service::interceptor::InterceptedService;
 use tonic::transport::Channel;
+use tonic::{Request, Status};
 
 use crate::error::OpenError;
 
-pub(crate) type Control = ControlClient<Channel>;
+pub(crate) type Control = ControlClient<InterceptedService<Channel, InTrace>>;
+
+/// Says with each call to which trace it belongs; by default to none.
+#[derive(Clone, Default)]
+pub(crate) struct InTrace(Option<MetadataValue<Ascii>>);
+
+impl Interceptor for InTrace {
+    fn call(&mut self, mut request: Request<()>) -> Result<Request<()>, Status> {
+        if let Some(trace_parent) = &self.0 {
+            request.metadata_mut().insert("traceparent", trace_parent.clone());
+        }
+        Ok(request)
+    }
+}
 
 /// What a client needs to know.
 #[derive(Debug, Clone)]
@@ -37,6 +54,7 @@ impl ClientOptions {
 #[derive(Clone)]
 pub struct Client {
     pub(crate) shared: Arc<Shared>,
+    in_trace: InTrace,
 }
 
 pub(crate) struct Shared {
@@ -85,6 +103,7 @@ impl Client {
                 repeats: AtomicU64::new(0),
                 known: Mutex::new(Known { channels: BTreeMap::new(), preferred }),
             }),
+            in_trace: InTrace::default(),
         })
     }
 
@@ -101,7 +120,19 @@ impl Client {
                 repeats: AtomicU64::new(0),
                 known: Mutex::new(Known { channels: BTreeMap::new(), preferred: address }),
             }),
+            in_trace: self.in_trace.clone(),
         })
+    }
+
+    /// The same caller, whose calls belong to a trace (streams do not). What is no W3C trace parent, masters do not heed.
+    #[must_use]
+    pub fn in_trace(&self, trace_parent: &str) -> Client {
+        Client { shared: self.shared.clone(), in_trace: InTrace(trace_parent.parse().ok()) }
+    }
+
+    /// For the calls that belong to the client's trace.
+    pub(crate) fn control(&self, address: &str) -> Result<Control, AddressError> {
+        self.shared.control_in(address, self.in_trace.clone())
     }
 
     /// Who we are to the masters.
@@ -144,13 +175,17 @@ impl Shared {
         &self.addresses[at.map_or(0, |i| (i + 1) % self.addresses.len())]
     }
 
-    pub(crate) fn control(&self, address: &str) -> Result<Control, cloudai_net::channel::AddressError> {
+    pub(crate) fn control(&self, address: &str) -> Result<Control, AddressError> {
+        self.control_in(address, InTrace::default())
+    }
+
+    fn control_in(&self, address: &str, trace: InTrace) -> Result<Control, AddressError> {
         let channel = self.channel(address)?;
-        Ok(ControlClient::new(channel).max_decoding_message_size(limits::CLIENT_MESSAGE_BYTES_MAX))
+        Ok(ControlClient::with_interceptor(channel, trace).max_decoding_message_size(limits::CLIENT_MESSAGE_BYTES_MAX))
     }
 
     /// The (lazy, shared) connection to an address.
-    pub(crate) fn channel(&self, address: &str) -> Result<Channel, cloudai_net::channel::AddressError> {
+    pub(crate) fn channel(&self, address: &str) -> Result<Channel, AddressError> {
         let mut known = self.known();
         let channel = match known.channels.get(address) {
             Some(c) => c.clone(),

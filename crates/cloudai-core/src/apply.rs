@@ -140,10 +140,11 @@ fn release_delayed(hot: &mut Hot, out: &mut Out) {
 }
 
 fn apply_command(hot: &mut Hot, out: &mut Out, command: Command) -> Result<Reply, Refusal> {
-    let Command { actor, trace_parent: _, kind } = command;
+    let Command { actor, trace_parent, kind } = command;
     // `check_known` has seen every command of the entry.
     let Some(kind) = kind else { return Err(Refusal::InvalidValue("a command without a kind".to_owned())) };
     out.asked_by(&actor);
+    out.traced_by(trace_parent);
     match kind {
         Kind::SubmitJob(c) => submit_job::submit_job(hot, out, actor, c),
         Kind::CancelJob(c) => cancel_job::cancel_job(hot, out, c),

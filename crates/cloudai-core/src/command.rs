@@ -10,7 +10,7 @@ use cloudai_types::{
 };
 
 /// The newest format that this build understands.
-pub const VERSION: u32 = 7;
+pub const VERSION: u32 = 8;
 
 /// The first format whose submits write [`crate::rows::AliveRow::untouched`].
 pub const UNTOUCHED_SINCE: u32 = 3;
@@ -103,6 +103,9 @@ pub const NOTES_SINCE: u32 = 7;
 
 /// The first format in which masters know where workers serve their metrics ([`RegisterWorker::metrics_addr`]).
 pub const DISCOVERY_SINCE: u32 = 7;
+
+/// The first format in which a job remembers the trace that it belongs to ([`crate::rows::JobSpecRow::trace_parent`]).
+pub const TRACE_SINCE: u32 = 8;
 
 /// One log entry's payload: every command that waited when the entry was made.
 #[derive(Clone, PartialEq, prost::Message)]

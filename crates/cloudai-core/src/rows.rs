@@ -193,6 +193,10 @@ pub struct JobSpecRow {
     /// What the workflow's other jobs call it. Since format 6.
     #[prost(string, tag = "71")]
     pub node: String,
+    /// The W3C trace parent of its submit, as the leader wrote it; empty: none. For people and collectors alone: nothing is decided by it.
+    /// Since format 8.
+    #[prost(string, tag = "120")]
+    pub trace_parent: String,
 }
 
 impl JobSpecRow {

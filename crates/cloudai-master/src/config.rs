@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use cloudai_objects::StoreConfig;
 use cloudai_registry::Logins;
+use cloudai_telemetry::TracingConfig;
 use cloudai_types::{NodeId, limits};
 use serde::{Deserialize, Serialize};
 
@@ -57,6 +58,9 @@ pub struct MasterConfig {
     /// Logins at registries, for jobs of namespaces that have stored none.
     #[serde(default, skip_serializing_if = "Logins::is_empty")]
     pub registries: Logins,
+    /// Where spans of traces go, and which traces begin here. All masters should agree.
+    #[serde(default, skip_serializing_if = "TracingConfig::is_unset")]
+    pub tracing: TracingConfig,
 }
 
 /// How the leader asks registries what a tag means when a job is submitted. All masters should agree.
@@ -147,6 +151,7 @@ impl MasterConfig {
             results: StoreConfig::default(),
             images: ImagesConfig::default(),
             registries: Logins::default(),
+            tracing: TracingConfig::default(),
         }
     }
 

@@ -14,6 +14,8 @@ use std::task::{Context, Poll};
 use cloudai_net::{Identity, PeerInfo, Role, Serial};
 use cloudai_proto::v1::{ErrorInfo, ErrorKind};
 use cloudai_raft::{Leadership, NodeId, Peer};
+use cloudai_telemetry::trace::OpenSpan;
+use cloudai_telemetry::{TraceContext, Tracer};
 use cloudai_types::limits;
 use http::{HeaderValue, Request, Response};
 use http_body_util::{BodyExt, Full, Limited};
@@ -21,6 +23,7 @@ use tonic::Status;
 use tonic::body::Body;
 use tower::Service;
 
+use crate::call_traces::{self, TRACE_PARENT};
 use crate::masters::GrpcMasters;
 use crate::node::Node;
 use crate::state_store::StateStore;
@@ -137,7 +140,7 @@ where
                 Place::Here => inner.call(request).await,
                 Place::LeaderStream => match leader_channel(&node, &masters).await {
                     Ok(None) => inner.call(request).await,
-                    Ok(Some((_, channel))) => Ok(send(channel, request).await),
+                    Ok(Some((_, channel))) => Ok(send(&node.traces.tracer, channel, request).await),
                     Err(status) => Ok(status.into_http()),
                 },
                 Place::Leader => Ok(unary(&node, &masters, &mut inner, request).await?),
@@ -245,7 +248,7 @@ where
                 inner.call(again).await?
             }
             Ok(Some((leader, channel))) => tokio::select! {
-                response = send(channel, again) => response,
+                response = send(&node.traces.tracer, channel, again) => response,
                 () = left_by(node, leader) => return Ok(deposed().into_http()),
             },
             Err(status) => return Ok(status.into_http()),
@@ -265,7 +268,8 @@ fn deposed() -> Status {
 }
 
 /// Passes the request on as it is, with the caller's identity beside this master's own certificate.
-async fn send(mut channel: tonic::transport::Channel, mut request: Request<Body>) -> Response<Body> {
+async fn send(tracer: &Tracer, mut channel: tonic::transport::Channel, mut request: Request<Body>) -> Response<Body> {
+    let span = pass_trace_on(tracer, &mut request);
     let caller = request.extensions().get::<PeerInfo>().and_then(|p| p.identity.clone());
     let caller = caller.map_or(String::new(), |i| format!("{}/{}", i.role, i.name));
     let Ok(value) = HeaderValue::from_str(&caller) else {
@@ -282,6 +286,9 @@ async fn send(mut channel: tonic::transport::Channel, mut request: Request<Body>
     match answer {
         Ok(response) => response,
         Err(e) => {
+            if let Some(mut span) = span {
+                span.fail(e.to_string());
+            }
             let mut status = Status::unavailable(format!(
                 "the leader did not answer ({e}); the outcome is unknown: retry with the same request id"
             ));
@@ -289,6 +296,17 @@ async fn send(mut channel: tonic::transport::Channel, mut request: Request<Body>
             status.into_http()
         }
     }
+}
+
+/// The leader's part is below this master's.
+fn pass_trace_on(tracer: &Tracer, request: &mut Request<Body>) -> Option<OpenSpan> {
+    let context = request.extensions().get::<TraceContext>().copied();
+    let span = tracer.begin(context.as_ref(), "forward");
+    request.headers_mut().remove(TRACE_PARENT);
+    if let Some(value) = span.as_ref().map(OpenSpan::context).or(context).as_ref().and_then(call_traces::header) {
+        request.headers_mut().insert(TRACE_PARENT, value);
+    }
+    span
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@
 //! (`apply`, rows, events) → [`hub`] (wake-ups) → [`scheduling`] (a pass) → proposer → machine → hub →
 //! [`dispatch::session`] (a delta to the worker; its reports back to the proposer).
 
+mod call_traces;
 mod conditions;
 pub mod config;
 pub mod control;
@@ -48,6 +49,7 @@ mod secret_keys;
 mod state_store;
 mod surroundings;
 pub mod telemetry;
+pub mod traces;
 mod wait_notes;
 
 /// The newest format of the log that this build understands.

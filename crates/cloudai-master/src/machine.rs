@@ -23,6 +23,7 @@ use prost::Message;
 use crate::hub::Hub;
 use crate::observed::Claims;
 use crate::state_store::{RowWrites, StateStore};
+use crate::traces::Traces;
 
 /// Hot state plus the writes that the database does not have yet.
 pub struct State {
@@ -77,6 +78,11 @@ impl<S: StateStore> Shared<S> {
         self.get(guard, family, key)?.map(|bytes| decode(family, &bytes)).transpose()
     }
 
+    /// Rows as of the same index, for those who go on without one that cannot be read.
+    pub fn rows<'a>(&'a self, guard: &'a State) -> impl Rows + 'a {
+        ReadRows { shared: self, state: guard }
+    }
+
     /// Rows as of the last commit, which a linearizable read has waited for.
     pub fn store(&self) -> &S {
         &self.store
@@ -86,6 +92,17 @@ impl<S: StateStore> Shared<S> {
 pub fn decode<M: Message + Default>(family: Family, bytes: &[u8]) -> io::Result<M> {
     M::decode(bytes)
         .map_err(|e| io::Error::new(io::ErrorKind::InvalidData, format!("{DAMAGED}: a row of {family:?}: {e}")))
+}
+
+struct ReadRows<'a, S> {
+    shared: &'a Shared<S>,
+    state: &'a State,
+}
+
+impl<S: StateStore> Rows for ReadRows<'_, S> {
+    fn get(&self, family: Family, key: &[u8]) -> Option<Vec<u8>> {
+        self.shared.get(self.state, family, key).ok().flatten()
+    }
 }
 
 struct StoreRows<'a, S> {
@@ -133,6 +150,7 @@ pub struct Machine<S> {
     shared: Shared<S>,
     hub: Arc<Hub>,
     metrics: MasterMetrics,
+    traces: Arc<Traces>,
     /// Events since the last commit, with their log index.
     events: Vec<(u64, Vec<Event>)>,
     /// News since the last commit, with their log index and time.
@@ -142,7 +160,13 @@ pub struct Machine<S> {
 impl<S: StateStore> Machine<S> {
     pub fn new(shared: Shared<S>, hub: Arc<Hub>, metrics: MasterMetrics) -> Self {
         hub.events.begin(shared.read().index);
-        Machine { shared, hub, metrics, events: vec![], news: vec![] }
+        Machine { shared, hub, metrics, traces: Arc::default(), events: vec![], news: vec![] }
+    }
+
+    /// One that tells what it applies as leader.
+    #[must_use]
+    pub fn traced(self, traces: Arc<Traces>) -> Self {
+        Machine { traces, ..self }
     }
 }
 
@@ -157,24 +181,31 @@ impl<S: StateStore> Application for Machine<S> {
         let mut guard = self.shared.state.write().expect(UNPOISONED);
         let begun = Instant::now();
         let State { hot, pending, committing, index: at } = &mut *guard;
-        let claims = self.hub.leads.load(Relaxed).then(|| Claims::of(hot, &proposal));
+        let leads = self.hub.leads.load(Relaxed);
+        let claims = leads.then(|| Claims::of(hot, &proposal));
+        let traced = if leads { self.traces.entry(&proposal) } else { None };
         let unwritten = [&*pending, &**committing];
         let rows = StoreRows { store: &self.shared.store, error: std::cell::RefCell::new(None), unwritten: &unwritten };
-        let applied = cloudai_core::apply(hot, &rows, index, proposal).map_err(|e| io::Error::other(e.to_string()))?;
+        let mut applied =
+            cloudai_core::apply(hot, &rows, index, proposal).map_err(|e| io::Error::other(e.to_string()))?;
         if let Some(error) = rows.error.into_inner() {
             return Err(error);
         }
-        pending.add_entry(applied.writes);
+        pending.add_entry(std::mem::take(&mut applied.writes));
         *at = index;
         if let Some(claims) = claims {
             claims.count(hot, &self.metrics.leader);
         }
         self.metrics.apply_seconds.observe(begun.elapsed().as_secs_f64());
+        let at_ms = hot.clock_ms;
+        if let Some(traced) = traced {
+            self.traces.applied(&traced, index, &applied, &guard.hot, &self.shared.rows(&guard));
+        }
         if !applied.events.is_empty() {
             self.events.push((index, applied.events));
         }
         if !applied.news.is_empty() {
-            self.news.push((index, hot.clock_ms, applied.news));
+            self.news.push((index, at_ms, applied.news));
         }
         Ok(applied.replies)
     }

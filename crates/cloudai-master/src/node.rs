@@ -39,6 +39,7 @@ use crate::results::StoredResults;
 use crate::state_store::StateStore;
 use crate::surroundings::Surroundings;
 use crate::telemetry::Telemetry;
+use crate::traces::Traces;
 
 /// What a node is made of: everything else begins empty.
 pub struct Parts<S: StateStore> {
@@ -58,6 +59,7 @@ pub struct Parts<S: StateStore> {
     pub identity_dir: PathBuf,
     pub results: StoredResults,
     pub surroundings: Surroundings,
+    pub traces: Arc<Traces>,
 }
 
 /// Shared by every service and loop of one master.
@@ -113,6 +115,7 @@ pub struct Node<S: StateStore> {
     pub log_clock: Arc<LogClock>,
     /// Who led in which term, as far as this master has heard.
     pub leaders: Leaders,
+    pub traces: Arc<Traces>,
 }
 
 const UNPOISONED: &str = "nothing panics under this lock";
@@ -121,7 +124,7 @@ impl<S: StateStore> Node<S> {
     /// Starts the proposer, and nothing else. Inside a tokio runtime.
     pub fn new(parts: Parts<S>) -> Self {
         let Parts { config, own, me, node_file, shared, hub, raft, metrics, .. } = parts;
-        let Parts { masters, directory, revoked, identity_dir, results, surroundings, .. } = parts;
+        let Parts { masters, directory, revoked, identity_dir, results, surroundings, traces, .. } = parts;
         let log_clock = Arc::new(LogClock::new(surroundings.now_ms.clone()));
         let clock = log_clock.clone();
         let started_ms = (surroundings.now_ms)();
@@ -162,6 +165,7 @@ impl<S: StateStore> Node<S> {
             surroundings,
             log_clock,
             leaders: Leaders::default(),
+            traces,
         }
     }
 

@@ -16,11 +16,13 @@ use cloudai_net::{
 use cloudai_proto::v1 as pb;
 use cloudai_proto::v1::{control_server, dispatch_server, raft_server};
 use cloudai_raft::{DAMAGED, Fatal, LogStore, MasterNode, Raft, Settings, StartError, Watchdog};
-use cloudai_telemetry::MasterMetrics;
+use cloudai_telemetry::trace::Process;
+use cloudai_telemetry::{MasterMetrics, Tracer, TracingError};
 use cloudai_types::limits;
 use tokio::net::TcpListener;
 use tonic::service::interceptor::InterceptedService;
 
+use crate::call_traces::CallTraces;
 use crate::config::{Join, MasterConfig};
 use crate::control::ControlService;
 use crate::dispatch::DispatchService;
@@ -40,6 +42,7 @@ use crate::rpc_meter::RpcMeter;
 use crate::state_store::StateStore;
 use crate::surroundings::Surroundings;
 use crate::telemetry::MasterLive;
+use crate::traces::Traces;
 use crate::{disk_watch, grpc_health, leadership, registration, renewal, secret_keys, telemetry};
 
 /// Why a master did not start, or ended.
@@ -81,6 +84,8 @@ pub enum RunError {
     Origins(#[from] cloudai_api::OriginError),
     #[error(transparent)]
     Registries(#[from] cloudai_registry::LoginError),
+    #[error("tracing: {0}")]
+    Tracing(#[from] TracingError),
     #[error("{}", said(.0))]
     Results(#[from] cloudai_objects::OpenError),
     #[error("this master stopped: {0}")]
@@ -136,6 +141,7 @@ pub async fn run<O: OpenStores>(
     cloudai_telemetry::this_is("master", &config.name);
     let identity_dir = config.identity_dir();
     config.registries.check()?;
+    config.tracing.check()?;
     let origins = Origins::parse(&config.cors_origins)?;
     let results = StoredResults::open(&config.results)?;
     join_if_needed(&config, &identity_dir).await?;
@@ -170,6 +176,9 @@ pub async fn run<O: OpenStores>(
     };
     let channels = ChannelFactory::new(tls.clone());
     let metrics = MasterMetrics::new(env!("CARGO_PKG_VERSION"));
+    let process = Process { service: "cloudai-master", instance: config.name.clone() };
+    let tracer = Tracer::start(&config.tracing, process, metrics.spans_dropped.clone())?;
+    let traces = Arc::new(Traces::new(tracer.clone(), config.tracing.link.clone()));
     let transport = RaftTransport {
         channels: channels.clone(),
         me: me.clone(),
@@ -186,7 +195,7 @@ pub async fn run<O: OpenStores>(
         eprintln!("the disk hangs ({hung:?}): this master gives up, so that another one leads");
         std::process::exit(HUNG_DISK_EXIT);
     });
-    let machine = Machine::new(shared.clone(), hub.clone(), metrics.clone());
+    let machine = Machine::new(shared.clone(), hub.clone(), metrics.clone()).traced(traces.clone());
     let (fsyncs, fsync_seconds) = (metrics.fsyncs.clone(), metrics.fsync_seconds.clone());
     log.observe_fsyncs(Box::new(move |took| {
         fsyncs.inc();
@@ -218,6 +227,7 @@ pub async fn run<O: OpenStores>(
         revoked: revoked.clone(),
         identity_dir,
         results,
+        traces,
         surroundings: Surroundings { certificate_end: Arc::new(certificate_end), ..Surroundings::default() },
     }));
     let mut stopped = node.stop.subscribe();
@@ -264,6 +274,7 @@ pub async fn run<O: OpenStores>(
     }
     let wind_down = async {
         raft.shutdown().await;
+        tracer.flush().await;
         tasks.shutdown().await;
     };
     // Everything that counts is on disk: what does not end in time ends with the process. After a failed write nothing is worth waiting
@@ -476,10 +487,12 @@ fn serve<S: StateStore>(
     let dispatch = dispatch_server::DispatchServer::new(DispatchService { node: node.clone() })
         .max_decoding_message_size(limits::GRPC_MESSAGE_BYTES_MAX);
     let (forward, masters, rpc) = (node.clone(), masters.clone(), node.metrics.rpc.clone());
+    let tracer = node.traces.tracer.clone();
     let router = server()
         .initial_stream_window_size(1 << 20)
         .initial_connection_window_size(4 << 20)
         .layer(tower::layer::layer_fn(move |inner| RpcMeter::new(rpc.clone(), inner)))
+        .layer(tower::layer::layer_fn(move |inner| CallTraces::new(tracer.clone(), inner)))
         .layer(tower::layer::layer_fn(move |inner| Forward::new(forward.clone(), masters.clone(), inner)))
         .add_service(control)
         .add_service(dispatch)

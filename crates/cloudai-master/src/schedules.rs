@@ -9,6 +9,7 @@ use cloudai_core::command::{Kind, RunSchedule};
 use cloudai_core::rows::ScheduleRow;
 use cloudai_core::{Command, Reply};
 use cloudai_scheduler::calendar::{Timetable, due};
+use cloudai_telemetry::trace::OpenSpan;
 use cloudai_types::{NamespaceId, RunOutcome, ScheduleSpec, limits};
 use tokio_util::sync::CancellationToken;
 
@@ -127,7 +128,9 @@ fn proposal(
 
 async fn propose<S: StateStore>(node: &Node<S>, namespace: &str, run: RunSchedule) -> End {
     let (name, due_ms) = (run.name.clone(), run.due_ms);
-    match node.proposer.propose(Command::new("leader", Kind::RunSchedule(run))).await {
+    let submit = node.traces.tracer.begin_trace("submit");
+    let trace = submit.as_ref().map(OpenSpan::context);
+    match node.propose_in(trace.as_ref(), Command::new("leader", Kind::RunSchedule(run))).await {
         Ok((_, Reply::ScheduleRan { run, .. })) => {
             let outcome = run.outcome();
             if due_ms > 0 {

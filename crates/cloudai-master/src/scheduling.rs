@@ -20,6 +20,7 @@ pub async fn run<S: StateStore>(node: &Node<S>, leading: &CancellationToken) {
     node.watch_pace();
     loop {
         let began = Instant::now();
+        node.traces.pass_begins();
         if node.hub.workers_changed.swap(false, Relaxed) {
             memory.on_worker_changed();
         }

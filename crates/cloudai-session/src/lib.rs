@@ -196,7 +196,7 @@ mod tests {
 
     fn spec(job: u64) -> pb::SpecOfJob {
         let spec = Some(JobSpec { name: format!("j{job}"), ..Default::default() });
-        pb::SpecOfJob { job, spec, namespace: "team-a".to_owned() }
+        pb::SpecOfJob { job, spec, namespace: "team-a".to_owned(), ..Default::default() }
     }
 
     #[test]

@@ -137,6 +137,8 @@ async fn start(m: &Machinery, place: Place, clock: &Clock, mut dice: Dice) -> Re
         revoked: Revoked::default(),
         identity_dir: m.snapshots.clone(),
         results: cloudai_master::StoredResults::new(None),
+        // A run is a function of its seed, and spans have ids and times of their own.
+        traces: Arc::default(),
         surroundings: Surroundings {
             now_ms: Arc::new(move || wall.wall_ms()),
             random: Arc::new(move || random.lock().expect("dice do not panic").next() as u32),
@@ -289,11 +291,13 @@ async fn control(node: &SimNode, net: &Net, place: Place, call: Call, forwarded:
 
 async fn here(node: &SimNode, call: Call) -> Result<Answer, Status> {
     match call {
-        Call::Submit(request) => jobs::submit(node, ACTOR, *request).await.map(Answer::Submitted),
+        Call::Submit(request) => jobs::submit(node, ACTOR, None, *request).await.map(Answer::Submitted),
         Call::Cancel(request) => jobs::cancel(node, ACTOR, request).await.map(Answer::Cancelled),
         Call::Drain(request) => workers::drain(node, ACTOR, request).await.map(|_| Answer::Changed),
         Call::Resume(request) => workers::resume(node, ACTOR, &request.name).await.map(|_| Answer::Changed),
-        Call::SubmitWorkflow(request) => workflows::submit(node, ACTOR, *request).await.map(Answer::WorkflowSubmitted),
+        Call::SubmitWorkflow(request) => {
+            workflows::submit(node, ACTOR, None, *request).await.map(Answer::WorkflowSubmitted)
+        }
         Call::CancelWorkflow(request) => workflows::cancel(node, ACTOR, request).await.map(|_| Answer::Changed),
         Call::RetryWorkflow(request) => workflows::retry(node, ACTOR, request).await.map(|_| Answer::Changed),
         Call::Quota(request) => quotas::set(node, ACTOR, request).await.map(|_| Answer::Changed),
@@ -301,7 +305,7 @@ async fn here(node: &SimNode, call: Call) -> Result<Answer, Status> {
         Call::Untaint(request) => taints::untaint(node, ACTOR, request).await.map(|_| Answer::Changed),
         Call::CreateSchedule(request) => schedules::create(node, ACTOR, *request).await.map(|_| Answer::Changed),
         Call::PauseSchedule(request) => schedules::pause(node, ACTOR, request).await.map(|_| Answer::Changed),
-        Call::RunSchedule(request) => schedules::run(node, ACTOR, request).await.map(Answer::Submitted),
+        Call::RunSchedule(request) => schedules::run(node, ACTOR, None, request).await.map(Answer::Submitted),
         Call::ReplayDead(request) => dead::replay(node, ACTOR, request).await.map(|_| Answer::Changed),
         Call::Get(request) => jobs::get(node, request).await.map(|reply| Answer::Job(Box::new(reply))),
     }

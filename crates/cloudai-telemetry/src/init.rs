@@ -27,6 +27,8 @@ const QUIET: &[(&str, &str)] = &[
     ("rustls", "off"),
     ("tokio_rustls", "off"),
     ("openraft", "warn"),
+    // The exporter of traces: what became of it is said by `trace::exporter`.
+    ("opentelemetry", "off"),
 ];
 
 /// Libraries that log what they send, secrets in it included. No filter makes them louder.

@@ -1,7 +1,7 @@
-//! What a process tells about itself: log lines and metrics.
+//! What a process tells about itself: log lines, metrics and traces.
 //!
-//! Comes in: log options; numbers that the loops of masters and workers report. Goes out: lines on stderr, and the text that Prometheus
-//! reads. This crate deliberately knows no master and no worker: who counts what, and when, is decided above.
+//! Comes in: log options; numbers and spans that the loops of masters and workers report. Goes out: lines on stderr, the text that Prometheus
+//! reads, and spans for a collector. This crate deliberately knows no master and no worker: who counts what, and when, is decided above.
 
 mod disk;
 mod http;
@@ -12,6 +12,7 @@ pub mod levels;
 pub mod master;
 mod metric;
 pub mod names;
+pub mod trace;
 pub mod worker;
 
 pub use disk::{Disk, disk_of};
@@ -23,4 +24,5 @@ pub use levels::{FilterError, Levels, levels};
 pub use master::{MasterMetrics, SnapshotOp};
 pub use metric::{MaybeGauge, raise_to};
 pub use prometheus;
+pub use trace::{TraceContext, Tracer, TracingConfig, TracingError};
 pub use worker::WorkerMetrics;

@@ -50,6 +50,8 @@ pub struct MasterMetrics {
     pub ws: WsMetrics,
     pub telemetry_samples: IntCounter,
     pub telemetry_bytes: IntGauge,
+    /// Counted by the tracer.
+    pub spans_dropped: IntCounter,
     /// Tasks of the async runtime that have not ended; read when the page is asked for.
     pub runtime_tasks: IntGauge,
     /// Seconds since the Unix epoch.
@@ -163,6 +165,7 @@ impl MasterMetrics {
             ws: WsMetrics::new(s),
             telemetry_samples: s.counter(names::TELEMETRY_SAMPLES),
             telemetry_bytes: s.int_gauge(names::TELEMETRY_BYTES),
+            spans_dropped: s.counter(names::SPANS_DROPPED),
             runtime_tasks: s.int_gauge(names::RUNTIME_TASKS),
             certificate_end: s.gauge(names::CERTIFICATE_END),
             leader: LeaderMetrics::new(s),

@@ -57,6 +57,7 @@ section! { PROCESS:
     BUILD_INFO = Gauge, "cloudai_build_info", ["version"], "The version that runs, as a label; always 1";
     RUNTIME_TASKS = Gauge, "cloudai_runtime_tasks", [], "Tasks of the async runtime that have not ended";
     CERTIFICATE_END = Gauge, "cloudai_tls_cert_not_after_timestamp_seconds", [], "When this process's certificate ends, in Unix time";
+    SPANS_DROPPED = Counter, "cloudai_tracing_spans_dropped_total", [], "Spans of traces that found the queue full, or that the collector did not take";
     HTTP_REQUESTS = Counter, "cloudai_http_requests_total", ["route", "code"], "Requests answered over HTTP, by route and status code";
     HTTP_SECONDS = Histogram(CALL_SECONDS), "cloudai_http_request_duration_seconds", ["route"], "Seconds that a request over HTTP takes";
 }

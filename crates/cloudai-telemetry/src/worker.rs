@@ -63,6 +63,8 @@ pub struct WorkerMetrics {
     /// To make room.
     pub images_removed: IntCounter,
     pub http: HttpMetrics,
+    /// Counted by the tracer.
+    pub spans_dropped: IntCounter,
     /// Tasks of the async runtime that have not ended; read when the page is asked for.
     pub runtime_tasks: IntGauge,
     /// Seconds since the Unix epoch.
@@ -110,6 +112,7 @@ impl WorkerMetrics {
             pull_bytes: s.counter(names::WORKER_PULL_BYTES),
             images_removed: s.counter(names::WORKER_IMAGES_REMOVED),
             http: HttpMetrics::new(s),
+            spans_dropped: s.counter(names::SPANS_DROPPED),
             runtime_tasks: s.int_gauge(names::RUNTIME_TASKS),
             certificate_end: s.gauge(names::CERTIFICATE_END),
             registry: s.registry.clone(),

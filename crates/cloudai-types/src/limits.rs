@@ -754,6 +754,29 @@ pub const LOG_FILTER_ASKED_MAX: usize = 1_024;
 /// What a worker may cost per hour, in millionths: a million.
 pub const PRICE_MICROS_MAX: u64 = 1_000_000_000_000;
 
+// ---- Traces of what happens -------------------------------------------------------------------------------------------
+
+/// A W3C trace parent as text. Those of version 00 have 55 bytes.
+pub const TRACE_PARENT_BYTES_MAX: usize = 64;
+/// Traces that a master begins in a second for submits that bring none, when its configuration does not say otherwise: all of a quiet cluster's,
+/// and next to nothing of a flood.
+pub const TRACING_NEW_PER_SECOND: u32 = 10;
+/// Only the first indexes of a job have spans: nobody reads a tree of a million.
+pub const TRACED_TASKS_OF_JOB: u32 = 100;
+/// Jobs of which a leader remembers whether they are traced; of others it asks the row again.
+pub const TRACED_JOBS_KNOWN_MAX: usize = 65_536;
+/// Spans of one process that no collector has taken yet (some 500 bytes each). More are dropped, and counted.
+pub const TRACING_SPANS_QUEUED_MAX: usize = 4_096;
+/// Spans of one message to the collector; a message leaves when it is full, or this long after its first span.
+pub const TRACING_BATCH_SPANS_MAX: usize = 512;
+pub const TRACING_EXPORT_EVERY: Millis = Millis(500);
+/// A collector that has not taken a message by then does not get it.
+pub const TRACING_EXPORT_WITHIN: Millis = Millis(3_000);
+/// A process that ends waits so long for its last spans to leave.
+pub const TRACING_FLUSH_WITHIN: Millis = Millis(1_000);
+/// A template of links to traces.
+pub const TRACING_LINK_BYTES_MAX: usize = 2_048;
+
 // ---- Workload traces --------------------------------------------------------------------------------------------------
 
 /// Jobs of one trace; the largest published logs have some millions.

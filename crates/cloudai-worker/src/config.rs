@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use cloudai_objects::{Location, LocationError, StoreConfig};
 use cloudai_registry::{LoginError, Logins};
+use cloudai_telemetry::{TracingConfig, TracingError};
 use cloudai_types::{HourlyPrice, Millis, Resources, limits};
 use serde::{Deserialize, Serialize};
 
@@ -100,6 +101,9 @@ pub struct WorkerConfig {
     /// Which volumes tasks may have.
     #[serde(skip_serializing_if = "VolumesConfig::is_usual")]
     pub volumes: VolumesConfig,
+    /// Where spans of traces go.
+    #[serde(skip_serializing_if = "TracingConfig::is_unset")]
+    pub tracing: TracingConfig,
 }
 
 /// How a worker fetches images, and how many it keeps.
@@ -184,6 +188,8 @@ pub enum ConfigError {
     Volumes(String),
     #[error("log_mirror: {0}")]
     LogMirror(String),
+    #[error("tracing: {0}")]
+    Tracing(#[from] TracingError),
     #[error("results: {0}")]
     Results(#[from] LocationError),
     #[error(transparent)]
@@ -272,6 +278,7 @@ impl WorkerConfig {
         self.stop.check().map_err(ConfigError::Stop)?;
         self.log_mirror.check().map_err(ConfigError::LogMirror)?;
         self.volumes.shares().map_err(ConfigError::Volumes)?;
+        self.tracing.check()?;
         match self.allowed_mounts.iter().find(|m| !m.path.is_absolute()) {
             Some(m) => Err(ConfigError::Mount(m.path.clone())),
             None => Ok(()),
@@ -311,6 +318,7 @@ mod tests {
             stop: StopConfig { mode: crate::StopMode::Drain, deadline_secs: 60 },
             volumes: VolumesConfig { named: false, nfs: vec!["nas:/a".into()] },
             log_mirror: LogMirrorConfig { dir: "/var/log/cloudai".into(), file_bytes_max: 1 << 21 },
+            tracing: TracingConfig { endpoint: "http://tempo:4317".into(), ratio: 0.5, ..TracingConfig::default() },
             ..Default::default()
         };
         let text = toml::to_string(&config).unwrap();
@@ -346,6 +354,8 @@ mod tests {
         assert_eq!(field(WorkerConfig { log_mirror, ..ok.clone() }), "log_mirror");
         let volumes = VolumesConfig { nfs: vec!["nas".into()], ..VolumesConfig::default() };
         assert_eq!(field(WorkerConfig { volumes, ..ok.clone() }), "volumes");
+        let tracing = TracingConfig { endpoint: "tempo".into(), ..TracingConfig::default() };
+        assert_eq!(field(WorkerConfig { tracing, ..ok.clone() }), "tracing");
         let relative = vec![PathBuf::from("etc").into()];
         assert_eq!(field(WorkerConfig { allowed_mounts: relative, ..ok }), "allowed_mounts");
     }

@@ -13,6 +13,7 @@ use tokio::sync::mpsc;
 use crate::executor::{Executor, Start};
 use crate::journal::Journal;
 use crate::logs::LogStore;
+use crate::traces::Traces;
 
 pub struct Hands {
     pub executor: Box<dyn Executor>,
@@ -20,6 +21,7 @@ pub struct Hands {
     pub journal: Option<Journal>,
     pub logs: LogStore,
     pub metrics: WorkerMetrics,
+    pub traces: Traces,
     /// The fence of the set that is being taken over, for what is started now.
     pub incarnation: u64,
     /// The session's outbound half; `None`: there is no session.
@@ -51,7 +53,8 @@ impl Hands {
 impl Deps for Hands {
     fn start(&mut self, attempt: AttemptId, assigned_index: u64, spec: &Arc<JobSpec>) {
         let fence = Fence { incarnation: self.incarnation, index: assigned_index }.to_string();
-        self.executor.start(Start { attempt, fence, assigned_index, spec: spec.clone() });
+        let trace = self.traces.asked(attempt);
+        self.executor.start(Start { attempt, fence, assigned_index, spec: spec.clone(), trace });
     }
 
     fn stop(&mut self, attempt: AttemptId, signal: Signal) {
@@ -59,6 +62,7 @@ impl Deps for Hands {
     }
 
     fn store(&mut self, attempt: AttemptId, results: bool) {
+        self.traces.storing(attempt);
         self.executor.store(attempt, results);
     }
 
@@ -92,6 +96,7 @@ impl Deps for Hands {
                 self.metrics.ended.with_label_values(&[kind]).inc();
             }
         }
+        self.traces.reports(sequence, &reports);
         self.unanswered.push_back((sequence, tokio::time::Instant::now()));
         self.send(reports_message(sequence, reports));
     }

@@ -35,6 +35,7 @@ mod shell;
 mod stop_config;
 mod tasks;
 mod telling;
+mod traces;
 mod upload;
 mod volumes_config;
 

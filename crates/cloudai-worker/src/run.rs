@@ -12,7 +12,8 @@ use cloudai_agent::{Agent, Found, Input, Settings};
 use cloudai_api::{Component, Health};
 use cloudai_net::{AcceptOptions, Acceptor, ChannelFactory, Connections, IdentityFiles, ReloadingTls, Revoked};
 use cloudai_objects::Store;
-use cloudai_telemetry::WorkerMetrics;
+use cloudai_telemetry::trace::Process;
+use cloudai_telemetry::{Tracer, WorkerMetrics};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -38,6 +39,7 @@ use crate::secret_files::SecretFiles;
 use crate::secrets::SecretSource;
 use crate::shell::{End, Shell};
 use crate::tasks::{StopOnDrop, Tasks};
+use crate::traces::Traces;
 use crate::{capacity, clock, gpu_watch, guard, join, machine_watch, nvidia, renew};
 
 /// The label of a worker whose GPUs are all of one model; one of its operator's own wins.
@@ -102,6 +104,10 @@ pub async fn run_until(config: WorkerConfig, stops: Stops) -> Result<(), WorkerE
     metrics.disk_capacity_bytes.set(i64::try_from(capacity.storage_bytes).unwrap_or(i64::MAX));
     metrics.gpu_capacity.set(capacity.gpus.into());
 
+    let process = Process { service: "cloudai-worker", instance: identity.name.clone() };
+    let tracer = Tracer::start(&config.tracing, process, metrics.spans_dropped.clone()).map_err(ConfigError::from)?;
+    let traces = Traces::new(tracer);
+
     let store = match config.executor {
         ExecutorKind::Docker if !config.results.is_unset() => Some(Store::open(&config.results)?),
         ExecutorKind::Docker | ExecutorKind::Noop => None,
@@ -145,6 +151,7 @@ pub async fn run_until(config: WorkerConfig, stops: Stops) -> Result<(), WorkerE
                 images: Images::open(&dir.join("images.json"), &config.images),
                 pull_silence: config.images.pull_silence(),
                 logins: config.registries.clone(),
+                traces: traces.clone(),
                 secrets: SecretSource::new(ChannelFactory::new(tls.clone()), config.masters.clone()),
                 secret_files: SecretFiles::new(&config.secrets_dir, &identity.cluster.to_string(), &identity.name),
             };
@@ -177,6 +184,7 @@ pub async fn run_until(config: WorkerConfig, stops: Stops) -> Result<(), WorkerE
         journal,
         logs,
         metrics: metrics.clone(),
+        traces: traces.clone(),
         incarnation: restored.fence.incarnation,
         out: None,
         leave: None,
@@ -259,6 +267,7 @@ pub async fn run_until(config: WorkerConfig, stops: Stops) -> Result<(), WorkerE
     .run(&stops)
     .await;
     tasks.end().await;
+    traces.flush().await;
     tidy_up.await;
     match end {
         End::Stopped => tracing::info!("the worker stops; its containers go on and are adopted at the next start"),

@@ -116,7 +116,7 @@ impl Shell {
                     leaves_since = Some(Instant::now());
                     self.leave();
                 }
-                Some(event) = self.executor_events.recv() => self.handle(event.into()),
+                Some(event) = self.executor_events.recv() => self.on_event(event),
                 Some(attempts) = self.durable.recv() => self.handle(Input::Persisted(attempts)),
                 event = self.link.recv() => match event {
                     Some(event) => {
@@ -175,11 +175,16 @@ impl Shell {
         self.agent.handle(now, input, &mut self.hands);
     }
 
+    fn on_event(&mut self, event: ExecutorEvent) {
+        self.hands.traces.heard(&event);
+        self.handle(event.into());
+    }
+
     /// More of what is there already, without going to sleep in between.
     fn take_what_waits(&mut self) {
         for _ in 0..EVENTS_AT_ONCE {
             match self.executor_events.try_recv() {
-                Ok(event) => self.handle(event.into()),
+                Ok(event) => self.on_event(event),
                 Err(_) => break,
             }
         }
@@ -275,6 +280,7 @@ impl Shell {
         self.hands.out = Some(session.out.clone());
         self.hands.leave = None;
         self.hands.unanswered.clear();
+        self.hands.traces.session_began();
         self.hands.incarnation = w.incarnation;
         let input = Input::SessionUp { incarnation: w.incarnation, hello_sent: session.hello_sent };
         let live = Live {
@@ -319,13 +325,23 @@ impl Shell {
                 self.write_lease();
                 return;
             }
-            Kind::Specs(specs) => match live.specs.take(specs.specs) {
-                Ok(()) => return,
-                Err(error) => Err(error),
-            },
-            Kind::FullSet(set) => live.specs.full_set(set),
-            Kind::Delta(delta) => live.specs.delta(delta),
+            Kind::Specs(specs) => {
+                self.hands.traces.learn(&specs.specs);
+                match live.specs.take(specs.specs) {
+                    Ok(()) => return,
+                    Err(error) => Err(error),
+                }
+            }
+            Kind::FullSet(set) => {
+                self.hands.traces.learn(&set.specs);
+                live.specs.full_set(set)
+            }
+            Kind::Delta(delta) => {
+                self.hands.traces.learn(&delta.specs);
+                live.specs.delta(delta)
+            }
             Kind::ReportAck(ack) => {
+                self.hands.traces.acknowledged(ack.sequence);
                 self.hands.unanswered.retain(|(sequence, _)| *sequence != ack.sequence);
                 Ok(Input::ReportsAcked { sequence: ack.sequence })
             }
@@ -349,7 +365,10 @@ impl Shell {
             Kind::Welcome(_) | Kind::NotLeader(_) | Kind::Goodbye(_) => return,
         };
         match input {
-            Ok(input) => self.handle(input),
+            Ok(input) => {
+                self.hands.traces.assigned(&input);
+                self.handle(input);
+            }
             Err(error) => {
                 tracing::warn!(%error, "the leader sent something that makes no sense");
                 self.hands.leave = Some(error.to_string());

@@ -19,6 +19,7 @@ use crate::input::job_flags::{self, JobFlags, ManyFlags};
 use crate::input::pairs;
 use crate::output::{say, show};
 use crate::settings::Settings;
+use crate::submitting::Submitting;
 use crate::views::dead::{NewJobView, NewJobs, ReplayedView};
 
 #[derive(Debug, Clone, clap::Args)]
@@ -66,7 +67,9 @@ pub async fn run(settings: &Settings, args: &ReplayArgs) -> Result<(), Failure> 
         let submit =
             SubmitRequest { request_id: cloudai_client::request_id(), namespace: task.namespace, spec: Some(spec) };
         let replay_of = Some(TaskKey { job_id: task.job_id, index: task.index });
-        let reply = client.submit_replay(SubmitReplayRequest { submit: Some(submit), replay_of }).await?;
+        let submitting = Submitting::begin(settings)?;
+        let reply = submitting.client().submit_replay(SubmitReplayRequest { submit: Some(submit), replay_of }).await;
+        let reply = submitting.end(reply).await?;
         let task = TaskId { job: JobId(task.job_id), index: task.index };
         made.push(NewJobView { replay_of: task.to_string(), id: JobId(reply.job_id).to_string() });
     }

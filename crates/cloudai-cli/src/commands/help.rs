@@ -23,8 +23,10 @@ Environment (a flag wins over it; it wins over the settings file)
   CLOUDAI_NAMESPACE    namespace of the jobs
   CLOUDAI_OUTPUT       table, json, jsonl, yaml, or csv where a command has it
   CLOUDAI_RETRY        how long a request goes from master to master (default 30s)
+  CLOUDAI_OTLP_ENDPOINT
+                       collector of traces, http://HOST:4317; TRACEPARENT: the span that a submit is below
   CLOUDAI_CONFIG       the settings file; default ~/.config/cloudai/config.toml, then /etc/cloudai/config.toml
-                       with addr = [\"HOST:PORT\"], identity = \"DIR\", namespace, output
+                       with addr = [\"HOST:PORT\"], identity = \"DIR\", namespace, output, otlp
   CLOUDAI_DEV_DIR      data directory of `cloudai dev`
   CLOUDAI_LOG          what servers log, for example info or cloudai_raft=debug,info";
 

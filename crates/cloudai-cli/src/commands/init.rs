@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use cloudai_master::{Founder, MasterConfig, SECRETS_KEY_FILE, new_key_file, save_secrets_key};
 use cloudai_net::{CertificateAuthority, ClusterId, IdentityFiles, Role};
+use cloudai_telemetry::TracingConfig;
 use cloudai_types::{Timestamp, limits};
 use cloudai_worker::StoreConfig;
 use ring::rand::{SecureRandom as _, SystemRandom};
@@ -112,6 +113,7 @@ impl NewCluster {
         which: usize,
         listen_host: Option<&str>,
         results: StoreConfig,
+        tracing: TracingConfig,
     ) -> Result<PathBuf, Failure> {
         let m = &all[which];
         let dir = self.root.join(&m.name);
@@ -139,6 +141,7 @@ impl NewCluster {
             advertise_host: Some(m.host.clone()),
             founders: founders.collect(),
             results,
+            tracing,
             ..MasterConfig::new(m.name.clone(), dir.clone())
         };
         let path = dir.join("master.toml");
@@ -243,7 +246,7 @@ pub fn run(args: &InitArgs, format: Format) -> Result<(), Failure> {
     let cluster = NewCluster::create(&root)?;
     let admin = cluster.admin(&args.admin)?;
     let observer = cluster.observer()?;
-    let config = |i| cluster.master(&masters, i, None, StoreConfig::default());
+    let config = |i| cluster.master(&masters, i, None, StoreConfig::default(), TracingConfig::default());
     let configs = (0..masters.len()).map(config).collect::<Result<Vec<_>, _>>()?;
     let view = InitView {
         cluster: cluster.id.clone(),

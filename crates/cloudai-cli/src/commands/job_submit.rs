@@ -6,6 +6,7 @@ use crate::exit::Failure;
 use crate::input::job_flags::{self, JobFlags, ManyFlags};
 use crate::output::{say, show};
 use crate::settings::Settings;
+use crate::submitting::Submitting;
 use crate::views::job::SubmittedView;
 
 #[derive(Debug, Clone, clap::Args)]
@@ -19,7 +20,9 @@ pub struct SubmitArgs {
 pub async fn run(settings: &Settings, args: &SubmitArgs) -> Result<(), Failure> {
     let request = job_flags::request(&args.job, &args.many, &settings.namespace)?;
     let key = request.request_id.clone();
-    let reply = settings.client()?.submit(request).await?;
+    let submitting = Submitting::begin(settings)?;
+    let reply = submitting.client().submit(request).await;
+    let reply = submitting.end(reply).await?;
     let id = JobId(reply.job_id).to_string();
     // Without a key of the user's own, it was this very command that asked twice, around a change of leader.
     if reply.duplicate && args.job.idempotency_key.is_some() {

@@ -71,6 +71,14 @@ impl Overlay {
     }
 }
 
+/// The part of `[tracing]` that has a flag.
+pub fn tracing(endpoint: Option<&str>) -> Option<Table> {
+    let endpoint = endpoint.filter(|endpoint| !endpoint.is_empty())?;
+    let mut table = Overlay::default();
+    table.set("endpoint", Some(endpoint));
+    Some(table.into_table())
+}
+
 /// A secret from a flag or the environment: itself, or `@FILE` that holds it.
 pub fn secret(text: &Option<String>) -> Result<Option<String>, Failure> {
     match text.as_deref() {

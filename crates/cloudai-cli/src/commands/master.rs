@@ -44,8 +44,9 @@ pub struct MasterArgs {
     pub log: LogFlags,
 }
 
-pub async fn run(args: &MasterArgs) -> Result<(), Failure> {
-    let config = config(args)?;
+/// `otlp`: where spans go, whatever the file says.
+pub async fn run(args: &MasterArgs, otlp: Option<&str>) -> Result<(), Failure> {
+    let config = config(args, otlp)?;
     let name = config.name.clone();
     tracing::info!(name, data_dir = %config.data_dir.display(), "master starts");
     run_on_rocksdb(config, Box::pin(asked_to_stop())).await.map_err(failure)?;
@@ -53,7 +54,7 @@ pub async fn run(args: &MasterArgs) -> Result<(), Failure> {
     Ok(())
 }
 
-fn config(args: &MasterArgs) -> Result<MasterConfig, Failure> {
+fn config(args: &MasterArgs, otlp: Option<&str>) -> Result<MasterConfig, Failure> {
     let path = |p: &Option<PathBuf>| p.as_ref().map(|p| p.display().to_string());
     let mut over = Overlay::default();
     over.set("name", args.name.clone())
@@ -67,7 +68,11 @@ fn config(args: &MasterArgs) -> Result<MasterConfig, Failure> {
     join.set("token", layered::secret(&args.join)?).list("masters", &args.masters);
     let join = join.into_table();
     over.set("join", (!join.is_empty()).then_some(join));
-    layered::load(args.config.as_deref(), over.into_table())
+    over.set("tracing", layered::tracing(otlp));
+    let config: MasterConfig = layered::load(args.config.as_deref(), over.into_table())?;
+    let checked = config.tracing.check();
+    checked.map_err(|e| Failure::invalid(format!("the master's configuration is not valid: tracing: {e}")))?;
+    Ok(config)
 }
 
 fn failure(e: RunError) -> Failure {
@@ -115,11 +120,13 @@ mod tests {
             "t",
         ])
         .unwrap();
-        let c = config(&parsed.args).unwrap();
+        let c = config(&parsed.args, None).unwrap();
+        let traced = config(&parsed.args, Some("http://127.0.0.1:4317")).unwrap();
+        assert_eq!((c.tracing.endpoint.as_str(), traced.tracing.endpoint.as_str()), ("", "http://127.0.0.1:4317"));
         assert_eq!((c.name.as_str(), c.grpc_listen.as_str(), c.raft.heartbeat_ms), ("m1", "127.0.0.1:2", 50));
         let join = c.join.unwrap();
         assert_eq!((join.masters.len(), join.token.as_str()), (2, "t"));
         let bare = Alone::try_parse_from(["x"]).unwrap();
-        assert_eq!(config(&bare.args).unwrap_err().code.number(), 2);
+        assert_eq!(config(&bare.args, None).unwrap_err().code.number(), 2);
     }
 }

@@ -18,6 +18,7 @@ use crate::exit::{Code, Failure};
 use crate::input::job_flags::{self, JobFlags, ManyFlags};
 use crate::output::say;
 use crate::settings::Settings;
+use crate::submitting::Submitting;
 
 /// After the job's end, how long the rest of its log is waited for.
 const LOG_REST: Duration = Duration::from_secs(10);
@@ -38,8 +39,10 @@ pub async fn run(settings: &Settings, args: &RunArgs) -> Result<(), Failure> {
     let decoration = Decoration::of(settings.format)?;
     let request = job_flags::request(&args.job, &ManyFlags::default(), &settings.namespace)?;
     let namespace = request.namespace.clone();
-    let client = settings.client()?;
-    let reply = client.submit(request).await?;
+    let submitting = Submitting::begin(settings)?;
+    let client = submitting.client().clone();
+    let reply = client.submit(request).await;
+    let reply = submitting.end(reply).await?;
     let id = JobId(reply.job_id).to_string();
     if args.detach {
         let key = String::new();

@@ -6,6 +6,7 @@ use cloudai_types::{JobId, RequestId};
 use crate::exit::Failure;
 use crate::output::{say, show};
 use crate::settings::Settings;
+use crate::submitting::Submitting;
 use crate::views::job::SubmittedView;
 
 #[derive(Debug, Clone, clap::Args)]
@@ -23,7 +24,9 @@ pub async fn run(settings: &Settings, args: &RunArgs) -> Result<(), Failure> {
     };
     let request =
         RunScheduleRequest { request_id: key.clone(), namespace: settings.namespace.clone(), name: args.name.clone() };
-    let reply = settings.client()?.run_schedule(request).await?;
+    let submitting = Submitting::begin(settings)?;
+    let reply = submitting.client().run_schedule(request).await;
+    let reply = submitting.end(reply).await?;
     if reply.duplicate && args.idempotency_key.is_some() {
         say(format!("the key {key} is known: this is the job of the first time"));
     }

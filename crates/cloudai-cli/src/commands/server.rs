@@ -29,13 +29,13 @@ fn format(text: &str) -> Result<LogFormat, String> {
 
 pub fn run(server: Server<'_>, cli: &Cli) -> Result<(), Failure> {
     match server {
-        Server::Master(a) => serve(&a.log, master::run(a)),
-        Server::Worker(a) => serve(&a.log, worker::run(a)),
+        Server::Master(a) => serve(&a.log, master::run(a, cli.global.otlp.as_deref())),
+        Server::Worker(a) => serve(&a.log, worker::run(a, cli.global.otlp.as_deref())),
         Server::Guard(a) => serve(&a.log, worker_guard::run(a)),
         Server::Dev(a) => {
             let settings = Settings::resolve(&cli.global)?;
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(no_runtime)?;
-            runtime.block_on(dev::run(a, settings.format))
+            runtime.block_on(dev::run(a, &settings))
         }
         Server::Init(a) => init::run(a, Settings::resolve(&cli.global)?.format),
     }

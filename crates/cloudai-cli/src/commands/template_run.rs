@@ -10,6 +10,7 @@ use crate::input::reference::TemplateName;
 use crate::input::template_file::{Made, Template};
 use crate::output::{say, show};
 use crate::settings::Settings;
+use crate::submitting::Submitting;
 use crate::views::job::SubmittedView;
 use crate::views::workflow::SubmittedWorkflowView;
 
@@ -31,8 +32,8 @@ pub async fn run(settings: &Settings, args: &RunArgs) -> Result<(), Failure> {
         Some(key) => key.parse::<RequestId>().map_err(|e| Failure::invalid(e.to_string()))?.into_string(),
         None => cloudai_client::request_id(),
     };
-    let client = settings.client()?;
-    let (making, _) = filled(&client, settings, &args.template, &args.set).await?;
+    let submitting = Submitting::begin(settings)?;
+    let (making, _) = filled(submitting.client(), settings, &args.template, &args.set).await?;
     let namespace = settings.namespace.clone();
     // Without a key of the user's own, it was this very command that asked twice, around a change of leader.
     let tell_if_known = |duplicate: bool, what: &str| {
@@ -44,7 +45,8 @@ pub async fn run(settings: &Settings, args: &RunArgs) -> Result<(), Failure> {
         Making::Job(spec) => *spec,
         Making::Workflow(workflow) => {
             let request = SubmitWorkflowRequest { request_id: key.clone(), namespace, workflow: Some(workflow) };
-            let reply = client.submit_workflow(request).await?;
+            let reply = submitting.client().submit_workflow(request).await;
+            let reply = submitting.end(reply).await?;
             tell_if_known(reply.duplicate, "workflow");
             let id = WorkflowId(reply.workflow_id).to_string();
             let (jobs, duplicate) = (reply.jobs, reply.duplicate);
@@ -52,7 +54,8 @@ pub async fn run(settings: &Settings, args: &RunArgs) -> Result<(), Failure> {
         }
     };
     let request = SubmitRequest { request_id: key.clone(), namespace, spec: Some(spec) };
-    let reply = client.submit(request).await?;
+    let reply = submitting.client().submit(request).await;
+    let reply = submitting.end(reply).await?;
     tell_if_known(reply.duplicate, "job");
     let id = JobId(reply.job_id).to_string();
     show(settings.format, &SubmittedView { id, duplicate: reply.duplicate, idempotency_key: key })

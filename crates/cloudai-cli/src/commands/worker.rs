@@ -75,8 +75,9 @@ pub struct WorkerArgs {
     pub log: LogFlags,
 }
 
-pub async fn run(args: &WorkerArgs) -> Result<(), Failure> {
-    let config = config(args)?;
+/// `otlp`: where spans go, whatever the file says.
+pub async fn run(args: &WorkerArgs, otlp: Option<&str>) -> Result<(), Failure> {
+    let config = config(args, otlp)?;
     tracing::info!(name = config.name, data_dir = %config.data_dir.display(), "worker starts");
     let stops = Stops::default();
     let (mode, asked) = (config.stop.mode, stops.clone());
@@ -96,7 +97,7 @@ pub async fn run(args: &WorkerArgs) -> Result<(), Failure> {
     Ok(())
 }
 
-fn config(args: &WorkerArgs) -> Result<WorkerConfig, Failure> {
+fn config(args: &WorkerArgs, otlp: Option<&str>) -> Result<WorkerConfig, Failure> {
     let path = |p: &Option<PathBuf>| p.as_ref().map(|p| p.display().to_string());
     let labels: Table = args.label.iter().map(|(k, v)| (k.clone(), Value::from(v.as_str()))).collect();
     let mounts: Vec<Value> = args.allow_mount.iter().map(|text| allowed_mount(text)).collect();
@@ -126,7 +127,8 @@ fn config(args: &WorkerArgs) -> Result<WorkerConfig, Failure> {
         .list("networks", &args.networks)
         .set("fresh_networks", args.fresh_networks.then_some(true))
         .set("docker_socket", path(&args.docker_socket))
-        .set("metrics_addr", args.metrics_addr.clone());
+        .set("metrics_addr", args.metrics_addr.clone())
+        .set("tracing", layered::tracing(otlp));
     let mut config: WorkerConfig = layered::load(args.config.as_deref(), over.into_table())?;
     config.guard_program = std::env::current_exe()
         .map_err(|e| Failure::failed("this program cannot find itself, to start a guard beside the worker").why(e))?;
@@ -169,7 +171,7 @@ mod tests {
     #[test]
     fn flags_make_a_whole_configuration() {
         let words = "x --data-dir /d --masters a:1,b:2 --executor noop --capacity cpu=4 --reserve cpu=1 --price-per-hour 0.35 --label zone=eu --allow-mount /data --allow-mount /s:rw --stop-mode drain --stop-deadline 90.5s --fresh-networks --allow-root --network none --network lab --log-mirror /var/log/cloudai";
-        let c = config(&Alone::try_parse_from(words.split(' ')).unwrap().args).unwrap();
+        let c = config(&Alone::try_parse_from(words.split(' ')).unwrap().args, None).unwrap();
         let mounts: Vec<(&str, bool)> = c.allowed_mounts.iter().map(|m| (m.path.to_str().unwrap(), m.write)).collect();
         assert_eq!(
             (c.masters.len(), c.labels["zone"].as_str(), mounts),
@@ -181,6 +183,6 @@ mod tests {
         assert_eq!((c.capacity.as_str(), c.reserve.as_str()), ("cpu=4", "cpu=1"));
         assert_eq!(c.price().unwrap(), cloudai_types::HourlyPrice(350_000));
         assert_eq!((c.allow_root, c.networks.as_slice()), (true, &["none".to_owned(), "lab".to_owned()][..]));
-        assert_eq!(config(&Alone::try_parse_from(["x"]).unwrap().args).unwrap_err().code.number(), 2);
+        assert_eq!(config(&Alone::try_parse_from(["x"]).unwrap().args, None).unwrap_err().code.number(), 2);
     }
 }

@@ -11,6 +11,7 @@ use crate::exit::Failure;
 use crate::input::workflow_file;
 use crate::output::{say, show};
 use crate::settings::Settings;
+use crate::submitting::Submitting;
 use crate::times::parse_duration;
 use crate::views::workflow::SubmittedWorkflowView;
 
@@ -39,8 +40,10 @@ pub async fn run(settings: &Settings, args: &SubmitArgs) -> Result<(), Failure> 
     let namespace = file.namespace.unwrap_or_else(|| settings.namespace.clone());
     let request =
         SubmitWorkflowRequest { request_id: key.clone(), namespace: namespace.clone(), workflow: Some(file.spec) };
-    let client = settings.client()?;
-    let reply = client.submit_workflow(request).await?;
+    let submitting = Submitting::begin(settings)?;
+    let client = submitting.client().clone();
+    let reply = client.submit_workflow(request).await;
+    let reply = submitting.end(reply).await?;
     let id = WorkflowId(reply.workflow_id).to_string();
     // Without a key of the user's own, it was this very command that asked twice, around a change of leader.
     if reply.duplicate && args.idempotency_key.is_some() {

@@ -197,6 +197,15 @@ impl JobList {
     }
 }
 
+/// The trace's id, and where to look at it; empty without a trace.
+pub fn trace_text(id: Option<&String>, link: Option<&String>) -> String {
+    match (id, link) {
+        (Some(id), Some(link)) => format!("{id}  {link}"),
+        (Some(id), None) => id.clone(),
+        (None, _) => String::new(),
+    }
+}
+
 /// `job show`.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct JobDetail {
@@ -208,6 +217,10 @@ pub struct JobDetail {
     pub idempotency_key: Option<String>,
     /// `JOB/INDEX` of the dead task that this job replays with another spec.
     pub replay_of: Option<String>,
+    /// Null for a job of none.
+    pub trace_id: Option<String>,
+    /// Where people look at it; null where nobody has said where that is.
+    pub trace_link: Option<String>,
     /// Whom it waits for in its workflow, met or not.
     pub waits_for: Vec<WaitsForView>,
     pub tasks: Vec<TaskView>,
@@ -227,6 +240,8 @@ impl JobDetail {
             submitted_by: reply.actor,
             idempotency_key: (!reply.request_id.is_empty()).then_some(reply.request_id),
             replay_of: reply.replay_of.map(|of| TaskId { job: JobId(of.job_id), index: of.index }.to_string()),
+            trace_id: (!reply.trace_id.is_empty()).then_some(reply.trace_id),
+            trace_link: (!reply.trace_link.is_empty()).then_some(reply.trace_link),
             waits_for: reply.waits_for.into_iter().map(WaitsForView::from).collect(),
             tasks: tasks.into_iter().map(TaskView::from).collect(),
             tasks_next_index: (next_index > 0).then_some(next_index),
@@ -249,6 +264,7 @@ impl JobDetail {
             ("submitted by", self.submitted_by.clone()),
             ("key", self.idempotency_key.clone().unwrap_or_default()),
             ("replay of", self.replay_of.clone().unwrap_or_default()),
+            ("trace", trace_text(self.trace_id.as_ref(), self.trace_link.as_ref())),
         ]);
         facts(out, &all)?;
         if self.tasks.is_empty() {

@@ -92,6 +92,8 @@ pub fn job_reply() -> GetJobReply {
         next_index: 0,
         replay_of: None,
         waits_for: vec![],
+        trace_id: String::new(),
+        trace_link: String::new(),
     }
 }
 

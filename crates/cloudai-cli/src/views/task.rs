@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use crate::output::{Columns, View, facts};
 use crate::times::{duration, now_ms, rfc3339, seconds, span};
-use crate::views::job::of_workflow;
+use crate::views::job::{of_workflow, trace_text};
 use crate::views::workflow::{WaitsForView, waits_for_text};
 
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -197,6 +197,10 @@ pub struct TaskDetail {
     /// Null for a job of none.
     pub workflow: Option<String>,
     pub node: Option<String>,
+    /// Of its job; null for one of none.
+    pub trace_id: Option<String>,
+    /// Where people look at it; null where nobody has said where that is.
+    pub trace_link: Option<String>,
     /// Whom its job waits for in its workflow, met or not.
     pub waits_for: Vec<WaitsForView>,
 }
@@ -208,6 +212,8 @@ impl From<GetTaskReply> for TaskDetail {
             task: reply.task.unwrap_or_default().into(),
             workflow: (job.workflow_id > 0).then(|| WorkflowId(job.workflow_id).to_string()),
             node: (!job.node.is_empty()).then_some(job.node),
+            trace_id: (!reply.trace_id.is_empty()).then_some(reply.trace_id),
+            trace_link: (!reply.trace_link.is_empty()).then_some(reply.trace_link),
             waits_for: reply.waits_for.into_iter().map(WaitsForView::from).collect(),
         }
     }
@@ -216,7 +222,9 @@ impl From<GetTaskReply> for TaskDetail {
 impl View for TaskDetail {
     fn table(&self, out: &mut dyn Write) -> io::Result<()> {
         let of = of_workflow(self.workflow.as_ref(), self.node.as_ref());
-        self.task.table_with(&[("workflow", of), ("waits for", waits_for_text(&self.waits_for))], out)
+        let trace = trace_text(self.trace_id.as_ref(), self.trace_link.as_ref());
+        let more = [("workflow", of), ("waits for", waits_for_text(&self.waits_for)), ("trace", trace)];
+        self.task.table_with(&more, out)
     }
 }
 
@@ -293,6 +301,20 @@ mod tests {
             ),
             "{text}"
         );
+    }
+
+    #[test]
+    fn a_task_shows_its_trace_and_where_to_look_at_it() {
+        let shown = |trace_link: &str| {
+            let (task, trace_id) = (Some(sample::failed_task()), "0af7651916cd43dd8448eb211c80319c".to_owned());
+            let reply = GetTaskReply { task, trace_id, trace_link: trace_link.to_owned(), ..GetTaskReply::default() };
+            let mut out = vec![];
+            TaskDetail::from(reply).table(&mut out).unwrap();
+            String::from_utf8(out).unwrap()
+        };
+        let line = |text: String| text.lines().find(|l| l.starts_with("trace")).map(str::to_owned).expect("a line");
+        assert!(line(shown("")).ends_with(" 0af7651916cd43dd8448eb211c80319c"));
+        assert!(line(shown("http://g/0af7")).ends_with("0af7651916cd43dd8448eb211c80319c  http://g/0af7"));
     }
 
     #[test]

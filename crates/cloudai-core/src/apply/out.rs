@@ -7,7 +7,7 @@ use cloudai_types::{AttemptId, JobId, NamespaceId, WorkerId, limits};
 use prost::Message;
 use xxhash_rust::xxh3::Xxh3;
 
-use crate::command::QUOTAS_SINCE;
+use crate::command::{QUOTAS_SINCE, TRACE_SINCE};
 use crate::event::Event;
 use crate::hot::Hot;
 use crate::news::{News, What};
@@ -25,6 +25,8 @@ pub(super) struct Out<'a> {
     pub clock_ms: u64,
     /// Who asked for the command at hand: written by [`Out::asked_by`].
     pub actor: String,
+    /// The trace parent of the command at hand: written by [`Out::traced_by`].
+    trace_parent: String,
     /// By family: this entry's writes so far.
     pending: [BTreeMap<Vec<u8>, Option<Vec<u8>>>; Family::ALL.len()],
     /// Live jobs whose row is to be written; true: listeners are told of a change.
@@ -49,6 +51,7 @@ impl<'a> Out<'a> {
             index,
             clock_ms,
             actor: String::new(),
+            trace_parent: String::new(),
             pending: Default::default(),
             jobs: BTreeMap::new(),
             tenants: BTreeSet::new(),
@@ -102,6 +105,19 @@ impl<'a> Out<'a> {
         if actor.len() <= limits::TEXT_BYTES_MAX {
             self.actor.push_str(actor);
         }
+    }
+
+    /// A command begins. A text of the log that can be no trace parent belongs to no trace; what a shorter one means is not looked at here.
+    pub fn traced_by(&mut self, trace_parent: String) {
+        self.trace_parent = trace_parent;
+        if self.trace_parent.len() > limits::TRACE_PARENT_BYTES_MAX {
+            self.trace_parent.clear();
+        }
+    }
+
+    /// What jobs of the command at hand remember of its trace.
+    pub fn trace_parent(&self, hot: &Hot) -> String {
+        if hot.version >= TRACE_SINCE { self.trace_parent.clone() } else { String::new() }
     }
 
     /// For people.

@@ -63,7 +63,8 @@ pub fn submit_job(hot: &mut Hot, out: &mut Out, actor: String, command: SubmitJo
     let untouched = hot.version >= UNTOUCHED_SINCE;
     let alive = AliveRow { untouched, ..alive_as_submitted(hot, namespace, &spec, submitted_ms, replay_of, &actor) };
     out.put(Family::Alive, &alive_key(id), &alive);
-    let row = JobSpecRow { spec, submitted_ms, actor, request_id, replay_of, ..JobSpecRow::default() };
+    let trace_parent = out.trace_parent(hot);
+    let row = JobSpecRow { spec, submitted_ms, actor, request_id, replay_of, trace_parent, ..JobSpecRow::default() };
     out.put(Family::JobSpec, &job_key(namespace, id), &row);
     let job = new_job(hot, id, alive);
     hot.queue.insert(&job, job.shape, id);

@@ -75,6 +75,7 @@ pub fn submit_workflow(hot: &mut Hot, out: &mut Out, actor: String, command: Sub
             actor: actor.clone(),
             workflow: workflow.0,
             node: node.name.clone(),
+            trace_parent: out.trace_parent(hot),
             ..JobSpecRow::default()
         };
         out.put(Family::JobSpec, &job_key(namespace, id), &row);

@@ -589,3 +589,30 @@ fn where_workers_serve_their_metrics_is_kept_since_format_seven() {
         assert_eq!(worker.metrics_addr, kept, "format {version}");
     }
 }
+
+#[test]
+fn the_trace_of_a_submit_is_kept_since_format_eight() {
+    use cloudai_core::command::{Command, Proposal, RaiseVersion, SubmitJob, SubmitWorkflow, TRACE_SINCE, VERSION};
+    use cloudai_core::rows::{JobSpecRow, job_key};
+    use cloudai_types::{JobSpec, NamespaceId, WorkflowNode, WorkflowSpec, limits};
+    assert_eq!(TRACE_SINCE, 8);
+    let parent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+    let long = "x".repeat(limits::TRACE_PARENT_BYTES_MAX + 1);
+    // What a text means is not asked here: it may be no trace parent at all, and costs nothing.
+    for (version, said, kept) in [(7, parent, ""), (8, parent, parent), (8, "garbage", "garbage"), (8, &long, "")] {
+        let mut world = World::default();
+        world.one(1_000, Kind::RaiseVersion(RaiseVersion { version }));
+        let (namespace, spec) = ("default".to_owned(), JobSpec { image: "busybox".into(), ..Default::default() });
+        let node = WorkflowNode { name: "n".into(), spec: spec.clone(), ..Default::default() };
+        let workflow = WorkflowSpec { name: "flow".into(), nodes: vec![node] };
+        let flow = SubmitWorkflow { namespace: namespace.clone(), workflow, ..Default::default() };
+        let kinds = [Kind::SubmitJob(SubmitJob { namespace, spec, ..Default::default() }), Kind::SubmitWorkflow(flow)];
+        let command = |kind| Command { trace_parent: said.to_owned(), ..Command::new("admin/ann", kind) };
+        world.proposal(Proposal { version: VERSION, at_ms: 2_000, commands: kinds.map(command).into() });
+        world.check();
+        for id in [JobId(1), JobId(2)] {
+            let row: JobSpecRow = world.row(Family::JobSpec, &job_key(NamespaceId(1), id)).expect("it is there");
+            assert_eq!(row.trace_parent, kept, "format {version}, {id}");
+        }
+    }
+}

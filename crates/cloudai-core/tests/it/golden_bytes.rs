@@ -654,8 +654,11 @@ fn every_row_decodes_for_ever() {
                     replay_of: None,
                     workflow: 0,
                     node: String::new(),
+                    trace_parent: String::new(),
                 };
                 golden("row_job_spec", &row);
+                let trace_parent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01".to_owned();
+                golden("row_job_spec_trace", &JobSpecRow { trace_parent, ..row.clone() });
                 let of_workflow = JobSpecRow { workflow: 7, node: "train".into(), ..row.clone() };
                 golden("row_job_spec_workflow", &of_workflow);
                 golden("row_job_spec_replay", &JobSpecRow { replay_of: Some(TaskKey { job: 8, index: 5 }), ..row });

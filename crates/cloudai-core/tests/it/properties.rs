@@ -60,6 +60,12 @@ fn caps_are_kept(before: &Hot, applied: &cloudai_core::Applied, world: &World) {
     }
 }
 
+/// Some belong to traces, and some say something else in that place.
+fn traced(n: usize, kind: Kind) -> cloudai_core::Command {
+    let parents = ["", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", "no trace parent"];
+    cloudai_core::Command { trace_parent: parents[n % 3].to_owned(), ..cloudai_core::Command::new("leader", kind) }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 160, ..ProptestConfig::default() })]
 
@@ -92,7 +98,7 @@ proptest! {
         for (n, (advance, steps)) in history.iter().enumerate() {
             let commands: Vec<_> = steps.iter().map(|s| resolve(&world.hot, s))
                 .chain(if n == 0 { prelude() } else { vec![] })
-                .map(|kind| cloudai_core::Command::new("leader", kind)).collect();
+                .enumerate().map(|(place, kind)| traced(n + place, kind)).collect();
             let at_ms = 1_000u64.saturating_add_signed(*advance);
             let bytes = Proposal { version: 1, at_ms, commands }.encode_to_vec();
             results.push(world.proposal(Proposal::decode(bytes.as_slice()).expect("it was encoded")));
@@ -126,7 +132,7 @@ proptest! {
         let mut world = World::default();
         world.entry(1_000, prelude());
         for (_, steps) in &history {
-            let commands = steps.iter().map(|s| cloudai_core::Command::new("x", resolve(&world.hot, s))).collect();
+            let commands = steps.iter().enumerate().map(|(n, s)| traced(n, resolve(&world.hot, s))).collect();
             let mut bytes = Proposal { version: 1, at_ms: 2_000, commands }.encode_to_vec();
             for (at, with) in &damage {
                 let at = at.index(bytes.len());

@@ -96,7 +96,13 @@ fn made(u: &mut Unstructured<'_>, hot: &Hot) -> Result<Proposal> {
     let step_ms = *u.choose(&[0, 1, 1_000, 60_000, 90_000_000, u64::MAX])?;
     let count = u.int_in_range(0..=4)?;
     let actor = |n: usize| ["leader", "admin/ada", "admin/bob"][n % 3];
-    let commands = (0..count).map(|n| Ok(Command::new(actor(n), kind(u, hot)?))).collect::<Result<Vec<_>>>()?;
+    let command = |n: usize| -> Result<Command> {
+        let kind = kind(u, hot)?;
+        // Nobody reads it here: a text that is none is as good as one that is.
+        let trace_parent = if n == 3 { String::arbitrary(u)? } else { String::new() };
+        Ok(Command { trace_parent, ..Command::new(actor(n), kind) })
+    };
+    let commands = (0..count).map(command).collect::<Result<Vec<_>>>()?;
     Ok(Proposal { version: VERSION, at_ms: hot.clock_ms.saturating_add(step_ms), commands })
 }
 

@@ -8,6 +8,7 @@ use cloudai_core::rows::{Family, JobRow, JobSpecRow, JobState, job_key};
 use cloudai_core::{Command, Reply};
 use cloudai_proto::convert::Submit;
 use cloudai_proto::v1 as pb;
+use cloudai_telemetry::TraceContext;
 use cloudai_types::{Expression, JobId, NamespaceId, RequestId, TaskId, limits};
 use prost::Message;
 use tokio::sync::mpsc;
@@ -58,18 +59,20 @@ fn submit_reply(outcome: Outcome) -> Result<pb::SubmitReply, Box<pb::ErrorInfo>>
 pub async fn submit<S: StateStore>(
     node: &Node<S>,
     actor: &str,
+    trace: Option<&TraceContext>,
     mut request: pb::SubmitRequest,
 ) -> Result<pb::SubmitReply, Status> {
     pinning::forget(&mut request);
     let submit = Submit::try_from(request).map_err(pb::ErrorInfo::into_status)?;
     require_format_of(node, submit.spec.get()).map_err(|e| e.into_status())?;
-    propose_submit(node, submit_command(actor, submit, None)).await
+    propose_submit(node, trace, submit_command(actor, submit, None)).await
 }
 
 /// A dead task again with another spec: a new job that names it.
 pub async fn submit_replay<S: StateStore>(
     node: &Node<S>,
     actor: &str,
+    trace: Option<&TraceContext>,
     request: pb::SubmitReplayRequest,
 ) -> Result<pb::SubmitReply, Status> {
     require_dead_letters(&node.shared.read().hot)?;
@@ -81,14 +84,18 @@ pub async fn submit_replay<S: StateStore>(
     let submit = Submit::try_from(submit).map_err(pb::ErrorInfo::into_status)?;
     require_format_of(node, submit.spec.get()).map_err(|e| e.into_status())?;
     let replay_of = TaskKey { job: of.job_id, index: of.index };
-    propose_submit(node, submit_command(actor, submit, Some(replay_of))).await
+    propose_submit(node, trace, submit_command(actor, submit, Some(replay_of))).await
 }
 
-async fn propose_submit<S: StateStore>(node: &Node<S>, mut command: Command) -> Result<pb::SubmitReply, Status> {
+async fn propose_submit<S: StateStore>(
+    node: &Node<S>,
+    trace: Option<&TraceContext>,
+    mut command: Command,
+) -> Result<pb::SubmitReply, Status> {
     if pinning::is_wanted(node, &command) {
         pinning::pin(node, &mut command).await.map_err(|error| error.into_status())?;
     }
-    match node.proposer.propose(command).await {
+    match node.propose_in(trace, command).await {
         Err(error) => Err(errors::write(&error)),
         outcome => submit_reply(outcome).map_err(|error| error.into_status()),
     }
@@ -221,6 +228,7 @@ pub async fn get<S: StateStore>(node: &Node<S>, request: pb::GetJobRequest) -> R
         }
         next_index = if end < indexes.end { end } else { 0 };
     }
+    let (trace_id, trace_link) = node.traces.shown(&spec.trace_parent);
     Ok(pb::GetJobReply {
         read: Some(read),
         job: Some(summary),
@@ -231,6 +239,8 @@ pub async fn get<S: StateStore>(node: &Node<S>, request: pb::GetJobRequest) -> R
         next_index,
         replay_of: spec.replay_of.map(|of| pb::TaskKey { job_id: of.job, index: of.index }),
         waits_for,
+        trace_id,
+        trace_link,
     })
 }
 
@@ -325,7 +335,8 @@ pub async fn get_task<S: StateStore>(node: &Node<S>, request: pb::GetTaskRequest
     require_index(task, &summary)?;
     let waits_for = workflows::waits_for(node, &state, ns, job, summary.workflow_id)?;
     let task = Some(node.task(&state, ns, task)?);
-    Ok(pb::GetTaskReply { read: Some(read), task, job: Some(summary), waits_for })
+    let (trace_id, trace_link) = node.traces.shown(&node.job_rows(&state, ns, job)?.0.trace_parent);
+    Ok(pb::GetTaskReply { read: Some(read), task, job: Some(summary), waits_for, trace_id, trace_link })
 }
 
 pub fn require_index(task: TaskId, job: &pb::JobSummary) -> Result<(), Status> {

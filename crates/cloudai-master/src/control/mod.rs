@@ -32,6 +32,7 @@ use cloudai_core::command::MemberRole;
 use cloudai_net::{Role, require};
 use cloudai_proto::v1 as pb;
 use cloudai_proto::v1::control_server;
+use cloudai_telemetry::TraceContext;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
 
@@ -51,13 +52,19 @@ impl<S: StateStore> ControlService<S> {
     }
 }
 
+/// What [`crate::call_traces`] has found.
+fn trace_of<T>(request: &Request<T>) -> Option<TraceContext> {
+    request.extensions().get::<TraceContext>().copied()
+}
+
 type Answer<T> = Result<Response<T>, Status>;
 
 #[tonic::async_trait]
 impl<S: StateStore> control_server::Control for ControlService<S> {
     async fn submit(&self, request: Request<pb::SubmitRequest>) -> Answer<pb::SubmitReply> {
+        let trace = trace_of(&request);
         let (actor, r) = self.admit(request)?;
-        jobs::submit(&self.node, &actor, r).await.map(Response::new)
+        jobs::submit(&self.node, &actor, trace.as_ref(), r).await.map(Response::new)
     }
 
     type SubmitStreamStream = ReceiverStream<Result<pb::SubmitAck, Status>>;
@@ -93,8 +100,9 @@ impl<S: StateStore> control_server::Control for ControlService<S> {
     }
 
     async fn submit_workflow(&self, request: Request<pb::SubmitWorkflowRequest>) -> Answer<pb::SubmitWorkflowReply> {
+        let trace = trace_of(&request);
         let (actor, r) = self.admit(request)?;
-        workflows::submit(&self.node, &actor, r).await.map(Response::new)
+        workflows::submit(&self.node, &actor, trace.as_ref(), r).await.map(Response::new)
     }
 
     async fn list_workflows(&self, request: Request<pb::ListWorkflowsRequest>) -> Answer<pb::ListWorkflowsReply> {
@@ -193,8 +201,9 @@ impl<S: StateStore> control_server::Control for ControlService<S> {
     }
 
     async fn submit_replay(&self, request: Request<pb::SubmitReplayRequest>) -> Answer<pb::SubmitReply> {
+        let trace = trace_of(&request);
         let (actor, r) = self.admit(request)?;
-        jobs::submit_replay(&self.node, &actor, r).await.map(Response::new)
+        jobs::submit_replay(&self.node, &actor, trace.as_ref(), r).await.map(Response::new)
     }
 
     async fn drop_dead(&self, request: Request<pb::DeadSelection>) -> Answer<pb::DropDeadReply> {
@@ -314,8 +323,9 @@ impl<S: StateStore> control_server::Control for ControlService<S> {
     }
 
     async fn run_schedule(&self, request: Request<pb::RunScheduleRequest>) -> Answer<pb::SubmitReply> {
+        let trace = trace_of(&request);
         let (actor, r) = self.admit(request)?;
-        schedules::run(&self.node, &actor, r).await.map(Response::new)
+        schedules::run(&self.node, &actor, trace.as_ref(), r).await.map(Response::new)
     }
 
     async fn queue(&self, request: Request<pb::QueueRequest>) -> Answer<pb::QueueReply> {

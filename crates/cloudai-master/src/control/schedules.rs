@@ -8,6 +8,7 @@ use cloudai_core::rows::{Family, ScheduleRow, named_key};
 use cloudai_core::{Command, Hot, Reply};
 use cloudai_proto::v1 as pb;
 use cloudai_scheduler::calendar::Timetable;
+use cloudai_telemetry::TraceContext;
 use cloudai_types::{JobId, NamespaceId, RequestId, ScheduleSpec, limits};
 use tonic::Status;
 use xxhash_rust::xxh3::Xxh3;
@@ -122,6 +123,7 @@ pub async fn delete<S: StateStore>(
 pub async fn run<S: StateStore>(
     node: &Node<S>,
     actor: &str,
+    trace: Option<&TraceContext>,
     request: pb::RunScheduleRequest,
 ) -> Result<pb::SubmitReply, Status> {
     let pb::RunScheduleRequest { request_id, namespace, name } = request;
@@ -141,7 +143,7 @@ pub async fn run<S: StateStore>(
     let request_hash = hash(&namespace, &name);
     let spec_hash = row.spec_hash;
     let trigger = TriggerSchedule { namespace, name, request_id, request_hash, spec_hash, image_digest };
-    match node.proposer.propose(Command::new(actor, Kind::TriggerSchedule(trigger))).await {
+    match node.propose_in(trace, Command::new(actor, Kind::TriggerSchedule(trigger))).await {
         Ok((index, Reply::ScheduleRan { run, duplicate })) => Ok(pb::SubmitReply { job_id: run.job, index, duplicate }),
         Ok((_, Reply::Refused(refusal))) => Err(errors::refused(&refusal)),
         Ok((_, other)) => Err(errors::unexpected(&other)),

@@ -8,6 +8,7 @@ use cloudai_core::rows::{Family, JobRow, JobState, WaitsForRow, WorkflowNodesRow
 use cloudai_core::{Command, Hot, Reply};
 use cloudai_proto::convert::DEFAULT_NAMESPACE;
 use cloudai_proto::v1 as pb;
+use cloudai_telemetry::TraceContext;
 use cloudai_types::workflow::Outcome;
 use cloudai_types::{JobId, NamespaceId, RequestId, ValidWorkflow, WorkflowId, WorkflowSpec, ids, limits, spec};
 use prost::Message;
@@ -24,6 +25,7 @@ use crate::state_store::StateStore;
 pub async fn submit<S: StateStore>(
     node: &Node<S>,
     actor: &str,
+    trace: Option<&TraceContext>,
     request: pb::SubmitWorkflowRequest,
 ) -> Result<pb::SubmitWorkflowReply, Status> {
     require_workflows(&node.shared.read().hot)?;
@@ -32,7 +34,7 @@ pub async fn submit<S: StateStore>(
         require_format_of(node, &n.spec).map_err(|e| e.into_status())?;
     }
     pinning::pin_workflow(node, &mut submit).await.map_err(|e| e.into_status())?;
-    match node.proposer.propose(Command::new(actor, Kind::SubmitWorkflow(submit))).await {
+    match node.propose_in(trace, Command::new(actor, Kind::SubmitWorkflow(submit))).await {
         Ok((index, Reply::WorkflowSubmitted { workflow, jobs, duplicate })) => {
             Ok(pb::SubmitWorkflowReply { workflow_id: workflow.0, index, duplicate, jobs })
         }

@@ -7,13 +7,14 @@ use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::SystemTime;
 
 use cloudai_core::command::{self, AttemptReport, Kind, LEAVING_SINCE, RegisterWorker, ReportAttempts, WorkerLeaves};
 use cloudai_core::rows::{Family, JobSpecRow, WorkerState, job_key};
 use cloudai_core::{Command, Reply};
 use cloudai_proto::v1 as pb;
 use cloudai_types::spec::WORKER_LABEL;
-use cloudai_types::{WorkerId, limits};
+use cloudai_types::{AttemptId, WorkerId, limits};
 use futures::{Stream, StreamExt};
 use tokio::sync::mpsc;
 use tonic::Status;
@@ -294,12 +295,29 @@ where
             let fence = pb::Fence { incarnation: state.hot.incarnation, index: state.index };
             (fence, Groups::all_of(&state.hot, registered.worker))
         };
+        let begun = self.node.traces.begins();
+        let unsent = begun.map_or_else(Vec::new, |_| groups.unsent());
         registered.full_set_index = fence.index;
         let specs = self.specs(&mut groups, &mut registered.sent)?;
         self.send_specs(specs).await?;
         let (assignments, stop) = groups.into_messages();
         let set = pb::leader_message::FullSet { fence: Some(fence), specs: vec![], assignments, stop };
-        send(&self.out, pb::leader_message::Kind::FullSet(set)).await
+        send(&self.out, pb::leader_message::Kind::FullSet(set)).await?;
+        self.told_of(&unsent, begun);
+        Ok(())
+    }
+
+    /// Attempts were sent to the worker, since `begun`: where their jobs are traced, somebody wants to see it.
+    fn told_of(&self, attempts: &[AttemptId], begun: Option<SystemTime>) {
+        let Some(begun) = begun.filter(|_| !attempts.is_empty()) else { return };
+        let traces = &self.node.traces;
+        let traced: Vec<_> = {
+            let state = self.node.shared.read();
+            let rows = self.node.shared.rows(&state);
+            let job = |a: &AttemptId| traces.job(&rows, state.hot.jobs.get(&a.task.job)?.namespace, a.task.job);
+            attempts.iter().filter_map(|a| Some((*a, job(a)?))).collect()
+        };
+        traces.sent(&traced, &self.worker_name, begun);
     }
 
     /// Specs ahead of the set that needs them, in messages of bounded size.
@@ -336,7 +354,8 @@ where
                 row.ok_or_else(|| std::io::Error::other(format!("the spec of the living job {job} is missing")))?;
             let tenant = namespace.and_then(|namespace| state.hot.tenants.get(namespace));
             let namespace = tenant.map_or(String::new(), |tenant| tenant.name.clone());
-            specs.push(pb::SpecOfJob { job: job.0, spec: Some(row.spec), namespace });
+            let trace_parent = row.trace_parent;
+            specs.push(pb::SpecOfJob { job: job.0, spec: Some(row.spec), namespace, trace_parent });
         }
         Ok(specs)
     }
@@ -349,6 +368,7 @@ where
         events: &mut mpsc::UnboundedReceiver<SessionEvent>,
     ) -> Result<(), SessionEnd> {
         let mut groups = Groups::default();
+        let begun = self.node.traces.begins();
         let mut opens = vec![];
         let mut fence_index = 0;
         let mut next = Some(first);
@@ -369,7 +389,9 @@ where
             next = events.try_recv().ok();
         }
         if !groups.is_empty() {
+            let unsent = begun.map_or_else(Vec::new, |_| groups.unsent());
             self.send_delta(registered, groups, fence_index).await?;
+            self.told_of(&unsent, begun);
         }
         // After the delta: a log may be asked for as soon as its attempt is assigned.
         for open in opens {

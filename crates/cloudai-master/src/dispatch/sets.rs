@@ -53,6 +53,16 @@ impl Groups {
         }
     }
 
+    /// What no worker has begun yet, as far as the state knows: at most as much of each job as has spans.
+    pub fn unsent(&self) -> Vec<AttemptId> {
+        let assigned = self.add.iter().filter(|(key, _)| key.3 == AttemptState::Assigned as i32);
+        let attempts = assigned.flat_map(|((job, number, ..), indexes)| {
+            let traced = indexes.iter().filter(|index| **index < limits::TRACED_TASKS_OF_JOB);
+            traced.map(|index| AttemptId::new(*job, *index, *number))
+        });
+        attempts.collect()
+    }
+
     /// Attempts that must end, and why. One that lives, of a job that is not cancelled and no gang that falls, on a worker that is not evicted
     /// (any more), need not.
     pub fn withdrawn(&mut self, hot: &Hot, attempts: &[AttemptId]) {

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use cloudai_agent::{Input, Signal};
 use cloudai_proto::v1::worker_message::ImagePull;
+use cloudai_telemetry::TraceContext;
 use cloudai_types::{AttemptId, EndReason, JobSpec, Results, Timestamp};
 use futures::future::BoxFuture;
 use tokio::sync::mpsc;
@@ -20,6 +21,8 @@ pub struct Start {
     pub fence: String,
     pub assigned_index: u64,
     pub spec: Arc<JobSpec>,
+    /// The trace that it belongs to, as its program is told; `None`: to none.
+    pub trace: Option<TraceContext>,
 }
 
 #[derive(Clone, PartialEq, Debug)]

@@ -215,7 +215,7 @@ mod tests {
         let id = |n| AttemptId::new(JobId(1), n, 1);
         for (n, command) in ["sleep 0.2", "sleep 0.05", "sleep 5000", "exit 7"].into_iter().enumerate() {
             let spec = Arc::new(JobSpec { command: words(command), ..Default::default() });
-            executor.start(Start { attempt: id(n as u32), fence: String::new(), assigned_index: 1, spec });
+            executor.start(Start { attempt: id(n as u32), fence: String::new(), assigned_index: 1, spec, trace: None });
         }
         executor.stop(id(2), Signal::Term);
         let mut endings = vec![];

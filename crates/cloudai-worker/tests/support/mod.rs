@@ -245,7 +245,7 @@ impl Master {
                 memory_mib: 0,
             };
             let fence = Some(pb::Fence { incarnation: 1, index });
-            let specs = vec![pb::SpecOfJob { job, spec: Some(spec), namespace: String::new() }];
+            let specs = vec![pb::SpecOfJob { job, spec: Some(spec), ..Default::default() }];
             (pb::leader_message::Delta { fence, specs, add: vec![group], stop: vec![] }, attempts)
         };
         self.send(Kind::Delta(delta));
@@ -329,7 +329,7 @@ impl Service {
             specs: table
                 .specs
                 .iter()
-                .map(|(j, s)| pb::SpecOfJob { job: j.0, spec: Some(s.clone()), namespace: String::new() })
+                .map(|(j, s)| pb::SpecOfJob { job: j.0, spec: Some(s.clone()), ..Default::default() })
                 .collect(),
             assignments: assignments.collect(),
             stop: table.cancelled.iter().filter(|a| table.live.contains_key(a)).map(|a| stop(*a)).collect(),

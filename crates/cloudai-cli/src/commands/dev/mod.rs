@@ -15,7 +15,7 @@ mod up;
 use std::path::PathBuf;
 
 use crate::exit::Failure;
-use crate::output::Format;
+use crate::settings::Settings;
 
 #[derive(Debug, Clone, clap::Args)]
 pub struct DevArgs {
@@ -71,10 +71,11 @@ pub enum DevVerb {
     Stop,
 }
 
-pub async fn run(args: &DevArgs, format: Format) -> Result<(), Failure> {
+pub async fn run(args: &DevArgs, settings: &Settings) -> Result<(), Failure> {
+    let format = settings.format;
     let root = root(args.data_dir.as_ref())?;
     match &args.verb {
-        None => up::run(&root, &args.up, format).await,
+        None => up::run(&root, &args.up, settings).await,
         Some(DevVerb::Ps) => ps::run(&root, format).await,
         Some(DevVerb::Kill { name }) => kill::run(&root, name, format).await,
         Some(DevVerb::Start { name, all: _ }) => start::run(&root, name.as_deref(), format).await,

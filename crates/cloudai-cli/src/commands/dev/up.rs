@@ -7,6 +7,7 @@ use cloudai_client::CallError;
 use cloudai_proto::v1::{
     AuthorizeWorkerRequest, ClusterStatusRequest, Consistency, ListWorkersReply, ListWorkersRequest, WorkerState,
 };
+use cloudai_telemetry::TracingConfig;
 use cloudai_worker::{ExecutorKind, StoreConfig, WorkerConfig};
 
 use crate::commands::dev::child::{Child, Kind};
@@ -14,7 +15,8 @@ use crate::commands::dev::{UpArgs, leader, ports, ps, stop, summary};
 use crate::commands::init::{FirstMaster, NewCluster, write_config};
 use crate::commands::server::asked_to_stop;
 use crate::exit::{Code, Failure};
-use crate::output::{Format, say, show};
+use crate::output::{say, show};
+use crate::settings::Settings;
 
 const READY_WITHIN: Duration = Duration::from_secs(90);
 const LOOK_EVERY: Duration = Duration::from_millis(50);
@@ -25,13 +27,15 @@ const RESULTS: &str = "results";
 /// Processes that this command itself started, so that it can wait for them.
 type Own = Vec<(String, std::process::Child)>;
 
-pub async fn run(root: &Path, args: &UpArgs, format: Format) -> Result<(), Failure> {
+pub async fn run(root: &Path, args: &UpArgs, settings: &Settings) -> Result<(), Failure> {
     if let Some(capacity) = &args.capacity {
         cloudai_worker::parse_capacity(capacity).map_err(|e| Failure::invalid(e.to_string()))?;
     }
+    let tracing = TracingConfig { endpoint: settings.otlp.clone(), ..TracingConfig::default() };
+    tracing.check().map_err(|e| Failure::invalid(format!("--otlp, {e}")))?;
     let mut own: Own = vec![];
     let started = tokio::select! {
-        r = bring_up(root, args, &mut own) => r,
+        r = bring_up(root, args, &tracing, &mut own) => r,
         () = asked_to_stop() => Err(Failure::new(Code::Interrupted, "interrupted", "interrupted before the cluster was ready")),
     };
     let children = match started {
@@ -49,11 +53,11 @@ pub async fn run(root: &Path, args: &UpArgs, format: Format) -> Result<(), Failu
     };
     summary::write_env(root, &children)?;
     let processes = ps::list(root).await?;
-    show(format, &summary::SummaryView::new(root, &children, processes))?;
+    show(settings.format, &summary::SummaryView::new(root, &children, processes))?;
     if args.detach { Ok(()) } else { attend(root, own).await }
 }
 
-async fn bring_up(root: &Path, args: &UpArgs, own: &mut Own) -> Result<Vec<Child>, Failure> {
+async fn bring_up(root: &Path, args: &UpArgs, tracing: &TracingConfig, own: &mut Own) -> Result<Vec<Child>, Failure> {
     let existing = Child::all(root).unwrap_or_default();
     if !existing.is_empty() {
         return start_again(root, existing, own).await;
@@ -77,7 +81,8 @@ async fn bring_up(root: &Path, args: &UpArgs, own: &mut Own) -> Result<Vec<Child
     cluster.observer()?;
     let mut children = vec![];
     for (i, m) in first.iter().enumerate() {
-        let config = cluster.master(&first, i, Some(LOCAL), StoreConfig::directory(&root.join(RESULTS)))?;
+        let results = StoreConfig::directory(&root.join(RESULTS));
+        let config = cluster.master(&first, i, Some(LOCAL), results, tracing.clone())?;
         let child = Child {
             name: m.name.clone(),
             role: Kind::Master,
@@ -110,6 +115,7 @@ async fn bring_up(root: &Path, args: &UpArgs, own: &mut Own) -> Result<Vec<Child
             docker_socket: args.docker_socket.clone().unwrap_or_default(),
             metrics_addr: metrics.clone(),
             results: StoreConfig::directory(&root.join(RESULTS)),
+            tracing: tracing.clone(),
             ..Default::default()
         };
         let path = dir.join("worker.toml");

@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use cloudai_agent::Signal;
 use cloudai_types::{AttemptId, EndReason, Millis, PullPolicy, ReasonKind, Timestamp, limits, signal};
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
+use tracing::Instrument as _;
 
 use super::body::{self, Machine};
 use super::bounds::Bounds;
@@ -55,7 +56,9 @@ impl NeverRan {
 
 pub fn start(shared: Arc<Shared>, start: Start) {
     let signals = listen(&shared, start.attempt);
-    shared.tasks.clone().spawn(async move {
+    let tasks = shared.tasks.clone();
+    let lines = start.trace.map_or_else(tracing::Span::none, |trace| trace.log_span());
+    let life = async move {
         let attempt = start.attempt;
         let writer = open_log(&shared, attempt, &start.spec.namespace);
         match bring_up_when_there(&shared, &start, signals.clone()).await {
@@ -78,7 +81,8 @@ pub fn start(shared: Arc<Shared>, start: Start) {
                 end(&shared, attempt, never.reason, Timestamp(0), ended, never.container);
             }
         }
-    });
+    };
+    tasks.spawn(life.instrument(lines));
 }
 
 /// Goes on with a container of an earlier run.
@@ -205,8 +209,10 @@ async fn bring_up(shared: &Arc<Shared>, start: &Start, mut signals: Signals) -> 
     let mut parent = None;
     let mut must_pull = spec.pull() == PullPolicy::Always;
     let mut looked = Instant::now();
+    let mut pulls_since = None;
     loop {
         if std::mem::take(&mut must_pull) {
+            pulls_since.get_or_insert(SystemTime::now());
             // Others go on while this one waits for its image.
             let pull = async { pulls::pull(shared, &wanted, secrets::login(shared, attempt).await, looked).await };
             tokio::select! {
@@ -220,6 +226,7 @@ async fn bring_up(shared: &Arc<Shared>, start: &Start, mut signals: Signals) -> 
         };
         creates += 1;
         looked = Instant::now();
+        let looks_since = SystemTime::now();
         let image = match shared.engine.image(&wanted).await {
             Ok(Some(image)) => image,
             Ok(None) if spec.pull() == PullPolicy::Never => {
@@ -235,6 +242,8 @@ async fn bring_up(shared: &Arc<Shared>, start: &Start, mut signals: Signals) -> 
         };
         let settings = settle(&image).map_err(rejected)?;
         if !std::mem::replace(&mut has_arrived, true) {
+            let traces = &shared.options.traces;
+            traces.has_image(attempt, pulls_since.unwrap_or(looks_since), pulls_since.is_some());
             // Not before it is its turn: one may have become free.
             if settings.network == Network::Own {
                 network = shared.sandboxes.arrive(attempt, spec);

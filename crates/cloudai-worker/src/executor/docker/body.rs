@@ -53,6 +53,8 @@ pub fn create(machine: &Machine<'_>, start: &Start, mut mounts: Vec<Mount>, gpus
     let (spec, settings) = (&start.spec, machine.settings);
     let task = start.attempt.task;
     let mut env: Vec<String> = settings.home.iter().map(|home| format!("HOME={home}")).collect();
+    // What the program itself says of its trace wins.
+    env.extend(start.trace.map(|trace| format!("TRACEPARENT={trace}")));
     env.extend(spec.env.iter().map(|(k, v)| format!("{k}={v}")));
     env.extend(machine.secrets.iter().map(|(k, v)| format!("{k}={}", v.as_str())));
     // Last, so that they win over the user's of the same name.
@@ -157,9 +159,12 @@ fn as_i64(n: u64) -> i64 {
 mod tests {
     use super::super::policy::{self, Image, Policy};
     use super::*;
+    use cloudai_telemetry::TraceContext;
     use cloudai_types::{AttemptId, JobId, Resources};
     use std::collections::BTreeMap;
     use std::sync::Arc;
+
+    const TRACE: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
 
     fn body(spec: JobSpec) -> ContainerCreateBody {
         on(spec, false, true)
@@ -169,7 +174,13 @@ mod tests {
         let image = Image { id: "sha256:1".into(), ..Image::default() };
         let settings = policy::settings(&spec, &image, &Policy::new(true, &[])).unwrap();
         let attempt = AttemptId::new(JobId(1), 4, 2);
-        let start = Start { attempt, fence: "1.9".into(), assigned_index: 9, spec: Arc::new(spec) };
+        let start = Start {
+            attempt,
+            fence: "1.9".into(),
+            assigned_index: 9,
+            spec: Arc::new(spec),
+            trace: TraceContext::parse(TRACE),
+        };
         let machine = Machine {
             cluster: "c0ffee00c0ffee00",
             worker: "w1",
@@ -295,5 +306,16 @@ mod tests {
         assert_eq!(host.security_opt, Some(vec!["no-new-privileges".to_owned()]));
         assert_eq!((host.privileged, host.binds, host.network_mode, host.pid_mode), (None, None, None, None));
         assert_eq!(super::super::labels::read(&body.labels.unwrap()).unwrap().attempt, AttemptId::new(JobId(1), 4, 2));
+    }
+
+    #[test]
+    fn a_program_hears_of_its_trace_unless_its_job_says_another() {
+        let last = |spec: JobSpec| {
+            let env = body(spec).env.unwrap();
+            env.iter().rfind(|e| e.starts_with("TRACEPARENT=")).unwrap().clone()
+        };
+        assert_eq!(last(JobSpec { image: "i".into(), ..Default::default() }), format!("TRACEPARENT={TRACE}"));
+        let env = BTreeMap::from([("TRACEPARENT".to_owned(), "own".to_owned())]);
+        assert_eq!(last(JobSpec { image: "i".into(), env, ..Default::default() }), "TRACEPARENT=own");
     }
 }

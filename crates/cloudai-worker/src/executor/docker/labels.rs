@@ -152,7 +152,8 @@ mod tests {
             ..Default::default()
         };
         let attempt = AttemptId::new(JobId(3), 7, 2);
-        let start = Start { attempt, fence: "1.40".into(), assigned_index: 40, spec: Arc::new(spec.clone()) };
+        let start =
+            Start { attempt, fence: "1.40".into(), assigned_index: 40, spec: Arc::new(spec.clone()), trace: None };
         let labels = write("0123456789abcdef", "w1", &start, &["GPU-1".to_owned(), "GPU-3".to_owned()]);
         let ours = read(&labels).unwrap();
         assert_eq!((ours.attempt, ours.assigned_index, ours.gpus.join(" ")), (attempt, 40, "GPU-1 GPU-3".to_owned()));

@@ -52,6 +52,7 @@ use crate::outputs::Outputs;
 use crate::secret_files::SecretFiles;
 use crate::secrets::SecretSource;
 use crate::tasks::Tasks;
+use crate::traces::Traces;
 use attempt::Running;
 use bounds::Bounds;
 use cgroups::Parents;
@@ -100,6 +101,7 @@ pub struct DockerOptions {
     pub pull_silence: Millis,
     /// Logins of this worker's operator.
     pub logins: Logins,
+    pub traces: Traces,
 }
 
 /// What all attempts share.
