@@ -13,6 +13,6 @@ pub async fn run(data_dir: PathBuf, metrics: MasterMetrics) {
         // A disk that hangs holds this loop and no other.
         let Ok(disk) = tokio::task::spawn_blocking(move || disk_of(&dir)).await else { return };
         metrics.disk_free_bytes.show(disk.map(|disk| disk.free as f64));
-        tokio::time::sleep(limits::MACHINE_READ_PERIOD.as_duration()).await;
+        tokio::time::sleep(limits::DISK_READ_PERIOD.as_duration()).await;
     }
 }

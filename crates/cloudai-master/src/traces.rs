@@ -8,7 +8,7 @@ use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use cloudai_core::news::{Ending, News, Run, What};
+use cloudai_core::news::{Ending, Run, What};
 use cloudai_core::rows::{Family, JobSpecRow, Rows, TaskRow, TaskState, job_key, task_key};
 use cloudai_core::{Applied, Command, Hot, Proposal, Reply};
 use cloudai_telemetry::trace::{OpenSpan, Span, link_to};

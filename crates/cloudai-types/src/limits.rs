@@ -290,6 +290,8 @@ pub const ENGINE_AWAY_MAX: Millis = Millis(120_000);
 pub const ENGINE_AWAY_LOOK: Millis = Millis(500);
 /// Between two samples of what a worker's machine and its attempts use.
 pub const SAMPLE_PERIOD: Millis = Millis(1_000);
+/// Between two looks at the room on a master's disk, for its metrics.
+pub const DISK_READ_PERIOD: Millis = Millis(5_000);
 /// Between two readings of a worker's GPUs, and the age from which a reading says nothing any more.
 pub const GPU_READ_PERIOD: Millis = Millis(5_000);
 pub const GPU_READING_OLD: Millis = Millis(20_000);

@@ -189,7 +189,12 @@ mod tests {
 
     fn assigned(traces: &Traces, job: u64, trace_parent: &str) -> AttemptId {
         let spec = JobSpec::default();
-        let of_job = pb::SpecOfJob { job, spec: Some(spec.clone()), trace_parent: trace_parent.to_owned(), ..Default::default() };
+        let of_job = pb::SpecOfJob {
+            job,
+            spec: Some(spec.clone()),
+            trace_parent: trace_parent.to_owned(),
+            ..Default::default()
+        };
         traces.learn(&[of_job]);
         let attempt = AttemptId::new(JobId(job), 0, 1);
         let one = Assignment { attempt, assigned_index: 1, phase: Phase::Assigned, spec: Arc::new(spec) };

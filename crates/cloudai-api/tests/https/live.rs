@@ -78,8 +78,8 @@ async fn start(live: &Scripted, origins: &[&str]) -> Server {
 }
 
 impl Server {
-    async fn open(&self, path: &str, with_identity: bool, origin: Option<&str>) -> Result<Socket, tungstenite::Error> {
-        let io = self.connect(with_identity, &[b"http/1.1"]).await;
+    async fn open(&self, path: &str, caller: Option<Role>, origin: Option<&str>) -> Result<Socket, tungstenite::Error> {
+        let io = self.connect(caller, &[b"http/1.1"]).await;
         let mut request = http::Request::get(format!("wss://localhost{path}"))
             .header("Host", "localhost")
             .header("Connection", "Upgrade")
@@ -93,8 +93,8 @@ impl Server {
     }
 
     /// The status with which it was refused.
-    async fn refused(&self, path: &str, with_identity: bool, origin: Option<&str>) -> u16 {
-        match self.open(path, with_identity, origin).await {
+    async fn refused(&self, path: &str, caller: Option<Role>, origin: Option<&str>) -> u16 {
+        match self.open(path, caller, origin).await {
             Err(tungstenite::Error::Http(answer)) => answer.status().as_u16(),
             other => panic!("{path} is open: {:?}", other.map(|_| ())),
         }
@@ -135,13 +135,13 @@ async fn nothing_of_it_is_for_strangers() {
         assert_eq!((status, body(&page)["code"].as_str()), (401, Some("authentication_required")), "{path}");
     }
     for path in ["/telemetry/stream", "/telemetry/w1/stream", "/telemetry/none/stream"] {
-        assert_eq!(server.refused(path, false, None).await, 401, "{path}");
+        assert_eq!(server.refused(path, None, None).await, 401, "{path}");
     }
-    let (status, page) = server.ask("GET", "/telemetry/w1", true).await;
+    let (status, page) = server.ask("GET", "/telemetry/w1", Some(Role::Observer)).await;
     assert_eq!((status, body(&page)), (200, serde_json::json!({ "of": "w1" })));
-    let (status, page) = server.ask("GET", "/workers", true).await;
+    let (status, page) = server.ask("GET", "/workers", Some(Role::Observer)).await;
     assert_eq!((status, body(&page)), (200, serde_json::json!({ "workers": [] })));
-    assert!(server.open("/telemetry/w1/stream", true, None).await.is_ok());
+    assert!(server.open("/telemetry/w1/stream", Some(Role::Observer), None).await.is_ok());
 }
 
 #[tokio::test]
@@ -153,17 +153,17 @@ async fn what_is_not_there_is_a_problem() {
         ("/telemetry/w1/none", 404, "no_such_path"),
         ("/telemetry/%ff", 404, "no_such_path"),
     ] {
-        let (got, page) = server.ask("GET", path, true).await;
+        let (got, page) = server.ask("GET", path, Some(Role::Observer)).await;
         assert_eq!((got, body(&page)["code"].as_str()), (status, Some(code)), "{path}: {page}");
     }
-    assert_eq!(server.refused("/telemetry/none/stream", true, None).await, 404);
+    assert_eq!(server.refused("/telemetry/none/stream", Some(Role::Observer), None).await, 404);
     let headless = start(&Scripted { has_no_leader: true, ..Scripted::default() }, &[]).await;
-    let (status, page) = headless.ask("GET", "/telemetry", true).await;
+    let (status, page) = headless.ask("GET", "/telemetry", Some(Role::Observer)).await;
     assert_eq!((status, body(&page)["code"].as_str()), (503, Some("no_leader")));
-    assert_eq!(headless.refused("/telemetry/stream", true, None).await, 503);
+    assert_eq!(headless.refused("/telemetry/stream", Some(Role::Observer), None).await, 503);
     let worker = Server::start(Fixed::default()).await;
     for path in ["/workers", "/telemetry", "/telemetry/w1/stream"] {
-        let (status, page) = worker.ask("GET", path, true).await;
+        let (status, page) = worker.ask("GET", path, Some(Role::Observer)).await;
         assert_eq!((status, body(&page)["code"].as_str()), (404, Some("no_such_path")), "a worker knows no others");
     }
 }
@@ -178,7 +178,7 @@ async fn a_client_is_told_what_there_is_and_what_it_has_missed() {
         Said::Resumed,
     ];
     let server = start(&live, &[]).await;
-    let mut socket = server.open("/telemetry/stream", true, None).await.unwrap();
+    let mut socket = server.open("/telemetry/stream", Some(Role::Observer), None).await.unwrap();
     for wanted in ["first", "second", "{\"type\":\"lagged\",\"dropped\":7}", "lost", "{\"type\":\"resumed\"}"] {
         assert_eq!(text(&mut socket).await, wanted);
     }
@@ -194,7 +194,7 @@ async fn a_client_that_is_too_slow_for_states_is_closed_and_told_why() {
     let live = Scripted::default();
     *live.said.lock().unwrap() = vec![Said::State("lost".into()), Said::StatesLost];
     let server = start(&live, &[]).await;
-    let mut socket = server.open("/telemetry/stream", true, None).await.unwrap();
+    let mut socket = server.open("/telemetry/stream", Some(Role::Observer), None).await.unwrap();
     assert_eq!(text(&mut socket).await, "lost");
     let (code, reason) = close_code(&mut socket).await;
     assert!(code == 4010 && reason.contains("states were missed"), "{code} {reason}");
@@ -205,7 +205,7 @@ async fn a_client_that_is_too_slow_for_states_is_closed_and_told_why() {
 async fn nothing_is_queued_for_who_takes_nothing_and_no_state_is_left_out() {
     let live = Scripted { is_endless: true, ..Scripted::default() };
     let server = start(&live, &[]).await;
-    let mut socket = server.open("/telemetry/stream", true, None).await.unwrap();
+    let mut socket = server.open("/telemetry/stream", Some(Role::Observer), None).await.unwrap();
     eventually(|| live.asked.load(SeqCst) > 0).await;
     let mut before = 0;
     // Until the connection is full.
@@ -223,10 +223,10 @@ async fn nothing_is_queued_for_who_takes_nothing_and_no_state_is_left_out() {
 async fn pages_of_other_hosts_are_refused_unless_they_are_named() {
     let server = start(&Scripted::default(), &["https://dash.example.org"]).await;
     let path = "/telemetry/stream";
-    assert_eq!(server.refused(path, true, Some("https://evil.example.org")).await, 403);
-    assert_eq!(server.refused(path, true, Some("null")).await, 403);
+    assert_eq!(server.refused(path, Some(Role::Observer), Some("https://evil.example.org")).await, 403);
+    assert_eq!(server.refused(path, Some(Role::Observer), Some("null")).await, 403);
     for origin in ["https://dash.example.org", "https://localhost"] {
-        assert!(server.open(path, true, Some(origin)).await.is_ok(), "{origin}");
+        assert!(server.open(path, Some(Role::Observer), Some(origin)).await.is_ok(), "{origin}");
     }
 }
 
@@ -241,12 +241,12 @@ async fn browsers_may_ask_for_pages_that_are_named_and_for_no_others() {
         )
     };
     let allows = |answer: &str| answer.contains("access-control-allow-origin: https://dash.example.org");
-    let answer = named.send(&preflight("https://dash.example.org"), false).await;
+    let answer = named.send(&preflight("https://dash.example.org"), None).await;
     assert!(answer.starts_with("HTTP/1.1 200 ") && allows(&answer), "{answer}");
     assert!(answer.contains("access-control-allow-credentials: true"), "{answer}");
-    let answer = named.send(&preflight("https://evil.example.org"), false).await;
+    let answer = named.send(&preflight("https://evil.example.org"), None).await;
     assert!(!answer.contains("access-control-allow-origin"), "{answer}");
-    let answer = off.send(&preflight("https://dash.example.org"), false).await;
+    let answer = off.send(&preflight("https://dash.example.org"), None).await;
     assert!(answer.starts_with("HTTP/1.1 401 ") && !answer.contains("access-control-allow-origin"), "{answer}");
 }
 
@@ -254,7 +254,7 @@ async fn browsers_may_ask_for_pages_that_are_named_and_for_no_others() {
 async fn who_stops_says_so_to_each_client() {
     let live = Scripted::default();
     let server = start(&live, &[]).await;
-    let mut socket = server.open("/telemetry/stream", true, None).await.unwrap();
+    let mut socket = server.open("/telemetry/stream", Some(Role::Observer), None).await.unwrap();
     server.task.abort();
     let (code, reason) = close_code(&mut socket).await;
     assert!(code == 1001 && reason.contains("stops"), "{code} {reason}");
