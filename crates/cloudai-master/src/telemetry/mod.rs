@@ -254,9 +254,11 @@ impl Watcher {
         let frame = match &self.worker {
             Some(worker) => self.newest_of(&worker.clone(), source, is_first),
             None if is_first || self.seen.version < frame.from => self.catch_up(source, is_first),
+            // It has caught up beyond this one.
+            None if frame.to <= self.seen.version => None,
             None => {
                 self.dropped += frame.dropped(self.seen.version);
-                self.seen.version = self.seen.version.max(frame.to);
+                self.seen.version = frame.to;
                 Some(frame)
             }
         };
