@@ -296,7 +296,7 @@ mod tests {
         };
         let view = UsageView::new(reply, Some(Picture { columns: 18 }));
         let text = table(&view);
-        assert!(text.starts_with("task:    00000005/3.2\nworker:  w1\n"), "{text}");
+        assert!(text.starts_with("task:    4affhbak/3.2\nworker:  w1\n"), "{text}");
         assert!(text.ends_with("\nmemory  -    1.6 MiB  2.0 MiB  -   ▅█·█\n"), "{text}");
         let json = serde_json::to_value(&view).unwrap();
         assert_eq!(
@@ -311,7 +311,7 @@ mod tests {
                 ],
             })
         );
-        assert_eq!((&json["attempt"], &json["step"]), (&serde_json::json!("00000005/3.2"), &serde_json::json!(1.0)));
+        assert_eq!((&json["attempt"], &json["step"]), (&serde_json::json!("4affhbak/3.2"), &serde_json::json!(1.0)));
     }
 
     #[test]
