@@ -32,13 +32,14 @@ pub fn run(_: Size) -> anyhow::Result<Verdict> {
     env.insert("PATH".into(), format!("{}:{}", binary.display(), std::env::var("PATH").unwrap_or_default()));
     let tmux = Tmux::start(dir.path(), COLUMNS, ROWS, &env)?;
 
-    // Something that runs, something that waits for those, and something that waits for ever.
+    // Something that has failed, something that runs, something that waits for those, and something that waits for ever.
+    let short = cluster.cli.submit(&["--name", "short", "--cpu", "1", "noop", "--", "exit", "3"])?;
+    cluster.cli.ended(&short, Duration::from_secs(60))?;
     cluster.cli.submit(&["--name", "render", "--array", "0-5", "--cpu", "2", "noop", "--", "sleep", "3600"])?;
     cluster.cli.submit(&[
         "--name", "sweep", "--array", "0-19", "--cpu", "2", "--memory", "512m", "noop", "--", "sleep", "3600",
     ])?;
     cluster.cli.submit(&["--name", "huge", "--cpu", "64", "noop", "--", "true"])?;
-    cluster.cli.submit(&["--name", "short", "--cpu", "0", "noop", "--", "exit", "3"])?;
 
     in_a_pipe(&cluster)?;
     pages(&tmux)?;
@@ -174,15 +175,15 @@ fn status(cluster: &Cluster, tmux: &Tmux) -> anyhow::Result<()> {
 /// Half of it waits for the other half; one of its tasks fails; a leader is killed in the middle.
 fn job(cluster: &Cluster, tmux: &Tmux) -> anyhow::Result<()> {
     cluster.cli.ok(&["job", "cancel", "--all", "--yes"])?;
-    let fine = cluster.cli.submit(&["--name", "fine", "--array", "0-39", "--cpu", "1", "noop", "--", "sleep", "2"])?;
+    let fine = cluster.cli.submit(&["--name", "fine", "--array", "0-79", "--cpu", "1", "noop", "--", "sleep", "2"])?;
     let bad = cluster.cli.submit(&["--name", "bad", "--cpu", "1", "noop", "--", "exit", "3"])?;
     tmux.enter(&format!("clear; cloudai job watch {fine} {bad}; echo ended with $?"))?;
-    let shown = tmux.shows("two bars", &[&format!("{fine} ["), &format!("{bad} ["), "/40", "queued", "/s"])?;
+    let shown = tmux.shows("two bars", &[&format!("{fine} ["), &format!("{bad} ["), "/80", "queued", "/s"])?;
     keep("job-watch", &shown)?;
     cluster.kill("leader")?;
     tmux.shows(
         "the end of both",
-        &["40/40", &format!("job {fine} ended: Succeeded"), &format!("job {bad} ended: Failed"), "ended with 1"],
+        &["80/80", &format!("job {fine} ended: Succeeded"), &format!("job {bad} ended: Failed"), "ended with 1"],
     )?;
     cluster.start_all()?;
     let one = cluster.cli.run(&["job", "watch", &bad])?;

@@ -53,8 +53,9 @@ pub async fn run(settings: &Settings, args: &TopArgs) -> Result<(), Failure> {
     let mut terminal = Screen::open()?;
     let size = terminal.0.size().map_or((80, 24), |size| (size.width, size.height));
     let mut model = Model::new(setting, size, now_ms());
-    model.update(Input::Looked(Ok(Box::new(first))));
     let (inputs, heard) = mpsc::channel(limits::TOP_INPUTS_MAX);
+    // There is room: it is the first.
+    let _ = inputs.try_send(Input::Looked(Ok(Box::new(first))));
     let events = tokio::spawn(tell_events(settings.client()?, inputs.clone()));
     let usage = tokio::spawn(tell_usage(settings.client()?, inputs.clone()));
     let keyboard = Keyboard::listen(inputs.clone());
@@ -97,7 +98,6 @@ async fn drive(
     let mut ticks = interval(DRAWN_EVERY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
-        terminal.draw(|frame| draw(model, frame))?;
         let (first, was_told_to_end) = tokio::select! {
             input = heard.recv() => (input.unwrap_or(Input::Stop), false),
             _ = ticks.tick() => (Input::Time(now_ms()), false),
@@ -124,6 +124,7 @@ async fn drive(
                 }
             }
         }
+        terminal.draw(|frame| draw(model, frame))?;
     }
 }
 

@@ -94,8 +94,7 @@ impl Asker {
                 leader
             }
         };
-        let said =
-            leader.cluster_status(ClusterStatusRequest { consistency: STALE }).await.map_err(|e| e.to_string())?;
+        let said = leader.cluster_status(ClusterStatusRequest { consistency: STALE }).await.map_err(|e| briefly(&e))?;
         // Of two opinions about who leads the newer one counts.
         if said.term >= status.term {
             status.members = said.members;
@@ -141,6 +140,16 @@ impl Asker {
             }
         };
         Some(answer.unwrap_or_else(|e| Answer::Nothing(e.to_string())))
+    }
+}
+
+/// Of one master: who was tried, and for how long, goes without saying.
+fn briefly(e: &CallError) -> String {
+    match e {
+        CallError::Unreachable { last, .. } | CallError::NoLeader { last, .. } | CallError::TooBusy { last, .. } => {
+            last.clone()
+        }
+        CallError::Refused(_) | CallError::Untrusted { .. } | CallError::OutcomeUnknown { .. } => e.to_string(),
     }
 }
 

@@ -129,16 +129,19 @@ impl Paper<'_> {
     /// How it stands with the masters: the one line that is never grey.
     fn link(&self) -> Line<'static> {
         let model = self.model;
-        let addresses = model.setting.addresses.join(", ");
         match &model.link {
-            Link::Connecting => self.fresh(Tone::Banner, &format!("connecting to {addresses}")),
-            Link::Lost { since_ms, why } => {
-                let since = duration(model.now_ms.saturating_sub(*since_ms) / 1000 * 1000);
-                self.fresh(Tone::Banner, &format!("reconnecting to {addresses} for {since}: {why}"))
+            Link::Connecting => self.fresh(Tone::Banner, &format!("connecting to {}", model.masters_text())),
+            Link::Lost { since_ms, to, why } => {
+                let since = model.now_ms.saturating_sub(*since_ms) / 1000;
+                self.fresh(Tone::Banner, &format!("reconnecting to {to}, for {since}s: {why}"))
             }
             Link::Fine => {
                 let read = model.status.read.clone().unwrap_or_default();
-                let age = if read.leader { String::new() } else { format!(", {} behind", duration(read.age_ms)) };
+                let age = if read.leader {
+                    String::new()
+                } else {
+                    format!(", heard of its leader {} ago", duration(read.age_ms))
+                };
                 let of = match model.setting.namespace.as_str() {
                     "*" => "all namespaces".to_owned(),
                     one => format!("namespace {one}"),

@@ -60,6 +60,8 @@ pub enum Link {
     /// What is shown is what was.
     Lost {
         since_ms: u64,
+        /// Whom it tries to reach.
+        to: String,
         why: String,
     },
 }
@@ -260,7 +262,7 @@ impl Model {
         self.asking = false;
         let look = match answer {
             Ok(look) => *look,
-            Err(why) => return self.lose(why),
+            Err(why) => return self.lose(self.masters_text(), why),
         };
         let before = std::mem::replace(&mut self.status, look.status);
         let read = self.status.read.clone().unwrap_or_default();
@@ -271,10 +273,8 @@ impl Model {
             self.led_before = Some((before.leader, self.now_ms));
         }
         match look.leader_away {
-            _ if self.status.leader_id == 0 => {
-                self.lose(format!("{} answers, and knows nobody who leads", read.master))
-            }
-            Some(why) => self.lose(format!("{}, which leads, does not answer: {why}", self.status.leader)),
+            _ if self.status.leader_id == 0 => self.lose("a leader".to_owned(), format!("{} knows none", read.master)),
+            Some(why) => self.lose(format!("{}, which led", self.status.leader), why),
             None => self.link = Link::Fine,
         }
         if let Some(reply) = look.workers {
@@ -300,12 +300,20 @@ impl Model {
         self.remember();
     }
 
-    fn lose(&mut self, why: String) {
+    /// `10.0.0.1:7601 and 2 more`
+    pub fn masters_text(&self) -> String {
+        match self.setting.addresses.as_slice() {
+            [first, others @ ..] if !others.is_empty() => format!("{first} and {} more", others.len()),
+            addresses => addresses.concat(),
+        }
+    }
+
+    fn lose(&mut self, to: String, why: String) {
         let since_ms = match self.link {
             Link::Lost { since_ms, .. } => since_ms,
             Link::Connecting | Link::Fine => self.now_ms,
         };
-        self.link = Link::Lost { since_ms, why };
+        self.link = Link::Lost { since_ms, to, why };
     }
 
     fn remember(&mut self) {

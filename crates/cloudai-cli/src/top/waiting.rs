@@ -35,7 +35,7 @@ pub fn table(model: &Model) -> Table {
             Column::new("WAITING", true, 9, 0),
             Column::new("OF", true, 9, 4),
             Column::new("SINCE", true, 7, 0),
-            Column { least: Some(24), ..Column::new("WHY", false, 200, 0) },
+            Column { least: Some(36), ..Column::new("WHY", false, 200, 0) },
         ],
         rows: in_order(model).into_iter().map(|job| row(model, job)).collect(),
     }
