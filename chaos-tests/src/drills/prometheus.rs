@@ -46,7 +46,7 @@ impl Plan {
     fn of(size: Size) -> Plan {
         match size {
             Size::Small => Plan { every_s: 1, jobs: 150, over: Duration::from_secs(24), draws: false },
-            Size::Full => Plan { every_s: 5, jobs: 998, over: Duration::from_secs(510), draws: true },
+            Size::Full => Plan { every_s: 5, jobs: 998, over: Duration::from_secs(540), draws: true },
         }
     }
 }
@@ -124,24 +124,7 @@ pub fn run(size: Size) -> anyhow::Result<Verdict> {
 
     // So that "silent" is said of more than a moment.
     sleep(Duration::from_secs(2 * plan.every_s));
-    let mut happens = |what: &str| marks.push((now_s(), what.to_owned()));
-    silent(&prometheus, well_s, &[&WORKER_GONE[..], &DISK_FULL, &QUORUM_LOST].concat())?;
-    happens("a disk is full");
-    fills(&disk.0, DISK_LEFT_MIB)?;
-    silent(&prometheus, well_s, &WORKER_GONE)?;
-    happens("a worker is killed");
-    cluster.kill("worker-1")?;
-    fires(&prometheus, "the disk is full", &DISK_FULL)?;
-    fires(&prometheus, "the worker is gone", &WORKER_GONE)?;
-    fires(&prometheus, "the certificate ends soon", &CERTIFICATE_ENDS)?;
-    silent(&prometheus, well_s, &QUORUM_LOST)?;
-    happens("two of three masters are killed");
-    for master in &cluster.masters()?[..2] {
-        cluster.kill(master)?;
-    }
-    fires(&prometheus, "the quorum is lost", &QUORUM_LOST)?;
-    cluster.start_all()?;
-    falls_silent(&prometheus, QUORUM_LOST[0])?;
+    marks.extend(alerts_fire(&prometheus, &cluster, &disk, well_s)?);
     everybody_is_up(&prometheus, members)?;
     sleep(Duration::from_secs(2 * plan.every_s));
     let to_s = now_s();
@@ -164,6 +147,35 @@ pub fn run(size: Size) -> anyhow::Result<Verdict> {
     cluster.nobody_panicked()?;
     cluster.stop()?;
     Ok(Verdict::Passed)
+}
+
+/// Faults, each of them only after its alerts were silent since `well_s`. When each happened, and what it was.
+fn alerts_fire(
+    prometheus: &Prometheus,
+    cluster: &Cluster,
+    disk: &Mounted,
+    well_s: f64,
+) -> anyhow::Result<Vec<(f64, String)>> {
+    let mut marks = vec![];
+    let mut happens = |what: &str| marks.push((now_s(), what.to_owned()));
+    silent(prometheus, well_s, &[&WORKER_GONE[..], &DISK_FULL, &QUORUM_LOST].concat())?;
+    happens("a disk is full");
+    fills(&disk.0, DISK_LEFT_MIB)?;
+    silent(prometheus, well_s, &WORKER_GONE)?;
+    happens("a worker is killed");
+    cluster.kill("worker-1")?;
+    fires(prometheus, "the disk is full", &DISK_FULL)?;
+    fires(prometheus, "the worker is gone", &WORKER_GONE)?;
+    fires(prometheus, "the certificate ends soon", &CERTIFICATE_ENDS)?;
+    silent(prometheus, well_s, &QUORUM_LOST)?;
+    happens("two of three masters are killed");
+    for master in &cluster.masters()?[..2] {
+        cluster.kill(master)?;
+    }
+    fires(prometheus, "the quorum is lost", &QUORUM_LOST)?;
+    cluster.start_all()?;
+    falls_silent(prometheus, QUORUM_LOST[0])?;
+    Ok(marks)
 }
 
 /// Checkpoints often enough for a short run, and a master and a worker on a small disk.

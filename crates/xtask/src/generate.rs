@@ -38,6 +38,8 @@ pub fn write(root: &Path) -> std::io::Result<Vec<PathBuf>> {
 #[cfg(test)]
 mod alerts;
 #[cfg(test)]
+mod pictures;
+#[cfg(test)]
 mod queries;
 #[cfg(test)]
 mod shipping;

@@ -19,14 +19,13 @@ pub struct Run {
 
 pub fn picture(board: &Board, run: &Run) -> Dashboard {
     let marks: Vec<(f64, String)> = run.marks.iter().map(|(at, what)| (at - run.from_s, what.clone())).collect();
-    let told = marks.iter().enumerate().map(|(number, (_, what))| format!("{}: {what}", number + 1));
     let rows = board.rows.iter().map(|row| Row {
         title: row.title.clone(),
         panels: row.panels.iter().map(|panel| tile(board, panel, run)).collect(),
     });
     Dashboard {
         title: board.title.clone(),
-        about: format!("{} {}", run.about, told.collect::<Vec<_>>().join(", ")),
+        about: run.about.clone(),
         span_s: run.to_s - run.from_s,
         rows: rows.collect(),
         marks,
@@ -98,7 +97,7 @@ mod tests {
         let marks = vec![(1_005.0, "the leader is killed".to_owned())];
         let run = Run { about: "A run.".into(), from_s: 1_000.0, to_s: 1_060.0, marks, lacking: vec![] };
         let drawn = picture(&board, &run);
-        assert_eq!((drawn.about.as_str(), drawn.span_s), ("A run. 1: the leader is killed", 60.0));
+        assert_eq!((drawn.about.as_str(), drawn.span_s), ("A run.", 60.0));
         assert_eq!(drawn.marks[0].0, 5.0);
         let [lines, number] = drawn.rows[0].panels.as_slice() else { panic!("two tiles") };
         assert_eq!(

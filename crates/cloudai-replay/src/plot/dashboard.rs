@@ -82,6 +82,8 @@ pub fn draw(dashboard: &Dashboard) -> String {
     let mut svg = Svg::new(WHOLE, HEAD + heights.iter().sum::<f64>() + GAP, &dashboard.title);
     svg.text((GAP, 24.0), Anchor::Start, "title", &dashboard.title);
     svg.text((GAP, 42.0), Anchor::Start, "small", &dashboard.about);
+    let marks = dashboard.marks.iter().enumerate().map(|(number, (_, what))| format!("{}: {what}", number + 1));
+    svg.text((WHOLE - GAP, 24.0), Anchor::End, "markname", &marks.collect::<Vec<_>>().join(", "));
     let mut top = HEAD;
     for (row, height) in dashboard.rows.iter().zip(heights) {
         svg.text((GAP, top + 20.0), Anchor::Start, "row", &row.title);
@@ -271,16 +273,27 @@ fn short(name: &str) -> String {
 
 /// A value as people read it; `beside` is the largest one, and decides the prefix.
 fn shown(value: f64, beside: f64, unit: Unit) -> String {
-    let scaled = |steps: &[(f64, &str)]| {
-        let (by, name) = steps.iter().find(|(by, _)| beside >= *by).or(steps.last()).copied().unwrap_or((1.0, ""));
+    // From what on, divided by what, called what.
+    let scaled = |steps: &[(f64, f64, &str)]| {
+        let fits = |(from, by, _): &&(f64, f64, &str)| beside >= *from || (beside == 0.0 && *by == 1.0);
+        let step = steps.iter().find(fits);
+        let (_, by, name) = step.copied().unwrap_or((0.0, 1.0, ""));
         format!("{}{name}", digits(value / by))
     };
     match unit {
-        Unit::Plain => scaled(&[(1e6, " M"), (1e4, " k"), (1.0, "")]),
-        Unit::Seconds => scaled(&[(7_200.0, " h"), (180.0, " min"), (1.0, " s"), (1e-3, " ms"), (1e-6, " µs")]),
-        Unit::Bytes => scaled(&[(1e12, " TB"), (1e9, " GB"), (1e6, " MB"), (1e3, " kB"), (1.0, " B")]),
+        Unit::Plain => scaled(&[(1e6, 1e6, " M"), (1e4, 1e3, " k"), (0.0, 1.0, "")]),
+        Unit::Seconds => scaled(&[
+            (7_200.0, 3_600.0, " h"),
+            (180.0, 60.0, " min"),
+            (1.0, 1.0, " s"),
+            (1e-3, 1e-3, " ms"),
+            (0.0, 1e-6, " µs"),
+        ]),
+        Unit::Bytes => {
+            scaled(&[(1e12, 1e12, " TB"), (1e9, 1e9, " GB"), (1e6, 1e6, " MB"), (1e3, 1e3, " kB"), (0.0, 1.0, " B")])
+        }
         Unit::Share => format!("{} %", digits(value * 100.0)),
-        Unit::PerSecond => scaled(&[(1e4, " k/s"), (1.0, "/s")]),
+        Unit::PerSecond => scaled(&[(1e4, 1e3, " k/s"), (0.0, 1.0, "/s")]),
         Unit::Celsius => format!("{} °C", digits(value)),
         Unit::Days => format!("in {} days", digits(value)),
     }
@@ -312,6 +325,7 @@ mod tests {
         assert_eq!(shown(2e9, 64e9, Unit::Bytes), "2 GB");
         assert_eq!(shown(0.0, 64e9, Unit::Bytes), "0 GB");
         assert_eq!(shown(0.125, 1.0, Unit::Share), "12.5 %");
+        assert_eq!(shown(0.0, 0.0, Unit::Seconds), "0 s");
         assert_eq!(shown(7.0, 7.0, Unit::Plain), "7");
         assert_eq!(shown(12_345.0, 12_345.0, Unit::PerSecond), "12.3 k/s");
         assert_eq!(shown(89.96, 89.96, Unit::Days), "in 90 days");
