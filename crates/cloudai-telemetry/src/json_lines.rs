@@ -159,9 +159,8 @@ mod tests {
         this_is("worker", "w7");
         let said = lines(|| {
             tracing::info!(jobs = 3, ratio = 0.5, ok = true, "two\nlines \"quoted\"");
-            let outer = tracing::info_span!("outer", job = "4affhbak", attempt = 1);
-            let inner = tracing::info_span!("inner", attempt = 2);
-            let _entered = (outer.enter(), inner.enter());
+            let _outer = tracing::info_span!("outer", job = "4affhbak", attempt = 1).entered();
+            let _inner = tracing::info_span!("inner", attempt = 2).entered();
             tracing::warn!(node = 7, role = "voter", worker = "w1", error = %"gone", what = f64::NAN, "x");
         });
         assert_eq!(

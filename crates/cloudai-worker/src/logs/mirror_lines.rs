@@ -37,7 +37,7 @@ impl Lines {
                 let room = LOG_MIRROR_LINE_BYTES_MAX - begun.as_ref().map_or(0, |(_, text)| text.len());
                 let end = rest.iter().take(room + 1).position(|b| *b == b'\n');
                 let taken = rest.split_to(end.unwrap_or(room).min(rest.len()));
-                if end.is_none() && taken.len() < room {
+                if end.is_none() && rest.is_empty() {
                     begun.get_or_insert_with(|| (frame.time_ns, BytesMut::new())).1.extend_from_slice(&taken);
                     break;
                 }
@@ -117,7 +117,12 @@ mod tests {
             text.push(b'\n');
             let mut lines = Lines::default();
             let got: Vec<usize> = lines.take(&[frame(1, Source::Stdout, &text)]).iter().map(|l| l.text.len()).collect();
-            assert_eq!((got, lines.finish()), (pieces, vec![]), "a line of {length} bytes");
+            assert_eq!((got, lines.finish()), (pieces.clone(), vec![]), "a line of {length} bytes");
+            // Its end comes by itself.
+            let (text, end) = text.split_at(length);
+            let frames = [frame(1, Source::Stdout, text), frame(2, Source::Stdout, end)];
+            let got: Vec<usize> = lines.take(&frames).iter().map(|l| l.text.len()).collect();
+            assert_eq!((got, lines.finish()), (pieces, vec![]), "a line of {length} bytes, in two frames");
         }
     }
 
