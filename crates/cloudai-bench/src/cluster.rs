@@ -125,6 +125,12 @@ impl Cluster {
         self.processes.iter().filter(|p| p.role == "master")
     }
 
+    /// Where the metrics pages are, HOST:PORT.
+    pub fn pages(&self) -> Vec<String> {
+        let http = self.processes.iter().filter_map(|p| p.http.as_deref());
+        http.map(|at| at.trim_start_matches("https://").to_owned()).collect()
+    }
+
     /// Where a process keeps its data.
     pub fn data_dir(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)

@@ -20,7 +20,10 @@ mod heartbeats;
 mod hollow;
 mod lifecycles;
 mod machine;
+mod overhead;
+mod pages;
 mod queued;
+mod receiver;
 mod scheduler;
 mod soak;
 mod submit;
@@ -89,6 +92,8 @@ enum Which {
     Heartbeats(heartbeats::Options),
     /// Live telemetry to many WebSockets, some of which take nothing: rate, memory and CPU of the leader. Measured over --seconds, three times.
     Telemetry(telemetry::Options),
+    /// No-op life cycles per second of a cluster that is watched in every way, beside one that nobody watches.
+    Overhead(overhead::Options),
     /// Memory of the masters with a million queued tasks, and the time of a restart.
     Queued(queued::Options),
     /// Time until a new master votes under load, and what callers notice.
@@ -168,6 +173,7 @@ async fn measure(args: &Args) -> anyhow::Result<Vec<Figure>> {
         Which::ContainerStart(options) => vec![container_start::run(run, options).await?],
         Which::Heartbeats(options) => vec![heartbeats::run(run, options).await?],
         Which::Telemetry(options) => vec![telemetry::run(run, options).await?],
+        Which::Overhead(options) => vec![overhead::run(run, options).await?],
         Which::Queued(options) => queued::run(run, options).await?,
         Which::CatchUp(options) => vec![catch_up::run(run, options).await?],
         Which::Scheduler(options) => scheduler_figures(args.output, options).await?,
@@ -194,6 +200,7 @@ async fn all(args: &Args) -> Vec<Figure> {
     add("container-start", one(container_start::run(run, &defaults()).await));
     add("heartbeats", one(heartbeats::run(run, &defaults()).await));
     add("telemetry", one(telemetry::run(run, &defaults()).await));
+    add("overhead", one(overhead::run(run, &defaults()).await));
     add("queued", queued::run(run, &defaults()).await);
     add("catch-up", one(catch_up::run(run, &defaults()).await));
     add("scheduler", scheduler_figures(args.output, &defaults()).await);

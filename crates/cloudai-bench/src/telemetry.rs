@@ -9,7 +9,6 @@ use anyhow::{Context as _, ensure};
 use futures::{StreamExt as _, TryStreamExt as _};
 use rustls::ClientConfig;
 use serde_json::json;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 use tokio_rustls::client::TlsStream;
@@ -22,7 +21,7 @@ use crate::cluster::Cluster;
 use crate::figure::{Figure, Goal, Nature};
 use crate::hollow::Hollow;
 use crate::machine::{cpu_time, raise_open_files, resident_bytes};
-use crate::tls;
+use crate::{pages, tls};
 
 #[derive(Clone, clap::Args)]
 pub struct Options {
@@ -141,11 +140,6 @@ async fn percent(pid: u32, over: Duration) -> f64 {
     cpu_time(pid).saturating_sub(from).as_secs_f64() / began.elapsed().as_secs_f64() * 100.0
 }
 
-async fn connect(tls: &Arc<ClientConfig>, at: &str) -> anyhow::Result<TlsStream<TcpStream>> {
-    let stream = TcpStream::connect(at).await?;
-    Ok(tokio_rustls::TlsConnector::from(tls.clone()).connect("localhost".try_into()?, stream).await?)
-}
-
 async fn open(tls: &Arc<ClientConfig>, at: &str) -> anyhow::Result<Socket> {
     let request = http::Request::get("wss://localhost/telemetry/stream")
         .header("Host", "localhost")
@@ -154,7 +148,7 @@ async fn open(tls: &Arc<ClientConfig>, at: &str) -> anyhow::Result<Socket> {
         .header("Sec-WebSocket-Version", "13")
         .header("Sec-WebSocket-Key", generate_key())
         .body(())?;
-    Ok(tokio_tungstenite::client_async(request, connect(tls, at).await?).await?.0)
+    Ok(tokio_tungstenite::client_async(request, pages::connect(tls, at).await?).await?.0)
 }
 
 /// Takes what comes, for as long as it comes.
@@ -178,11 +172,6 @@ fn take(mut socket: Socket, counts: &Arc<Counts>, taking: &mut JoinSet<()>) {
 
 /// Of the leader's page.
 async fn metric(tls: &Arc<ClientConfig>, at: &str, name: &str) -> anyhow::Result<u64> {
-    let mut io = connect(tls, at).await?;
-    io.write_all(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").await?;
-    let mut page = String::new();
-    // One that closes without a goodbye has said everything.
-    let _ = io.read_to_string(&mut page).await;
-    let value = page.lines().find_map(|line| line.strip_prefix(name)?.trim().parse::<f64>().ok());
+    let value = pages::value(&pages::page(tls, at).await?, name);
     Ok(value.with_context(|| format!("{name} is not on the leader's page"))? as u64)
 }

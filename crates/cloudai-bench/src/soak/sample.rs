@@ -7,13 +7,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
 
 use crate::cluster::Cluster;
 use crate::machine::{disk_bytes, open_files, resident_bytes, threads};
 use crate::soak::trend::{Key, Series};
-use crate::tls;
+use crate::{pages, tls};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -166,14 +164,14 @@ impl Sampler {
             add(What::Files, open_files(pid) as f64);
             add(What::Threads, threads(pid) as f64);
             let page = match http {
-                Some(http) => tokio::time::timeout(METRICS_WITHIN, metrics_page(&self.tls, &http)).await,
+                Some(http) => tokio::time::timeout(METRICS_WITHIN, pages::page(&self.tls, &http)).await,
                 None => continue,
             };
             let Ok(Ok(page)) = page else { continue };
-            if let Some(tasks) = value(&page, TASKS_METRIC) {
+            if let Some(tasks) = pages::value(&page, TASKS_METRIC) {
                 add(What::Tasks, tasks);
             }
-            let parts: Vec<f64> = DATABASE_METRICS.iter().filter_map(|name| value(&page, name)).collect();
+            let parts: Vec<f64> = DATABASE_METRICS.iter().filter_map(|name| pages::value(&page, name)).collect();
             if parts.len() == DATABASE_METRICS.len() {
                 let databases: f64 = parts.iter().sum();
                 add(What::OwnMemory, (resident - databases) / 1e6);
@@ -187,19 +185,4 @@ impl Sampler {
         let files = std::fs::read_dir(&self.run_dir).into_iter().flatten().flatten().map(|e| e.path());
         files.filter(|p| p.extension().is_some_and(|e| e == "json")).filter_map(|p| read(&p)).collect()
     }
-}
-
-/// The process's own metrics page.
-async fn metrics_page(tls: &Arc<rustls::ClientConfig>, address: &str) -> anyhow::Result<String> {
-    let tcp = TcpStream::connect(address).await?;
-    let mut io = tokio_rustls::TlsConnector::from(tls.clone()).connect("localhost".try_into()?, tcp).await?;
-    io.write_all(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").await?;
-    let mut page = vec![];
-    // A server that ends without close_notify has still said what it said.
-    let _ = io.read_to_end(&mut page).await;
-    Ok(String::from_utf8_lossy(&page).into_owned())
-}
-
-fn value(page: &str, metric: &str) -> Option<f64> {
-    page.lines().find_map(|l| l.strip_prefix(metric))?.trim().parse().ok()
 }
