@@ -1,3 +1,5 @@
+//! What watchers get, and what is held for them.
+
 use std::time::Duration;
 
 use super::*;
