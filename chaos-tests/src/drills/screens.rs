@@ -92,7 +92,10 @@ fn pages(tmux: &Tmux) -> anyhow::Result<()> {
     tmux.press(&["?"])?;
     let shown = tmux.shows("the help", &["Shift-Tab", "Grey is what was"])?;
     keep("top-help", &shown)?;
-    tmux.press(&["Escape", "1"])?;
+    // Escape and a digit at once would be Alt and the digit.
+    tmux.press(&["Escape"])?;
+    tmux.shows("the tasks again", &["exit_code 3"])?;
+    tmux.press(&["1"])?;
     tmux.shows("the cluster again", &["3 voting masters"])?;
     Ok(())
 }

@@ -62,7 +62,9 @@ pub async fn run(settings: &Settings, args: &TopArgs) -> Result<(), Failure> {
     let ended = drive(&mut terminal.0, &mut model, &asker, inputs, heard).await;
     events.abort();
     usage.abort();
-    drop((terminal, keyboard));
+    // In this order: once the shell's screen is back, what is typed is for the shell.
+    drop(keyboard);
+    drop(terminal);
     ended
 }
 

@@ -136,18 +136,13 @@ impl Paper<'_> {
                 self.fresh(Tone::Banner, &format!("reconnecting to {to}, for {since}s: {why}"))
             }
             Link::Fine => {
-                let read = model.status.read.clone().unwrap_or_default();
-                let age = if read.leader {
-                    String::new()
-                } else {
-                    format!(", heard of its leader {} ago", duration(read.age_ms))
-                };
+                let master = model.status.read.as_ref().map_or("", |read| read.master.as_str());
                 let of = match model.setting.namespace.as_str() {
                     "*" => "all namespaces".to_owned(),
                     one => format!("namespace {one}"),
                 };
-                let news = self.leader_news().map_or(String::new(), |news| format!("; {news}"));
-                self.fresh(Tone::Faint, &format!("{} answers{age}; {of}{news}", read.master))
+                let news = self.leader_news().map_or(String::new(), |news| format!("{news}; "));
+                self.fresh(Tone::Faint, &format!("{news}{master} answers; {of}"))
             }
         }
     }
