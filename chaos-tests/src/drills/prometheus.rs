@@ -56,7 +56,7 @@ const LIMIT: Duration = Duration::from_secs(60);
 const AWAY: Duration = Duration::from_secs(5);
 const SERIES_MAX: f64 = 2_000.0;
 /// So few that a short run has checkpoints.
-const CHECKPOINT_EVERY: u32 = 400;
+const CHECKPOINT_EVERY: u32 = 150;
 const DISK_MIB: u32 = 4_096;
 /// Less than the 2 GB of the alerts, and enough to go on.
 const DISK_LEFT_MIB: u64 = 1_536;
@@ -144,6 +144,7 @@ pub fn run(size: Size) -> anyhow::Result<Verdict> {
         draw(&boards, &pictures::Run { about, from_s, to_s, marks, lacking })?;
     }
     drop(prometheus);
+    work::ends(&cluster)?;
     cluster.nobody_panicked()?;
     cluster.stop()?;
     Ok(Verdict::Passed)

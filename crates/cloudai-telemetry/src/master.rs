@@ -157,7 +157,7 @@ impl MasterMetrics {
             storage_memory: s.int_gauge_vec(names::STORAGE_MEMORY),
             disk_free_bytes: MaybeGauge::new(s, names::STORAGE_DISK_FREE),
             snapshots: s.counters(names::SNAPSHOTS, &SNAPSHOT_ENDS),
-            snapshot_seconds: s.histogram_vec(names::SNAPSHOT_SECONDS),
+            snapshot_seconds: s.histograms(names::SNAPSHOT_SECONDS, &[["build"], ["send"], ["install"]]),
             snapshot_bytes: s.int_gauge(names::SNAPSHOT_BYTES),
             connections: s.int_gauge_vec(names::CONNECTIONS),
             rpc: RpcMetrics::new(s),
@@ -276,6 +276,7 @@ mod tests {
         for line in [
             "cloudai_raft_proposals_total{result=\"failed\"} 0",
             "cloudai_raft_snapshots_total{op=\"build\",result=\"error\"} 0",
+            "cloudai_raft_snapshot_duration_seconds_count{op=\"build\"} 0",
             "cloudai_scheduler_placements_total{result=\"refused\"} 0",
             "cloudai_schedule_runs_total{outcome=\"refused\"} 0",
         ] {

@@ -77,6 +77,15 @@ impl Sheet {
     pub(crate) fn histogram_vec(&self, m: Metric) -> HistogramVec {
         self.entered(m, HistogramVec::new(options(m), m.labels))
     }
+
+    /// As [`Sheet::counters`], for the same reason: what was seen once only has no rate without the zero before it.
+    pub(crate) fn histograms<const LABELS: usize>(&self, m: Metric, values: &[[&str; LABELS]]) -> HistogramVec {
+        let histograms = self.histogram_vec(m);
+        for values in values {
+            histograms.with_label_values(values);
+        }
+        histograms
+    }
 }
 
 fn options(m: Metric) -> HistogramOpts {

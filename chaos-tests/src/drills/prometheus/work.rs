@@ -7,7 +7,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use cloudai_proto::v1::{GetJobRequest, ListJobsRequest, LogsRequest, SubmitRequest};
+use cloudai_proto::v1::{CancelJobRequest, GetJobRequest, JobState, ListJobsRequest, LogsRequest, SubmitRequest};
 use cloudai_types::{JobId, JobSpec, Resources};
 
 use crate::cli::Cli;
@@ -15,6 +15,7 @@ use crate::cluster::{Cluster, Executor};
 use crate::load;
 
 const ASK_EVERY: Duration = Duration::from_millis(500);
+const ALL_END_WITHIN: Duration = Duration::from_secs(120);
 const MIB: u64 = 1 << 20;
 
 pub struct Work {
@@ -56,6 +57,23 @@ impl Work {
     }
 }
 
+/// Cancels what still lives, and returns when nothing runs: no container is left behind.
+pub fn ends(cluster: &Cluster) -> anyhow::Result<()> {
+    crate::wait::until("the end of all jobs", ALL_END_WITHIN, Duration::from_secs(1), || {
+        load::runtime()?.block_on(async {
+            let client = load::client(&cluster.cli, 0)?;
+            let states = vec![JobState::Queued as i32, JobState::Running as i32];
+            let living = ListJobsRequest { limit: 1_000, states, ..ListJobsRequest::default() };
+            let living = client.list_jobs(living).await.context("jobs cannot be listed")?.jobs;
+            for job in &living {
+                let request = CancelJobRequest { job: JobId(job.id).to_string(), ..CancelJobRequest::default() };
+                client.cancel_job(request).await.context("a job cannot be cancelled")?;
+            }
+            Ok(living.is_empty().then_some(()))
+        })
+    })
+}
+
 /// What a no-op worker plays, and what a container runs.
 fn command(executor: Executor, script: &str) -> (String, Vec<String>) {
     match executor {
@@ -73,7 +91,9 @@ fn spec(executor: Executor, name: &str, script: &str, cpu_milli: u64) -> JobSpec
 /// One after the other, again and again.
 fn shapes(executor: Executor) -> Vec<JobSpec> {
     let short = || spec(executor, "short", "sleep 0.2", 500);
-    let array = JobSpec { count: 12, ..spec(executor, "array", "sleep 1", 1_000) };
+    // An engine starts a few a second, and a no-op worker any number.
+    let count = if executor == Executor::Docker { 3 } else { 12 };
+    let array = JobSpec { count, ..spec(executor, "array", "sleep 1", 1_000) };
     let again = JobSpec { max_attempts: 3, ..spec(executor, "tried-again", "exit 3", 500) };
     let fails = spec(executor, "fails", "exit 1", 500);
     let late = JobSpec { timeout_ms: 500, ..spec(executor, "out-of-time", "sleep 30", 500) };
