@@ -66,11 +66,16 @@ fn in_a_pipe(cluster: &Cluster) -> anyhow::Result<()> {
 
 fn pages(tmux: &Tmux) -> anyhow::Result<()> {
     tmux.enter("cloudai top")?;
-    let shown =
-        tmux.shows("the page of the cluster", &[TITLE, "leads, term", "3 voting masters", "2 of 2 ready", "16 held"])?;
+    let words = [TITLE, "leads, term", "3 voting masters", "2 of 2 ready", "16 held"];
+    let shown = tmux.until("the page of the cluster, and what its machines use", |screen| {
+        words.iter().all(|word| screen.contains(word)) && !screen.contains("- used")
+    })?;
     keep("top-cluster", &shown)?;
     tmux.press(&["2"])?;
-    let shown = tmux.shows("the page of workers", &["worker-1", "worker-2", "8/8", "by name"])?;
+    let shown = tmux.until("the page of workers, and what each uses", |screen| {
+        let rows: Vec<&str> = screen.lines().filter(|line| line.starts_with("worker-")).collect();
+        screen.contains("by name") && rows.len() == 2 && rows.iter().all(|r| r.contains("8/8") && r.matches('%').count() == 2)
+    })?;
     keep("top-workers", &shown)?;
     tmux.press(&["s", "s"])?;
     tmux.shows("another order", &["by cpu held"])?;
