@@ -74,7 +74,9 @@ fn pages(tmux: &Tmux) -> anyhow::Result<()> {
     tmux.press(&["2"])?;
     let shown = tmux.until("the page of workers, and what each uses", |screen| {
         let rows: Vec<&str> = screen.lines().filter(|line| line.starts_with("worker-")).collect();
-        screen.contains("by name") && rows.len() == 2 && rows.iter().all(|r| r.contains("8/8") && r.matches('%').count() == 2)
+        screen.contains("by name")
+            && rows.len() == 2
+            && rows.iter().all(|r| r.contains("8/8") && r.matches('%').count() == 2)
     })?;
     keep("top-workers", &shown)?;
     tmux.press(&["s", "s"])?;
