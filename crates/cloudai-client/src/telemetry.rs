@@ -3,18 +3,19 @@
 
 use cloudai_proto::v1::{TelemetryFrame, WatchTelemetryRequest};
 use cloudai_types::limits;
-use tonic::Streaming;
 
-use crate::call::{Next, Repeat, Tries};
-use crate::client::Client;
+use crate::call::Tries;
+use crate::client::{Client, Control};
 use crate::error::CallError;
-use crate::judge::{Verdict, judge};
+use crate::resumed::{Resumed, Step};
 
 /// See [`Client::watch_telemetry`].
 pub struct TelemetryStream {
     client: Client,
     request: WatchTelemetryRequest,
-    open: Option<(String, Streaming<TelemetryFrame>)>,
+    stream: Resumed<TelemetryFrame>,
+    /// A master has taken the question, and its stream has not broken yet.
+    is_open: bool,
     /// What earlier streams have said, and what this one says.
     dropped_before: u64,
     dropped: u64,
@@ -25,7 +26,8 @@ pub struct TelemetryStream {
 impl Client {
     /// Without an end. The first frames have the last known of each worker.
     pub fn watch_telemetry(&self, request: WatchTelemetryRequest) -> TelemetryStream {
-        TelemetryStream { client: self.clone(), request, open: None, dropped_before: 0, dropped: 0, broke: false }
+        let (client, stream) = (self.clone(), Resumed::default());
+        TelemetryStream { client, request, stream, is_open: false, dropped_before: 0, dropped: 0, broke: false }
     }
 }
 
@@ -35,33 +37,17 @@ impl TelemetryStream {
     pub async fn next(&mut self) -> Result<TelemetryFrame, CallError> {
         let mut tries = Tries::new(self.client.shared.retry_for);
         loop {
-            let (address, verdict) = match self.open.take() {
-                None => {
-                    let address = self.client.shared.preferred();
-                    match self.connect(&address, &tries).await {
-                        Ok(stream) => {
-                            self.open = Some((address, stream));
-                            continue;
-                        }
-                        Err(verdict) => (address, verdict),
-                    }
-                }
-                Some((address, mut stream)) => match stream.message().await {
-                    Ok(Some(frame)) => {
-                        self.client.shared.prefer(&address);
-                        self.open = Some((address, stream));
-                        return Ok(self.taken(frame));
-                    }
-                    Ok(None) => (address, self.broken(Verdict::Unknown("the master ended the stream".into()))),
-                    Err(status) => (address, self.broken(judge(&status))),
-                },
+            let ask = |mut control: Control| {
+                let request = self.request.clone();
+                async move { control.watch_telemetry(request).await }
             };
-            let next = tries.on_failure(&self.client, &address, Repeat::Safe, verdict);
-            match next.map_err(|e| self.client.as_read(e))? {
-                Next::Address(a) => self.client.shared.prefer(&a),
-                Next::Pause(pause, a) => {
-                    self.client.shared.prefer(&a);
-                    tokio::time::sleep(pause).await;
+            let within = limits::CLIENT_CALL_TIMEOUT.as_duration().min(tries.within());
+            match self.stream.step(&self.client, Some(within), ask).await {
+                Step::Opened => self.is_open = true,
+                Step::Message(frame) => return Ok(self.taken(frame)),
+                Step::Broke(address, verdict) => {
+                    self.broken();
+                    self.client.after_failure(&mut tries, &address, verdict).await?;
                 }
             }
         }
@@ -74,20 +60,11 @@ impl TelemetryStream {
         frame
     }
 
-    fn broken(&mut self, verdict: Verdict) -> Verdict {
-        self.dropped_before += std::mem::take(&mut self.dropped);
-        self.broke = true;
-        verdict
-    }
-
-    async fn connect(&self, address: &str, tries: &Tries) -> Result<Streaming<TelemetryFrame>, Verdict> {
-        let mut control = self.client.shared.control(address).map_err(|e| Verdict::NotReached(e.to_string()))?;
-        let limit =
-            limits::CLIENT_CALL_TIMEOUT.as_duration().min(tries.left()).max(std::time::Duration::from_millis(1));
-        match tokio::time::timeout(limit, control.watch_telemetry(self.request.clone())).await {
-            Ok(Ok(stream)) => Ok(stream.into_inner()),
-            Ok(Err(status)) => Err(judge(&status)),
-            Err(_) => Err(Verdict::Unknown(format!("{address} did not answer"))),
+    /// Where nothing was open there is no gap.
+    fn broken(&mut self) {
+        if std::mem::take(&mut self.is_open) {
+            self.dropped_before += std::mem::take(&mut self.dropped);
+            self.broke = true;
         }
     }
 }
